@@ -1,0 +1,2 @@
+"""pytest-thinkslm: reasoning benchmarks for small language models, as a pytest suite."""
+
