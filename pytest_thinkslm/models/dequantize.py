@@ -1,0 +1,50 @@
+"""A GGUF checkpoint made into a plain Hugging Face folder that transformers and vLLM both load.
+
+Run as a process of its own (``python -m pytest_thinkslm.models.dequantize GGUF OUT CONTEXT``), so that neither torch
+nor the memory that it takes stays in the process that only asks for the path.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def dequantize(gguf: Path, out: Path, context: int) -> None:
+    """Write config, bfloat16 safetensors, tokenizer and chat template of ``gguf`` into the folder ``out``."""
+    import torch
+    from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
+    )
+    model.save_pretrained(out)
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.model_max_length = context
+    # The file says `tokenizer.ggml.pre = smollm`: digits are split off before the byte-level rule. The conversion
+    # drops that step, which changes the tokens of white space in front of numbers.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.save_pretrained(out)
+
+    _edit(out / "config.json", {"_model_name_or_path": None})
+    # The neutral name of the class is known to older readers, too.
+    _edit(
+        out / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "is_local": None, "local_files_only": None, "backend": None},
+    )
+
+
+def _edit(path: Path, changes: dict[str, object]) -> None:
+    """Set the keys of a JSON file; None removes one."""
+    content = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    kept = {key: value for key, value in content.items() if value is not None}
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    dequantize(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
