@@ -1,0 +1,45 @@
+"""CommonsenseQA, validation split, since the test labels are hidden (Talmor et al. 2019, arXiv:1811.00937)."""
+
+from __future__ import annotations
+
+from pytest_thinkslm.records import Case
+from pytest_thinkslm.tasks.choices import letter_of, stem_and_choices
+from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+
+
+def build(record: Record, index: int) -> Case:
+    """Five options; the concept that the question was written about is not shown."""
+    stem, labels, texts = stem_and_choices(record)
+    if not str(record["answerKey"]).strip():
+        raise ValueError("the answer key is empty: this is the test split, whose labels are hidden; use validation")
+    return Case(
+        task="commonsenseqa",
+        index=index,
+        kind="choice",
+        question=stem,
+        gold=letter_of(record["answerKey"], labels),
+        options=tuple(texts),
+        source_id=str(record.get("id", "")),
+    )
+
+
+TASKS = {
+    "commonsenseqa": Task(
+        key="commonsenseqa",
+        title="CommonsenseQA",
+        kind="choice",
+        build=build,
+        source=Source(
+            hub="tau/commonsense_qa",
+            split="validation",
+            files=(File("commonsenseqa_dev", 1221),),
+            forms=(
+                frozenset({"id", "question", "answerKey"}),
+                frozenset({"id", "question", "question_concept", "choices", "answerKey"}),
+            ),
+            train=TrainSource(files=("commonsenseqa_train",), hub="tau/commonsense_qa", task="commonsenseqa"),
+        ),
+        count=1221,
+        note="validation split: the test labels are hidden",
+    )
+}
