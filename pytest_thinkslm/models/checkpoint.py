@@ -1,0 +1,126 @@
+"""What a checkpoint folder says of itself, read from its JSON files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_thinkslm.errors import ModelError
+
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+    "*.tiktoken",
+)
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Contents of a checkpoint folder; see ``resolve.ResolvedModel`` for the meaning of the fields."""
+
+    config: Mapping[str, object]
+    disk_bytes: int
+    quantization: Mapping[str, object] | None
+    chat_template: str | None
+    context: int | None
+
+
+def read(folder: Path, name: str) -> Checkpoint:
+    """Read the folder of model ``name``; ModelError says what it lacks. Weights must be safetensors."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"--model {name}: {folder} has no config.json, so it is no Hugging Face checkpoint{_hint(folder)}"
+        )
+    config = _json(folder / "config.json", name)
+    _check_weights(folder, name)
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        raise ModelError(
+            f"--model {name}: {folder} has no tokenizer ({', '.join(_TOKENIZERS[:3])}); "
+            "save it there with tokenizer.save_pretrained"
+        )
+    tokenizer = _json(folder / "tokenizer_config.json", name) if (folder / "tokenizer_config.json").is_file() else {}
+    quantization = config.get("quantization_config") or config.get("compression_config")
+    return Checkpoint(
+        config=config,
+        disk_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        quantization=quantization if isinstance(quantization, dict) else None,
+        chat_template=_chat_template(folder, tokenizer, name),
+        context=_context(config, tokenizer),
+    )
+
+
+def text_config(config: Mapping[str, object]) -> Mapping[str, object]:
+    """The language model's part of a config (multi-modal configs nest it)."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, dict) else config
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = _json(index, name).get("weight_map")
+        wanted = sorted({str(shard) for shard in shards.values()}) if isinstance(shards, dict) else []
+        missing = [shard for shard in wanted if not (folder / shard).is_file()]
+        if missing:
+            raise ModelError(f"--model {name}: {folder} lacks {len(missing)} of {len(wanted)} shards: {missing[0]} ...")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise ModelError(
+            f"--model {name}: {folder} has pickled weights only ({pickles[0]}), which can run code when loaded and "
+            "are refused; save the model again with model.save_pretrained, which writes safetensors"
+        )
+    raise ModelError(f"--model {name}: {folder} has no weights (*.safetensors){_hint(folder)}")
+
+
+def _hint(folder: Path) -> str:
+    """The usual mix-ups: an adapter, a GGUF folder, a folder of folders."""
+    if (folder / "adapter_config.json").is_file():
+        return "; it holds an adapter: merge it into its base model first"
+    if any(folder.glob("*.gguf")):
+        return "; it holds a GGUF file: serve that with llama.cpp and use --engine openai"
+    below = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    return f"; a folder below it does: {folder / below[0]}" if below else ""
+
+
+def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
+    """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    old = folder / "chat_template.json"
+    template = _json(old, name).get("chat_template") if old.is_file() else tokenizer.get("chat_template")
+    if isinstance(template, list):
+        named = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) and template else None
+
+
+def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:
+    inner = text_config(config)
+    for key in _CONTEXT_KEYS:
+        value = inner.get(key)
+        if isinstance(value, int) and value > 0:
+            return value
+    longest = tokenizer.get("model_max_length")
+    # Tokenizers without a bound carry a huge number in its place.
+    return int(longest) if isinstance(longest, int | float) and 0 < longest < 1e9 else None
+
+
+def _json(path: Path, name: str) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"--model {name}: cannot read {path}: {problem}") from problem
+    if not isinstance(content, dict):
+        raise ModelError(f"--model {name}: {path} is not a JSON object")
+    return content

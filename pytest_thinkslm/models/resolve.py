@@ -1,0 +1,148 @@
+"""From what the user typed after ``--model`` to a folder with a checkpoint; imports no torch.
+
+Order: ``embedded``, an existing local folder, a catalogue key, a hub id (``organisation/name``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.models import checkpoint, embedded, hub
+from pytest_thinkslm.models.hashes import folder_hashes
+
+Kind = Literal["embedded", "folder", "hub"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_NO_CATALOGUE: Mapping[str, str] = MappingProxyType({})
+#: Files that cannot change an output.
+_DOCUMENTS = (".md", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A checkpoint on this disk and what is known of it before anything is loaded.
+
+    Attributes:
+        name: what the user typed.
+        kind: where it came from.
+        path: folder with config.json, safetensors and tokenizer.
+        display: its name in reports.
+        hub_id: ``organisation/name``; None unless ``kind`` is ``"hub"``.
+        revision: commit of the hub repository; None unless ``kind`` is ``"hub"``.
+        config: content of config.json.
+        quantization: the checkpoint's own quantization config; None where it has none.
+        disk_bytes: size of all its files, in bytes.
+        chat_template: text of the chat template; None for a base model, which gets a plain prompt format.
+        context: longest sequence in tokens, prompt and answer together; None where the checkpoint does not say.
+    """
+
+    name: str
+    kind: Kind
+    path: Path
+    display: str
+    config: Mapping[str, object]
+    disk_bytes: int
+    hub_id: str | None = None
+    revision: str | None = None
+    quantization: Mapping[str, object] | None = None
+    chat_template: str | None = None
+    context: int | None = None
+
+    @property
+    def has_chat_template(self) -> bool:
+        """False for a base model."""
+        return self.chat_template is not None
+
+    @property
+    def template_sha256(self) -> str:
+        """SHA-256 (hex) of the chat template's text; ``"plain"`` for the plain prompt format of a base model."""
+        return "plain" if self.chat_template is None else hashlib.sha256(self.chat_template.encode()).hexdigest()
+
+    @property
+    def note(self) -> str:
+        """What a user should know before the run; usually empty."""
+        if self.chat_template is None:
+            return f"{self.display} has no chat template: prompts use a plain format (Question: ... Answer:)"
+        return ""
+
+    def identity(self) -> dict[str, object]:
+        """The weights and tokenizer as facts for a fingerprint: a commit, a GGUF hash, or the hashes of all files."""
+        if self.kind == "embedded":
+            return {"model": embedded.NAME, "gguf": embedded.GGUF_SHA256, "recipe": embedded.RECIPE}
+        if self.kind == "hub":
+            return {"model": self.hub_id, "revision": self.revision}
+        hashes = folder_hashes(self.path)
+        return {"files": {name: digest for name, digest in hashes.items() if not name.lower().endswith(_DOCUMENTS)}}
+
+
+def resolve(
+    name: str,
+    *,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    catalogue: Mapping[str, str] = _NO_CATALOGUE,
+    progress: Callable[[str], None] = lambda line: None,
+) -> ResolvedModel:
+    """Find the checkpoint that ``name`` means; fetches what is not on this disk.
+
+    Args:
+        name: ``embedded``, a local folder, a key of ``catalogue``, or a hub id.
+        trust_remote_code: fetch the repository's Python files, too.
+        revision: branch, tag or commit of a hub repository.
+        catalogue: catalogue key -> hub id.
+        progress: receives lines for the user.
+
+    Raises:
+        UsageError: the name means nothing, or a revision was given for something that has none.
+        ModelError: the checkpoint cannot be fetched, or is incomplete.
+    """
+    hub_id = catalogue.get(name) or (name if _HUB_ID.fullmatch(name) else None)
+    folder = Path(name).expanduser()
+    is_folder = folder.is_dir() and name != "embedded" and name not in catalogue
+    if revision is not None and (is_folder or hub_id is None):
+        raise UsageError(f"--model {name}: a revision ({revision!r}) can be given for a hub repository only")
+    if name == "embedded":
+        path = embedded.prepared_folder(progress)
+        return _described(name, "embedded", path, embedded.DISPLAY_NAME)
+    if is_folder:
+        path = folder.resolve()
+        return _described(name, "folder", path, f"{path.name} (local folder)")
+    if hub_id is not None and not folder.is_file():
+        path, commit = hub.snapshot(hub_id, revision, trust_remote_code, progress)
+        return _described(name, "hub", path, f"{hub_id} ({commit[:7]})", hub_id, commit)
+    raise UsageError(f"unknown model {name!r}: {_advice(name, folder, catalogue)}")
+
+
+def _advice(name: str, folder: Path, catalogue: Mapping[str, str]) -> str:
+    if folder.is_file():
+        return "that is a file; --model takes a folder, a hub id or 'embedded' (a recorded file needs --engine replay)"
+    if os.sep in name or name.startswith((".", "~")):
+        return "no such folder, and it is no hub id (organisation/name) either"
+    return f"{nearest(name, ['embedded', *catalogue])}; or give a local folder or a hub id (organisation/name)"
+
+
+def _described(
+    name: str, kind: Kind, path: Path, display: str, hub_id: str | None = None, revision: str | None = None
+) -> ResolvedModel:
+    found = checkpoint.read(path, name)
+    return ResolvedModel(
+        name=name,
+        kind=kind,
+        path=path,
+        display=display,
+        config=found.config,
+        disk_bytes=found.disk_bytes,
+        hub_id=hub_id,
+        revision=revision,
+        quantization=found.quantization,
+        chat_template=found.chat_template,
+        context=found.context,
+    )
