@@ -249,8 +249,7 @@ def _pin_message(
     other = _other_task(task, cases) if len(found.missing) > pins.header.records / 2 else None
     if other is not None:
         return (
-            f"{task.key}: {delivery.where} holds the records of another task, {other}; "
-            f"put {task.key}'s own file there"
+            f"{task.key}: {delivery.where} holds the records of another task, {other}; put {task.key}'s own file there"
         )
     return (
         f"{task.key}: {delivery.where} fails its content pin: of {pins.header.records} pinned records "
@@ -274,7 +273,9 @@ def _odd(cases: Iterable[Case]) -> tuple[str, ...]:
     for case in cases:
         if case.note:
             items.setdefault(case.note, []).append(case.index)
-    return tuple(f"{note}: {len(found)} items ({', '.join(f'{i:04d}' for i in found)})" for note, found in items.items())
+    return tuple(
+        f"{note}: {len(found)} items ({', '.join(f'{i:04d}' for i in found)})" for note, found in items.items()
+    )
 
 
 def _check(task: Task, indices: Iterable[int], count: int, source: str) -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 from pytest_thinkslm.records import Case
 from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
 
+
+def worked_solution(record: Record) -> str:
+    """The annotator's reasoning, without calculator annotations (``<<48/2=24>>``) and the ``####`` line."""
+    reasoning = str(record["answer"]).rpartition("####")[0]
+    return re.sub(r"<<[^<>]*>>", "", reasoning).strip()
+
+
 TRAIN = TrainSource(
-    files=("gsm8k_train", "gsm8k_train_first100"), hub="openai/gsm8k", configs=("main",), task="gsm8k"
+    files=("gsm8k_train", "gsm8k_train_first100"),
+    hub="openai/gsm8k",
+    configs=("main",),
+    task="gsm8k",
+    solution=worked_solution,
 )
 
 

@@ -10,19 +10,14 @@ from pytest_thinkslm.records import UNANSWERABLE, Auxiliary, Case
 from pytest_thinkslm.tasks import gsm8k
 from pytest_thinkslm.tasks.registry import File, Record, Source, Task
 
-CRITICAL_THINKING = "critical thinking"
-
 
 def build(record: Record, index: int) -> Case:
     """A variation, clustered by its seed question; the seed is asked beside it as the GSM8K item that it is.
 
     The gold "None" (critical thinking) means that the question cannot be answered as it stands.
     """
-    perturbation, answer = str(record["perturbation_type"]), record["answer"]
+    answer = record["answer"]
     unanswerable = answer is None or str(answer).strip() in {"None", ""}
-    facets = {"perturbation": perturbation}
-    if unanswerable or perturbation == CRITICAL_THINKING:
-        facets["unanswerable_possible"] = "yes"
     seed_question = str(record["seed_question"])
     seed_index = question_index("gsm8k").get(question_hash(seed_question))
     case = Case(
@@ -31,7 +26,8 @@ def build(record: Record, index: int) -> Case:
         kind="number",
         question=str(record["question"]).strip(),
         gold=UNANSWERABLE if unanswerable else gsm8k.plain_number(str(answer)),
-        facets=facets,
+        # On every item alike: what a reply may say must not depend on the gold.
+        facets={"perturbation": str(record["perturbation_type"]), "unanswerable_possible": "yes"},
     )
     if seed_index is None:
         cluster = f"seed-{question_hash(seed_question)}"

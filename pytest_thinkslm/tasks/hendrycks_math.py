@@ -42,6 +42,11 @@ def last_box(solution: str) -> str:
     return closed[-1].strip()
 
 
+def worked_solution(record: Record) -> str:
+    """The worked solution of the data set, which ends in the boxed answer."""
+    return str(record["solution"]).strip()
+
+
 TASKS = {
     "math": Task(
         key="math",
@@ -53,7 +58,9 @@ TASKS = {
             configs=CONFIGS,
             files=(File("math_test", 5000),),
             forms=(frozenset({"problem", "level", "type", "solution"}),),
-            train=TrainSource(files=("math_train",), hub="EleutherAI/hendrycks_math", configs=CONFIGS, task="math"),
+            train=TrainSource(
+                files=("math_train",), hub="EleutherAI/hendrycks_math", configs=CONFIGS, solution=worked_solution
+            ),
         ),
         count=5000,
         metrics=math_metrics,

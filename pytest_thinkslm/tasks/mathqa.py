@@ -62,6 +62,11 @@ def split_options(packed: str) -> tuple[str, ...] | None:
     return options if all(options) else None
 
 
+def worked_solution(record: Record) -> str:
+    """The rationale of the data set, without the quotes around it. It is as noisy as the labels."""
+    return str(record["Rationale"]).strip().strip('"').strip()
+
+
 TASKS = {
     "mathqa": Task(
         key="mathqa",
@@ -72,7 +77,7 @@ TASKS = {
             hub="regisss/math_qa",
             files=(File("mathqa_test", 2985),),
             forms=(frozenset({"Problem", "options", "correct"}),),
-            train=TrainSource(files=("mathqa_train",), hub="regisss/math_qa", task="mathqa"),
+            train=TrainSource(files=("mathqa_train",), hub="regisss/math_qa", solution=worked_solution),
         ),
         count=2985,
         note="labels known to be noisy, taken as they are",

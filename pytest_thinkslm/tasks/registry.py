@@ -67,7 +67,8 @@ class File:
 class TrainSource:
     """Where few-shot exemplars come from: local files in order of preference, else the hub's split.
 
-    ``task`` names another task whose records the exemplars are (GSM-Plus takes GSM8K's).
+    ``task`` is the task that they are records of (GSM-Plus takes GSM8K's; empty: the task itself).
+    ``solution`` gives a record's worked solution, without the final answer's line; None: there are none.
     """
 
     files: tuple[str, ...]
@@ -75,6 +76,7 @@ class TrainSource:
     configs: tuple[str | None, ...] = (None,)
     split: str = "train"
     task: str = ""
+    solution: Callable[[Record], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,6 @@ class Task:
         metrics: what is reported beyond accuracy, from the item records of one (model, quant, task, style).
         max_tokens: default limit of new tokens by style; styles not named take the defaults of the answer kind.
         note: what a reader of the figures has to know.
-        instructions: overrides the answer kind's format instruction in prompts (user tasks).
     """
 
     key: str
@@ -129,7 +130,6 @@ class Task:
     metrics: Metrics | None = None
     max_tokens: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
-    instructions: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.key):

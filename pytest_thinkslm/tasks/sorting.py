@@ -39,6 +39,22 @@ def generate(length: int, condition: str, data_seed: int, index: int, purpose: s
     )
 
 
+def exemplar_case(key: str, data_seed: int, index: int) -> Case:
+    """A list for a few-shot exemplar, from another stream than the items'."""
+    length, condition = key.removeprefix("sort").split("_")
+    return generate(int(length), condition, data_seed, index, purpose="exemplar")
+
+
+def worked_solution(case: Case) -> str:
+    """Selection sort in words: the smallest of what is left, again and again."""
+    first, *others = map(str, sorted(case.given))
+    return f"The smallest integer is {first}. Of those left, the smallest is, in turn: {', '.join(others)}."
+
+
+#: New tokens for the longest lists: a list of 32 with its brackets, restated once or twice, and some words.
+_MAX_TOKENS = {8: (256, 512), 16: (384, 768), 32: (512, 1024)}
+
+
 TASKS = {
     f"sort{length}_{condition}": Task(
         key=f"sort{length}_{condition}",
@@ -47,6 +63,9 @@ TASKS = {
         generate=partial(generate, length, condition),
         count=ITEMS,
         metrics=sorting_metrics,
+        max_tokens={
+            style: _MAX_TOKENS[length]["cot" in style] for style in ("direct", "cot", "5shot", "5shot-cot", "8shot")
+        },
     )
     for length in LENGTHS
     for condition in RANGES
