@@ -1,5 +1,5 @@
 """Statistics of accuracies and of their paired comparison. Pure: neither pytest nor an engine."""
 
-from pytest_thinkslm.statistics.intervals import Interval, wilson
+from pytest_thinkslm.statistics.intervals import AccuracyInterval, Interval, accuracy_interval, wilson
 
-__all__ = ["Interval", "wilson"]
+__all__ = ["AccuracyInterval", "Interval", "accuracy_interval", "wilson"]

@@ -1,0 +1,167 @@
+"""Coverage and error rates of the intervals, tests and gates, by simulation of run pairs.
+
+    python benchmarks/simulate_statistics.py [--pairs 2000] [--seed 0] > table.md
+
+Each pair is a baseline and a candidate on the same items, with known true accuracies. An item is right where
+a latent normal variable lies below the quantile of the accuracy; the variable is a sum of parts that belong to the cluster, the
+item, the cluster in this run, the item in this run and the repeat, so that accuracies are exact and items, runs and repeats
+correlate. Everything is computed by the package's own functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_thinkslm.statistics import accuracy_interval
+from pytest_thinkslm.statistics.clusters import ClusterSums
+from pytest_thinkslm.statistics.paired import clustered_table, single_table
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Design:
+    """Sizes, and the shares of the latent variance: cluster, item, cluster in run, item in run; the rest is noise."""
+
+    name: str
+    clusters: int
+    size: int
+    repeats: int
+    shares: tuple[float, float, float, float]
+
+    @property
+    def items(self) -> int:
+        return self.clusters * self.size
+
+
+DESIGNS = (
+    Design("plain, 1000 items", 1000, 1, 1, (0.0, 0.8, 0.0, 0.0)),
+    Design("plain, 100 items", 100, 1, 1, (0.0, 0.8, 0.0, 0.0)),
+    Design("clustered, 300 x 5", 300, 5, 1, (0.4, 0.3, 0.1, 0.0)),
+    Design("clustered, 30 x 8", 30, 8, 1, (0.4, 0.3, 0.1, 0.0)),
+    Design("repeated, 500 x 3 runs", 500, 1, 3, (0.0, 0.6, 0.0, 0.15)),
+    Design("repeated, 60 x 3 runs", 60, 1, 3, (0.0, 0.6, 0.0, 0.15)),
+)
+#: True accuracy of the baseline, and the margin.
+SETTINGS = ((0.02, 0.01), (0.5, 0.03), (0.98, 0.01))
+
+
+@dataclass
+class Rates:
+    """Shares of the simulated pairs."""
+
+    accuracy_covered: float = 0.0
+    difference_covered: float = 0.0
+    drop_at_least_covered: float = 0.0
+    drop_at_most_covered: float = 0.0
+    change_found: float = 0.0
+    regression_fails: float = 0.0
+    noninferiority_passes: float = 0.0
+
+
+def simulate(design: Design, accuracy: float, drop: float, margin: float, pairs: int, seed: int) -> Rates:
+    """Rates over so many simulated pairs of runs."""
+    totals = np.zeros(len(fields(Rates)))
+    seen: dict[tuple[int, ...], NDArray[np.float64]] = {}
+    for before, after in draw(design, accuracy, drop, pairs, seed):
+        if design.repeats == 1 and design.size == 1:  # nothing but these counts matters
+            key = (int(after.sum()), int((before > after).sum()), int((before < after).sum()))
+            if key not in seen:
+                seen[key] = judge(design, accuracy, drop, margin, before, after)
+            totals += seen[key]
+        else:
+            totals += judge(design, accuracy, drop, margin, before, after)
+    return Rates(*(totals / pairs))
+
+
+def draw(
+    design: Design, accuracy: float, drop: float, pairs: int, seed: int
+) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
+    """Pairs of runs: numbers of right repeats, clusters x items."""
+    generator = np.random.default_rng(seed)
+    cluster, item, cluster_run, item_run = np.sqrt(design.shares)
+    noise = sqrt(1 - sum(design.shares))
+    clusters, size, repeats = design.clusters, design.size, design.repeats
+    thresholds = [_quantile(accuracy), _quantile(accuracy - drop)]
+    for _ in range(pairs):
+        common = generator.standard_normal((clusters, 1)) * cluster + generator.standard_normal((clusters, size)) * item
+        runs = []
+        for threshold in thresholds:
+            own = common + generator.standard_normal((clusters, 1)) * cluster_run
+            if item_run:
+                own += generator.standard_normal((clusters, size)) * item_run
+            latent = own[:, :, None] + generator.standard_normal((clusters, size, repeats)) * noise
+            runs.append((latent < threshold).sum(axis=2))
+        yield runs[0], runs[1]
+
+
+def judge(
+    design: Design, accuracy: float, drop: float, margin: float, before: NDArray[np.int_], after: NDArray[np.int_]
+) -> NDArray[np.float64]:
+    """Whether each statement about one pair holds, in the order of `Rates`."""
+    values = (after / design.repeats).ravel().tolist()
+    names = None if design.size == 1 else np.repeat(np.arange(design.clusters), design.size).tolist()
+    interval = accuracy_interval(values, names, repeats=design.repeats)
+    change = (after - before) / design.repeats
+    lost, gained = -change[change < 0].sum(), change[change > 0].sum()
+    if design.size == 1 and design.repeats == 1:
+        table, any_change = single_table(round(lost), round(gained), design.items)
+    else:
+        sums = ClusterSums(tuple(change.sum(axis=1).tolist()), (design.size,) * design.clusters)
+        table, any_change = clustered_table(sums, float(lost), float(gained), design.repeats, design.repeats)
+    low, high = table.interval()
+    tolerance = 1e-9
+    return np.array(
+        [
+            interval.low - tolerance <= accuracy - drop <= interval.high + tolerance,
+            low - tolerance <= -drop <= high + tolerance,
+            table.drop_at_least(1 - ALPHA) <= drop + tolerance,
+            table.drop_at_most(1 - ALPHA) >= drop - tolerance,
+            any_change.p <= ALPHA,
+            table.worse(margin).p <= ALPHA,
+            table.not_worse(margin).p <= ALPHA,
+        ],
+        dtype=np.float64,
+    )
+
+
+def _quantile(share: float) -> float:
+    return NormalDist().inv_cdf(share) if share > 1e-12 else -np.inf
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    print(
+        "| design | baseline | margin | true drop | accuracy covered (95) | difference covered (95) "
+        "| drop at least (95) | drop at most (95) | any change | regression gate fails | non-inferiority gate passes |"
+    )
+    print("|---" * 11 + "|")
+    for design in DESIGNS:
+        for accuracy, margin in SETTINGS:
+            for times in (0, 1, 2):
+                rates = simulate(design, accuracy, times * margin, margin, options.pairs, options.seed)
+                numbers = " | ".join(f"{100 * getattr(rates, field.name):.1f}" for field in fields(Rates))
+                print(f"| {design.name} | {accuracy:.0%} | {100 * margin:g} | {100 * times * margin:g} | {numbers} |")
+                sys.stdout.flush()
+    error = 100 * sqrt(0.05 * 0.95 / options.pairs)
+    print(
+        f"\n{options.pairs} pairs a row, seed {options.seed}; standard error of a true 5% or 95%: {error:.1f} points."
+    )
+    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

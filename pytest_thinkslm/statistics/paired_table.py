@@ -1,0 +1,139 @@
+"""Score test and interval of a paired difference of proportions (Tango 1998), on full or effective counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, sqrt
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+from pytest_thinkslm.statistics.clusters import student_quantile
+from pytest_thinkslm.statistics.intervals import Interval
+
+Permutation = Literal["exact McNemar", "cluster sign-flip permutation"]
+
+
+class PValue(NamedTuple):
+    """A p-value and the name of the test that gave it."""
+
+    p: float
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTable:
+    """What a paired comparison rests on: ``lost`` and ``gained`` of ``n`` items.
+
+    For single runs of independent items these are counts; else counts over the design effect, so that mean and
+    variance of the difference are those of the clusters, and ``degrees`` (clusters - 1) makes the reference
+    distribution Student's. ``p_fewer`` and ``p_more`` are one-sided permutation p-values of "no change" against fewer
+    and more right answers.
+
+    All p-values and bounds are one-sided, for the difference candidate - baseline as a fraction.
+    """
+
+    lost: float
+    gained: float
+    n: float
+    degrees: int | None
+    p_fewer: float
+    p_more: float
+    permutation: Permutation
+
+    def worse(self, margin: float) -> PValue:
+        """Against "the drop is at most ``margin``" (a fraction, at least 0)."""
+        return self._below(-margin)
+
+    def not_worse(self, margin: float) -> PValue:
+        """Against "the drop is at least ``margin``"."""
+        return self._mirrored()._below(margin)
+
+    def drop_at_least(self, confidence: float) -> float:
+        """Lower one-sided bound of the drop: the largest margin that `worse` rejects at 1 - confidence."""
+        return -_boundary(lambda difference: self._below(difference).p > 1 - confidence)
+
+    def drop_at_most(self, confidence: float) -> float:
+        """Upper one-sided bound of the drop: the smallest margin that `not_worse` rejects at 1 - confidence."""
+        return _boundary(lambda margin: self._mirrored()._below(margin).p > 1 - confidence)
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Tango's two-sided interval of the difference, by inversion of the score test."""
+        if self.n <= 0:
+            return Interval(-1.0, 1.0)
+        probability = (1 + confidence) / 2
+        quantile = (
+            NormalDist().inv_cdf(probability) if self.degrees is None else student_quantile(probability, self.degrees)
+        )
+        return Interval(
+            -_boundary(lambda difference: self._mirrored().score(difference) > -quantile),
+            _boundary(lambda difference: self.score(difference) > -quantile),
+        )
+
+    def score(self, difference: float) -> float:
+        """Tango's statistic of the hypothesis that the true difference is ``difference``, normal under it."""
+        lost, gained, n = self.lost, self.gained, self.n
+        # The probability that an item is lost, at its maximum likelihood under the hypothesis.
+        linear = lost + gained - difference * (2 * n + lost - gained)
+        root = sqrt(max(0.0, linear * linear + 8 * n * lost * difference * (1 - difference)))
+        share_lost = max((linear + root) / (4 * n), 0.0, -difference)
+        variance = n * (2 * share_lost + difference * (1 - difference))
+        excess = gained - lost - n * difference
+        if variance <= 1e-12:
+            return 0.0 if abs(excess) <= 1e-9 else (inf if excess > 0 else -inf)
+        return excess / sqrt(variance)
+
+    def _below(self, difference: float) -> PValue:
+        """Against "the true difference is ``difference`` or more".
+
+        Three hypotheses that this one contains each bound its p-value from below: the score test at the boundary,
+        the boundary with the fewest discordant items (only losses, or only gains), whose distribution
+        is binomial and where the score test rejects too often, and, where it is contained, no change at all.
+        """
+        if self.n <= 0:
+            return PValue(1.0, "no items")
+        return max(self._candidates(difference), key=lambda test: test.p)
+
+    def _candidates(self, difference: float) -> list[PValue]:
+        drop = self.lost - self.gained
+        name = "Tango's paired score test" + ("" if self.degrees is None else " on effective counts")
+        tests = [PValue(self._lower_tail(self.score(difference)), name)]
+        if difference < 0:
+            tests.append(PValue(at_least(drop, self.n, min(1.0, -difference)), "exact binomial bound"))
+        if difference > 0:
+            tests.append(PValue(1 - at_least(1 - drop, self.n, min(1.0, difference)), "exact binomial bound"))
+        if difference <= 0:
+            tests.append(PValue(self.p_fewer, f"{self.permutation}, one-sided"))
+        return tests
+
+    def _lower_tail(self, score: float) -> float:
+        if self.degrees is None:
+            return NormalDist().cdf(score) if abs(score) != inf else float(score > 0)
+        from scipy.special import stdtr
+
+        return float(stdtr(self.degrees, score))
+
+    def _mirrored(self) -> PairedTable:
+        return PairedTable(self.gained, self.lost, self.n, self.degrees, self.p_more, self.p_fewer, self.permutation)
+
+
+def at_least(count: float, n: float, probability: float) -> float:
+    """P(X >= count) of a binomial X, continued to fractional ``count`` and ``n``."""
+    if count <= 0:
+        return 1.0
+    if count >= n + 1:
+        return 0.0
+    from scipy.special import betainc
+
+    return float(betainc(count, n - count + 1, probability))
+
+
+def _boundary(above: Callable[[float], bool]) -> float:
+    """The difference in -1..1 where ``above``, true below it, turns false (by bisection)."""
+    low, high = -1.0, 1.0
+    if above(high):
+        return high
+    for _ in range(44):  # to 1e-13
+        middle = (low + high) / 2
+        low, high = (middle, high) if above(middle) else (low, middle)
+    return (low + high) / 2
