@@ -1,9 +1,202 @@
-"""What is reported beyond accuracy."""
-from collections.abc import Mapping, Sequence
+"""What a task reports beyond accuracy: pure functions over its item records.
+
+A record is one line of items.jsonl as a dict; used here are ``task``, ``item``, ``repeat``, ``role``, ``verdict``,
+``answer``, ``gold``, ``failure``, ``facets``, ``cluster`` and ``judge``. All records are of one (model, quant, task,
+style), seed records included. A value is ``{"value": float, "n": int}`` with shares as fractions of 1; where it cannot
+be computed it is ``{"value": None, "undefined": reason}``. Items whose verdict is ``error`` are left out of every value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+ItemRecord = Mapping[str, object]
+Value = dict[str, object]
 
 
-def _none(records: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
-    return {}
+def math_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """Accuracy by subject and by level (MATH, Hendrycks et al. 2021)."""
+    return {"by_subject": accuracy_by(records, "subject"), "by_level": accuracy_by(records, "level")}
 
 
-sorting_metrics = math_metrics = gsm_plus_metrics = mr_gsm_metrics = mr_ben_metrics = _none
+def sorting_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """Share of each error class among all items, and accuracy by list length.
+
+    The classes are the ``failure`` of wrong items (order, dropped, invented, wrong-length, ...); a wrong item without
+    one counts under its verdict (unparsed, truncated, incorrect).
+    """
+    items = _items(records)
+    classes = Counter(str(item.get("failure") or item["verdict"]) for item in items if not _right(item))
+    return {
+        "by_error": {name: _share(count, len(items), "no items") for name, count in sorted(classes.items())},
+        "by_length": accuracy_by(records, "length"),
+    }
+
+
+def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """Accuracy by perturbation, PDR and ASP (GSM-Plus, Li et al. 2024, section 3).
+
+    PDR = (accuracy on the seed questions - accuracy on the variations) / accuracy on the seed questions. ASP is the
+    share of (seed, variation) pairs with both right. Only pairs whose seed was asked in the same repeat count, so that a
+    sample's seeds and variations are of the same questions; a seed counts once a repeat, however many variations it has.
+    """
+    seeds = {
+        (f"gsm8k-{record['item']}", record.get("repeat", 1)): _right(record)
+        for record in records
+        if record.get("role") == "seed" and record["verdict"] != "error"
+    }
+    items = _items(records)
+    pairs = [(item, (str(item.get("cluster", "")), item.get("repeat", 1))) for item in items]
+    pairs = [(item, seed) for item, seed in pairs if seed in seeds]
+    no_seeds = "no variation has its seed question beside it"
+    asked = {seed for _, seed in pairs}
+    seed_accuracy = _share(sum(seeds[seed] for seed in asked), len(asked), no_seeds)
+    both = sum(_right(item) and seeds[seed] for item, seed in pairs)
+    return {
+        "by_perturbation": accuracy_by(records, "perturbation"),
+        "seed_accuracy": seed_accuracy,
+        "pdr": _pdr(seed_accuracy, [_right(item) for item, _ in pairs]),
+        "asp": _share(both, len(pairs), no_seeds),
+    }
+
+
+def mr_gsm_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """MCC, ACC_step and, with a judge, ACC_reason and MR-Score; accuracy by question type (MR-GSM8K, section 4)."""
+    return {**review_metrics(records), "by_question_type": accuracy_by(records, "question_type")}
+
+
+def mr_ben_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """The review metrics by subject and their unweighted mean over subjects (MR-Ben, Zeng et al. 2024, section 4).
+
+    A mean is undefined where it is undefined in a subject.
+    """
+    subjects = {name: review_metrics(items) for name, items in _groups(records, "subject").items()}
+    names = list(dict.fromkeys(name for values in subjects.values() for name in values))
+    macro = {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
+    return {"by_subject": subjects, "macro": macro}
+
+
+def review_metrics(records: Sequence[ItemRecord]) -> dict[str, Value]:
+    """MCC, ACC_step, ACC_reason and MR-Score of reviews of solutions.
+
+    MR-Score = 0.2 max(0, MCC) + 0.3 ACC_step + 0.5 ACC_reason. The positive class is a correct solution; an unparsed
+    judgement is a miss of either class. ACC_step and ACC_reason are shares of all wrong solutions, so that ACC_reason
+    cannot pass ACC_step. The last two need a judge and are absent without one; where the judge left a reason open
+    they are undefined.
+    """
+    items = _items(records)
+    wrong = [item for item in items if _judgement(item["gold"]) == "wrong"]
+    no_wrong = "no wrong solutions in the data"
+    found = [item for item in wrong if _judgement(item["answer"]) == "wrong" and _right(item)]
+    metrics = {"mcc": _mcc(items), "acc_step": _share(len(found), len(wrong), no_wrong)}
+    if not any(item.get("judge") for item in items):
+        return metrics
+    rulings = [_accepted(item.get("judge")) for item in found]
+    if None in rulings:
+        left = rulings.count(None)
+        metrics["acc_reason"] = _undefined(f"the judge left {left} of {len(rulings)} reasons open")
+    else:
+        metrics["acc_reason"] = _share(rulings.count(True), len(wrong), no_wrong)
+    metrics["mr_score"] = _mr_score(metrics)
+    return metrics
+
+
+def accuracy_by(records: Sequence[ItemRecord], facet: str) -> dict[str, Value]:
+    """Accuracy of the items in each group of a facet, groups in order of name."""
+    return {
+        name: _share(sum(map(_right, items)), len(items), "no items") for name, items in _groups(records, facet).items()
+    }
+
+
+def matthews(true_positive: int, false_negative: int, false_positive: int, true_negative: int) -> float:
+    """Matthews correlation coefficient of a 2 x 2 table; 0 where its denominator is 0 (Matthews 1975)."""
+    tp, fn, fp, tn = true_positive, false_negative, false_positive, true_negative
+    denominator = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return (tp * tn - fp * fn) / denominator if denominator else 0.0
+
+
+def _mcc(items: Sequence[ItemRecord]) -> Value:
+    table: Counter[tuple[bool, bool]] = Counter()
+    for item in items:
+        positive = _judgement(item["gold"]) == "correct"
+        table[positive, _judgement(item["answer"]) == _judgement(item["gold"])] += 1
+    positives = table[True, True] + table[True, False]
+    if not items or positives in (0, len(items)):
+        only = "no items" if not items else "wrong solutions only" if not positives else "correct solutions only"
+        return _undefined(f"{only} in the data: a correlation needs both classes")
+    value = matthews(table[True, True], table[True, False], table[False, False], table[False, True])
+    return {"value": value, "n": len(items)}
+
+
+def _mr_score(metrics: Mapping[str, Value]) -> Value:
+    parts = []
+    for name, weight in (("mcc", 0.2), ("acc_step", 0.3), ("acc_reason", 0.5)):
+        value = metrics[name]["value"]
+        if not isinstance(value, float):
+            return _undefined(f"{name} is undefined: {metrics[name]['undefined']}")
+        parts.append(weight * max(0.0, value))
+    return {"value": sum(parts), "n": metrics["mcc"]["n"]}
+
+
+def _macro(values: Mapping[str, Value | None]) -> Value:
+    numbers = []
+    for subject, value in values.items():
+        if value is None:
+            return _undefined(f"not judged in {subject}")
+        number = value["value"]
+        if not isinstance(number, float):
+            return _undefined(f"undefined in {subject}: {value['undefined']}")
+        numbers.append(number)
+    return {"value": sum(numbers) / len(numbers), "n": len(numbers)}
+
+
+def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
+    seed = seed_accuracy["value"]
+    if not isinstance(seed, float):
+        return _undefined(str(seed_accuracy["undefined"]))
+    if seed == 0:
+        return _undefined("no seed question was answered right: a drop from 0 is undefined")
+    return {"value": (seed - sum(variations) / len(variations)) / seed, "n": len(variations)}
+
+
+def _groups(records: Sequence[ItemRecord], facet: str) -> dict[str, list[ItemRecord]]:
+    groups: dict[str, list[ItemRecord]] = defaultdict(list)
+    for item in _items(records):
+        facets = item.get("facets")
+        groups[str(facets.get(facet, "?")) if isinstance(facets, Mapping) else "?"].append(item)
+    return dict(sorted(groups.items(), key=lambda group: _numeric_first(group[0])))
+
+
+def _numeric_first(name: str) -> tuple[int, int, str]:
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
+
+def _items(records: Iterable[ItemRecord]) -> list[ItemRecord]:
+    return [record for record in records if record.get("role", "item") == "item" and record["verdict"] != "error"]
+
+
+def _right(record: ItemRecord) -> bool:
+    return record["verdict"] == "correct"
+
+
+def _judgement(review: object) -> str | None:
+    return review.get("judgement") if isinstance(review, Mapping) else None
+
+
+def _accepted(judge: object) -> bool | None:
+    """Whether a judge accepts the reason; None where it was not asked or its reply was not readable."""
+    verdict = judge.get("verdict") if isinstance(judge, Mapping) else judge
+    return {"correct": True, "incorrect": False, "wrong": False, True: True, False: False}.get(verdict)  # type: ignore[call-overload,no-any-return]
+
+
+def _share(count: int, total: int, none: str) -> Value:
+    return {"value": count / total, "n": total} if total else _undefined(none)
+
+
+def _undefined(reason: str) -> Value:
+    return {"value": None, "undefined": reason}
+
+
+Metrics = Callable[[Sequence[ItemRecord]], Mapping[str, object]]

@@ -1,1 +1,1 @@
-
+"""Reading data sets: the hub, local folders, and content pins."""

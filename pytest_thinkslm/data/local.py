@@ -48,7 +48,9 @@ def read_jsonl(path: Path, asked_by: str) -> list[tuple[int, dict[str, object]]]
     try:
         content = _content(path)
     except gzip.BadGzipFile as error:
-        raise DataError(f"{asked_by}: {path} is not a gzip file ({error}); get it again, or rename it if it is plain")
+        raise DataError(
+            f"{asked_by}: {path} is not a gzip file ({error}); get it again, or rename it if it is plain"
+        ) from error
     except (EOFError, zlib.error) as error:
         raise DataError(f"{asked_by}: {path} is cut or damaged ({error}); get it again") from error
     except OSError as error:

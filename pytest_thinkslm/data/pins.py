@@ -23,7 +23,7 @@ PINS_FOLDER = Path(__file__).parent / "pins"
 
 @dataclass(frozen=True, slots=True)
 class PinHeader:
-    """What a pins file says of itself: ``stem`` of the file it was made from, ``records``, ``sizes`` in bytes by file name."""
+    """What a pins file says of itself: the file it was made from, its records, and sizes in bytes by file name."""
 
     stem: str
     records: int

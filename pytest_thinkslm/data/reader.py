@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pytest_thinkslm.data import hub as hub_data
 from pytest_thinkslm.data import pins as pins_data
 from pytest_thinkslm.data.local import SUFFIXES, count_records, find_file, read_jsonl
-from pytest_thinkslm.errors import DataError, UsageError
+from pytest_thinkslm.errors import DataError
 from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.registry import File, Record, Task, all_tasks
+from pytest_thinkslm.tasks.registry import Record, Task, all_tasks
 
 PinState = Literal["ok", "accepted", "unpinned"]
 _NAMED = 8
@@ -65,7 +65,7 @@ class _Delivery:
     expected: int | None
     lacks: str = ""
     stem: str = ""
-    where: str = field(default="")
+    where: str = ""
 
 
 def item_count(task: Task, data_dir: Path | None) -> int:
@@ -107,16 +107,17 @@ def load_cases(
     Raises:
         DataError: data missing, damaged, of another task, failing its pins, or without an item asked for.
     """
+    wanted = list(indices)
     if task.source is None:
         assert task.generate is not None
-        _check(task, indices := list(indices), task.count, "")
-        cases = {index: task.generate(data_seed, index) for index in indices}
+        _check(task, wanted, task.count, "")
+        cases = {index: task.generate(data_seed, index) for index in wanted}
         return Dataset(cases, DataState(f"generated (data seed {data_seed})", task.count, task.count))
     delivery = _deliver(task, _folder(task, data_dir), hub or {})
     built = _build(task, delivery)
     ordered, state = _pinned(task, delivery, built, accept_data)
-    _check(task, indices := list(indices), len(ordered), delivery.source)
-    return Dataset({index: replace(ordered[index], index=index) for index in indices}, state)
+    _check(task, wanted, len(ordered), delivery.source)
+    return Dataset({index: replace(ordered[index], index=index) for index in wanted}, state)
 
 
 def _folder(task: Task, data_dir: Path | None) -> Path | None:
@@ -183,7 +184,7 @@ def _check_form(task: Task, record: Record, delivery: _Delivery, position: int =
     raise DataError(
         f"{task.key}: {delivery.where}, {delivery.places[position]} is no record of this task "
         f"(its fields: {', '.join(map(str, record)) or 'none'}){looks}; "
-        f"expected at least: {', '.join(sorted(min(task.source.forms, key=len)))}"
+        f"expected at least: {', '.join(sorted(min(task.source.forms, key=lambda form: len(form))))}"
     )
 
 

@@ -30,7 +30,7 @@ def build(record: Record, index: int) -> Case:
 
 def case(question: str, solution: str, index: int) -> Case:
     """A GSM8K item from its question and worked solution."""
-    before, mark, after = solution.rpartition("####")
+    _, mark, after = solution.rpartition("####")
     if not mark or not after.strip():
         raise ValueError("the field 'answer' has no number after '####'")
     return Case(task="gsm8k", index=index, kind="number", question=question.strip(), gold=plain_number(after))

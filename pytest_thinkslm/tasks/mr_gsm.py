@@ -12,8 +12,11 @@ from pytest_thinkslm.tasks.reviews import judgement, step_or_none, text_or_none,
 
 #: Words that a variant may have lost to its unknown "x".
 _NUMERALS = frozenset(
-    "a an x zero one two three four five six seven eight nine ten eleven twelve twenty thirty fifty hundred dozen "
-    "once twice thrice double triple half third quarter time times".split()
+    {
+        *("a", "an", "x", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+        *("eleven", "twelve", "twenty", "thirty", "fifty", "hundred", "dozen", "once", "twice", "thrice"),
+        *("double", "triple", "half", "third", "quarter", "time", "times"),
+    }
 )
 _KEY_WORDS = 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from typing import Literal
 
@@ -35,10 +36,8 @@ def text_or_none(value: object) -> str | None:
 def texts(value: object) -> list[str]:
     """A list of texts that arrives as a list, as a printed list (a hub CSV), or as lines of one text."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
+        with contextlib.suppress(ValueError, SyntaxError):  # a text that happens to begin with a bracket stays one
             value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            pass  # a text that happens to begin with a bracket
     if isinstance(value, str):
         return value.split("\n")
     if isinstance(value, (list, tuple)):
