@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from pytest_thinkslm.statistics.clusters import ClusterSums
 from pytest_thinkslm.statistics.intervals import Interval, effective_n
-from pytest_thinkslm.statistics.paired_table import PairedTable, Permutation, PValue, at_least
+from pytest_thinkslm.statistics.paired_table import PairedTable, Permutation, PValue
 from pytest_thinkslm.statistics.permutation import sign_flip
 
 K = TypeVar("K", bound=Hashable)
@@ -138,10 +138,8 @@ def single_table(lost: int, gained: int, n: int) -> tuple[PairedTable, PValue]:
     """For single runs of ``n`` independent items: the table, and exact McNemar's test of any change."""
     from statsmodels.stats.contingency_tables import mcnemar
 
-    discordant = lost + gained
-    fewer, more = at_least(lost, discordant, 0.5), at_least(gained, discordant, 0.5)
-    both = float(mcnemar([[0, lost], [gained, 0]], exact=True).pvalue)
-    return PairedTable(lost, gained, n, None, fewer, more, "exact McNemar"), PValue(both, "exact McNemar, two-sided")
+    p = float(mcnemar([[0, lost], [gained, 0]], exact=True).pvalue)
+    return PairedTable.single(lost, gained, n), PValue(p, "exact McNemar, two-sided")
 
 
 def clustered_table(

@@ -41,6 +41,13 @@ class PairedTable:
     p_more: float
     permutation: Permutation
 
+    @classmethod
+    def single(cls, lost: int, gained: int, n: float) -> PairedTable:
+        """For single runs of ``n`` independent items; the permutation test is then McNemar's."""
+        discordant = lost + gained
+        fewer, more = at_least(lost, discordant, 0.5), at_least(gained, discordant, 0.5)
+        return cls(lost, gained, n, None, fewer, more, "exact McNemar")
+
     def worse(self, margin: float) -> PValue:
         """Against "the drop is at most ``margin``" (a fraction, at least 0)."""
         return self._below(-margin)
