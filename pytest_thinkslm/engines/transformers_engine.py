@@ -1,0 +1,354 @@
+"""The transformers engine: static batches from a queue, on the CPU or one GPU."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib.metadata
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TextIO
+
+from pytest_thinkslm.engines.base import Fingerprint
+from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan
+from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.models.checkpoint import text_config
+from pytest_thinkslm.models.hardware import Placement, decide
+from pytest_thinkslm.models.resolve import ResolvedModel
+from pytest_thinkslm.models.template import render
+from pytest_thinkslm.records import Output, Request
+
+#: Rows of a batch, by device. More gain little: on a CPU the matrix kernels are saturated.
+_MAX_ROWS = {"cpu": 64, "cuda": 256}
+#: A window holds so many full batches: enough to sort by length, few enough to answer in the order asked.
+_WINDOW_BATCHES = 8
+_NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """``--engine-args`` of this engine: ``device``, ``dtype``, ``max_batch`` (rows), ``batch_tokens``, ``threads``."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    max_batch: int | None = None
+    batch_tokens: int | None = None
+    threads: int | None = None
+
+    @classmethod
+    def parse(cls, given: Mapping[str, str]) -> Arguments:
+        """Check names and values; UsageError says what is valid."""
+        values: dict[str, Any] = {}
+        for key, text in given.items():
+            if key not in cls.__slots__:
+                raise UsageError(
+                    f"--engine-args: the transformers engine has no argument {key!r}: {nearest(key, cls.__slots__)}"
+                )
+            if key in ("device", "dtype"):
+                values[key] = text
+            elif text.isascii() and text.isdigit() and int(text) > 0:
+                values[key] = int(text)
+            else:
+                raise UsageError(f"--engine-args: {key}={text}: a whole number above 0 is needed")
+        return cls(**values)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request on its way, its prompt as token ids once it has been rendered."""
+
+    request: Request
+    future: Future[Output] = field(default_factory=Future)
+    prompt: list[int] = field(default_factory=list)
+    limit: int = 0
+
+
+class TransformersEngine:
+    """Answers requests with a checkpoint that transformers loads; implements ``engines.base.Engine``.
+
+    Construction is cheap. The first ``submit`` starts one thread, which loads the model and alone touches it. Prompts
+    come from the chat template as token ids. A prompt that fills the context fails with ``EngineError``; otherwise
+    the new tokens are bounded by ``max_tokens`` and by what the context leaves, and reaching either is finish reason
+    ``"length"``. ``prompt_tokens`` counts the prompt without padding. ``output_tokens`` counts what was
+    generated, the token that ended the answer included (as vLLM and OpenAI's API do); the text is without it.
+    ``latency`` is in seconds from the start of the row's batch.
+
+    In float32 a request gives the same text alone, batched and resumed, greedy or seeded (``transformers_decode``
+    says how far that goes); in bfloat16 the batch's composition can change long outputs.
+
+    Raises:
+        UsageError: an unknown or invalid engine argument, or CUDA asked for where there is none.
+        ModelError: torch or transformers are not installed.
+    """
+
+    def __init__(
+        self,
+        model: ResolvedModel,
+        *,
+        engine_args: Mapping[str, str] = _NO_ARGUMENTS,
+        trust_remote_code: bool = False,
+        log: TextIO | None = None,
+    ) -> None:
+        self._arguments = Arguments.parse(engine_args)
+        self._versions = {name: _version(name) for name in ("transformers", "torch")}
+        self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
+        self._resolved, self._trust, self._log = model, trust_remote_code, log
+        self._wake = threading.Condition()
+        self._queue: deque[_Asked] = deque()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._max_rows = self._arguments.max_batch or _MAX_ROWS[self._placement.device]
+        self._measured: dict[str, object] = {
+            "device": self._placement.device,
+            "dtype": self._placement.dtype,
+            "placement": self._placement.reason,
+        }
+        self._output_tokens, self._generating = 0, 0.0
+
+    def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
+        """Queue all requests; returns their futures in the same order."""
+        asked = [_Asked(request) for request in requests]
+        with self._wake:
+            if self._closed:
+                for one in asked:
+                    one.future.set_exception(EngineError("the engine is closed"))
+            else:
+                self._queue.extend(asked)
+                self._start()
+                self._wake.notify()
+        return [one.future for one in asked]
+
+    def fingerprint(self) -> Fingerprint:
+        """What outputs depend on beside the request; imports no torch. Batch sizes and threads are left out."""
+        return Fingerprint(
+            {
+                "engine": "transformers",
+                **self._versions,
+                **self._resolved.identity(),
+                "quantization": self._resolved.quantization,
+                "template": self._resolved.template_sha256,
+                "device": self._placement.device,
+                "dtype": self._placement.dtype,
+            }
+        )
+
+    def measured(self) -> Mapping[str, object]:
+        """Device, dtype, load seconds, threads, peak memory in bytes, output tokens, seconds spent generating."""
+        return {
+            **self._measured,
+            "output_tokens": self._output_tokens,
+            "generating_seconds": round(self._generating, 3),
+            "peak_memory_bytes": self._peak_memory(),
+        }
+
+    def close(self) -> None:
+        """Cancel what is queued, end the running batch (its rows fail with ``EngineError``), free the model."""
+        with self._wake:
+            self._closed = True
+            for one in self._queue:
+                one.future.cancel()
+            self._queue.clear()
+            self._wake.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="thinkslm-transformers", daemon=True)
+            self._thread.start()
+            # A daemon thread inside torch while the interpreter shuts down would crash it.
+            atexit.register(_close_if_alive, weakref.ref(self))
+
+    def _peak_memory(self) -> int | None:
+        if self._placement.device == "cuda" and "load_seconds" in self._measured:
+            import torch
+
+            return int(torch.cuda.max_memory_allocated())
+        return peak_memory()
+
+    # Everything below runs in the engine's own thread.
+
+    def _work(self) -> None:
+        from pytest_thinkslm.engines.transformers_load import chatter_to, one_line
+
+        try:
+            with chatter_to(self._log):
+                self._serve()
+        except Exception as problem:  # loading failed: every request learns why, now and later
+            error = problem if isinstance(problem, EngineError) else EngineError(one_line(problem))
+            with self._wake:
+                self._closed = True
+                waiting = list(self._queue)
+                self._queue.clear()
+            for one in waiting:
+                _fail(one, error)
+
+    def _serve(self) -> None:
+        import torch
+
+        from pytest_thinkslm.engines.transformers_load import load
+
+        started = time.perf_counter()
+        if self._arguments.threads is not None:
+            torch.set_num_threads(self._arguments.threads)
+        loaded = load(self._resolved, self._placement, self._trust)
+        self._measured |= {
+            "load_seconds": round(time.perf_counter() - started, 3),
+            "threads": torch.get_num_threads(),
+        }
+        while window := self._next_window():
+            self._answer_window(loaded, window)
+        del loaded
+        gc.collect()
+        if self._placement.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _next_window(self) -> list[_Asked]:
+        """The next requests in submission order; waits for some, empty when closed."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._queue or self._closed)
+            return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_rows * _WINDOW_BATCHES))]
+
+    def _answer_window(self, loaded: Any, window: Sequence[_Asked]) -> None:
+        from pytest_thinkslm.engines.transformers_load import one_line
+
+        ready: list[_Asked] = []
+        for one in window:
+            if one.future.cancelled():
+                continue
+            try:
+                self._render(loaded, one)
+            except ThinkSLMError as problem:
+                _fail(one, EngineError(str(problem)))
+            except Exception as problem:  # a tokenizer's error concerns this prompt alone
+                _fail(one, EngineError(f"{one.request.label}: cannot make the prompt: {one_line(problem)}"))
+            else:
+                ready.append(one)
+        prints = footprint(text_config(self._resolved.config), self._placement.dtype)
+        sizes = [Size(len(one.prompt), one.limit) for one in ready]
+        for batch in plan(sizes, prints, self._free_memory(), self._max_rows, self._arguments.batch_tokens):
+            if self._closed:
+                for index in batch:
+                    ready[index].future.cancel()
+                continue
+            running = [ready[index] for index in batch if ready[index].future.set_running_or_notify_cancel()]
+            self._answer_batch(loaded, running)
+
+    def _render(self, loaded: Any, one: _Asked) -> None:
+        sampling, context = one.request.sampling, self._resolved.context
+        if sampling.temperature > 0 and sampling.seed is None:
+            raise EngineError(f"{one.request.label}: a sampled request needs a seed")
+        one.prompt = render(loaded.tokenizer, one.request.messages, self._resolved, one.request.thinking)
+        one.limit = sampling.max_tokens
+        if context is not None:
+            if len(one.prompt) > context - 1:
+                raise EngineError(
+                    f"{one.request.label}: the prompt has {len(one.prompt)} tokens, the model's context "
+                    f"{context}, so there is no room for an answer"
+                )
+            one.limit = min(one.limit, context - len(one.prompt))
+
+    def _answer_batch(self, loaded: Any, batch: Sequence[_Asked]) -> None:
+        """Generate for one batch; when memory runs out, for its halves (what a row says does not depend on it)."""
+        from pytest_thinkslm.engines.transformers_load import one_line
+
+        try:
+            self._generate(loaded, batch)
+        except Exception as problem:  # whatever the model raises concerns this batch; the engine goes on
+            open_rows = [one for one in batch if not one.future.done()]
+            if not _out_of_memory(problem) or len(batch) == 1:
+                for one in open_rows:
+                    one.future.set_exception(EngineError(f"{one.request.label}: {one_line(problem)}"))
+                return
+            halve = open_rows
+        else:
+            return
+        gc.collect()  # outside the handler: its traceback would hold the batch's tensors
+        if self._placement.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+        self._max_rows = max(1, len(batch) // 2)
+        middle = (len(halve) + 1) // 2
+        for half in (halve[:middle], halve[middle:]):
+            if half:
+                self._answer_batch(loaded, half)
+
+    def _generate(self, loaded: Any, batch: Sequence[_Asked]) -> None:
+        from pytest_thinkslm.engines.transformers_decode import Finished, Row, decode
+
+        started = time.perf_counter()
+
+        def on_finished(index: int, finished: Finished) -> None:
+            one = batch[index]
+            self._output_tokens += len(finished.tokens)
+            output = Output(
+                text=loaded.text(finished.tokens),
+                finish_reason=finished.reason,
+                prompt_tokens=len(one.prompt),
+                output_tokens=len(finished.tokens),
+                latency=time.perf_counter() - started,
+            )
+            one.future.set_result(output)
+
+        try:
+            decode(
+                loaded.model,
+                [Row(one.prompt, one.limit, one.request.sampling) for one in batch],
+                loaded.stop_ids,
+                pad_id=loaded.pad_id,
+                on_finished=on_finished,
+                stopped=loaded.stopped(),
+                cancelled=lambda: self._closed,
+            )
+        finally:
+            self._generating += time.perf_counter() - started
+        for one in batch:
+            if not one.future.done():
+                one.future.set_exception(EngineError(f"{one.request.label}: stopped before it was finished"))
+
+    def _free_memory(self) -> int:
+        if self._placement.device == "cuda":
+            import torch
+
+            free = int(torch.cuda.mem_get_info()[0])
+            return free + int(torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
+        return free_memory()
+
+
+def _fail(one: _Asked, error: EngineError) -> None:
+    if one.future.set_running_or_notify_cancel():
+        one.future.set_exception(error)
+
+
+def _out_of_memory(problem: Exception) -> bool:
+    """CUDA has a class for it; the CPU's allocator raises a RuntimeError."""
+    import torch
+
+    text = str(problem)
+    return (
+        isinstance(problem, torch.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError as problem:
+        raise ModelError(
+            f"--engine transformers: {distribution} is not installed; install 'pytest-thinkslm[transformers]'"
+        ) from problem
+
+
+def _close_if_alive(reference: weakref.ref[TransformersEngine]) -> None:
+    engine = reference()
+    if engine is not None:
+        engine.close()

@@ -1,0 +1,163 @@
+"""A checkpoint loaded with transformers: model, tokenizer, and what ends an answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models.hardware import Placement
+from pytest_thinkslm.models.resolve import ResolvedModel
+from pytest_thinkslm.models.template import PLAIN_STOP
+
+_CHATTERERS = ("transformers", "accelerate", "huggingface_hub", "compressed_tensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the engine's thread works with.
+
+    ``stop_ids`` end a row; ``stop_strings`` do so for a base model, which would go on with a question of its own.
+    ``thought_ids`` are special tokens that mark a thought: they stay in the text, so that it can be told from
+    the answer.
+    """
+
+    model: Any
+    tokenizer: Any
+    stop_ids: tuple[int, ...]
+    stop_strings: tuple[str, ...]
+    thought_ids: frozenset[int]
+    pad_id: int
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """New token ids as text: without the stop token and other special tokens, thought markers kept."""
+        tokens = tokens[:-1] if tokens and tokens[-1] in self.stop_ids else tokens
+        parts: list[str] = []
+        run: list[int] = []
+        for token in tokens:
+            if token in self.thought_ids:
+                parts += [self._plain(run), str(self.tokenizer.convert_ids_to_tokens(token))]
+                run = []
+            else:
+                run.append(token)
+        return self.cut("".join([*parts, self._plain(run)]))
+
+    def cut(self, text: str) -> str:
+        """The text before the first stop string."""
+        ends = [at for at in map(text.find, self.stop_strings) if at >= 0]
+        return text[: min(ends)] if ends else text
+
+    def stopped(self) -> Callable[[list[int]], int | None] | None:
+        """For ``decode``: how many of the new tokens complete the first stop string; None without stop strings."""
+        if not self.stop_strings:
+            return None
+
+        def tokens_until_stop(tokens: list[int]) -> int | None:
+            if not self._has_stop(tokens):
+                return None
+            low, high = 1, len(tokens)  # the stop string stays once it is there, so halving finds its first token
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self._has_stop(tokens[:middle]) else (middle + 1, high)
+            return low
+
+        return tokens_until_stop
+
+    def _has_stop(self, tokens: Sequence[int]) -> bool:
+        text = self._plain(tokens)
+        return any(string in text for string in self.stop_strings)
+
+    def _plain(self, tokens: Sequence[int]) -> str:
+        if not tokens:
+            return ""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
+    """Load from the resolved folder, never from the network. Raises EngineError with the loader's reason."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    common = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolved.path, **common)
+        on_gpu = {"device_map": {"": "cuda:0"}} if placement.device == "cuda" else {}
+        model = AutoModelForCausalLM.from_pretrained(
+            resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
+        )
+    except Exception as problem:  # loaders of every architecture and quantization: any error is the checkpoint's
+        raise EngineError(f"cannot load {resolved.display}: {one_line(problem)}") from problem
+    model.eval()
+    special = set(tokenizer.all_special_ids)
+    thought = {
+        int(token) for token, added in tokenizer.added_tokens_decoder.items() if "think" in str(added.content).lower()
+    }
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        stop_ids=_stop_ids(resolved, model, tokenizer),
+        stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
+        thought_ids=frozenset(thought & special),
+        pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
+    )
+
+
+def one_line(problem: BaseException, longest: int = 300) -> str:
+    """The error's type and the beginning of its message, on one line."""
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:longest]
+
+
+@contextmanager
+def chatter_to(log: TextIO | None) -> Iterator[None]:
+    """Send what transformers and its libraries log to ``log`` (None: nowhere) and show no progress bars."""
+    from transformers.utils import logging as transformers_logging
+
+    handler = logging.StreamHandler(log) if log is not None else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in _CHATTERERS]
+    before = [(logger, list(logger.handlers), logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        if had_bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _stop_ids(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """End tokens of generation config, model config and tokenizer, and the chat template's end of a turn."""
+    found: set[int] = set()
+    file = resolved.path / "generation_config.json"
+    declared = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
+    for value in (declared, getattr(model.config, "eos_token_id", None), tokenizer.eos_token_id):
+        found.update(value if isinstance(value, list) else [] if value is None else [value])
+    end = _turn_end(resolved, tokenizer)
+    return tuple(sorted(found if end is None else {*found, end}))
+
+
+def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
+    """The special token that the chat template puts behind an assistant's turn; None where it puts none."""
+    import jinja2
+
+    if not resolved.has_chat_template:
+        return None
+    mark = "0d9f6c1e"
+    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
+    try:
+        text = tokenizer.apply_chat_template(chat, chat_template=resolved.chat_template, tokenize=False)
+    except jinja2.TemplateError:  # a template for single questions only: then the declared end tokens have to do
+        return None
+    behind = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
+    special = set(tokenizer.all_special_ids) | {
+        int(token) for token, added in tokenizer.added_tokens_decoder.items() if added.special
+    }
+    return int(behind[0]) if behind and behind[0] in special else None
