@@ -1,0 +1,430 @@
+"""A chat client for many requests to one OpenAI-compatible server: bounded, retrying, never answering twice.
+
+``ChatClient`` serves the openai engine and the LLM judge. It owns one thread with one event loop; every piece of
+state below is touched by that thread alone. A request is *queued*, then makes *attempts*; only an attempt holds one
+of the slots, whose number shrinks when the server is busy and grows back slowly (additive increase, multiplicative
+decrease). A failed attempt puts its request back in front of the queue after a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from pytest_thinkslm.engines.openai_wire import (
+    TRANSIENT,
+    Chat,
+    Dialect,
+    Endpoint,
+    Failure,
+    ServedModel,
+    read_error,
+    read_models,
+    read_reply,
+)
+from pytest_thinkslm.errors import EngineError, ModelError, nearest
+from pytest_thinkslm.records import Output
+
+#: Slots where none are asked for. vLLM and SGLang batch hundreds of sequences; a rate-limited API or llama.cpp do not.
+CONCURRENCY = 32
+BATCHING_CONCURRENCY = 256
+_BATCHING_SERVERS = frozenset({"vllm", "sglang"})
+
+#: Seconds: first pause of the exponential back-off, its longest, and the longest Retry-After that is waited for.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 60.0
+LONGEST_RETRY_AFTER = 600.0
+_CHECK_TIMEOUT = 15.0
+_CHECK_TRIES = 3
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened on the wire: attempts made, and failed attempts by kind."""
+
+    attempts: int = 0
+    answered: int = 0
+    failed: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    least_slots: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    chat: Chat
+    future: Future[Output]
+    started: bool = False
+    tries: int = 0
+    busy: int = 0
+
+
+class ChatClient:
+    """Asks one model of one server; ``submit`` may be called from any thread, any number of times.
+
+    Args:
+        server_url: address with or without ``/v1``; user and password in it are used but never shown.
+        model: id as ``/v1/models`` lists it; checked there before the first request, where the server has that list.
+        concurrency: most attempts in flight; None: 256 for vLLM and SGLang, else 32.
+        retries: further attempts after a time-out, a broken connection, a 5xx or an unreadable body. A 429 has an
+            allowance of its own (four times as many), because waiting is what it asks for.
+        timeout: seconds for one attempt, all of it.
+        check_model: false for a server whose list is incomplete.
+        log: where each retry is noted; never holds a key or a prompt.
+        environ: where OPENAI_API_KEY is read from.
+
+    Raises:
+        UsageError: ``server_url`` is no address.
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        model: str,
+        *,
+        concurrency: int | None = None,
+        retries: int = 5,
+        timeout: float = 600.0,
+        check_model: bool = True,
+        log: TextIO | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.endpoint = Endpoint.parse(server_url, os.environ if environ is None else environ)
+        self.model = model
+        self.concurrency = concurrency
+        self.retries = retries
+        self.timeout = timeout
+        self.check_model = check_model
+        self.counters = Counters()
+        self.dialect = Dialect()
+        self._log = log
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        # Below: the loop's thread only.
+        self._client: Any = None
+        self._served: asyncio.Task[ServedModel] | None = None
+        self._ready = False
+        self._queue: deque[_Job] = deque()
+        self._waiting: set[_Job] = set()
+        self._attempts: dict[asyncio.Task[None], _Job] = {}
+        self._slots = 1.0
+        self._most_slots = 1
+        self._shrunk_at = 0.0
+        self._resume_at = 0.0
+        self._dead: str | None = None
+        self._random = random.Random()
+
+    def __repr__(self) -> str:
+        return f"ChatClient({self.endpoint.url!r}, {self.model!r})"
+
+    def submit(self, chats: Sequence[Chat]) -> list[Future[Output]]:
+        """Queue chats; their futures in the same order, each ending in an ``Output``, ``EngineError`` or cancelled.
+
+        A future that is cancelled before its first attempt is never sent.
+        """
+        jobs = [_Job(chat, Future()) for chat in chats]
+        with self._lock:
+            if not self._closed:
+                self._running_loop().call_soon_threadsafe(self._accept, jobs)
+                return [job.future for job in jobs]
+        for job in jobs:
+            job.future.set_exception(EngineError(f"the client of {self.endpoint.url} is closed"))
+        return [job.future for job in jobs]
+
+    def served(self) -> ServedModel:
+        """The model as the server lists it (id alone where it has no list). Asks the server once.
+
+        Raises:
+            ModelError: the server cannot be reached, refuses the key, or has no such model.
+        """
+        with self._lock:
+            if self._closed:
+                raise ModelError(f"the client of {self.endpoint.url} is closed")
+            loop = self._running_loop()
+
+        async def wait() -> ServedModel:
+            return await asyncio.shield(self._checked())
+
+        return asyncio.run_coroutine_threadsafe(wait(), loop).result()
+
+    def close(self) -> None:
+        """Cancel what is queued, give up what is in flight (its futures end in ``EngineError``), stop the thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(self._stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    # The thread and the check of the model.
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._run, name="openai-client", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _connected(self) -> Any:
+        """The official client, made on first use: importing it takes most of a second."""
+        if self._client is None:
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+            # A proxy from the environment is no way to reach a server on this machine.
+            http = DefaultAsyncHttpxClient(trust_env=not self.endpoint.loopback, timeout=self.timeout)
+            basic = self.endpoint.basic
+            self._client = AsyncOpenAI(
+                api_key=self.endpoint.key,
+                base_url=self.endpoint.url,
+                max_retries=0,
+                timeout=self.timeout,
+                default_headers={"Authorization": f"Basic {basic}"} if basic else None,
+                http_client=http,
+            )
+        return self._client
+
+    def _checked(self) -> asyncio.Task[ServedModel]:
+        if self._served is None:
+            self._served = asyncio.get_running_loop().create_task(self._check())
+        return self._served
+
+    async def _check(self) -> ServedModel:
+        found: list[ServedModel] | Failure = Failure("connection", "")
+        for attempt in range(_CHECK_TRIES):
+            if attempt:
+                await asyncio.sleep(self._pause(attempt))
+            found = await self._list_models(_CHECK_TIMEOUT)
+            if not isinstance(found, Failure) or found.kind not in TRANSIENT:
+                break
+        served = ServedModel(self.model)
+        if isinstance(found, Failure):
+            # A key that is refused will be refused again; a server without a list (404, 405, 501) may still chat.
+            if found.kind in TRANSIENT or found.kind == "denied":
+                raise ModelError(
+                    f"model {self.model!r}: the server {self.endpoint.url} cannot be used: {found.message}. "
+                    "Check --server-url, and that the server is up"
+                )
+            self._note(f"no list of models at {self.endpoint.url}: {found.message}")
+        elif self.check_model:
+            known = {line.id: line for line in found}
+            if self.model not in known:
+                near = _near(self.model, known)
+                raise ModelError(f"the server {self.endpoint.url} has no model {self.model!r}: {near}")
+            served = known[self.model]
+        else:
+            served = next((line for line in found if line.id == self.model), served)
+        batching = served.owner.lower() in _BATCHING_SERVERS
+        self._most_slots = self.concurrency or (BATCHING_CONCURRENCY if batching else CONCURRENCY)
+        self._slots = self.counters.least_slots = self._most_slots
+        return served
+
+    async def _list_models(self, timeout: float) -> list[ServedModel] | Failure:
+        result = await self._call(lambda client: client.models.with_raw_response.list(timeout=timeout), timeout)
+        if isinstance(result, Failure):
+            return result
+        models = read_models(result)
+        return Failure("refused", "its list of models is not readable") if models is None else models
+
+    # The queue. Invariant: every job whose future is pending is in exactly one of _queue, _waiting, _attempts.
+
+    def _accept(self, jobs: Sequence[_Job]) -> None:
+        self._queue.extend(jobs)
+        if self._ready:
+            self._pump()
+        else:
+            self._checked().add_done_callback(self._begin)
+
+    def _begin(self, checked: asyncio.Task[ServedModel]) -> None:
+        if checked.cancelled():
+            return
+        error = checked.exception()
+        if error is not None:
+            self._die(str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}")
+        self._ready = True
+        self._pump()
+
+    def _pump(self) -> None:
+        """Start attempts while there are free slots; called whenever one of queue, slots and pause has changed."""
+        loop = asyncio.get_running_loop()
+        while self._queue and self._dead is not None:
+            self._fail(self._queue.popleft(), self._dead)
+        if loop.time() < self._resume_at:
+            return
+        while self._queue and len(self._attempts) < max(1, int(self._slots)):
+            job = self._queue.popleft()
+            if not job.started and not job.future.set_running_or_notify_cancel():
+                continue
+            job.started = True
+            task = loop.create_task(self._attempt(job))
+            self._attempts[task] = job
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        job = self._attempts.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A mistake of ours must end the future too: nothing may hang.
+            self._fail(job, f"{type(error).__name__}: {error}")
+        self._pump()
+
+    async def _attempt(self, job: _Job) -> None:
+        dialect, begin = self.dialect, time.monotonic()
+        self.counters.attempts += 1
+        body = dialect.body(self.model, job.chat)
+        named = {name: body.pop(name) for name in ("model", "messages")}
+        data = await self._call(
+            lambda client: client.chat.completions.with_raw_response.create(
+                **named, extra_body=body, timeout=self.timeout
+            ),
+            self.timeout,
+        )
+        result = data if isinstance(data, Failure) else read_reply(data, time.monotonic() - begin)
+        if isinstance(result, Output):
+            self.counters.answered += 1
+            self._slots = min(self._most_slots, self._slots + 1.0 / max(1.0, self._slots))
+            job.future.set_result(result)
+            return
+        result = dataclasses.replace(result, message=self.endpoint.scrub(result.message))
+        if result.kind == "refused" and (narrower := dialect.without(result.message)) is not None:
+            if narrower != self.dialect and dialect == self.dialect:
+                self._note(f"asking without {', '.join(narrower.refused)}: {result.message}")
+                self.dialect = narrower
+            self._queue.appendleft(job)
+            return
+        await self._failed(job, result, begin)
+
+    async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
+        self.counters.failures[failure.kind] = self.counters.failures.get(failure.kind, 0) + 1
+        if failure.kind in ("denied", "absent") and not self.counters.answered:
+            self._die(failure.message)
+        if failure.kind in ("busy", "timeout") and begin >= self._shrunk_at:
+            # Once a wave: the attempts that were in flight together meet the same full server.
+            self._slots = max(1.0, self._slots / 2)
+            self._shrunk_at = time.monotonic()
+            self.counters.least_slots = min(self.counters.least_slots, int(self._slots))
+        if failure.kind == "busy":
+            job.busy += 1
+        else:
+            job.tries += 1
+        spent = job.busy > 4 * self.retries if failure.kind == "busy" else job.tries > self.retries
+        too_long = (failure.retry_after or 0.0) > LONGEST_RETRY_AFTER
+        if failure.kind not in TRANSIENT or spent or too_long or self._dead is not None:
+            if spent and failure.kind in ("connection", "timeout") and self._dead is None:
+                await self._probe(failure)
+            times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
+            self._fail(job, failure.message + times)
+            return
+        self._again(job, failure)
+
+    def _again(self, job: _Job, failure: Failure) -> None:
+        loop = asyncio.get_running_loop()
+        pause = self._pause(max(job.busy if failure.kind == "busy" else job.tries, 1))
+        if failure.retry_after is not None:
+            # The server speaks for itself, not for one request: nothing is sent before then.
+            pause = failure.retry_after + self._random.uniform(0.0, 0.1)
+            self._resume_at = max(self._resume_at, loop.time() + failure.retry_after)
+            loop.call_at(self._resume_at + 0.001, self._pump)
+        self._note(f"{job.chat.label or 'request'}: {failure.message}; again in {pause:.1f} s")
+        self._waiting.add(job)
+        loop.call_later(pause, self._requeue, job)
+
+    def _requeue(self, job: _Job) -> None:
+        if job in self._waiting:
+            self._waiting.discard(job)
+            self._queue.appendleft(job)
+            self._pump()
+
+    def _pause(self, attempt: int) -> float:
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 30)) * self._random.uniform(0.5, 1.0)
+
+    async def _probe(self, failure: Failure) -> None:
+        """After a request has run out of retries: is it this request, or is the server gone for all of them?"""
+        if isinstance(alive := await self._list_models(_CHECK_TIMEOUT), Failure) and (
+            alive.kind in ("connection", "timeout")
+        ):
+            self._die(f"the server {self.endpoint.url} is gone: {failure.message}")
+
+    def _die(self, reason: str) -> None:
+        self._note(f"giving up the queue: {reason}")
+        self._dead = reason
+        self._queue.extend(self._waiting)
+        self._waiting.clear()
+
+    def _fail(self, job: _Job, reason: str) -> None:
+        self.counters.failed += 1
+        if job.started or job.future.set_running_or_notify_cancel():
+            label = f"{job.chat.label}: " if job.chat.label else ""
+            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason)))
+
+    async def _call(self, send: Any, timeout: float) -> bytes | Failure:
+        """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
+        import openai
+
+        try:
+            async with asyncio.timeout(timeout):
+                response = await send(self._connected())
+                return bytes(response.http_response.content)
+        except (TimeoutError, openai.APITimeoutError):
+            return Failure("timeout", f"no answer in {timeout:g} s")
+        except openai.APIStatusError as error:
+            failure = read_error(error.status_code, error.response.content, dict(error.response.headers), time.time())
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}")
+        return dataclasses.replace(failure, message=self.endpoint.scrub(failure.message))
+
+    async def _stop(self) -> None:
+        self._dead = f"the client of {self.endpoint.url} was closed"
+        tasks = list(self._attempts.items())
+        for task, _ in tasks:
+            task.cancel()
+        if self._served is not None:
+            self._served.cancel()
+        for job in (*self._queue, *self._waiting):
+            if not job.started and job.future.cancel():
+                job.future.set_running_or_notify_cancel()  # wakes concurrent.futures.wait
+            else:
+                self._fail(job, self._dead)
+        self._queue.clear()
+        self._waiting.clear()
+        await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
+        for _, job in tasks:
+            if not job.future.done():
+                self._fail(job, self._dead)
+        if self._client is not None:
+            with contextlib.suppress(OSError):
+                await self._client.close()
+
+    def _note(self, line: str) -> None:
+        if self._log is not None:
+            print(f"openai: {self.endpoint.scrub(line)}", file=self._log, flush=True)
+
+
+def _near(model: str, known: Mapping[str, ServedModel]) -> str:
+    """Served names that resemble what was asked for; hosted APIs list hundreds, so never all of those."""
+    inside = [name for name in known if model.lower() in name.lower() or name.lower() in model.lower()]
+    if inside:
+        return f"did you mean {' or '.join(repr(name) for name in sorted(inside)[:3])}?"
+    advice = nearest(model, known)
+    return advice if advice.startswith("did") or len(known) <= 20 else f"it lists {len(known)} others"
