@@ -2,15 +2,15 @@
 
 A record is one line of items.jsonl as a dict; used here are ``task``, ``item``, ``repeat``, ``role``, ``verdict``,
 ``answer``, ``gold``, ``failure``, ``facets``, ``cluster`` and ``judge``. All records are of one (model, quant, task,
-style), seed records included. A value is ``{"value": float, "n": int}`` with shares as fractions of 1; where it cannot
-be computed it is ``{"value": None, "undefined": reason}``. Items whose verdict is ``error`` are left out of every value.
+style), seed records included. A value is ``{"value": float, "n": int}``, shares as fractions of 1; where it cannot be
+computed it is ``{"value": None, "undefined": reason}``. Items whose verdict is ``error`` are left out of every value.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 ItemRecord = Mapping[str, object]
 Value = dict[str, object]
@@ -39,8 +39,9 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     """Accuracy by perturbation, PDR and ASP (GSM-Plus, Li et al. 2024, section 3).
 
     PDR = (accuracy on the seed questions - accuracy on the variations) / accuracy on the seed questions. ASP is the
-    share of (seed, variation) pairs with both right. Only pairs whose seed was asked in the same repeat count, so that a
-    sample's seeds and variations are of the same questions; a seed counts once a repeat, however many variations it has.
+    share of (seed, variation) pairs with both right. Only variations whose seed was asked in the same repeat count,
+    and only the seeds of these: a sample's seeds and variations are of the same questions. A seed counts once a
+    repeat, however many variations it has.
     """
     seeds = {
         (f"gsm8k-{record['item']}", record.get("repeat", 1)): _right(record)
@@ -72,26 +73,27 @@ def mr_ben_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
 
     A mean is undefined where it is undefined in a subject.
     """
-    subjects = {name: review_metrics(items) for name, items in _groups(records, "subject").items()}
+    judged = _judged(records)
+    subjects = {name: review_metrics(items, judged) for name, items in _groups(records, "subject").items()}
     names = list(dict.fromkeys(name for values in subjects.values() for name in values))
     macro = {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
     return {"by_subject": subjects, "macro": macro}
 
 
-def review_metrics(records: Sequence[ItemRecord]) -> dict[str, Value]:
+def review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Value]:
     """MCC, ACC_step, ACC_reason and MR-Score of reviews of solutions.
 
     MR-Score = 0.2 max(0, MCC) + 0.3 ACC_step + 0.5 ACC_reason. The positive class is a correct solution; an unparsed
     judgement is a miss of either class. ACC_step and ACC_reason are shares of all wrong solutions, so that ACC_reason
     cannot pass ACC_step. The last two need a judge and are absent without one; where the judge left a reason open
-    they are undefined.
+    they are undefined. ``judged`` says whether there was a judge; None: where any record has a ruling.
     """
     items = _items(records)
     wrong = [item for item in items if _judgement(item["gold"]) == "wrong"]
     no_wrong = "no wrong solutions in the data"
     found = [item for item in wrong if _judgement(item["answer"]) == "wrong" and _right(item)]
     metrics = {"mcc": _mcc(items), "acc_step": _share(len(found), len(wrong), no_wrong)}
-    if not any(item.get("judge") for item in items):
+    if not (_judged(records) if judged is None else judged):
         return metrics
     rulings = [_accepted(item.get("judge")) for item in found]
     if None in rulings:
@@ -185,10 +187,14 @@ def _judgement(review: object) -> str | None:
     return review.get("judgement") if isinstance(review, Mapping) else None
 
 
+def _judged(records: Iterable[ItemRecord]) -> bool:
+    return any(record.get("judge") for record in records)
+
+
 def _accepted(judge: object) -> bool | None:
     """Whether a judge accepts the reason; None where it was not asked or its reply was not readable."""
     verdict = judge.get("verdict") if isinstance(judge, Mapping) else judge
-    return {"correct": True, "incorrect": False, "wrong": False, True: True, False: False}.get(verdict)  # type: ignore[call-overload,no-any-return]
+    return {"correct": True, "incorrect": False, "wrong": False}.get(str(verdict))
 
 
 def _share(count: int, total: int, none: str) -> Value:
@@ -197,6 +203,3 @@ def _share(count: int, total: int, none: str) -> Value:
 
 def _undefined(reason: str) -> Value:
     return {"value": None, "undefined": reason}
-
-
-Metrics = Callable[[Sequence[ItemRecord]], Mapping[str, object]]

@@ -147,11 +147,16 @@ _plugins_loaded = False
 
 
 def register(task: Task) -> Task:
-    """Add a user's task; returns it. A key that is taken by another task is a ``UsageError``."""
+    """Add a user's task; returns it. A key that is taken by another task is a ``UsageError``.
+
+    The file that registered a task may do so again: a conftest is run anew in a second session of one process.
+    """
     if task.key in _BUILT_IN:
         raise UsageError(f"task key {task.key!r} belongs to a task of the suite; choose another")
-    if _registered.setdefault(task.key, task) is not task:
+    known = _registered.get(task.key, task)
+    if known is not task and _origin(known) != _origin(task):
         raise UsageError(f"task key {task.key!r} is registered twice; choose another")
+    _registered[task.key] = task
     return task
 
 
@@ -196,6 +201,11 @@ def reasoning_task(key: str) -> Callable[[_Function], _Function]:
         return function
 
     return mark
+
+
+def _origin(task: Task) -> str | None:
+    code = getattr(task.build or task.generate, "__code__", None)
+    return code.co_filename if code is not None else None
 
 
 def _built_in(key: str) -> Task:
