@@ -93,9 +93,9 @@ class PairedTable:
     def _below(self, difference: float) -> PValue:
         """Against "the true difference is ``difference`` or more".
 
-        Three hypotheses that this one contains each bound its p-value from below: the score test at the boundary,
-        the boundary with the fewest discordant items (only losses, or only gains), whose distribution
-        is binomial and where the score test rejects too often, and, where it is contained, no change at all.
+        It is the score test's p-value at the boundary; where that is below one half, no less than the p-values of two
+        exact tests of hypotheses that this one contains: the boundary with the fewest discordant items (only losses, or only
+        gains; binomial), where the score test rejects too often, and no change at all, where that is contained.
         """
         if self.n <= 0:
             return PValue(1.0, "no items")
@@ -105,6 +105,8 @@ class PairedTable:
         drop = self.lost - self.gained
         name = "Tango's paired score test" + ("" if self.degrees is None else " on effective counts")
         tests = [PValue(self._lower_tail(self.score(difference)), name)]
+        if tests[0].p >= 0.5:
+            return tests
         if difference < 0:
             tests.append(PValue(at_least(drop, self.n, min(1.0, -difference)), "exact binomial bound"))
         if difference > 0:
