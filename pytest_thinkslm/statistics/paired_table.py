@@ -93,31 +93,36 @@ class PairedTable:
     def _below(self, difference: float) -> PValue:
         """Against "the true difference is ``difference`` or more".
 
-        It is the score test's p-value at the boundary; where that is below one half, no less than the p-values of two
-        exact tests of hypotheses that this one contains: the boundary with the fewest discordant items (only losses, or only
-        gains; binomial), where the score test rejects too often, and no change at all, where that is contained.
+        For ``difference`` 0 it is the permutation test. Else it is the score test's p-value at the boundary; where that
+        is below one half, no less than the p-values of two exact tests of hypotheses that this one contains: the
+        boundary with the fewest discordant items (only losses, or only gains; binomial), where the score test rejects
+        too often, and no change at all, where that is contained.
         """
         if self.n <= 0:
             return PValue(1.0, "no items")
         return max(self._candidates(difference), key=lambda test: test.p)
 
     def _candidates(self, difference: float) -> list[PValue]:
-        drop = self.lost - self.gained
+        permutation = PValue(self.p_fewer, f"{self.permutation}, one-sided")
+        if difference == 0:
+            return [permutation]
         name = "Tango's paired score test" + ("" if self.degrees is None else " on effective counts")
         tests = [PValue(self._lower_tail(self.score(difference)), name)]
         if tests[0].p >= 0.5:
             return tests
+        drop = self.lost - self.gained
         if difference < 0:
             tests.append(PValue(at_least(drop, self.n, min(1.0, -difference)), "exact binomial bound"))
-        if difference > 0:
+            tests.append(permutation)
+        else:
             tests.append(PValue(1 - at_least(1 - drop, self.n, min(1.0, difference)), "exact binomial bound"))
-        if difference <= 0:
-            tests.append(PValue(self.p_fewer, f"{self.permutation}, one-sided"))
         return tests
 
     def _lower_tail(self, score: float) -> float:
+        if abs(score) == inf:
+            return float(score > 0)
         if self.degrees is None:
-            return NormalDist().cdf(score) if abs(score) != inf else float(score > 0)
+            return NormalDist().cdf(score)
         from scipy.special import stdtr
 
         return float(stdtr(self.degrees, score))
