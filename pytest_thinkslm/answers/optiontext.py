@@ -1,0 +1,124 @@
+"""The options of one item, found in a text: by letter, by number, by their own text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_QUOTES = str.maketrans({**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚", "'"), "\u00a0": " ", "\u202f": " "})
+_MARKUP = re.compile(r"\*+|`+|__+|~~|\$+|\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox)(?=\s?\{)|\\[()\[\]](?![a-zA-Z])")
+_BLANKS = re.compile(r"\s{6,}")
+
+# A choice stands at the start or the end of an output; what lies between in a very long one is not read.
+_HEAD_READ = 8_000
+_TAIL_READ = 24_000
+
+
+def clean(text: str) -> str:
+    """Text without markdown and LaTeX wrapping, with plain quotes and no long runs of blanks; words and line ends stay."""
+    if len(text) > _HEAD_READ + _TAIL_READ:
+        text = f"{text[:_HEAD_READ]}\n{text[-_TAIL_READ:]}"
+    text = _MARKUP.sub("", text.translate(_QUOTES))
+    return _BLANKS.sub(lambda run: "\n\n" if "\n" in run[0] else " ", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An option found in a text, and where its name ends."""
+
+    letter: str
+    end: int
+
+
+class Options:
+    """The options of an item. ``letters`` is the item's own set; texts are compared without case and outer article."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.letters = _LETTERS[: len(texts)]
+        self._by_text: dict[str, str] = {}
+        repeated: set[str] = set()
+        for letter, text in zip(self.letters, texts, strict=False):
+            for form in _forms(text):
+                if self._by_text.setdefault(form, letter) != letter:
+                    repeated.add(form)
+        for form in repeated:
+            del self._by_text[form]
+        # A number names an option by position only where no option is itself a number.
+        self._numbered = not any(re.match(r"\W*\d", text) for text in texts)
+        # Longest first, so that "hair style" is not read as "hair".
+        forms = sorted(self._by_text, key=len, reverse=True)
+        spelled = "|".join(r"\s+".join(map(re.escape, form.split())) for form in forms)
+        self._pattern = re.compile(rf"(?<![\w])(?:{spelled})(?!\w|[.,]\d)" if forms else r"(?!)", re.IGNORECASE)
+        worded = [form for form in forms if re.search(r"[^\W\d_]", form)]
+        self._all_worded = len(worded) == len(forms)
+
+    def text_at(self, text: str, position: int) -> Found | None:
+        """The option whose whole text stands here."""
+        match = self._pattern.match(text, position)
+        if match is None:
+            article = _ARTICLE.match(text, position)
+            match = self._pattern.match(text, article.end()) if article else None
+        return self._found(match)
+
+    def letter_at(self, text: str, position: int, any_case: bool = False) -> Found | None:
+        """The letter that stands here as an answer; ``any_case`` takes lower case where nothing else follows it."""
+        letter = text[position : position + 1]
+        if any_case and letter.islower() and _ALONE.match(text, position + 1):
+            letter = letter.upper()
+        if not letter or letter not in self.letters:
+            return None
+        end = position + 1
+        if letter in "AI":
+            # The article and the pronoun: only where punctuation or a reason follows.
+            return Found(letter, end) if _NO_ARTICLE.match(text, end) else None
+        return Found(letter, end) if _NO_WORD.match(text, end) else None
+
+    def number_at(self, text: str, position: int) -> Found | None:
+        """The option named by its position, from 1: "(2)", "2." but not "2 hours" or "2.5"."""
+        match = _POSITION.match(text, position) if self._numbered else None
+        if match is None or not 1 <= int(match[1]) <= len(self.letters):
+            return None
+        return Found(self.letters[int(match[1]) - 1], match.end(1))
+
+    def mentioned(self, text: str) -> set[str]:
+        """Letters of the options whose text occurs and is not denied; at most two are looked for.
+
+        Options that are bare numbers are looked for in the last line only: reasoning is full of numbers.
+        """
+        found: set[str] = set()
+        if not self._all_worded:
+            text = text.rstrip().rpartition("\n")[2]
+        for match in self._pattern.finditer(text):
+            named = self._found(match)
+            if named is None or named.letter in found or _DENIED_BEFORE.search(text, max(0, match.start() - 20), match.start()):
+                continue
+            if _DENIED_AFTER.match(text, match.end()):
+                continue
+            found.add(named.letter)
+            if len(found) > 1:
+                break
+        return found
+
+    def _found(self, match: re.Match[str] | None) -> Found | None:
+        # No entry where case folding alone made it match (a long s, a dotted capital I).
+        letter = self._by_text.get(" ".join(match[0].lower().split())) if match else None
+        return Found(letter, match.end()) if match and letter else None
+
+
+_ARTICLE = re.compile(r"(?:an?|the)\s+", re.IGNORECASE)
+_ALONE = re.compile(r"\s*(?:[).\]}\"']{1,3}\s*)?(?:\n|$)")
+_NO_ARTICLE = re.compile(r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b")
+_NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'\.")
+_POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
+_DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnor|\bthan|\bneither)(?:\s+(?:an?|the))?\s+[\"']?$", re.IGNORECASE)
+_DENIED_AFTER = re.compile(
+    r"[\"']?\s*(?:is|are|was|would\s+be)\s*(?:n't|not|incorrect|wrong|false|eliminated|ruled)\b", re.IGNORECASE
+)
+
+
+def _forms(option: str) -> set[str]:
+    """How an option's text may be written: as it stands, and without its article."""
+    whole = " ".join(clean(option).lower().split()).strip(" .;,\"'")
+    core = _ARTICLE.sub("", whole, count=1)
+    return {form for form in (whole, core) if form}
