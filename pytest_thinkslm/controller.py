@@ -1,0 +1,270 @@
+"""The plugin where results come together: records, progress, exit status, reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.execution.ahead import Progress
+from pytest_thinkslm.execution.scheduler import StaticShards
+from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.grading import Graded
+from pytest_thinkslm.records import Answer, Verdict
+from pytest_thinkslm.reports.items import item_record, slim, to_line
+from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.tasks import registry
+
+#: How a verdict that is a failed test is shown: (letter, word, colour).
+_SHOWN: Mapping[str, tuple[str, str, str]] = {
+    "incorrect": ("i", "INCORRECT", "yellow"),
+    "unparsed": ("u", "UNPARSED", "purple"),
+    "truncated": ("t", "TRUNCATED", "cyan"),
+}
+
+#: Seconds of waiting before a progress line, and between two of them where the terminal cannot rewrite.
+_FIRST_LINE, _NEXT_LINE = 2.0, 10.0
+
+#: Wrong answers listed in the terminal.
+_LISTED = 10
+
+
+class ControllerPlugin:
+    """Hooks of the process that the user started (with or without xdist)."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory) -> None:
+        assert settings.report_dir is not None
+        self.config = config
+        self.settings = settings
+        self.recorder = Recorder(settings, factory, settings.report_dir)
+        self.results: Mapping[str, Any] | None = None
+        self.scheduler: StaticShards | None = None
+        self._factory = factory
+        self._expected: list[str] = []
+        self._seen: set[str] = set()
+        self._others_failed = 0
+        self._wrong: list[str] = []
+        self._problem: str | None = None
+        self._started = time.monotonic()
+        self._last_line = self._started
+        self._drawn = False
+        for file in factory.replay_files:
+            self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
+
+    # -- before and while generating ------------------------------------------------------------------------
+
+    def expect(self, nodeids: Sequence[str]) -> None:
+        """The tests that have to be reported."""
+        self._expected = list(nodeids)
+
+    def announce(self, variant: Variant, progress: Progress) -> None:
+        """Say what is about to be done."""
+        engine = self._factory.name
+        parts = [f"{progress.items} outputs"]
+        if self._factory.journalled:
+            parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        self._line(f"{variant.label} on {engine}: " + ", ".join(parts))
+        self._last_line = time.monotonic() - _NEXT_LINE + _FIRST_LINE
+
+    def tick(self, progress: Progress) -> None:
+        """Called while a test waits: draw or print the progress now and then."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        now = time.monotonic()
+        if (
+            reporter is None
+            or self.config.option.verbose < 0
+            or now - self._last_line < (1.0 if self._drawn else _NEXT_LINE)
+        ):
+            return
+        self._last_line = now
+        done = progress.finished + progress.failed
+        text = f"thinkslm: {done}/{progress.to_generate} outputs"
+        rate, left = progress.tokens_per_second(), progress.seconds_left()
+        text += f", {rate:.0f} tokens/s" if rate else ", loading" if not done else ""
+        text += f", about {_duration(left)} left" if left is not None else ""
+        reporter.ensure_newline()
+        reporter.write_line(text)
+        reporter.currentfspath = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give an xdist worker its report folder and its slot."""
+        node.workerinput["thinkslm_report_dir"] = str(self.settings.report_dir)
+        if self.scheduler is None:
+            self.scheduler = StaticShards(self.config, len(node.nodemanager.specs))
+        if self._own_distribution():
+            slot = self.scheduler.claim_slot()
+            node.workerinput["thinkslm_slot"] = slot
+            node.workerinput["thinkslm_slots"] = self.scheduler.slots
+            node.workerinput["thinkslm_remaining"] = self.scheduler.remaining(slot)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self) -> StaticShards | None:
+        """Static shards, unless the user chose another distribution."""
+        return self.scheduler if self._own_distribution() else None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """The controller itself collects nothing: expect what the workers found."""
+        if not self._expected:
+            self.expect(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_auto_num_workers(self) -> int:
+        """``-n auto``: one worker where there is no GPU (each would load the model on the same cores)."""
+        return 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """What a worker knows at its end."""
+        output = getattr(node, "workeroutput", {}).get("thinkslm")
+        if output:
+            self.recorder.add_process(output["data"], output["measured"])
+            self._problem = self._problem or output["problem"]
+
+    # -- reports --------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the item's record off its report."""
+        payload = report.__dict__.pop("thinkslm", None)
+        if payload is not None:
+            for record, line in payload:
+                self.recorder.add(record, line)
+            self._seen.add(report.nodeid)
+            if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
+                self._wrong.append(f"{report.nodeid} - {report.longrepr}")
+        elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
+            self._crashed(report)
+        else:
+            if report.when == "call" or report.skipped:
+                self._seen.add(report.nodeid)
+            if report.failed:
+                self._seen.add(report.nodeid)
+                self._others_failed += 1
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        """Wrong answers under their own name and colour."""
+        verdict = str(getattr(report, "thinkslm_verdict", ""))
+        if verdict in _SHOWN and report.failed and report.when == "call":
+            letter, word, colour = _SHOWN[verdict]
+            return verdict, letter, (word, {colour: True})
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Add up, decide the exit status, write the files."""
+        if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
+            if self._problem:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            self.recorder.discard()
+            return
+        interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
+        missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
+        if missing and not interrupted:
+            self.recorder.problems.append(
+                f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
+            )
+        self.results = self.recorder.results(
+            selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
+        )
+        self.recorder.write(self.results)
+        session.exitstatus = self._status(exitstatus, interrupted, bool(missing))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The table, and where everything is."""
+        if self._problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
+        if self.results is None:
+            return
+        from pytest_thinkslm.reports.terminal import show
+
+        show(terminalreporter, self.results, self._wrong, self.recorder)
+
+    # -- helpers --------------------------------------------------------------------------------------------
+
+    def _own_distribution(self) -> bool:
+        given = [*self.config.invocation_params.args, *self.config.getini("addopts")]
+        return not any(str(argument).startswith("--dist") for argument in given)
+
+    def _status(self, exitstatus: int, interrupted: bool, missing: bool) -> int | pytest.ExitCode:
+        if interrupted:
+            return pytest.ExitCode.INTERRUPTED
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return exitstatus
+        failed = bool(self.recorder.counts["error"] or self._others_failed or missing)
+        if self.settings.incorrect == "fail":
+            failed = failed or exitstatus == pytest.ExitCode.TESTS_FAILED
+        return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
+
+    def _selection(self, incomplete: bool) -> str:
+        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
+        from pytest_thinkslm.data.reader import item_count
+
+        if incomplete:
+            return "partial"
+        counted: dict[tuple[object, ...], int] = {}
+        for record in self.recorder.records:
+            if record["role"] == "item":
+                key = (record["model"], record["quant"], record["task"], record["style"])
+                counted[key] = counted.get(key, 0) + 1
+        limit = self.settings.limit
+        limited = False
+        for (_, _, task, _), reported in counted.items():
+            whole = item_count(registry.get(str(task)), self.settings.data_dir)
+            asked = whole if limit is None else min(limit, whole)
+            if reported < asked * self.settings.repeats:
+                return "partial"
+            limited = limited or asked < whole
+        return "limit" if limited else "full"
+
+    def _crashed(self, report: pytest.TestReport) -> None:
+        """An item that killed its worker twice: an ``error``."""
+        self._seen.add(report.nodeid)
+        parsed = self._parse(report.nodeid)
+        if parsed is None:
+            self._others_failed += 1
+            return
+        variant, task, style, item, repeat = parsed
+        graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
+        record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
+        self.recorder.add(slim(record), to_line(record))
+        report.__dict__["thinkslm_verdict"] = "error"
+
+    def _parse(self, nodeid: str) -> tuple[Variant, str, str, str, int] | None:
+        """Variant, task, style, item and repeat of a test id; None for another test."""
+        function, bracket, rest = nodeid.rpartition("::")[2].partition("[")
+        task = function.removeprefix("test_")
+        if not bracket or task not in registry.all_tasks():
+            return None
+        name = rest.rpartition("]")[0]
+        repeat = 1
+        if self.settings.repeats > 1:
+            name, _, number = name.rpartition("-r")
+            repeat = int(number)
+        name, _, item = name.rpartition("-")
+        for style in sorted(self.settings.styles, key=len, reverse=True):
+            if name == style:
+                return self._factory.variants[0], task, style, item, repeat
+            if name.endswith(f"-{style}"):
+                label = name[: -len(style) - 1]
+                for variant in self._factory.variants:
+                    if variant.label == label:
+                        return variant, task, style, item, repeat
+        return None
+
+    def _line(self, text: str) -> None:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self.config.option.verbose >= -1:
+            reporter.ensure_newline()
+            reporter.write_line(f"thinkslm: {text}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

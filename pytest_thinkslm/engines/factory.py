@@ -1,0 +1,123 @@
+"""Which engine answers for a variant, and how it is made (cheaply: nothing is loaded here)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.engines.replay import ReplayFile
+    from pytest_thinkslm.models.resolve import ResolvedModel
+
+
+class EngineFactory:
+    """The variants of a run and their engines.
+
+    Args:
+        settings: the run's settings.
+        item_counts: number of items of a task, None where it is unknown (to check a replay file).
+        say: takes one line for the user (progress of fetching and preparing).
+
+    Raises:
+        UsageError, ModelError: a model that cannot be found.
+    """
+
+    def __init__(
+        self, settings: Settings, item_counts: Callable[[str], int | None], say: Callable[[str], None]
+    ) -> None:
+        self.settings = settings
+        self._say = say
+        self._resolved: dict[str, ResolvedModel] = {}
+        self._files: list[tuple[ReplayFile, int]] = []
+        self.name = "replay" if settings.engine == "replay" else "transformers"
+        if self.name == "replay":
+            self.variants = self._replayed(item_counts)
+        else:
+            self._arguments = {_model_name(model, settings.models): model for model in settings.models}
+            self.variants = tuple(
+                Variant(model, quant) for model in self._arguments for quant in (settings.quants or ("none",))
+            )
+
+    @property
+    def journalled(self) -> bool:
+        """Replayed outputs are not journalled."""
+        return self.name != "replay"
+
+    @property
+    def replay_files(self) -> Sequence[ReplayFile]:
+        """The replay files, each once."""
+        return list({file.path: file for file, _ in self._files}.values())
+
+    def resolve(self, variant: Variant) -> ResolvedModel | None:
+        """The checkpoint of a variant (fetched where it has to be); None on the replay engine."""
+        if self.name == "replay":
+            return None
+        if variant.model not in self._resolved:
+            from pytest_thinkslm.models.resolve import resolve
+
+            self._resolved[variant.model] = resolve(
+                self._arguments[variant.model], trust_remote_code=self.settings.trust_remote_code, progress=self._say
+            )
+        return self._resolved[variant.model]
+
+    def build(self, index: int, log: TextIO | None) -> Engine:
+        """The engine of the variant at this position."""
+        if self.name == "replay":
+            from pytest_thinkslm.engines.replay import ReplayEngine
+
+            file, variant = self._files[index]
+            return ReplayEngine(file, variant, self._latency())
+        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+
+        model = self.resolve(self.variants[index])
+        assert model is not None
+        return TransformersEngine(
+            model,
+            engine_args=self.settings.engine_args,
+            trust_remote_code=self.settings.trust_remote_code,
+            log=log,
+        )
+
+    def _latency(self) -> float:
+        arguments = dict(self.settings.engine_args)
+        try:
+            latency = float(arguments.pop("latency", "0"))
+        except ValueError:
+            raise UsageError(f"--engine-args latency={self.settings.engine_args['latency']!r} is no number") from None
+        if arguments:
+            raise UsageError(
+                f"--engine-args {next(iter(arguments))!r} is unknown: {nearest(next(iter(arguments)), ['latency'])}"
+            )
+        return latency
+
+    def _replayed(self, item_counts: Callable[[str], int | None]) -> tuple[Variant, ...]:
+        from pytest_thinkslm.engines.replay import read_replay_file
+
+        variants: list[Variant] = []
+        self._latency()
+        for model in self.settings.models:
+            file = read_replay_file(Path(model).expanduser().absolute(), item_counts)
+            for position, variant in enumerate(file.variants):
+                if self.settings.quants and variant.quant not in self.settings.quants:
+                    continue
+                if variant in variants:
+                    raise UsageError(f"--model: {variant.model} ({variant.quant}) is in more than one file")
+                variants.append(variant)
+                self._files.append((file, position))
+        if not variants:
+            raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
+        return tuple(variants)
+
+
+def _model_name(model: str, models: Sequence[str]) -> str:
+    """A model's key in reports: a local folder by its own name, unless two are called the same."""
+    name = Path(model).name
+    if not Path(model).expanduser().is_dir() or [Path(other).name for other in models].count(name) > 1:
+        return model
+    return name or model

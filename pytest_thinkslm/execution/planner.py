@@ -1,0 +1,124 @@
+"""What to ask: item references -> cases -> requests. Opens the data of the selected tasks alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_thinkslm.execution.selection import ItemRef
+from pytest_thinkslm.records import Auxiliary, Case, Message, Request
+from pytest_thinkslm.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.data.reader import Dataset
+    from pytest_thinkslm.prompts import Exemplar
+
+
+class Planner:
+    """Cases and requests of a run.
+
+    Args:
+        settings: the run's settings.
+        refs: every selected item of the whole run (not of this worker alone), in test order.
+
+    Raises:
+        DataError: a selected task's data is missing or does not fit.
+        UsageError: a style that a selected task cannot have.
+    """
+
+    def __init__(self, settings: Settings, refs: Sequence[ItemRef]) -> None:
+        from pytest_thinkslm.data.reader import load_cases
+        from pytest_thinkslm.prompts import exemplars
+        from pytest_thinkslm.tasks import registry
+
+        self._settings = settings
+        wanted: dict[str, set[int]] = defaultdict(set)
+        styles: dict[str, dict[str, None]] = defaultdict(dict)
+        for ref in refs:
+            wanted[ref.task].add(ref.index)
+            styles[ref.task][ref.style] = None
+        self.datasets: dict[str, Dataset] = {}
+        for key, indices in wanted.items():
+            self.datasets[key] = load_cases(
+                registry.get(key),
+                sorted(indices),
+                settings.data_dir,
+                data_seed=settings.data_seed,
+                accept_data=settings.accept_data,
+                hub=settings.hub_ids,
+            )
+        self._exemplars: dict[tuple[str, str], tuple[Exemplar, ...]] = {
+            (key, style): exemplars(
+                registry.get(key),
+                style,
+                settings.data_dir,
+                settings.data_seed,
+                hub=settings.hub_ids,
+                evaluated=self.datasets[key].cases.values(),
+            )
+            for key, asked in styles.items()
+            for style in asked
+        }
+        self._carriers = self._find_carriers(refs)
+
+    def case(self, ref: ItemRef) -> Case:
+        """The case of an item."""
+        return self.datasets[ref.task].cases[ref.index]
+
+    def auxiliary(self, ref: ItemRef) -> tuple[Auxiliary, ...]:
+        """The further cases that are asked with this item (each once a run, style, variant and repeat)."""
+        return self._carriers.get(ref, ())
+
+    def request(self, ref: ItemRef, case: Case | None = None) -> Request:
+        """The request of an item, or of another case asked in its style and repeat."""
+        case = case or self.case(ref)
+        messages = self._messages(case, ref)
+        sampling = self._settings.sampling(self.max_tokens(case, ref.style))
+        if sampling.temperature > 0:
+            sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
+        return Request(
+            messages=messages,
+            sampling=sampling,
+            label=f"{case.task} {case.item} ({ref.style})",
+            repeat=ref.repeat,
+            task=case.task,
+            item=case.item,
+            style=ref.style,
+        )
+
+    def max_tokens(self, case: Case, style: str) -> int:
+        """``--max-tokens``, else the task's own bound for the style."""
+        from pytest_thinkslm.prompts import default_max_tokens
+        from pytest_thinkslm.tasks import registry
+
+        if self._settings.max_tokens is not None:
+            return self._settings.max_tokens
+        return default_max_tokens(registry.get(case.task), style)
+
+    def _messages(self, case: Case, ref: ItemRef) -> tuple[Message, ...]:
+        from pytest_thinkslm.prompts import render
+
+        return render(case, ref.style, self._exemplars.get((ref.task, ref.style), ()))
+
+    def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
+        """The first selected item of each auxiliary case carries it, the same on every worker."""
+        carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
+        seen: set[tuple[object, ...]] = set()
+        for ref in refs:
+            for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
+                mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)
+                if mark not in seen:
+                    seen.add(mark)
+                    carriers[ref] = (*carriers.get(ref, ()), extra)
+        return carriers
+
+
+def _seed(seed: int, repeat: int, messages: tuple[Message, ...]) -> int:
+    """Sampling seed of a request, 63 bits, from the run's seed, the repeat and the content alone."""
+    digest = hashlib.blake2b(f"{seed}|{repeat}".encode(), digest_size=8)
+    for message in messages:
+        digest.update(f"|{message.role}|{message.content}".encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "big") >> 1

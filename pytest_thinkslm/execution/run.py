@@ -1,0 +1,184 @@
+"""The run in a process that executes items: from selected references to outputs, one variant at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.execution.ahead import Ahead, Handle, Progress
+from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.execution.planner import Planner
+from pytest_thinkslm.execution.selection import ItemRef, Variant
+from pytest_thinkslm.records import Auxiliary, Case, Message, Output, Request, Sampling
+from pytest_thinkslm.settings import Settings
+
+Announce = Callable[[Variant, Progress], None]
+
+
+class Run:
+    """Outputs of the selected items.
+
+    Args:
+        settings: the run's settings.
+        factory: makes the engines.
+        log: opens the file for the engines' own chatter.
+        announce: told, before a variant is generated, what is about to be done.
+        tick: called now and then while a test waits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        factory: EngineFactory,
+        *,
+        log: Callable[[], TextIO | None],
+        announce: Announce | None = None,
+        tick: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.factory = factory
+        self._log = log
+        self._announce = announce
+        self._tick = tick
+        self._planner: Planner | None = None
+        self._mine: Sequence[ItemRef] = ()
+        self._ahead: Ahead | None = None
+        self._current = -1
+        self._handles: dict[ItemRef, Handle] = {}
+        self._extra: dict[ItemRef, list[Handle]] = {}
+        self.measured: dict[str, dict[str, object]] = {}
+
+    def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
+        """Open the data of the selected tasks and hand the first variant's requests to its engine.
+
+        Args:
+            refs: all selected items of the run.
+            mine: those that this process will execute; None where it cannot know (they are asked one by one).
+
+        Raises:
+            ThinkSLMError: data, model or journal cannot be used.
+        """
+        self._planner = Planner(self.settings, refs)
+        self._mine = mine if mine is not None else ()
+        if self._mine:
+            self._activate(self._mine[0].variant)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The run's variants, by position."""
+        return self.factory.variants
+
+    @property
+    def progress(self) -> Progress | None:
+        """Counters of the variant that is being generated."""
+        return self._ahead.progress if self._ahead else None
+
+    def case(self, ref: ItemRef) -> Case:
+        """The case of an item."""
+        return self._plan.case(ref)
+
+    def request(self, ref: ItemRef, case: Case | None = None) -> Request:
+        """The request that an item makes."""
+        return self._plan.request(ref, case)
+
+    def output(self, ref: ItemRef) -> Output:
+        """Await an item's output. Raises ``EngineError``."""
+        ahead = self._activate(ref.variant)
+        handle = self._handles.pop(ref, None)
+        if handle is None:
+            handle = ahead.submit([self.request(ref)])[0]
+        return ahead.result(handle, self._tick)
+
+    def auxiliary(self, ref: ItemRef) -> list[tuple[Auxiliary, Output | EngineError]]:
+        """Await the outputs of the further cases that this item carries."""
+        ahead = self._activate(ref.variant)
+        extras = self._plan.auxiliary(ref)
+        handles = self._extra.pop(ref, None)
+        if extras and handles is None:
+            handles = ahead.submit([self.request(ref, extra.case) for extra in extras])
+        results: list[tuple[Auxiliary, Output | EngineError]] = []
+        for extra, handle in zip(extras, handles or (), strict=True):
+            try:
+                results.append((extra, ahead.result(handle, self._tick)))
+            except EngineError as error:
+                results.append((extra, error))
+        return results
+
+    def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
+        """One free question to a variant (for a user's own tests); journalled like any other."""
+        ahead = self._activate(variant)
+        request = Request(tuple(messages), sampling, label="slm.ask", task="ask", item="0000", style="direct")
+        return ahead.result(ahead.submit([request])[0], self._tick)
+
+    def data_states(self) -> Mapping[str, dict[str, object]]:
+        """The state of each opened data set, as plain values."""
+        if self._planner is None:
+            return {}
+        return {task: asdict(dataset.state) for task, dataset in self._planner.datasets.items()}
+
+    def close(self) -> None:
+        """Cancel what is not needed any more and stop the engine."""
+        if self._ahead is not None:
+            label = self.variants[self._current].label
+            progress = self._ahead.progress
+            self._ahead.close()
+            self.measured[label] = {
+                **self._ahead.measured(),
+                "generated": progress.finished,
+                "output_tokens": progress.output_tokens,
+                "seconds": _rounded(progress.seconds()),
+                "tokens_per_second": _rounded(progress.tokens_per_second()),
+                "tasks": {group: span.measured() for group, span in sorted(progress.spans.items())},
+            }
+            self._ahead = None
+            self._current = -1
+
+    @property
+    def _plan(self) -> Planner:
+        if self._planner is None:
+            self._planner = Planner(self.settings, ())
+        return self._planner
+
+    def _activate(self, variant: int) -> Ahead:
+        """Make this variant the one that is loaded; everything of it that this process needs is asked at once."""
+        if self._ahead is not None and self._current == variant:
+            return self._ahead
+        self.close()
+        self._current = variant
+        engine = self.factory.build(variant, self._log())
+        journal: Journal | None = None
+        if self.factory.journalled:
+            journal = Journal(self.settings.journal_dir, engine.fingerprint(), read=not self.settings.fresh)
+        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        refs = [ref for ref in self._mine if ref.variant == variant]
+        requests = [self.request(ref) for ref in refs]
+        owners: list[ItemRef] = []
+        for ref in refs:
+            for extra in self._plan.auxiliary(ref):
+                owners.append(ref)
+                requests.append(self.request(ref, extra.case))
+        before = self._announce
+        handles = ahead.submit(
+            requests, (lambda progress: before(self.variants[variant], progress)) if before and requests else None
+        )
+        self._handles = dict(zip(refs, handles, strict=False))
+        self._extra = {}
+        for ref, handle in zip(owners, handles[len(refs) :], strict=True):
+            self._extra.setdefault(ref, []).append(handle)
+        return ahead
+
+
+def open_log(folder: Path | None, name: str) -> TextIO | None:
+    """The engines' log in the report folder; None where there is no folder."""
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,80 @@
+"""Which worker runs which test: one pure function, used by the controller's scheduler and by each worker.
+
+The controller knows test ids only, so the cost of an item is read from its id. Every worker computes its
+own shard and can therefore hand all of it to its engine at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+#: Relative cost of one item, roughly its output tokens in hundreds.
+COSTS: Mapping[str, float] = {
+    "gsm8k": 2.5,
+    "math": 5.0,
+    "mathqa": 2.5,
+    "arc_easy": 1.0,
+    "arc_challenge": 1.0,
+    "commonsenseqa": 1.0,
+    "openbookqa": 1.0,
+    "hellaswag": 1.0,
+    "gsm_plus": 2.8,
+    "mr_gsm": 4.0,
+    "mr_ben": 4.0,
+    "sort8_positive": 0.6,
+    "sort8_mixed": 0.6,
+    "sort16_positive": 1.0,
+    "sort16_mixed": 1.0,
+    "sort32_positive": 1.8,
+    "sort32_mixed": 1.8,
+}
+
+_TEST_NAME = re.compile(r"::test_([A-Za-z0-9_]+)(?=\[|$|@)")
+
+
+def group_of(nodeid: str) -> str:
+    """The test function's name without ``test_``: the task key in this suite; "" for anything else."""
+    match = _TEST_NAME.search(nodeid)
+    return match.group(1) if match else ""
+
+
+def shard(ids: Sequence[str], slots: int) -> list[list[int]]:
+    """Split tests among slots: positions in ``ids``, in order, each exactly once.
+
+    Runs of tests of one function are cut into contiguous parts, so that shared prompt prefixes and items of
+    one cluster stay together; what a slot got too much of in one run it gets less of in the next.
+    """
+    if slots < 1:
+        raise ValueError("at least one slot")
+    shards: list[list[int]] = [[] for _ in range(slots)]
+    loads = [0.0] * slots
+    for start, stop, cost in _runs(ids):
+        total = sum(loads) + (stop - start) * cost
+        order = sorted(range(slots), key=lambda slot: (loads[slot], slot))
+        position = start
+        for rank, slot in enumerate(order):
+            remaining = stop - position
+            if rank == slots - 1:
+                take = remaining
+            else:
+                take = min(remaining, max(0, round((total / slots - loads[slot]) / cost)))
+            shards[slot].extend(range(position, position + take))
+            loads[slot] += take * cost
+            position += take
+    return shards
+
+
+def _runs(ids: Sequence[str]) -> list[tuple[int, int, float]]:
+    """(start, stop, cost an item) of consecutive tests of one function."""
+    runs: list[tuple[int, int, float]] = []
+    start, previous = 0, None
+    for position, nodeid in enumerate(ids):
+        name = nodeid.partition("[")[0]
+        if name != previous:
+            if previous is not None:
+                runs.append((start, position, COSTS.get(group_of(ids[start]), 1.0)))
+            start, previous = position, name
+    if ids:
+        runs.append((start, len(ids), COSTS.get(group_of(ids[start]), 1.0)))
+    return runs

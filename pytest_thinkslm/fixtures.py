@@ -1,0 +1,102 @@
+"""What tests receive: ``case`` and ``slm``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_thinkslm.records import Case, Message, Output, Sampling
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.execution.run import Run
+    from pytest_thinkslm.execution.selection import ItemRef, Variant
+
+NO_MODEL = "needs a model: pytest --model embedded (or a hub id, or a local folder)"
+
+
+class Model:
+    """The model under test.
+
+    ``slm(case)`` is the output for the test's own case: it was generated ahead. ``slm.ask(messages)`` is for a
+    user's own tests: one question, answered now.
+    """
+
+    def __init__(self, run: Run, variant: int, ref: ItemRef | None = None, output: Output | None = None) -> None:
+        self._run = run
+        self._index = variant
+        self._ref = ref
+        self._output = output
+
+    @property
+    def variant(self) -> Variant:
+        """Which model and quant this is."""
+        return self._run.variants[self._index]
+
+    def __call__(self, case: Case) -> Output:
+        """The output for ``case``: the test's own, or another one asked in the same way."""
+        if self._ref is None:
+            raise TypeError("slm(case) belongs in a test of a task (@reasoning_task); elsewhere use slm.ask(messages)")
+        if self._output is not None and case is self._run.case(self._ref):
+            return self._output
+        request = self._run.request(self._ref, case)
+        return self._run.ask(self._index, request.messages, request.sampling)
+
+    def ask(
+        self,
+        messages: str | Sequence[Message | Mapping[str, str]],
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_tokens: int = 512,
+        seed: int = 0,
+    ) -> Output:
+        """Ask now and wait. ``messages`` is a user's question, or chat turns with ``role`` and ``content``."""
+        if isinstance(messages, str):
+            messages = [Message("user", messages)]
+        turns = [turn if isinstance(turn, Message) else Message(**turn) for turn in messages]  # type: ignore[arg-type]
+        sampling = Sampling(temperature, top_p, max_tokens, seed if temperature > 0 else None)
+        return self._run.ask(self._index, turns, sampling)
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    """The item under test, as the task's ``Case``."""
+    state = _state(request)
+    if state is None:
+        pytest.fail("the fixture 'case' belongs in a test of a task: mark the function with @reasoning_task(key)")
+    return state.case
+
+
+@pytest.fixture
+def slm(request: pytest.FixtureRequest) -> Model:
+    """The model under test."""
+    state = _state(request)
+    if state is not None:
+        return Model(state.run, state.ref.variant, state.ref, state.output)
+    run = request.config.stash.get(RUN, None)
+    if run is None:
+        pytest.skip(NO_MODEL)
+    return Model(run, int(getattr(request, "param", 0)))
+
+
+class ItemState:
+    """What the plugin keeps of an item between its setup and its report."""
+
+    __slots__ = ("case", "output", "ref", "run")
+
+    def __init__(self, run: Run, ref: ItemRef, case: Case, output: Output) -> None:
+        self.run = run
+        self.ref = ref
+        self.case = case
+        self.output = output
+
+
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+STATE: pytest.StashKey[ItemState] = pytest.StashKey()
+
+
+def _state(request: pytest.FixtureRequest) -> ItemState | None:
+    state: ItemState | None = request.node.stash.get(STATE, None)
+    return state

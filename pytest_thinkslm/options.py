@@ -1,0 +1,191 @@
+"""Every option, once: the command line, the ini values and ``--help`` are made from one table.
+
+Short names (``--model``) are registered after all plugins and initial conftests have loaded, and only
+where nobody else owns them: whatever the order of loading, ours yields and nothing crashes. The
+prefixed names (``--slm-model``) always work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pytest
+
+from pytest_thinkslm.errors import UsageError
+
+Kind = Literal["text", "list", "int", "float", "flag", "path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--NAME``, ``--slm-NAME`` and the ini value ``slm_NAME``."""
+
+    name: str
+    kind: Kind
+    help: str
+    metavar: str | None = None
+    ini_only: bool = False
+
+    @property
+    def dest(self) -> str:
+        """Attribute on ``config.option`` and name of the ini value."""
+        return "slm_" + self.name.replace("-", "_")
+
+    @property
+    def short(self) -> str:
+        """The name without prefix, which another plugin may own."""
+        return "--" + self.name
+
+    @property
+    def prefixed(self) -> str:
+        """The name that is always ours."""
+        return "--slm-" + self.name
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "model",
+        "list",
+        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name) or a local "
+        "folder; with --engine replay a JSONL file of recorded outputs. Several are separated by commas. Without it "
+        "the plugin does nothing.",
+        "NAME,...",
+    ),
+    Option("quant", "list", "compression scheme(s) of the model; default: the checkpoint as it is", "Q,..."),
+    Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
+    Option("engine", "text", "auto, transformers, vllm, openai or replay (default: auto)", "NAME"),
+    Option("engine-args", "list", "settings of the engine, validated by it", "K=V,..."),
+    Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),
+    Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
+    Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
+    Option("top-p", "float", "nucleus sampling mass (default: 1)", "P"),
+    Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
+    Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
+    Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
+    Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
+    Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
+    Option("accept-data", "flag", "run on data that fails its content pin; every report says so"),
+    Option("fresh", "flag", "do not read the journal (it is still written)"),
+    Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
+    Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
+    Option(
+        "incorrect",
+        "text",
+        "data: wrong answers are data, exit 0 unless items are errors or a gate fails (default); "
+        "fail: pytest's own status; xfail: wrong answers are expected failures",
+        "MODE",
+    ),
+    Option("trust-remote-code", "flag", "run code that a checkpoint brings along; off unless given"),
+    Option("hub-id", "list", "other hub ids for data sets, e.g. gsm8k=owner/copy", "TASK=ID,..."),
+)
+
+_INI_TYPES: Mapping[Kind, Any] = {
+    "text": "string",
+    "list": "args",
+    "int": int | str,
+    "float": float | int | str,
+    "flag": "bool",
+    "path": "string",
+}
+
+
+def register_ini(parser: pytest.Parser) -> None:
+    """Register the ini values (they have a namespace of their own and cannot clash)."""
+    for option in OPTIONS:
+        parser.addini(
+            option.dest, f"default of {option.prefixed}: {option.help}", type=_INI_TYPES[option.kind], default=None
+        )
+
+
+class Unparsable(Exception):
+    """An argument list that argparse refuses."""
+
+
+class _OwnParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Unparsable(message)
+
+
+def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:
+    """A parser of our options alone, to split an argument list before conftests have loaded."""
+    parser = _OwnParser(add_help=False, allow_abbrev=False)
+    for option in OPTIONS:
+        names = [option.prefixed] if option.short in taken else [option.short, option.prefixed]
+        parser.add_argument(*names, **_argparse_attributes(option))
+    return parser
+
+
+def short_names_taken(parser: pytest.Parser) -> frozenset[str]:
+    """Short names that something else has registered already."""
+    owned = getattr(parser, "_opt2dest", {})
+    return frozenset(option.short for option in OPTIONS if owned.get(option.short, option.dest) != option.dest)
+
+
+def register_options(parser: pytest.Parser) -> None:
+    """Register the command-line options; a short name that somebody else owns is left to them."""
+    group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
+    for option in OPTIONS:
+        attributes = _argparse_attributes(option)
+        try:
+            group.addoption(option.short, option.prefixed, **attributes)
+        except (ValueError, argparse.ArgumentError):
+            attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
+            group.addoption(option.prefixed, **attributes)
+
+
+def release_short_names(parser: pytest.Parser) -> None:
+    """After parsing: let a conftest that loads later (below the start folder) register our short names.
+
+    argparse keeps names in a private table; where that table is not what it used to be, nothing is done.
+    """
+    actions = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
+    if isinstance(actions, dict):
+        for option in OPTIONS:
+            action = actions.get(option.short)
+            if getattr(action, "dest", None) == option.dest:
+                del actions[option.short]
+
+
+def raw_values(config: pytest.Config) -> dict[str, Any]:
+    """What was asked for, by option name: the command line first, then the ini value; None where unset."""
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = getattr(config.option, option.dest, None)
+        if value is None:
+            try:
+                value = config.getini(option.dest)
+            except (ValueError, TypeError) as error:
+                raise UsageError(f"ini value {option.dest}: {error}") from None
+            if option.kind == "path" and value and config.inipath is not None:
+                value = str(config.inipath.parent / value)
+        if option.kind == "flag" and not value:
+            value = None
+        values[option.name] = value
+    return values
+
+
+def split_list(value: object) -> tuple[str, ...]:
+    """Comma-separated and repeated values as one tuple, blanks and empty entries dropped."""
+    parts = [value] if isinstance(value, str) else list(value or ())  # type: ignore[call-overload]
+    return tuple(piece.strip() for part in parts for piece in str(part).split(",") if piece.strip())
+
+
+def resolve_path(value: object) -> Path | None:
+    """A path option's value, absolute."""
+    return Path(str(value)).expanduser().absolute() if value else None
+
+
+def _argparse_attributes(option: Option) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"dest": option.dest, "default": None, "help": option.help.replace("%", "%%")}
+    if option.kind == "flag":
+        attributes["action"] = "store_true"
+    else:
+        attributes["metavar"] = option.metavar
+        if option.kind == "list":
+            attributes["action"] = "append"
+    return attributes

@@ -1,0 +1,140 @@
+"""One line of ``items.jsonl``: everything that is known of one item, as plain JSON values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.grading import Graded
+from pytest_thinkslm.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
+from pytest_thinkslm.text import safe_text
+
+#: Fields of a line that only people and parsers of outputs need; statistics do without.
+BULK = ("messages", "output", "reasoning")
+
+#: Lines are sorted by these fields.
+SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
+
+SortKey = tuple[str, str, str, str, str, int, str]
+
+
+def item_record(
+    variant: Variant,
+    case: Case | None,
+    *,
+    task: str,
+    style: str,
+    item: str,
+    repeat: int,
+    messages: Sequence[Message] = (),
+    output: Output | None = None,
+    graded: Graded,
+    role: ItemRole = "item",
+) -> dict[str, object]:
+    """The record of one item; text from a model is escaped here, once, for every report."""
+    answer, verdict = graded.answer, graded.verdict
+    record: dict[str, object] = {
+        "model": variant.model,
+        "quant": variant.quant,
+        "task": task,
+        "style": style,
+        "item": item,
+        "repeat": repeat,
+        "role": role,
+        "messages": [{"role": message.role, "content": safe_text(message.content)} for message in messages],
+        "output": None if output is None else safe_text(output.text),
+        "finish_reason": None if output is None else output.finish_reason,
+        "prompt_tokens": None if output is None else output.prompt_tokens,
+        "output_tokens": None if output is None else output.output_tokens,
+        "answer": plain(answer.value),
+        "rule": answer.rule,
+        "gold": None if case is None else plain(case.gold),
+        "verdict": verdict.name,
+        "reason": safe_text(verdict.reason),
+        "failure": verdict.failure,
+        "judge": None,
+        "facets": {} if case is None else dict(case.facets),
+        "cluster": "" if case is None else case.cluster,
+    }
+    if output is not None and output.reasoning is not None:
+        record["reasoning"] = safe_text(output.reasoning)
+    if verdict.grading_timeout:
+        record["grading_timeout"] = True
+    if case is not None and case.note:
+        record["note"] = safe_text(case.note)
+    return record
+
+
+def error_graded(reason: str) -> Graded:
+    """The verdict of an item whose engine or data failed."""
+    return Graded(Answer(None, "none"), Verdict("error", reason))
+
+
+def to_line(record: Mapping[str, object]) -> str:
+    """A record as one JSON line (ASCII, so that any text survives any transport)."""
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def slim(record: Mapping[str, object]) -> dict[str, object]:
+    """The record without its bulky texts."""
+    return {name: value for name, value in record.items() if name not in BULK}
+
+
+def sort_key(record: Mapping[str, object]) -> SortKey:
+    """Position of a line in the file."""
+    return tuple(record[name] for name in SORT_FIELDS)  # type: ignore[return-value]
+
+
+def plain(value: AnswerValue | None) -> object:
+    """An answer or gold as JSON: text, list of integers, or an object for reviews."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return {
+        "judgement": value.judgement,
+        "first_error_step": None if value.first_error_step is None else safe_text(value.first_error_step),
+    }
+
+
+class ItemSpool:
+    """Item lines on their way to ``items.jsonl``: on disk as they come, in order at the end.
+
+    Only positions stay in memory. ``finish`` writes the sorted file atomically and removes the spool.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._target = folder / "items.jsonl"
+        self._path = folder / ".items.unsorted.jsonl"
+        self._file = self._path.open("wb")
+        self._places: list[tuple[SortKey, int, int]] = []
+        self._offset = 0
+
+    def add(self, key: SortKey, line: str) -> None:
+        """Keep one line."""
+        data = line.encode("ascii")
+        self._file.write(data)
+        self._places.append((key, self._offset, len(data)))
+        self._offset += len(data)
+
+    def finish(self) -> Path:
+        """Write ``items.jsonl`` in order; returns its path."""
+        self._file.close()
+        draft = self._target.with_name(".items.sorted.jsonl")
+        self._places.sort()
+        with self._path.open("rb") as source, draft.open("wb") as target:
+            for _, offset, length in self._places:
+                source.seek(offset)
+                target.write(source.read(length))
+        draft.replace(self._target)
+        self._path.unlink()
+        return self._target
+
+    def discard(self) -> None:
+        """Remove the spool without writing anything."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""The controller's side of a run: takes each item's record as it is reported, writes the run's files at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.errors import ThinkSLMError, UsageError
+from pytest_thinkslm.execution.selection import Variant, short_name
+from pytest_thinkslm.reports.items import ItemSpool, SortKey, sort_key
+from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures, write_json
+from pytest_thinkslm.settings import Settings
+
+#: Distributions whose versions a report states.
+_PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
+
+
+def default_report_dir(settings: Settings) -> Path:
+    """``reports/<time>-<model>-<quant>`` under the current folder."""
+    models = "_".join(short_name(model) for model in settings.models)[:60]
+    quants = "_".join(settings.quants) or "none"
+    return Path("reports").absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
+
+
+def prepare_report_dir(folder: Path) -> None:
+    """Make the folder and see that it can be written, before anything is generated. Raises ``UsageError``."""
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"--report-dir {folder} cannot be written ({error.strerror or error}): choose another folder; "
+            "nothing was generated"
+        ) from None
+
+
+class Recorder:
+    """Collects item records and makes ``items.jsonl``, ``results.json`` and ``summary.md``."""
+
+    def __init__(self, settings: Settings, factory: EngineFactory, folder: Path) -> None:
+        self.settings = settings
+        self.factory = factory
+        self.folder = folder
+        self.started = time.time()
+        self.counts: Counter[str] = Counter()
+        self.records: list[Mapping[str, object]] = []
+        self.problems: list[str] = []
+        self._keys: set[SortKey] = set()
+        self._spool = ItemSpool(folder)
+        self._data: dict[str, Mapping[str, object]] = {}
+        self._measured: dict[str, dict[str, Any]] = {}
+
+    def add(self, record: dict[str, object], line: str) -> bool:
+        """Take one item's record (without bulky texts) and its line; False where it was already there."""
+        key = sort_key(record)
+        if key in self._keys:
+            return False
+        self._keys.add(key)
+        self._spool.add(key, line)
+        self.records.append(record)
+        if record["role"] == "item":
+            self.counts[str(record["verdict"])] += 1
+        return True
+
+    def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
+        """What a process that executed items knows at its end: data states, and measurements by variant label."""
+        self._data.update(data)
+        for label, values in measured.items():
+            _add_measured(self._measured.setdefault(label, {}), values)
+
+    @property
+    def reported(self) -> int:
+        """Number of items that were reported."""
+        return sum(self.counts.values())
+
+    def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
+        """The content of ``results.json``."""
+        self.records.sort(key=sort_key)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "settings": self._settings(),
+            "versions": _versions(),
+            "variants": [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)],
+            "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
+            "selection": selection,
+            "results": figures(self.records, self._data),
+            "gates": list(gates),
+            "problems": list(self.problems),
+            "measured": {
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+                "seconds": round(seconds, 3),
+                "variants": {
+                    f"{variant.model}|{variant.quant}": self._measured.get(variant.label, {})
+                    for variant in self.factory.variants
+                },
+            },
+        }
+
+    def write(self, results: Mapping[str, Any]) -> None:
+        """Write the files, each once and atomically."""
+        from pytest_thinkslm.reports.summary import markdown
+
+        self._spool.finish()
+        write_json(self.folder / "results.json", results)
+        draft = self.folder / ".summary.md.draft"
+        draft.write_text(markdown(results), encoding="utf-8")
+        draft.replace(self.folder / "summary.md")
+
+    def discard(self) -> None:
+        """Nothing was run: remove the spool, and the folder where it is empty."""
+        self._spool.discard()
+        with contextlib.suppress(OSError):  # it holds files: the engine's log, or the user's
+            self.folder.rmdir()
+
+    def _settings(self) -> dict[str, object]:
+        """The settings that outputs and figures depend on; paths by name only."""
+        values = asdict(self.settings)
+        for name in ("report_dir", "journal_dir", "fresh", "rescore"):
+            del values[name]
+        values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
+        values["models"] = [_model_name(model) for model in self.settings.models]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def _variant(self, index: int, variant: Variant) -> dict[str, object]:
+        facts: dict[str, object] = {"model": variant.model, "quant": variant.quant, "display": variant.model}
+        model = self.factory.resolve(variant)
+        if model is not None:
+            facts.update(
+                display=model.display,
+                revision=model.revision,
+                quantization=model.quantization,
+                template_sha256=model.template_sha256,
+                context=model.context,
+                disk_bytes=model.disk_bytes,
+                note=model.note,
+            )
+        engine = self.factory.build(index, None)
+        try:
+            fingerprint = engine.fingerprint()
+        finally:
+            engine.close()
+        facts["engine"] = self.factory.name
+        facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
+        return facts
+
+
+def _model_name(model: str) -> str:
+    return Path(model).name if os.sep in model and Path(model).exists() else model
+
+
+def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Join what several processes measured: counts add up, peaks and times are the largest."""
+    for name, value in values.items():
+        before = into.get(name)
+        if isinstance(value, Mapping):
+            inner = into.setdefault(name, {})
+            for key, part in value.items():
+                if isinstance(part, Mapping):
+                    _add_measured(inner.setdefault(key, {}), part)
+                else:
+                    inner[key] = part
+        elif before is None or not isinstance(value, int | float) or isinstance(value, bool):
+            into[name] = value
+        elif name in ("generated", "output_tokens", "peak_memory_bytes", "tokens_per_second"):
+            into[name] = before + value
+        else:
+            into[name] = max(before, value)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed as a distribution"
+    return versions
+
+
+def described(error: ThinkSLMError) -> str:
+    """A user error as one message."""
+    return f"thinkslm: {error}"

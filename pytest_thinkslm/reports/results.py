@@ -1,0 +1,130 @@
+"""``results.json``: the figures of a run, from its item records. Pure, but for the writing.
+
+Everything volatile (seconds, tokens a second, memory) stands under ``measured``; the rest is the same
+however often, and on however many workers, the same outputs are scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_thinkslm.statistics.intervals import wilson
+
+SCHEMA_VERSION = 1
+
+Record = Mapping[str, object]
+GroupKey = tuple[str, str, str, str]
+
+#: Above this share of errors a task's accuracy is void.
+VOID_ERRORS = 0.01
+
+
+def group_records(records: Iterable[Record]) -> dict[GroupKey, list[Record]]:
+    """Item records by (model, quant, task, style), in order of first appearance."""
+    groups: dict[GroupKey, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[group_key(record)].append(record)
+    return groups
+
+
+def group_key(record: Record) -> GroupKey:
+    """(model, quant, task, style) of a record."""
+    return (str(record["model"]), str(record["quant"]), str(record["task"]), str(record["style"]))
+
+
+def summarise(
+    key: GroupKey, records: Sequence[Record], seeds: Sequence[Record], data: Record | None
+) -> dict[str, object]:
+    """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
+
+    Args:
+        key: (model, quant, task, style).
+        records: its item records (role ``item``), every repeat a record.
+        seeds: records of further cases asked beside them (role ``seed``).
+        data: state of the data set, where it was opened.
+    """
+    from pytest_thinkslm.tasks import registry
+
+    n = len(records)
+    verdicts = Counter(str(record["verdict"]) for record in records)
+    correct = verdicts["correct"]
+    errors = verdicts["error"]
+    void = n > 0 and errors / n > VOID_ERRORS
+    interval = wilson(correct, n) if n else None
+    row: dict[str, object] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
+    task = registry.get(key[2])
+    row["title"] = task.title
+    row["n"] = n
+    row["items"] = len({record["item"] for record in records})
+    row["correct"] = correct
+    row["accuracy"] = None if void or not n else round(correct / n, 6)
+    row["ci95"] = None if void or interval is None else [round(interval.low, 6), round(interval.high, 6)]
+    row["ci_method"] = "Wilson"
+    if void:
+        row["void"] = f"{errors} of {n} items are errors (more than {VOID_ERRORS:.0%}): no accuracy is stated"
+    for name in ("incorrect", "unparsed", "truncated", "error"):
+        row[f"{name}_rate"] = round(verdicts[name] / n, 6) if n else None
+    row["failures"] = dict(sorted(Counter(str(r["failure"]) for r in records if r.get("failure")).items()))
+    row["rules"] = dict(sorted(Counter(str(r["rule"]) for r in records if r.get("rule")).items()))
+    row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
+    row["output_tokens"] = _total(records, "output_tokens")
+    row["prompt_tokens"] = _total(records, "prompt_tokens")
+    if task.metrics is not None:
+        row["metrics"] = dict(task.metrics([*records, *seeds]))
+    if task.note:
+        row["note"] = task.note
+    if data is not None:
+        row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
+        notes = list(data["notes"])  # type: ignore[call-overload]
+        if data["pin"] == "accepted":
+            notes.append(
+                "the data fails its content pin and was accepted (--accept-data): "
+                f"{len(data['differing'])} records differ, "  # type: ignore[arg-type]
+                f"{len(data['missing'])} are missing, {data['new']} are new"  # type: ignore[arg-type]
+            )
+        row["data"]["notes"] = notes  # type: ignore[index]
+    return row
+
+
+def figures(records: Iterable[Record], data: Mapping[str, Record]) -> list[dict[str, object]]:
+    """One row a (model, quant, task, style), sorted by model and quant as they come, then task order and style."""
+    groups: dict[GroupKey, list[Record]] = defaultdict(list)
+    seeds: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record["role"] == "item":
+            groups[group_key(record)].append(record)
+        else:
+            seeds[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
+    return [
+        summarise(key, groups[key], seeds.get((key[0], key[1], key[3]), ()), data.get(key[2]))
+        for key in sorted(groups, key=_order)
+    ]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file atomically."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _order(key: GroupKey) -> tuple[str, str, int, str, int]:
+    from pytest_thinkslm.prompts import STYLES
+    from pytest_thinkslm.tasks import registry
+
+    tasks = list(registry.all_tasks())
+    return (
+        key[0],
+        key[1],
+        tasks.index(key[2]) if key[2] in tasks else len(tasks),
+        key[2],
+        STYLES.index(key[3]) if key[3] in STYLES else len(STYLES),
+    )
+
+
+def _total(records: Sequence[Record], field: str) -> int | None:
+    values = [value for record in records if isinstance(value := record.get(field), int)]
+    return sum(values) if values else None

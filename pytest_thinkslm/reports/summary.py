@@ -1,0 +1,191 @@
+"""The summary of a run: a rich table for the terminal and ``summary.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = Mapping[str, Any]
+
+_COLUMNS = (
+    ("task", "left"),
+    ("style", "left"),
+    ("n", "right"),
+    ("accuracy", "right"),
+    ("95% CI", "right"),
+    ("unparsed", "right"),
+    ("truncated", "right"),
+    ("error", "right"),
+    ("tokens/s", "right"),
+    ("seconds", "right"),
+)
+
+#: Narrow headings for the terminal.
+_HEADINGS = {
+    "accuracy": "accu-\nracy",
+    "unparsed": "un-\nparsed",
+    "truncated": "trun-\ncated",
+    "tokens/s": "tok/s",
+    "seconds": "s",
+}
+
+
+def percent(value: object, digits: int = 1) -> str:
+    """A fraction as a percentage; a dash where it is not known."""
+    return "–" if value is None else f"{100 * float(value):.{digits}f}%"  # type: ignore[arg-type]
+
+
+def cells(row: Row, measured: Row) -> list[str]:
+    """One row of the table as text; ``measured`` is what generating its outputs took."""
+    interval = row["ci95"]
+    rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
+    return [
+        str(row["task"])
+        + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
+        str(row["style"]),
+        str(row["n"]),
+        "void" if row.get("void") else percent(row["accuracy"]),
+        "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}",
+        percent(row["unparsed_rate"]),
+        percent(row["truncated_rate"]),
+        percent(row["error_rate"]),
+        "–" if rate is None else f"{rate:.0f}",
+        "–" if seconds is None else f"{seconds:.1f}",
+    ]
+
+
+def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
+    """The rows of one variant as a rich table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    result = Table(
+        title=title,
+        caption=caption,
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        padding=(0, 1, 0, 0),
+    )
+    for name, justify in _COLUMNS:
+        result.add_column(_HEADINGS.get(name, name), justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        text = cells(row, row_measured(measured, row))
+        if row.get("void"):
+            text[3] = "[red]void[/red]"
+        for column in (5, 6, 7):
+            if text[column] not in ("0.0%", "–"):
+                text[column] = f"[yellow]{text[column]}[/yellow]" if column < 7 else f"[red]{text[column]}[/red]"
+        result.add_row(*text)
+    return result
+
+
+def row_measured(measured: Row, row: Row) -> Row:
+    """What generating this row's outputs took, from its variant's measurements."""
+    value: Row = measured.get("tasks", {}).get(f"{row['task']}|{row['style']}", {})
+    return value
+
+
+def by_variant(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by (model, quant)."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], row["quant"]), []).append(row)
+    return groups
+
+
+def speed_line(measured: Mapping[str, Any]) -> str:
+    """What generating took, in one line; that nothing was generated where that is so."""
+    generated = measured.get("generated")
+    if not generated:
+        return "nothing was generated: every output was already there"
+    parts = [f"{generated} outputs generated"]
+    if measured.get("seconds"):
+        parts.append(f"{measured['seconds']:.1f} s")
+    if measured.get("tokens_per_second"):
+        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s")
+    if measured.get("device"):
+        parts.append(f"{measured['device']}, {measured.get('dtype', '')}".rstrip(", "))
+    return ", ".join(parts)
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What a reader of the figures has to know, each once: partial data, accepted data, void accuracies."""
+    lines: dict[str, None] = {}
+    for row in rows:
+        data = row.get("data", {})
+        if data.get("partial"):
+            lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
+        for note in data.get("notes", ()):
+            lines[f"{row['task']}: {note}"] = None
+        if row.get("note"):
+            lines[f"{row['task']}: {row['note']}"] = None
+        if row.get("void"):
+            lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+    return list(lines)
+
+
+def failure_line(row: Row) -> str:
+    """The failure classes of a row, most frequent first; empty where there are none."""
+    failures = sorted(row["failures"].items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {count}" for name, count in failures)
+
+
+def metric_lines(row: Row) -> list[str]:
+    """The task's own metrics, flattened, one line each."""
+    return [f"{name}: {_shown(value)}" for name, value in _flat(row.get("metrics", {}))]
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    lines = ["# Summary", ""]
+    if results["selection"] != "full":
+        lines += [f"Selection: **{results['selection']}**.", ""]
+    measured = results["measured"].get("variants", {})
+    for (model, quant), rows in by_variant(results["results"]).items():
+        name = next((v["display"] for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), model)
+        own = measured.get(f"{model}|{quant}", {})
+        lines += [f"## {_cell(name)} ({_cell(quant)})", ""]
+        lines.append("| " + " | ".join(name for name, _ in _COLUMNS) + " |")
+        lines.append("|" + "|".join(" ---: " if justify == "right" else " --- " for _, justify in _COLUMNS) + "|")
+        lines += ["| " + " | ".join(_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows]
+        lines += ["", speed_line(own) + ".", ""]
+        for row in rows:
+            detail = ([f"failures: {failure_line(row)}"] if failure_line(row) else []) + metric_lines(row)
+            if detail:
+                lines += [f"- **{row['task']}** ({row['style']}): " + _cell("; ".join(detail))]
+        remarks = notes(rows)
+        if remarks:
+            lines += ["", *(f"> {_cell(remark)}" + "  " for remark in remarks)]
+        lines.append("")
+    for problem in results["problems"]:
+        lines.append(f"- {_cell(problem)}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(text: object) -> str:
+    """Text that cannot break out of a Markdown table or turn into markup."""
+    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, inner in value.items():
+        label = f"{prefix}{name}"
+        if isinstance(inner, Mapping) and "value" not in inner:
+            yield from _flat(inner, f"{label} ")
+        else:
+            yield label, inner
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if value.get("value") is None:
+            return f"undefined ({value.get('undefined', 'no items')})"
+        count = f" (n={value['n']})" if "n" in value else ""
+        return f"{_shown(value['value'])}{count}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,76 @@
+"""The end of the terminal's output: tables, wrong answers, notes, and where the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_thinkslm.reports import summary
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.reports.recorder import Recorder
+
+_PROBLEMS_SHOWN = 10
+
+
+def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], recorder: Recorder) -> None:
+    """Write the summary of a run through pytest's terminal reporter."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    writer = reporter._tw
+    reporter.write_sep("=", "thinkslm")
+    counts = recorder.counts
+    listed = list(wrong)
+    if listed and reporter.config.option.verbose >= 0 and "f" in reporter.reportchars.lower():
+        for line in listed:
+            reporter.write_line(_one_line(line, writer.fullwidth))
+        more = counts["incorrect"] + counts["unparsed"] + counts["truncated"] - len(listed)
+        if more > 0:
+            reporter.write_line(f"... and {more} more: see items.jsonl")
+    console = Console(
+        file=writer._file,
+        force_terminal=writer.hasmarkup,
+        no_color=not writer.hasmarkup,
+        width=max(writer.fullwidth, 72),
+        highlight=False,
+    )
+    measured = results["measured"]["variants"]
+    names = {(variant["model"], variant["quant"]): variant["display"] for variant in results["variants"]}
+    for (model, quant), rows in summary.by_variant(results["results"]).items():
+        title = f"{names.get((model, quant), model)}, {quant}"
+        own = measured.get(f"{model}|{quant}", {})
+        console.print(summary.table(rows, own, escape(title), escape(summary.speed_line(own))))
+        for row in rows:
+            detail = (
+                [f"failures: {summary.failure_line(row)}"] if summary.failure_line(row) else []
+            ) + summary.metric_lines(row)
+            if detail:
+                console.print(
+                    f"[bold]{row['task']}[/bold] ({row['style']}): " + escape("; ".join(detail)), soft_wrap=True
+                )
+        for note in summary.notes(rows):
+            console.print(escape(note), style="yellow", soft_wrap=True)
+    if results["selection"] != "full":
+        reporter.write_line(f"selection: {results['selection']}")
+    for problem in results["problems"][:_PROBLEMS_SHOWN]:
+        reporter.write_line(f"thinkslm: {problem}", yellow=True)
+    if len(results["problems"]) > _PROBLEMS_SHOWN:
+        reporter.write_line(
+            f"thinkslm: ... and {len(results['problems']) - _PROBLEMS_SHOWN} more problems: see results.json",
+            yellow=True,
+        )
+    reporter.write_line(f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, junit.xml)")
+
+
+def _one_line(text: str, width: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: max(width, 20) - 3] + "..."
+
+
+def _shown(folder: Path) -> str:
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

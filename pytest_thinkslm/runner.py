@@ -1,0 +1,318 @@
+"""The plugin in a process that executes items: parametrizes, generates ahead, makes the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import pytest
+
+from pytest_thinkslm.data.reader import item_count
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.errors import EngineError, ThinkSLMError, UsageError
+from pytest_thinkslm.execution.run import Run, open_log
+from pytest_thinkslm.execution.selection import ItemRef, id_of, item_refs, limited
+from pytest_thinkslm.execution.shards import shard
+from pytest_thinkslm.fixtures import RUN, STATE, ItemState
+from pytest_thinkslm.grading import Graded, WrongAnswer, grade, take_last
+from pytest_thinkslm.records import Answer, Verdict
+from pytest_thinkslm.reports.items import error_graded, item_record, slim, to_line
+from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.text import safe_line
+
+#: Properties of an item in JUnit.
+_PROPERTIES = ("verdict", "answer", "gold", "rule", "failure", "finish_reason")
+
+
+class RunnerPlugin:
+    """Hooks of a process that collects and executes items (the main process, or an xdist worker)."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory) -> None:
+        self.config = config
+        self.settings = settings
+        self.factory = factory
+        self.selected = {task.key for task in registry.select(settings.tasks)}
+        self.problem: str | None = None
+        self._controller = config.pluginmanager.getplugin("thinkslm-controller")
+        self._keywords: dict[str, Mapping[str, Any]] = {}
+        self._records: list[tuple[dict[str, object], str]] = []
+        self.run = Run(
+            settings,
+            factory,
+            log=lambda: open_log(settings.report_dir, "engine.log"),
+            announce=getattr(self._controller, "announce", None),
+            tick=getattr(self._controller, "tick", None),
+        )
+        config.stash[RUN] = self.run
+
+    # -- collection ---------------------------------------------------------------------------------------
+
+    def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
+        """Leave out the tests of tasks that were not asked for."""
+        key = getattr(obj, "__thinkslm_task__", None)
+        if not isinstance(key, str):
+            return None
+        if key not in registry.all_tasks():
+            registry.get(key)  # says what is wrong
+        if self.settings.tasks and key not in self.selected | self._late(key):
+            return []
+        return None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test an item, style, repeat and variant; opens no data."""
+        key = getattr(metafunc.function, "__thinkslm_task__", None)
+        variants = self.run.variants
+        if key is None:
+            if "slm" in metafunc.fixturenames and len(variants) > 1:
+                metafunc.parametrize(
+                    "slm", range(len(variants)), indirect=True, ids=[variant.label for variant in variants]
+                )
+            return
+        if "case" not in metafunc.fixturenames:
+            raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
+        settings = self.settings
+        count = item_count(registry.get(key), settings.data_dir)
+        indices = limited(key, count, settings.limit, settings.data_seed)
+        refs = list(item_refs(len(variants), key, settings.styles, indices, settings.repeats))
+        several = len(variants) > 1
+        ids = [id_of(ref, repeats=settings.repeats, variant=variants[ref.variant] if several else None) for ref in refs]
+        metafunc.parametrize("case", refs, indirect=True, ids=ids)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """One variant after the other, so that each is loaded once."""
+        if len(self.run.variants) > 1:
+            items.sort(key=_variant_of)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Everything that is still missing goes to the engine at once."""
+        if self.config.option.collectonly or session.shouldfail or session.shouldstop:
+            return
+        refs: list[ItemRef] = []
+        places: list[int] = []
+        for place, item in enumerate(session.items):
+            ref = ref_of(item)
+            if ref is not None:
+                refs.append(ref)
+                places.append(place)
+        if not refs:
+            return
+        if self._controller is not None:
+            self._controller.expect([item.nodeid for item in session.items])
+        try:
+            mine = self._mine(session.items, refs, places)
+            self.run.start(refs, mine)
+        except ThinkSLMError as error:
+            if not hasattr(self.config, "workerinput"):
+                self.run.close()
+                raise pytest.UsageError(f"thinkslm: {error}") from None
+            self.problem = str(error)
+            session.shouldstop = f"thinkslm: {error}"
+
+    # -- execution ----------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Await the item's output, so that an engine failure is a test error."""
+        ref = ref_of(item)
+        if ref is None:
+            return
+        take_last()
+        self._records.clear()
+        if self.problem is not None:
+            raise EngineError(self.problem)
+        output = self.run.output(ref)
+        item.stash[STATE] = ItemState(self.run, ref, self.run.case(ref), output)
+        self._seed_records(ref)
+
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Let go of the output."""
+        if STATE in item.stash:
+            del item.stash[STATE]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
+        """A wrong answer is one line; the item's record travels on its report."""
+        ref = ref_of(item)
+        if ref is None:
+            return None
+        excinfo = call.excinfo
+        if excinfo is None and call.when != "call":
+            return self._plain_report(item, call, "passed", None)
+        if call.when == "teardown" or (
+            excinfo is not None
+            and excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt, pytest.exit.Exception))
+        ):
+            return None
+        error = None if excinfo is None else excinfo.value
+        state = item.stash.get(STATE, None)
+        graded = take_last()
+        if isinstance(error, WrongAnswer):
+            graded = error.graded
+        elif isinstance(error, EngineError) and state is None:
+            graded = error_graded(safe_line(str(error), 400))
+        elif error is None:
+            if graded is None and state is not None:
+                answer = grade(state.case, state.output).answer
+                graded = Graded(answer, Verdict("correct", "the test's own assertions hold"))
+        elif isinstance(error, AssertionError) and call.when == "call" and state is not None:
+            answer = graded.answer if graded else grade(state.case, state.output).answer
+            graded = Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
+        else:
+            graded = error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+        assert graded is not None
+        report = self._report(item, call, error, graded)
+        self._attach(item, report, ref, graded)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Stop the engine; a worker sends home what it knows."""
+        self.run.close()
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["thinkslm"] = {
+                "data": _wire(self.run.data_states()),
+                "measured": _wire(self.run.measured),
+                "problem": self.problem,
+            }
+        else:
+            self._controller_add()
+
+    # -- helpers ------------------------------------------------------------------------------------------
+
+    def _controller_add(self) -> None:
+        if self._controller is not None:
+            self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
+
+    def _late(self, key: str) -> set[str]:
+        """Tasks that a conftest registered after the options were read."""
+        return {task.key for task in registry.select(self.settings.tasks)} if key not in self.selected else set()
+
+    def _mine(self, items: Sequence[pytest.Item], refs: list[ItemRef], places: list[int]) -> list[ItemRef] | None:
+        worker: Mapping[str, Any] | None = getattr(self.config, "workerinput", None)
+        if worker is None:
+            return refs
+        slots = int(worker.get("thinkslm_slots", 0))
+        if not slots:
+            return None
+        own = worker.get("thinkslm_remaining")
+        if own is None:
+            own = shard([item.nodeid for item in items], slots)[int(worker["thinkslm_slot"])]
+        wanted = set(own)
+        return [ref for ref, place in zip(refs, places, strict=True) if place in wanted]
+
+    def _seed_records(self, ref: ItemRef) -> None:
+        """Records of the further cases that this item carries."""
+        for extra, output in self.run.auxiliary(ref):
+            graded = error_graded(str(output)) if isinstance(output, EngineError) else grade(extra.case, output)
+            record = item_record(
+                self.run.variants[ref.variant],
+                extra.case,
+                task=extra.case.task,
+                style=ref.style,
+                item=extra.case.item,
+                repeat=ref.repeat,
+                messages=self.run.request(ref, extra.case).messages,
+                output=None if isinstance(output, EngineError) else output,
+                graded=graded,
+                role=extra.role,
+            )
+            self._records.append((slim(record), to_line(record)))
+
+    def _attach(self, item: pytest.Item, report: pytest.TestReport, ref: ItemRef, graded: Graded) -> None:
+        state = item.stash.get(STATE, None)
+        known = self.problem is None
+        try:
+            case = self.run.case(ref) if known else None
+            messages = self.run.request(ref).messages if known else ()
+        except (ThinkSLMError, KeyError):
+            case, messages = None, ()
+        record = item_record(
+            self.run.variants[ref.variant],
+            case,
+            task=ref.task,
+            style=ref.style,
+            item=f"{ref.index:04d}",
+            repeat=ref.repeat,
+            messages=messages,
+            output=state.output if state is not None else None,
+            graded=graded,
+        )
+        small = slim(record)
+        for name in _PROPERTIES:
+            value = small[name]
+            if value is not None:
+                item.user_properties.append((name, value if isinstance(value, str) else str(value)))
+        report.__dict__["thinkslm"] = [(small, to_line(record)), *self._records]
+        report.__dict__["thinkslm_verdict"] = graded.verdict.name
+        self._records = []
+
+    def _report(
+        self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
+    ) -> pytest.TestReport:
+        verdict = graded.verdict
+        if error is None:
+            return self._plain_report(item, call, "passed", None)
+        if isinstance(error, WrongAnswer):
+            line = f"{verdict.name}: {verdict.reason}"
+            if self.settings.incorrect == "xfail":
+                report = self._plain_report(item, call, "skipped", line)
+                report.wasxfail = f"reason: {line}"  # type: ignore[attr-defined]
+                return report
+            return self._plain_report(item, call, "failed", line)
+        if isinstance(error, EngineError):
+            return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
+        return pytest.TestReport.from_item_and_call(item, call)
+
+    def _plain_report(
+        self, item: pytest.Item, call: pytest.CallInfo[None], outcome: Any, longrepr: str | None
+    ) -> pytest.TestReport:
+        """A report without the costly parts: keywords are shared, there is no traceback."""
+        function = item.nodeid.partition("[")[0]
+        keywords = self._keywords.get(function)
+        if keywords is None:
+            keywords = self._keywords[function] = {function.rpartition("::")[2]: 1}
+        return pytest.TestReport(
+            item.nodeid,
+            item.location,
+            keywords,
+            outcome,
+            longrepr,
+            cast("Literal['setup', 'call', 'teardown']", call.when),
+            [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],
+            call.duration,
+            call.start,
+            call.stop,
+            user_properties=item.user_properties,
+        )
+
+
+def ref_of(item: pytest.Item) -> ItemRef | None:
+    """The item reference of a test of a task; None for any other test."""
+    callspec = getattr(item, "callspec", None)
+    ref = None if callspec is None else callspec.params.get("case")
+    return ref if isinstance(ref, ItemRef) else None
+
+
+def _variant_of(item: pytest.Item) -> int:
+    ref = ref_of(item)
+    if ref is not None:
+        return ref.variant
+    callspec = getattr(item, "callspec", None)
+    value = None if callspec is None else callspec.params.get("slm")
+    return value if isinstance(value, int) else -1
+
+
+def _wire(value: Any) -> Any:
+    """Plain values that xdist can send."""
+    if isinstance(value, Mapping):
+        return {str(key): _wire(inner) for key, inner in value.items()}
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Sequence):
+        return [_wire(inner) for inner in value]
+    return str(value)
+
+
+__all__ = ["Answer", "RunnerPlugin", "ref_of"]

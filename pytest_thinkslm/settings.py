@@ -1,0 +1,161 @@
+"""The validated settings of a run: one frozen object, made once from options and ini values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.options import resolve_path, split_list
+from pytest_thinkslm.prompts import STYLES
+from pytest_thinkslm.records import Sampling
+
+ENGINES = ("auto", "transformers", "replay")
+INCORRECT_MODES = ("data", "fail", "xfail")
+QUANTS = ("none",)
+
+IncorrectMode = Literal["data", "fail", "xfail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was asked to do. Field by field the options of ``--help``; None means "by default".
+
+    ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
+    checkpoint as it is.
+    """
+
+    models: tuple[str, ...]
+    quants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    engine: str = "auto"
+    engine_args: Mapping[str, str] = field(default_factory=dict)
+    styles: tuple[str, ...] = ("direct",)
+    repeats: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    seed: int = 0
+    data_seed: int = 0
+    limit: int | None = None
+    data_dir: Path | None = None
+    accept_data: bool = False
+    fresh: bool = False
+    rescore: bool = False
+    report_dir: Path | None = None
+    journal_dir: Path = Path(".thinkslm/journal")
+    incorrect: IncorrectMode = "data"
+    trust_remote_code: bool = False
+    hub_ids: Mapping[str, str] = field(default_factory=dict)
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        """The sampling parameters with this bound on new tokens; the seed is set by the planner."""
+        return Sampling(self.temperature, self.top_p, max_tokens, None)
+
+
+def build_settings(raw: Mapping[str, Any]) -> Settings | None:
+    """Validate the raw option values; None where no model is asked for.
+
+    Raises:
+        UsageError: an unknown name, a value out of range, or options that contradict each other.
+    """
+    models = split_list(raw.get("model"))
+    if not models:
+        return None
+    temperature = _number(raw, "temperature", 0.0, low=0.0)
+    repeats = _integer(raw, "repeats", 1, low=1)
+    if repeats > 1 and temperature == 0:
+        raise UsageError(
+            f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
+            "give --temperature above 0 (0.7, say), or leave --repeats out"
+        )
+    top_p = _number(raw, "top-p", 1.0, low=0.0)
+    if not 0 < top_p <= 1:
+        raise UsageError(
+            f"--top-p {top_p:g} is out of range: it is the probability mass to sample from, above 0, at most 1"
+        )
+    if raw.get("fresh") and raw.get("rescore"):
+        raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    data_dir = resolve_path(raw.get("data-dir"))
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
+    return Settings(
+        models=models,
+        quants=split_list(raw.get("quant")) if raw.get("engine") == "replay" else _names(raw, "quant", QUANTS, ()),
+        tasks=split_list(raw.get("task")),
+        engine=_name(raw, "engine", ENGINES, "auto"),
+        engine_args=_pairs(raw, "engine-args"),
+        styles=_names(raw, "style", STYLES, ("direct",)),
+        repeats=repeats,
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=_integer(raw, "max-tokens", None, low=1),
+        seed=_integer(raw, "seed", 0, low=0),
+        data_seed=_integer(raw, "data-seed", 0, low=0),
+        limit=_integer(raw, "limit", None, low=1),
+        data_dir=data_dir,
+        accept_data=bool(raw.get("accept-data")),
+        fresh=bool(raw.get("fresh")),
+        rescore=bool(raw.get("rescore")),
+        report_dir=resolve_path(raw.get("report-dir")),
+        journal_dir=resolve_path(raw.get("journal-dir")) or Path(".thinkslm/journal").absolute(),
+        incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
+        trust_remote_code=bool(raw.get("trust-remote-code")),
+        hub_ids=_pairs(raw, "hub-id"),
+    )
+
+
+def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: str) -> str:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    if value not in valid:
+        raise UsageError(f"--{option} {value!r} is unknown: {nearest(str(value), valid)}")
+    return str(value)
+
+
+def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    values = split_list(raw.get(option))
+    for value in values:
+        if value not in valid:
+            raise UsageError(f"--{option} {value!r} is unknown: {nearest(value, valid)}")
+    return tuple(dict.fromkeys(values)) or default
+
+
+def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> Any:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise UsageError(f"--{option} {value!r} is no whole number") from None
+    if number < low:
+        raise UsageError(f"--{option} {number} is out of range: at least {low}")
+    return number
+
+
+def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) -> float:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise UsageError(f"--{option} {value!r} is no number") from None
+    if not math.isfinite(number) or number < low:
+        raise UsageError(f"--{option} {number:g} is out of range: at least {low:g}")
+    return number
+
+
+def _pairs(raw: Mapping[str, Any], option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for piece in split_list(raw.get(option)):
+        key, equals, value = piece.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--{option} {piece!r}: expected NAME=VALUE, several separated by commas")
+        pairs[key.strip()] = value.strip()
+    return pairs
