@@ -170,9 +170,10 @@ def _groups(keys: Sequence[K], clusters: Mapping[K, Hashable] | None) -> list[Ha
 def _mean(scores: Sequence[float], key: object) -> float:
     if not scores:
         raise ValueError(f"item {key!r} has no score")
-    if not all(0 <= score <= 1 for score in scores):
+    mean = sum(scores) / len(scores)
+    if not (min(scores) >= 0 and max(scores) <= 1 and 0 <= mean <= 1):  # the last also refuses NaN
         raise ValueError(f"scores of item {key!r} must lie between 0 and 1")
-    return sum(scores) / len(scores)
+    return mean
 
 
 def _fraction(margin: float) -> float:

@@ -73,6 +73,14 @@ def test_holm_on_the_textbook_example():
     assert found == pytest.approx({"H1": 0.03, "H2": 0.06, "H3": 0.06, "H4": 0.02})
 
 
+@given(p_values.filter(bool))
+@settings(deadline=None, max_examples=30)
+def test_holm_is_statsmodels_holm(family):
+    from statsmodels.stats.multitest import multipletests
+
+    assert list(holm(family).values()) == pytest.approx(multipletests(list(family.values()), method="holm")[1])
+
+
 @given(p_values)
 def test_holm_lies_between_no_correction_and_bonferroni(family):
     found = holm(family)
