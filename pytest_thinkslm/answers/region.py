@@ -17,6 +17,9 @@ READ_LIMIT = 200_000
 BOX_LIMIT = 4_000
 _UNCLOSED_LIMIT = 200
 
+#: Only the last boxes are read: more occur in no output but a loop.
+BOXES_READ = 1_000
+
 # Opening and closing marks of a thought. Models mix the spellings, so any end mark closes any start mark.
 _THOUGHT_MARKS = (
     (r"<think>", r"</think>"),
@@ -30,9 +33,10 @@ _THOUGHT_MARKS = (
     (r"\[THINK\]", r"\[/THINK\]"),
     (r"◁think▷", r"◁/think▷"),
 )
-_ENDS = "|".join(end for _, end in _THOUGHT_MARKS)
-_STARTS = "|".join(start for start, _ in _THOUGHT_MARKS)
-_MARK = re.compile(rf"(?=[<\[◁])(?:(?P<end>{_ENDS})|{_STARTS})", re.IGNORECASE)
+# The first character stays outside the group without case: a search for it alone is several times faster.
+_ENDS = "|".join(end.lstrip("\\")[1:] for _, end in _THOUGHT_MARKS)
+_STARTS = "|".join(start.lstrip("\\")[1:] for start, _ in _THOUGHT_MARKS)
+_MARK = re.compile(rf"[<\[◁](?i:(?P<end>{_ENDS})|{_STARTS})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,12 @@ _COMMAND = re.compile(r"\\[a-zA-Z]{1,20}")
 
 
 def boxes(text: str) -> list[Box]:
-    r"""Every outermost ``\boxed`` and ``\fbox`` in order, nested ones unwrapped; linear time.
+    r"""Every outermost ``\boxed`` and ``\fbox`` in order (the last thousand), nested ones unwrapped; linear time.
 
     Reads ``\boxed{...}`` with balanced braces, ``\boxed 5``, ``\boxed[1, 2]``, ``\boxed\frac{1}{2}`` and a
     ``boxed{...}`` that lost its backslash. An unclosed box reaches to the end of the text, and swallows no later box.
     """
-    macros = list(_BOX.finditer(text))
+    macros = list(_BOX.finditer(text))[-BOXES_READ:]
     if not macros:
         return []
     closing = _closing_braces(text)

@@ -1,0 +1,180 @@
+r"""List answers: the last list of integers in the final region, and how a wrong one differs from the gold.
+
+A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``), separated by blanks after an
+anchor ("Answer: 1 2 3"), or one number a line. The prompt's own list is no answer unless it is sorted already, and
+a remark in parentheses is no list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from pytest_thinkslm.answers.number_grammar import plain
+from pytest_thinkslm.answers.region import Region, boxes, is_placeholder
+from pytest_thinkslm.records import Answer
+
+_EXAMINED = 200
+_MAX_ITEMS = 1_000
+
+
+def read_list(region: Region, given: tuple[int, ...]) -> Answer:
+    """The list that an output gives as its answer, as a tuple of integers.
+
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``anchored-list``, ``commas``, ``blanks``,
+    ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
+    ``none``. Under finish reason ``length`` only a closed box or bracket, or a list followed by more text, counts.
+    """
+    if region.unfinished:
+        return Answer(None, "unfinished-thought")
+    text = plain(region.text)
+    candidates = _candidates(region.text, text, thousands=max(map(abs, given), default=0) >= 1_000)
+    own = given if list(given) != sorted(given) else None
+    answers = [found for found in candidates if found.items != own]
+    if not answers:
+        rule = "cut" if region.cut else "restated" if candidates else "none"
+        return Answer(None, rule)
+    boxed = [found for found in answers if found.rule == "boxed"]
+    last = boxed[-1] if boxed and boxed[-1].end >= answers[-1].start else answers[-1]
+    if region.cut and last.open:
+        return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
+    detail = region.text[last.start : min(last.end, last.start + 80)]
+    return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
+
+
+def classify_list(answer: tuple[int, ...], gold: tuple[int, ...], given: tuple[int, ...]) -> str:
+    """The failure class of a wrong list, by multisets of items; the first that applies.
+
+    ``restated``: the prompt's own list, unsorted. ``order``: the gold's items in another order. ``wrong-length``: more or
+    fewer items than the gold, but no item of the gold is absent and none is foreign to it (some are repeated), or items
+    are both absent and foreign. ``dropped``: items of the gold are missing and nothing else is wrong with the multiset.
+    ``invented``: there are items that the gold does not have.
+    """
+    missing, extra = Counter(gold) - Counter(answer), Counter(answer) - Counter(gold)
+    if not missing and not extra:
+        return "restated" if answer == given else "order"
+    if missing and not extra:
+        return "dropped"
+    if len(answer) == len(gold):
+        return "invented"
+    if not missing and any(item not in gold for item in extra):
+        return "invented"
+    return "wrong-length"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    items: tuple[int, ...]
+    rule: str
+    start: int
+    end: int
+    open: bool = False
+
+
+_INTEGER = r"[-+]?[0-9]{1,9}"
+_SEPARATED = rf"(?:\s{{0,3}}[,;]\s{{0,3}}|\s{{1,3}}){_INTEGER}"
+_RUN = re.compile(
+    rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ]){_INTEGER}(?:[ \t]{{0,3}}[,;]\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
+    r"(?![0-9A-Za-z/^=*])"
+)
+_BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
+_OPEN_BRACKET = re.compile(r"\[\s*[-+0-9][-+0-9,;\s.]*\Z")
+_ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
+_INT = re.compile(_INTEGER)
+_THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
+_ANCHOR = re.compile(
+    r"(?:answer|final|sorted|ascending order|increasing order|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}"
+)
+_BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
+_LINE_ITEM = re.compile(
+    r"[ \t]*(?:(?P<bullet>[-*•])[ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+)?(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;]?[ \t]*"
+)
+
+
+def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
+    """All lists in the text in order of position; a list inside another's span counts once, for its outer form."""
+    found: list[_Found] = []
+    for box in boxes(original):
+        if not is_placeholder(box.content) and (items := _items(plain(box.content), thousands=thousands)):
+            found.append(_Found(items, "boxed", box.start, box.end, not box.closed))
+    taken = [(box.start, box.end) for box in found]
+    for finder in (_bracketed, _separated, _in_lines):
+        new = [one for one in finder(text, thousands) if not _overlaps(one, taken)]
+        found += new
+        taken = sorted(taken + [(one.start, one.end) for one in new])
+    return sorted(found, key=lambda one: one.start)
+
+
+def _overlaps(one: _Found, taken: list[tuple[int, int]]) -> bool:
+    return any(start < one.end and one.start < end for start, end in taken[-_EXAMINED * 2 :])
+
+
+def _items(content: str, *, thousands: bool) -> tuple[int, ...]:
+    """The integers of a text that is nothing but a list; empty where it is anything else."""
+    content = (
+        content.strip(" \n\t$[](){}\\.'\"").replace("\\,", " ").replace("\\ ", " ").replace("'", "").replace('"', "")
+    )
+    if len(content) > 12 * _MAX_ITEMS or not _ITEMS.fullmatch(content):
+        return ()
+    return _integers(content, thousands)
+
+
+def _integers(content: str, thousands: bool) -> tuple[int, ...]:
+    if thousands:
+        content = _THOUSANDS.sub(r"\1", content)
+    items = tuple(int(item) for item in _INT.findall(content))
+    return items if len(items) > 1 else ()
+
+
+def _bracketed(text: str, thousands: bool) -> list[_Found]:
+    found = []
+    for match in list(_BRACKETS.finditer(text))[-_EXAMINED:]:
+        if items := _items(match[1] or match[2] or "", thousands=thousands):
+            found.append(_Found(items, "brackets", match.start(), match.end()))
+    last = text.rfind("[")
+    if last >= 0 and (unclosed := _OPEN_BRACKET.match(text, last, last + 8_000 if len(text) <= last + 8_000 else last)):
+        found.append(_Found(_integers(unclosed[0], thousands) or (0,), "brackets", last, len(text), open=True))
+    return found
+
+
+def _separated(text: str, thousands: bool) -> list[_Found]:
+    """Bare lists: with commas anywhere outside parentheses, with blanks where an anchor or a whole line says so."""
+    found = []
+    for match in list(_RUN.finditer(text))[-_EXAMINED:]:
+        if text[max(0, match.start() - 1) : match.start()] == "(" or text[match.end() : match.end() + 1] == ")":
+            continue
+        items = _integers(match[0], thousands)
+        if len(items) > 1:
+            found.append(_Found(items, "commas", match.start(), match.end(), _touches_end(text, match.end())))
+    for match in list(_BLANKS.finditer(text))[-_EXAMINED:]:
+        line_start = text.rfind("\n", max(0, match.start() - 80), match.start()) + 1
+        before = text[max(line_start, match.start() - 80) : match.start()]
+        if not before.strip() or _ANCHOR.search(before.lower()):
+            end = match.end()
+            found.append(_Found(_integers(match[0], False), "blanks", match.start(), end, _touches_end(text, end)))
+    return found
+
+
+def _touches_end(text: str, end: int) -> bool:
+    return "\n" not in text[end:] and not text[end : end + 50].strip(" ,;")
+
+
+def _in_lines(text: str, thousands: bool) -> list[_Found]:
+    """One number a line: at least two adjacent lines; with list numbers, only where they count up from 1."""
+    found: list[_Found] = []
+    items: list[int] = []
+    start = position = end = 0
+    for line in [*text.split("\n"), "-"]:
+        match = _LINE_ITEM.fullmatch(line) if line and len(line) < 40 else None
+        numbered = match["number"] if match else None
+        if match and (numbered is None or int(numbered) == len(items) + 1):
+            start = start if items else position
+            items.append(int(match["item"]))
+            end = position + len(line)
+        elif items and line.strip():
+            if len(items) > 1:
+                found.append(_Found(tuple(items), "lines", start, end, _touches_end(text, end)))
+            items = []
+        position += len(line) + 1
+    return found[-_EXAMINED:]
