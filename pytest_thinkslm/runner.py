@@ -258,7 +258,7 @@ class RunnerPlugin:
             line = f"{verdict.name}: {verdict.reason}"
             if self.settings.incorrect == "xfail":
                 report = self._plain_report(item, call, "skipped", line)
-                report.wasxfail = f"reason: {line}"  # type: ignore[attr-defined]
+                report.wasxfail = f"reason: {line}"
                 return report
             return self._plain_report(item, call, "failed", line)
         if isinstance(error, EngineError):
