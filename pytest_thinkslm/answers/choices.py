@@ -25,8 +25,8 @@ _WINDOW = 300
 def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     """The letter (A, B, ... by position) of the option that the final region chooses.
 
-    Rules: ``anchor``, ``bare``, ``lettered-line``, ``letter``, ``option-text``; without an answer ``several``, ``recited``,
-    ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` only an anchored statement that does not touch the
+    Rules: ``anchor``, ``bare``, ``lettered-line``, ``letter``, ``option-text``; without an answer ``several``,
+    ``recited``, ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` only an anchored statement that does not touch the
     text's end counts.
     """
     if region.unfinished:
@@ -150,7 +150,9 @@ def _name_at(text: str, position: int, options: Options, any_case: bool = False)
 
 
 _IN_BRACKETS = re.compile(r"\s?[\"']?\s?\((?:option\s+)?([A-Z])\)")
-_CONNECTOR = re.compile(r"[\"')\]}]{0,3}\s*(,?\s*\bor\b|,?\s*\band\b|/|&|,|\+)\s*(?:option\s+|choice\s+)?[\"'(\[]{0,2}", re.I)
+_CONNECTOR = re.compile(
+    r"[\"')\]}]{0,3}\s*(,?\s*\bor\b|,?\s*\band\b|/|&|,|\+)\s*(?:option\s+|choice\s+)?[\"'(\[]{0,2}", re.I
+)
 _VERB = re.compile(
     r"[\"')\]}.:]{0,3}\s+(?!or\b|and\b|are\b)(?:is|was|has|does|can|would|will|because|\w+s)\b|'s\b", re.IGNORECASE
 )
@@ -170,7 +172,9 @@ def _joined(text: str, named: _Named, options: Options) -> _Named:
     return _Named(None, other.end, text[max(0, named.end - 20) : other.end])
 
 
-_STANDING = re.compile(r"(?:\b(?:option|choice)\s+|\(|,\s*|:\s*|\bis\s+)[\"'(]?([A-Z])(?=[)\"'.,:;\s]|$)", re.IGNORECASE)
+_STANDING = re.compile(
+    r"(?:\b(?:option|choice)\s+|\(|,\s*|:\s*|\bis\s+)[\"'(]?([A-Z])(?=[)\"'.,:;\s]|$)", re.IGNORECASE
+)
 
 
 def _named_within(text: str, start: int, end: int, options: Options) -> _Named | None:
@@ -193,8 +197,12 @@ def _named_within(text: str, start: int, end: int, options: Options) -> _Named |
 
 
 _SUBJECT_START = re.compile(r"\n|[.!?](?<!\b[A-Z][.!?])\s")
-_LEAD_IN = re.compile(r"(?:(?:so|therefore|thus|hence|then|I\s+(?:think|believe)|that|both|either|option|choice),?\s+)*", re.I)
-_LAST_LETTER = re.compile(r"(?:\b(?:option|choice|answer|so|that|but|and|means)\s+|[(\"',]\s*)[\"'(]?([A-Z])[\"')]?[.:,]?\s*$")
+_LEAD_IN = re.compile(
+    r"(?:(?:so|therefore|thus|hence|then|I\s+(?:think|believe)|that|both|either|option|choice),?\s+)*", re.I
+)
+_LAST_LETTER = re.compile(
+    r"(?:\b(?:option|choice|answer|so|that|but|and|means)\s+|[(\"',]\s*)[\"'(]?([A-Z])[\"')]?[.:,]?\s*$"
+)
 
 
 def _named_before(text: str, tail: int, options: Options) -> _Named | None:
@@ -218,7 +226,8 @@ def _named_before(text: str, tail: int, options: Options) -> _Named | None:
 
 
 _LINE_LETTER = re.compile(
-    r"^[ \t]*(?:[-•>#]+[ \t]*)?(?:(?:option|choice)[ \t]+)?([(\[\"']?)([A-Z])(?:[ \t]*([.):\]]+|[ \t][-–—:])[ \t\"']*|[\"']?[ \t]*$)",
+    r"^[ \t]*(?:[-•>#]+[ \t]*)?(?:(?:option|choice)[ \t]+)?([(\[\"']?)([A-Z])"
+    r"(?:[ \t]*([.):\]]+|[ \t][-–—:])[ \t\"']*|[\"']?[ \t]*$)",
     re.MULTILINE,
 )
 
@@ -307,9 +316,10 @@ def _standing_letter(text: str, options: Options) -> Answer | None:
     found: set[str] = set()
     for match in _ALONE.finditer(text):
         letter = match[1]
-        if letter in options.letters and letter not in found:
-            if not _is_denied(text, _end(_CLOSING, text, match.end()), options):
-                found.add(letter)
+        if letter not in options.letters or letter in found:
+            continue
+        if not _is_denied(text, _end(_CLOSING, text, match.end()), options):
+            found.add(letter)
         if len(found) > 1:
             return Answer(None, "several")
     return Answer(found.pop(), "letter") if found else None

@@ -121,7 +121,9 @@ class _Budget:
         return Equality(said.status == "equal", said.status == "timeout", "math-verify")
 
 
-_BASED = re.compile(r"(-?)0*([0-9A-F]+(?:\.[0-9A-F]+)?)_\{?(\d+|two|three|four|five|six|seven|eight|nine|ten|twelve)\}?")
+_BASED = re.compile(
+    r"(-?)0*([0-9A-F]+(?:\.[0-9A-F]+)?)_\{?(\d+|two|three|four|five|six|seven|eight|nine|ten|twelve)\}?"
+)
 _WORDS = re.compile(r"[A-Za-z]{2,}|[A-Z]")
 _TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m")
 _ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]{2,8})(?:_\w)?(?:\([a-z]\))?)(?:=|\\in ?)([^=<>]+)")

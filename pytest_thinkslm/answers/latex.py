@@ -11,11 +11,29 @@ from fractions import Fraction
 
 _UNICODE = str.maketrans(
     {
-        **{sign: "-" for sign in "−–‐‑﹣－"},
-        **{"×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "°": ""},
-        **{"≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "∪": r"\cup ", "∩": r"\cap ", "±": r"\pm ", "∈": r"\in "},
-        **{"²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "ℝ": r"\mathbb{R}"},
-        **{"√": r"\sqrt ", "θ": r"\theta ", "\u00a0": " ", "\u202f": " ", "\u2009": " "},
+        **dict.fromkeys("−–‐‑﹣－", "-"),
+        **dict.fromkeys("\u00a0\u202f\u2009", " "),
+        **dict.fromkeys("·⋅", r"\cdot "),
+        "×": r"\times ",
+        "÷": "/",
+        "°": "",
+        "π": r"\pi ",
+        "θ": r"\theta ",
+        "√": r"\sqrt ",
+        "∞": r"\infty ",
+        "≤": r"\leq ",
+        "≥": r"\geq ",
+        "≠": r"\neq ",
+        "∪": r"\cup ",
+        "∩": r"\cap ",
+        "±": r"\pm ",
+        "∈": r"\in ",
+        "²": "^2",
+        "³": "^3",
+        "½": r"\frac{1}{2}",
+        "¼": r"\frac{1}{4}",
+        "¾": r"\frac{3}{4}",
+        "ℝ": r"\mathbb{R}",
     }
 )
 _SIZES = r"left|right|[bB]ig{1,2}[lrm]?|displaystyle|textstyle|limits|nolimits|boldsymbol|bf|rm|it"

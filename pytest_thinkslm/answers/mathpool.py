@@ -52,7 +52,9 @@ class MathPool:
 
     def __init__(self, size: int = 2) -> None:
         self._size = size
-        self._reset()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(size)
+        self._idle: list[_Worker] = []
 
     def compare(self, left: str, right: str, deadline: float = 5.0) -> Comparison:
         """Whether two LaTeX expressions are equal, both ways round.
@@ -95,7 +97,7 @@ class MathPool:
         # Also run in a forked child: the parent's workers and locks are not its own.
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self._size)
-        self._idle: list[_Worker] = []
+        self._idle = []
 
 
 def compare(left: str, right: str, deadline: float = 5.0) -> Comparison:

@@ -16,7 +16,7 @@ _TAIL_READ = 24_000
 
 
 def clean(text: str) -> str:
-    """Text without markdown and LaTeX wrapping, with plain quotes and no long runs of blanks; words and line ends stay."""
+    """Text without markdown and LaTeX wrapping, with plain quotes and no long runs of blanks."""
     if len(text) > _HEAD_READ + _TAIL_READ:
         text = f"{text[:_HEAD_READ]}\n{text[-_TAIL_READ:]}"
     text = _MARKUP.sub("", text.translate(_QUOTES))
@@ -91,7 +91,11 @@ class Options:
             text = text.rstrip().rpartition("\n")[2]
         for match in self._pattern.finditer(text):
             named = self._found(match)
-            if named is None or named.letter in found or _DENIED_BEFORE.search(text, max(0, match.start() - 20), match.start()):
+            if (
+                named is None
+                or named.letter in found
+                or _DENIED_BEFORE.search(text, max(0, match.start() - 20), match.start())
+            ):
                 continue
             if _DENIED_AFTER.match(text, match.end()):
                 continue
@@ -108,7 +112,9 @@ class Options:
 
 _ARTICLE = re.compile(r"(?:an?|the)\s+", re.IGNORECASE)
 _ALONE = re.compile(r"\s*(?:[).\]}\"']{1,3}\s*)?(?:\n|$)")
-_NO_ARTICLE = re.compile(r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b")
+_NO_ARTICLE = re.compile(
+    r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b"
+)
 _NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'\.")
 _POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
 _DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnor|\bthan|\bneither)(?:\s+(?:an?|the))?\s+[\"']?$", re.IGNORECASE)
