@@ -1,23 +1,29 @@
-"""Text from a model, made fit for every report: XML 1.0, UTF-8 and xdist's transport accept the result."""
+"""Text from a model, made safe for XML 1.0, UTF-8, execnet and a terminal."""
 
 from __future__ import annotations
 
 import re
 
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# What XML 1.0 forbids (control characters, surrogates, U+FFFE and U+FFFF), and what moves a terminal's cursor or text
+# direction: C0 and C1 controls but tab and newline, and the bidirectional overrides.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def safe_text(text: str) -> str:
-    r"""``text`` with control characters (but newline and tab), ANSI escapes and lone surrogates as visible escapes."""
-    return _UNFIT.sub(_escaped, text)
+    r"""The text with every unsafe character as a visible escape such as ``\x1b`` or ``\ud800``; clean text as it is."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_escape, text)
 
 
 def safe_line(text: str, limit: int = 80) -> str:
-    """``text`` as one fit line of at most ``limit`` characters."""
-    line = " ".join(safe_text(text[: 4 * limit]).split())
+    """The text on one line, safe, cut to ``limit`` characters (the last of them an ellipsis)."""
+    line = safe_text(" ".join(text[: limit * 4].split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

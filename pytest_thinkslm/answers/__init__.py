@@ -1,1 +1,1 @@
-
+"""Text of a model -> ``Answer``: the final region, then one reader for each answer kind (see ``reader``)."""

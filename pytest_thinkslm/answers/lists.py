@@ -1,7 +1,7 @@
 r"""List answers: the last list of integers in the final region, and how a wrong one differs from the gold.
 
-A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``), separated by blanks after an
-anchor ("Answer: 1 2 3"), or one number a line. The prompt's own list is no answer unless it is sorted already, and
+A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``), separated by blanks after
+an anchor ("Answer: 1 2 3"), or one number a line. The prompt's own list is no answer unless it is sorted already, and
 a remark in parentheses is no list.
 """
 
@@ -22,7 +22,7 @@ _MAX_ITEMS = 1_000
 def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """The list that an output gives as its answer, as a tuple of integers.
 
-    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``anchored-list``, ``commas``, ``blanks``,
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``,
     ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
     ``none``. Under finish reason ``length`` only a closed box or bracket, or a list followed by more text, counts.
     """
@@ -35,32 +35,23 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     if not answers:
         rule = "cut" if region.cut else "restated" if candidates else "none"
         return Answer(None, rule)
-    boxed = [found for found in answers if found.rule == "boxed"]
-    last = boxed[-1] if boxed and boxed[-1].end >= answers[-1].start else answers[-1]
+    last = _last(answers, len(given))
     if region.cut and last.open:
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
 
 
-def classify_list(answer: tuple[int, ...], gold: tuple[int, ...], given: tuple[int, ...]) -> str:
-    """The failure class of a wrong list, by multisets of items; the first that applies.
+def classify_list(answer: tuple[int, ...], gold: tuple[int, ...]) -> str:
+    """The failure class of a wrong list: which items are missing from it, and which are extra, as multisets.
 
-    ``restated``: the prompt's own list, unsorted. ``order``: the gold's items in another order. ``wrong-length``: more or
-    fewer items than the gold, but no item of the gold is absent and none is foreign to it (some are repeated), or items
-    are both absent and foreign. ``dropped``: items of the gold are missing and nothing else is wrong with the multiset.
-    ``invented``: there are items that the gold does not have.
+    ``order``: none missing, none extra. ``dropped``: some missing, none extra. ``invented``: some extra (foreign or
+    repeated), and none missing or the length right. ``wrong-length``: some missing, some extra, the length wrong.
     """
     missing, extra = Counter(gold) - Counter(answer), Counter(answer) - Counter(gold)
-    if not missing and not extra:
-        return "restated" if answer == given else "order"
-    if missing and not extra:
-        return "dropped"
-    if len(answer) == len(gold):
-        return "invented"
-    if not missing and any(item not in gold for item in extra):
-        return "invented"
-    return "wrong-length"
+    if not extra:
+        return "dropped" if missing else "order"
+    return "invented" if not missing or len(answer) == len(gold) else "wrong-length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +64,9 @@ class _Found:
 
 
 _INTEGER = r"[-+]?[0-9]{1,9}"
-_SEPARATED = rf"(?:\s{{0,3}}[,;]\s{{0,3}}|\s{{1,3}}){_INTEGER}"
 _RUN = re.compile(
-    rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ]){_INTEGER}(?:[ \t]{{0,3}}[,;]\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
+    rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ])"
+    rf"{_INTEGER}(?:[ \t]{{0,3}}[,;<]\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
     r"(?![0-9A-Za-z/^=*])"
 )
 _BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
@@ -83,13 +74,22 @@ _OPEN_BRACKET = re.compile(r"\[\s*[-+0-9][-+0-9,;\s.]*\Z")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
 _INT = re.compile(_INTEGER)
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
-_ANCHOR = re.compile(
-    r"(?:answer|final|sorted|ascending order|increasing order|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}"
-)
+_ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
 _BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
 _LINE_ITEM = re.compile(
     r"[ \t]*(?:(?P<bullet>[-*•])[ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+)?(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;]?[ \t]*"
 )
+
+
+def _last(answers: list[_Found], length: int) -> _Found:
+    """The last list; one that is no box replaces a box, and a short bare one any other, only at full length."""
+    last = answers[0]
+    for found in answers[1:]:
+        full = len(found.items) == length
+        bare = found.rule not in {"boxed", "brackets"}
+        if full or found.rule == "boxed" or (last.rule != "boxed" and not (bare and 2 * len(found.items) < length)):
+            last = found
+    return last
 
 
 def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
@@ -133,7 +133,7 @@ def _bracketed(text: str, thousands: bool) -> list[_Found]:
         if items := _items(match[1] or match[2] or "", thousands=thousands):
             found.append(_Found(items, "brackets", match.start(), match.end()))
     last = text.rfind("[")
-    if last >= 0 and (unclosed := _OPEN_BRACKET.match(text, last, last + 8_000 if len(text) <= last + 8_000 else last)):
+    if len(text) - 8_000 < last and last >= 0 and (unclosed := _OPEN_BRACKET.match(text, last)):
         found.append(_Found(_integers(unclosed[0], thousands) or (0,), "brackets", last, len(text), open=True))
     return found
 
@@ -142,7 +142,7 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
     """Bare lists: with commas anywhere outside parentheses, with blanks where an anchor or a whole line says so."""
     found = []
     for match in list(_RUN.finditer(text))[-_EXAMINED:]:
-        if text[max(0, match.start() - 1) : match.start()] == "(" or text[match.end() : match.end() + 1] == ")":
+        if _in_parentheses(text, match):
             continue
         items = _integers(match[0], thousands)
         if len(items) > 1:
@@ -154,6 +154,15 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
             end = match.end()
             found.append(_Found(_integers(match[0], False), "blanks", match.start(), end, _touches_end(text, end)))
     return found
+
+
+def _in_parentheses(text: str, match: re.Match[str]) -> bool:
+    """Whether a list is (part of) a remark in parentheses; a tuple that is a line's or an anchor's list is none."""
+    before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 1]
+    if not before.endswith("(") or after != ")":
+        return before.endswith("(") or after == ")"
+    lead = before[:-1].rsplit("\n", 1)[-1].rstrip()
+    return bool(lead) and not lead.endswith((":", "=", " is"))
 
 
 def _touches_end(text: str, end: int) -> bool:

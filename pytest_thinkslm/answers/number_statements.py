@@ -122,8 +122,8 @@ _CLAUSE_END = re.compile(
 _OPERATOR = re.compile(r"[+*×÷·=]|\s[-/x]\s|\\(?:times|cdot|div)|\b(?:times|plus|minus|divided by|multiplied by)\b")
 _BETWEEN_SEVERAL = re.compile(r"[^\d.]{0,40}?(?:\b(?:or|and)\b|,|/)\W*(?:[a-z]\w*\W+){0,1}", re.IGNORECASE)
 _LEAD = re.compile(
-    r"[\s$*_\"'{}\[\]()\\~≈]*(?:(?:about|approximately|roughly|exactly|around|only|just|simply|equal to|a total of|Rs|USD"
-    r"|therefore|now|still|[a-z])[\s.$*:\\({]+){0,2}",
+    r"[\s$*_\"'{}\[\]()\\~≈]*(?:(?:about|approximately|roughly|exactly|around|only|just|simply|equal to|a total of|Rs"
+    r"|USD|therefore|now|still|[a-z])[\s.$*:\\({]+){0,2}",
     re.IGNORECASE,
 )
 _EDGE = " \t$*_\"'{}[]()\\"

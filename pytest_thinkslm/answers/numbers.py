@@ -108,8 +108,8 @@ _ENUMERATOR = re.compile(
     re.IGNORECASE,
 )
 _COMMENTARY = re.compile(
-    r"\W*(?:it(?:'s| is) (?:worth|important)|note\b|keep in mind|remember|this (?:problem|question|is a|is an)\b|i hope|"
-    r"in (?:this|the) (?:problem|question|case)\b|let me know|please)",
+    r"\W*(?:it(?:'s| is) (?:worth|important)|note\b|keep in mind|remember|this (?:problem|question|is a|is an)\b"
+    r"|i hope|in (?:this|the) (?:problem|question|case)\b|let me know|please)",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")

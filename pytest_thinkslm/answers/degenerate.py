@@ -1,0 +1,107 @@
+"""Failure classes of wrong items, and the degenerate outputs among them: empty, looping, code, restated prompt."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: Every failure class that a verdict can carry, with its explanation for reports.
+FAILURES: Mapping[str, str] = MappingProxyType(
+    {
+        "empty": "no text at all, or nothing but punctuation",
+        "repetition": "the output runs in a loop",
+        "code": "a program in place of an answer",
+        "restated": "the prompt repeated, without an answer",
+        "several": "several answers without a choice",
+        "wrong-format": "an answer of another kind, or a placeholder copied from the prompt",
+        "no-final-answer": "reasoning that never states an answer",
+        "cut": "token limit reached before a complete, anchored answer",
+        "unfinished-thought": "token limit reached, or end of text, inside the thought",
+        "order": "list: the right items in the wrong order",
+        "dropped": "list: items are missing",
+        "invented": "list: foreign or repeated items",
+        "wrong-length": "list: items missing and others extra, at the wrong length",
+        "answered-unanswerable": "a number for a question that cannot be answered",
+        "called-unanswerable": "the question can be answered, and the output says that it cannot",
+        "wrong-judgement": "review: a right solution called wrong, or a wrong one right",
+        "wrong-step": "review: judged wrong as it is, at another first error step",
+    }
+)
+
+_HEAD = 200_000
+_LOOP_WINDOW = 2_000
+
+
+def degenerate(text: str, prompt_text: str = "") -> str | None:
+    """``empty``, ``repetition``, ``restated`` or ``code`` where an output is one of them, else None. Linear time.
+
+    ``repetition``: the last 2,000 characters (the whole of a shorter text, from 120 on) compress to an eighth or less, or
+    end in one unit that repeats at least five times over at least 60 characters and a third of the text.
+    ``restated``: at least 80 % of the output's words of four stand in the prompt (texts of 8 words or more).
+    ``code``: at least half of the lines are program text, and at least one is a statement that only a program has.
+    """
+    text = text[-_HEAD:]
+    if not any(character.isalnum() for character in text):
+        return "empty"
+    if _loops(text):
+        return "repetition"
+    if prompt_text and _restates(text, prompt_text):
+        return "restated"
+    return "code" if _is_code(text) else None
+
+
+def _loops(text: str) -> bool:
+    tail = text.rstrip()[-_LOOP_WINDOW:]
+    if len(tail) < 60:
+        return False
+    raw = tail.encode("utf-8", "surrogatepass")
+    if len(raw) >= 400 and len(zlib.compress(raw, 6)) * 8 <= len(raw):
+        return True
+    return _repeated_tail(tail) >= max(60, len(tail) // 3)
+
+
+def _repeated_tail(tail: str) -> int:
+    """Length of the tail that one unit of at most 120 characters fills at least five times, by comparing shifts."""
+    best = 0
+    backwards = tail[::-1]
+    for period in range(1, min(120, len(tail) // 5) + 1):
+        if backwards[:period] != backwards[period : 2 * period]:
+            continue
+        same = 2 * period
+        while same < len(backwards) and backwards[same] == backwards[same - period]:
+            same += 1
+        if same >= 5 * period:
+            best = max(best, same)
+    return best
+
+
+_WORD = re.compile(r"\w{1,60}")
+
+
+def _restates(text: str, prompt_text: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(text)]
+    if len(words) < 8:
+        return False
+    prompt = [word.lower() for word in _WORD.findall(prompt_text[:_HEAD])]
+    known = set(zip(prompt, prompt[1:], prompt[2:], prompt[3:], strict=False))
+    grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return sum(gram in known for gram in grams) >= 0.8 * len(grams)
+
+
+_STATEMENT = (
+    r"def \w+\(|class \w+[:(]|import \w+|from \w+ import|for \w+ in |while .{1,200}:$|print\(|#include|return\b"
+)
+_KEYWORD_LINE = re.compile(rf"\s{{0,80}}(?:{_STATEMENT})")
+_CODE_LINE = re.compile(
+    rf"\s{{0,80}}(?:{_STATEMENT}|if .{{1,200}}:$|elif .{{1,200}}:$|else:|public |int main|function \w*\(|const |let \w+ ?="
+    r"|var \w+ ?=|\w{1,40} ?[-+*/]?= ?\S|[\w.]{1,60}\(.{0,200}\);?$|[{}]$|#)"
+)
+
+
+def _is_code(text: str) -> bool:
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("```")]
+    program = sum(_CODE_LINE.match(line) is not None for line in lines)
+    keywords = any(_KEYWORD_LINE.match(line) for line in lines)
+    return keywords and program >= min(2, len(lines)) and 2 * program >= len(lines)
