@@ -1,0 +1,327 @@
+"""The vllm engine: continuous batching in a vLLM process of one's own, or in several replicas of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from pytest_thinkslm.engines import vllm_args
+from pytest_thinkslm.engines.base import Fingerprint
+from pytest_thinkslm.engines.batching import free_memory
+from pytest_thinkslm.engines.vllm_process import VLLMProcess
+from pytest_thinkslm.engines.vllm_worker import Order
+from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models import gpus
+from pytest_thinkslm.models.hardware import decide
+from pytest_thinkslm.models.placement import Placement, kv_bytes_per_token
+from pytest_thinkslm.models.resolve import ResolvedModel
+from pytest_thinkslm.records import Output, Request
+
+#: On a CPU prompts are prefilled in one piece (below), so the context bounds the largest step.
+_CPU_CONTEXT = 8192
+_GIB = 1 << 30
+
+
+@dataclass(slots=True)
+class _Asked:
+    request: Request
+    future: Future[Output] = field(default_factory=Future)
+
+
+class VLLMEngine:
+    """Answers requests with vLLM; implements ``engines.base.Engine``.
+
+    Construction is cheap. The first ``submit`` starts one thread and one process a replica; replicas feed from one
+    queue, so that none runs dry before the others. A process holds twice as many requests as it runs at
+    once; the rest waits here, where cancelling costs nothing. Token counts, end tokens, text and the bound on
+    new tokens are those of the transformers engine.
+
+    Args:
+        model: the checkpoint.
+        engine_args: fields of vLLM's ``EngineArgs`` by name, and ``replicas``.
+        trust_remote_code: run the checkpoint's own Python code.
+        log: receives everything that vLLM and its processes print.
+        placement: tensor-parallel size and GPU groups; each group gets a replica. None: the devices as they are.
+
+    Raises:
+        UsageError: an unknown or invalid engine argument.
+        ModelError: there is no module ``vllm``.
+    """
+
+    def __init__(
+        self,
+        model: ResolvedModel,
+        *,
+        engine_args: Mapping[str, str] | None = None,
+        trust_remote_code: bool = False,
+        log: TextIO | None = None,
+        placement: Placement | None = None,
+    ) -> None:
+        given = vllm_args.parse(engine_args or {})
+        self._version = vllm_args.installed_version()
+        self._device = decide("auto", "auto")
+        self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
+        self._arguments = self._defaults(model, trust_remote_code, placement) | given
+        self._model, self._trust, self._log = model, trust_remote_code, log
+        self._lock = threading.Condition()
+        self._queue: deque[_Asked] = deque()
+        self._threads: list[threading.Thread] = []
+        self._processes: dict[int, VLLMProcess] = {}
+        self._facts: dict[str, Any] = {}
+        self._memory: dict[str, Any] = {}
+        self._alive = 0
+        self._closed: str | None = None
+        self._output_tokens, self._first, self._last = 0, 0.0, 0.0
+
+    def __repr__(self) -> str:
+        return f"VLLMEngine({self._model.display!r}, {len(self._groups)} process(es))"
+
+    def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
+        """Queue all requests; returns their futures in the same order."""
+        asked = [_Asked(request) for request in requests]
+        with self._lock:
+            if self._closed is not None:
+                for one in asked:
+                    one.future.set_exception(EngineError(self._closed))
+            else:
+                self._queue.extend(asked)
+                if not self._threads:
+                    self._start()
+                self._lock.notify_all()
+        return [one.future for one in asked]
+
+    def fingerprint(self) -> Fingerprint:
+        """What outputs depend on beside the request; imports neither torch nor vllm."""
+        tuned = {name: value for name, value in self._arguments.items() if name not in vllm_args.SPEED | {"model"}}
+        return Fingerprint(
+            {
+                "engine": "vllm",
+                "vllm": self._version,
+                **self._model.identity(),
+                "quantization": self._model.quantization,
+                "template": self._model.template_sha256,
+                "device": self._device.device,
+                "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
+            }
+        )
+
+    def measured(self) -> Mapping[str, object]:
+        """Load seconds, sizes that vLLM chose, peak memory by process in bytes, output tokens, seconds generating."""
+        with self._lock:
+            processes = list(self._processes.values())
+        pids = [pid for process in processes for pid in process.pids()]
+        if pids:
+            self._memory = {
+                "peak_memory_by_process": gpus.peak_resident(pids),
+                "gpu_memory_by_process": gpus.memory_by_process(pids),
+            }
+        seconds = self._last - self._first
+        return {
+            **self._facts,
+            **self._memory,
+            "placement": self._device.reason,
+            "replicas": len(self._groups),
+            "seeds": "per request",
+            "output_tokens": self._output_tokens,
+            "generating_seconds": round(seconds, 3),
+            "gpu_seconds": round(seconds * len(self._groups) * self._arguments.get("tensor_parallel_size", 1), 3)
+            if self._device.device == "cuda"
+            else 0.0,
+        }
+
+    def close(self) -> None:
+        """Cancel what is queued, fail what is running, end the processes; the devices are free afterwards."""
+        self.measured()
+        with self._lock:
+            self._closed = self._closed or "the engine is closed"
+            self._drop_queue(None)
+            self._lock.notify_all()
+            processes = list(self._processes.values())
+        for process in processes:
+            # While it loads it does not listen.
+            process.stop(gently=bool(self._facts))
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _defaults(self, model: ResolvedModel, trust_remote_code: bool, placement: Placement | None) -> dict[str, Any]:
+        quantized = model.quantization is not None
+        defaults: dict[str, Any] = {
+            "model": str(model.path),
+            "trust_remote_code": trust_remote_code,
+            # Quantized kernels want the dtype that their checkpoint names.
+            "dtype": "auto" if quantized else self._device.dtype,
+            "seed": 0,
+            "generation_config": "vllm",
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        if self._device.device == "cuda":
+            if placement is not None:
+                defaults["tensor_parallel_size"] = placement.tensor_parallel
+            return defaults
+        context = min(model.context or _CPU_CONTEXT, _CPU_CONTEXT)
+        # A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
+        # offset", 0.32): so no chunks, and room for the longest prompt in a step.
+        return defaults | {
+            "max_model_len": context,
+            "max_num_batched_tokens": context,
+            "enable_chunked_prefill": False,
+            "enforce_eager": True,
+        }
+
+    def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
+        environ = dict(os.environ)
+        environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        if not self._trust:
+            environ["HF_HUB_OFFLINE"] = "1"
+        if self._arguments.get("tensor_parallel_size", 1) == 1:
+            environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        if group is not None:
+            environ["CUDA_VISIBLE_DEVICES"] = gpus.visible(group, os.environ)
+        elif self._device.device == "cpu":
+            # Room for 64 sequences of 2,048 tokens, at most a quarter of the memory: vLLM takes it all at once.
+            wanted = 64 * 2048 * kv_bytes_per_token(self._model.config)
+            space = min(math.ceil(wanted / _GIB), free_memory() // (4 * len(self._groups) * _GIB))
+            environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
+            if len(self._groups) > 1:
+                environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(self._groups))))
+        return environ
+
+    def _start(self) -> None:
+        self._alive = len(self._groups)
+        for number, group in enumerate(self._groups):
+            thread = threading.Thread(
+                target=self._work, args=(number, group), name=f"thinkslm-vllm-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    # Below: one thread a process.
+
+    def _work(self, number: int, group: tuple[int, ...] | None) -> None:
+        running: dict[int, _Asked] = {}
+        reason = "the engine is closed"
+        try:
+            environ = self._environ(group)
+            alone = environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0"
+            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone)
+            process = VLLMProcess(order, environ, self._log)
+            with self._lock:
+                self._processes[number] = process
+                closed = self._closed is not None
+            if closed:
+                process.stop(gently=False)
+            reason = self._converse(process, running)
+        except Exception as problem:  # nothing may hang: whatever goes wrong here ends every request of this process
+            reason = f"{type(problem).__name__}: {problem}"
+        self._bury(number, running, reason)
+
+    def _converse(self, process: VLLMProcess, running: dict[int, _Asked]) -> str:
+        """Feed the process and settle futures until it is gone; returns why it went."""
+        reason: str | None = None
+        feeder: threading.Thread | None = None
+        room = threading.Semaphore(0)
+        try:
+            for kind, content in process.messages():
+                if kind == "ready":
+                    self._facts = content
+                    room.release(2 * int(content["max_num_seqs"]))
+                    feeder = threading.Thread(target=self._feed, args=(process, running, room), daemon=True)
+                    feeder.start()
+                elif kind == "answers":
+                    self._settle(content, running)
+                    if content:
+                        room.release(len(content))
+                else:
+                    # The first reason is the cause; the process's end is its consequence.
+                    reason = reason or str(content)
+                    process.stop(gently=False)
+        finally:
+            process.stop(gently=False)
+            with self._lock:
+                self._lock.notify_all()
+            if feeder is not None:
+                room.release()
+                feeder.join()
+        return reason or "the vLLM process ended"
+
+    def _feed(self, process: VLLMProcess, running: dict[int, _Asked], room: threading.Semaphore) -> None:
+        """Keep the process's own queue filled, in the order of submission."""
+        while True:
+            room.acquire()
+            count = 1
+            while room.acquire(blocking=False):
+                count += 1
+            batch: list[tuple[int, Request]] = []
+            with self._lock:
+                self._lock.wait_for(
+                    lambda: self._queue or self._closed is not None or process.popen.returncode is not None
+                )
+                if self._closed is not None or process.popen.returncode is not None:
+                    return
+                while self._queue and len(batch) < count:
+                    one = self._queue.popleft()
+                    if one.future.set_running_or_notify_cancel():
+                        self._first = self._first or time.perf_counter()
+                        running[id(one)] = one
+                        batch.append((id(one), one.request))
+            if count > len(batch):
+                room.release(count - len(batch))
+            if batch:
+                process.send(batch)
+
+    def _settle(self, answers: Sequence[tuple[int, Output | str]], running: dict[int, _Asked]) -> None:
+        self._last = time.perf_counter()
+        for number, answer in answers:
+            with self._lock:
+                one = running.pop(number)
+            if isinstance(answer, Output):
+                self._output_tokens += answer.output_tokens or 0
+                one.future.set_result(answer)
+            else:
+                one.future.set_exception(EngineError(_labelled(one, answer)))
+
+    def _bury(self, number: int, running: dict[int, _Asked], reason: str) -> None:
+        with self._lock:
+            self._processes.pop(number, None)
+            self._alive -= 1
+            lost = list(running.values())
+            if self._closed is None and self._alive == 0:
+                self._closed = reason
+                self._drop_queue(reason)
+            reason = reason if self._closed is None else self._closed
+        for one in lost:
+            one.future.set_exception(EngineError(_labelled(one, reason)))
+
+    def _drop_queue(self, reason: str | None) -> None:
+        """Cancel what waits, or fail it with a reason. Called with the lock held."""
+        while self._queue:
+            one = self._queue.popleft()
+            if reason is None:
+                one.future.cancel()
+            if one.future.set_running_or_notify_cancel():
+                one.future.set_exception(EngineError(_labelled(one, reason or "the engine is closed")))
+
+
+def _groups(placement: Placement | None, replicas: int | None, device: str) -> Sequence[tuple[int, ...] | None]:
+    """A GPU group for each process; None: the process sees what this one sees."""
+    if placement is None or device == "cpu":
+        return [None] * (replicas or 1)
+    return placement.groups[: replicas or len(placement.groups)]
+
+
+def _labelled(one: _Asked, reason: str) -> str:
+    return f"{one.request.label}: {reason}" if one.request.label else reason
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)

@@ -1,0 +1,124 @@
+"""The parent's end of a vLLM process: start it, feed it, notice its death, end it.
+
+vLLM gets a process of its own, whichever mode its core is in: pytest's capturing owns file descriptors 1 and 2 of this
+process, where vLLM, its native code and its children write; a GPU is free for the next model only when the process
+that used it is gone; and a crash in native code must cost items, not the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TextIO
+
+from pytest_thinkslm.engines.vllm_worker import Order
+from pytest_thinkslm.records import Request
+
+#: Seconds that an idle engine gets to end in order before it is killed.
+_GRACE = 10.0
+#: Lines of the process's output that are kept for the reason of its death.
+_TAIL = 40
+
+
+class VLLMProcess:
+    """One vLLM process. Not thread-safe, but ``send`` and ``stop`` may be called from threads other than the reader.
+
+    Args:
+        order: what to load.
+        environ: the process's whole environment.
+        log: receives everything it, its native code and its children print; None: nowhere.
+    """
+
+    def __init__(self, order: Order, environ: Mapping[str, str], log: TextIO | None) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            root = str(Path(__file__).resolve().parents[2])
+            paths = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "pytest_thinkslm.engines.vllm_worker", str(theirs.fileno())],
+                env={**environ, "PYTHONPATH": paths},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                # A session of its own: Ctrl-C does not reach it, and its group is it and its children.
+                start_new_session=True,
+            )
+        self._connection = Connection(ours.detach())
+        self._send_lock = threading.Lock()
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._drain = threading.Thread(target=self._copy, args=(log,), name="vllm-log", daemon=True)
+        self._drain.start()
+        self._connection.send(order)
+
+    def send(self, requests: Sequence[tuple[int, Request]]) -> None:
+        """Hand over numbered requests. A dead process is no error here: ``messages`` reports it."""
+        with self._send_lock, contextlib.suppress(OSError):
+            self._connection.send(list(requests))
+
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        """What the process says, until it is gone; the last message is ("fatal", reason) unless it was stopped."""
+        while True:
+            try:
+                # Polled: a grandchild that holds a copy of the socket would keep the end of file away.
+                if self._connection.poll(0.5):
+                    yield self._connection.recv()
+                    continue
+            except (EOFError, OSError):
+                break
+            if self.popen.poll() is not None and not self._connection.poll(0):
+                break
+        self._end_group()
+        yield "fatal", self._epitaph()
+
+    def stop(self, *, gently: bool) -> None:
+        """End the process and its children; ``gently`` lets it clean up for some seconds."""
+        if gently:
+            with self._send_lock, contextlib.suppress(OSError):
+                self._connection.send(None)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(_GRACE)
+        self._end_group()
+
+    def pids(self) -> list[int]:
+        """The process and its descendants, by its process group; Linux only, elsewhere the process alone."""
+        found = [self.popen.pid]
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self.popen.pid and int(stat.parent.name) != self.popen.pid:
+                    found.append(int(stat.parent.name))
+        return found
+
+    def _end_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def _epitaph(self) -> str:
+        self._drain.join(5.0)
+        code = self.popen.returncode
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        said = [line for line in self._tail if line.strip()]
+        errors = [line for line in said if "Error" in line] or said
+        return f"the vLLM process {how}" + (f"; it last said: {errors[-1].strip()[:300]}" if errors else "")
+
+    def _copy(self, log: TextIO | None) -> None:
+        assert self.popen.stdout is not None
+        for raw in self.popen.stdout:
+            line = raw.decode("utf-8", "replace")
+            self._tail.append(line)
+            if log is not None:
+                # The log may be closed at the end of the run while a dying process still talks.
+                with contextlib.suppress(ValueError):
+                    log.write(line)
+                    log.flush()

@@ -1,0 +1,258 @@
+"""The process in which vLLM runs: loads the model, answers requests from its parent, dies with its parent.
+
+Started as ``python -m pytest_thinkslm.engines.vllm_worker FD`` by ``vllm_process``. FD is one end of a socket, over
+which the two exchange these tuples (pickled; both ends are this program):
+
+    parent -> worker   an ``Order`` first; then lists of (number, Request); None ends the worker
+    worker -> parent   ("ready", facts); ("answers", [(number, Output or reason), ...]); ("fatal", reason)
+
+The main thread alone touches the engine, which has no lock. Another thread reads the socket; when it ends, or the
+parent is gone, the whole process group is killed: an engine process must never keep a GPU on its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any
+
+from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models.resolve import ResolvedModel
+from pytest_thinkslm.records import FinishReason, Output, Request
+
+_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to load and how.
+
+    ``arguments`` are fields of vLLM's ``EngineArgs``; ``parent`` is the parent's process id; ``alone``: vLLM starts no
+    process of its own.
+    """
+
+    model: ResolvedModel
+    arguments: Mapping[str, Any]
+    trust_remote_code: bool
+    parent: int
+    alone: bool
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent at the other end of this socket until it says stop or is gone."""
+    connection = Connection(descriptor)
+    order: Order = connection.recv()
+    inbox: queue.SimpleQueue[list[tuple[int, Request]] | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(connection, inbox), daemon=True).start()
+    threading.Thread(target=_watch, args=(order.parent,), daemon=True).start()
+    if order.alone and sys.platform == "linux":
+        # Also where a native call holds the interpreter. Not with children: they would be left behind.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        begin = time.perf_counter()
+        served = _Served(order)
+        connection.send(("ready", {**served.facts(), "load_seconds": round(time.perf_counter() - begin, 2)}))
+        _serve(served, connection, inbox)
+    except Exception as problem:
+        from pytest_thinkslm.engines.transformers_load import one_line
+
+        traceback.print_exc()
+        connection.send(("fatal", one_line(problem, 600)))
+        _leave(1)
+    served.shut_down()
+    _leave(0)
+
+
+def _leave(status: int) -> None:
+    """Interpreter shutdown with native threads around is slow, and can hang or crash; everything has been said."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _read(connection: Connection, inbox: queue.SimpleQueue[Any]) -> None:
+    try:
+        while True:
+            inbox.put(connection.recv())
+    except (EOFError, OSError):
+        _end_group()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _end_group()
+
+
+def _end_group() -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _serve(served: _Served, connection: Connection, inbox: queue.SimpleQueue[Any]) -> None:
+    """Add what has arrived, make one step, hand over what has finished; block only when there is nothing to do."""
+    stopping = False
+    while not stopping:
+        answers: list[tuple[int, Output | str]] = []
+        arrived: list[tuple[int, Request]] = []
+        while not served.open or not inbox.empty():
+            batch = inbox.get()
+            if batch is None:
+                stopping = True
+                break
+            arrived += batch
+            if inbox.empty():
+                break
+        for number, request in arrived:
+            refusal = served.add(number, request)
+            if refusal is not None:
+                answers.append((number, refusal))
+        if served.open and not stopping:
+            answers += served.step()
+        if answers:
+            connection.send(("answers", answers))
+
+
+class _Served:
+    """vLLM's engine with one model, and the tokenizer that renders prompts for it."""
+
+    def __init__(self, order: Order) -> None:
+        from transformers import AutoTokenizer
+        from vllm import EngineArgs, LLMEngine
+        from vllm.usage.usage_lib import UsageContext
+
+        from pytest_thinkslm.engines.transformers_load import Loaded, _stop_ids
+        from pytest_thinkslm.models.checkpoint import text_config
+        from pytest_thinkslm.models.template import PLAIN_STOP
+
+        self.model = order.model
+        self.open: dict[str, tuple[int, float]] = {}
+        tokenizer = AutoTokenizer.from_pretrained(
+            order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
+        )
+        config = SimpleNamespace(eos_token_id=text_config(order.model.config).get("eos_token_id"))
+        special = set(tokenizer.all_special_ids)
+        thought = {
+            int(token)
+            for token, added in tokenizer.added_tokens_decoder.items()
+            if "think" in str(added.content).lower()
+        }
+        # vLLM reads end tokens from generation_config.json only together with its sampling defaults, which must not
+        # leak in; so they are passed with each request, the same ones that the transformers engine uses.
+        self.text = Loaded(
+            model=None,
+            tokenizer=tokenizer,
+            stop_ids=_stop_ids(order.model, SimpleNamespace(config=config), tokenizer),
+            stop_strings=() if order.model.has_chat_template else PLAIN_STOP,
+            thought_ids=frozenset(thought & special),
+            pad_id=0,
+        )
+        # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**order.arguments), usage_context=UsageContext.LLM_CLASS)
+        self.context = int(self.engine.model_config.max_model_len)
+
+    def facts(self) -> dict[str, Any]:
+        """What vLLM made of its arguments."""
+        import torch
+        import vllm
+
+        config = self.engine.vllm_config
+        blocks, size = config.cache_config.num_gpu_blocks, config.cache_config.block_size
+        return {
+            "vllm": vllm.__version__,
+            "torch": torch.__version__,
+            "device": config.device_config.device_type,
+            "device_name": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "context": self.context,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
+            "kv_cache_tokens": blocks * size if blocks else None,
+            "threads": torch.get_num_threads(),
+            "core": type(self.engine.engine_core).__name__,
+        }
+
+    def add(self, number: int, request: Request) -> str | None:
+        """Queue a request; a text says why it cannot be answered."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        from pytest_thinkslm.engines.transformers_load import one_line
+        from pytest_thinkslm.models.template import render
+
+        sampling = request.sampling
+        if sampling.temperature > 0 and sampling.seed is None:
+            return "a sampled request needs a seed"
+        try:
+            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking)
+        except EngineError as problem:
+            return str(problem)
+        except Exception as problem:  # a tokenizer's error concerns this prompt alone
+            return f"cannot make the prompt: {one_line(problem)}"
+        if len(prompt) > self.context - 1:
+            return (
+                f"the prompt has {len(prompt)} tokens, the engine's context {self.context}, so there is no room for "
+                f"an answer (the model's context is {self.model.context or 'unknown'}; --engine-args max_model_len=N)"
+            )
+        stop = list(self.text.stop_strings)
+        params = SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=0,
+            min_p=0.0,
+            repetition_penalty=1.0,
+            presence_penalty=0.0,
+            frequency_penalty=0.0,
+            seed=sampling.seed,
+            max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
+            stop=stop or None,
+            stop_token_ids=list(self.text.stop_ids),
+            # Text is made once, at the end, by the same function as in the transformers engine; stop strings need it
+            # on the way.
+            detokenize=bool(stop),
+            skip_special_tokens=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        try:
+            self.engine.add_request(str(number), TokensPrompt(prompt_token_ids=prompt), params)
+        except ValueError as problem:
+            return one_line(problem)
+        self.open[str(number)] = (number, time.perf_counter())
+        return None
+
+    def step(self) -> list[tuple[int, Output | str]]:
+        """One step of the engine; what finished in it."""
+        return [self._answer(result) for result in self.engine.step() if result.finished]
+
+    def _answer(self, result: Any) -> tuple[int, Output | str]:
+        number, begin = self.open.pop(result.request_id)
+        completion = result.outputs[0]
+        tokens = list(completion.token_ids)
+        if completion.finish_reason not in _FINISH:
+            return number, f"vLLM ended the request: {completion.finish_reason}"
+        return number, Output(
+            text=self.text.text(tokens),
+            finish_reason=_FINISH[completion.finish_reason],
+            prompt_tokens=len(result.prompt_token_ids),
+            output_tokens=len(tokens),
+            latency=time.perf_counter() - begin,
+        )
+
+    def shut_down(self) -> None:
+        """End vLLM's own processes, where it has any."""
+        self.engine.engine_core.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
