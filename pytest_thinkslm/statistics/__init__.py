@@ -16,6 +16,7 @@ from pytest_thinkslm.statistics.power import (
     smallest_detectable_drop,
 )
 from pytest_thinkslm.statistics.repeats import RunSpread, majority_vote, mean_pass_at_k, pass_at_k, run_spread
+from pytest_thinkslm.statistics.unpaired import UnpairedResult, compare_unpaired
 
 __all__ = [
     "AccuracyInterval",
@@ -24,9 +25,11 @@ __all__ = [
     "PairedResult",
     "PairedTable",
     "RunSpread",
+    "UnpairedResult",
     "accuracy_interval",
     "assumed_discordance",
     "compare_paired",
+    "compare_unpaired",
     "holm",
     "holm_levels",
     "items_needed",

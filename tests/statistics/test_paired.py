@@ -89,8 +89,9 @@ def test_intervals_contain_the_estimate_and_mirror(table, margin):
 def test_p_values_are_monotone_in_the_margin(table, one, other):
     found = PairedTable.single(*table)
     small, large = sorted((one, other))
-    assert found.worse(small).p <= found.worse(large).p + 1e-9
-    assert found.not_worse(small).p >= found.not_worse(large).p - 1e-9
+    # Beyond one half, where no level lies, the exact tests no longer bound the score test.
+    assert min(0.5, found.worse(small).p) <= found.worse(large).p + 1e-9
+    assert found.not_worse(small).p >= min(0.5, found.not_worse(large).p) - 1e-9
 
 
 @given(tables.filter(lambda table: table[2] > 0), st.floats(0.001, 0.4))
@@ -106,7 +107,7 @@ def test_one_sided_bounds_match_the_tests(table, margin):
 def test_one_more_lost_is_more_evidence_of_a_drop(table, margin):
     lost, gained, n = table
     fewer, more = PairedTable.single(lost, gained, n + 1), PairedTable.single(lost + 1, gained, n + 1)
-    if fewer.worse(margin).p < 0.5:
+    if fewer.worse(margin).p <= 0.5:
         assert more.worse(margin).p <= fewer.worse(margin).p + 1e-9
 
 
