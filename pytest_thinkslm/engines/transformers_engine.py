@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib.metadata
+import os
 import threading
 import time
 import weakref
@@ -190,6 +191,10 @@ class TransformersEngine:
                 _fail(one, error)
 
     def _serve(self) -> None:
+        if self._placement.device == "cpu":
+            # Read when torch is loaded. Threads that spin at every barrier wait out whole time slices of a busy
+            # machine: 40 times slower was measured with two threads on two cores that others used, too.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
         from pytest_thinkslm.engines.transformers_load import load

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models.hardware import Placement
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -92,6 +93,7 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
     except Exception as problem:  # loaders of every architecture and quantization: any error is the checkpoint's
         raise EngineError(f"cannot load {resolved.display}: {one_line(problem)}") from problem
     model.eval()
+    use_grouped_attention(model)
     special = set(tokenizer.all_special_ids)
     thought = {
         int(token) for token, added in tokenizer.added_tokens_decoder.items() if "think" in str(added.content).lower()
