@@ -104,6 +104,8 @@ def resolve(
         UsageError: the name means nothing, or a revision was given for something that has none.
         ModelError: the checkpoint cannot be fetched, or is incomplete.
     """
+    if not name.strip():
+        raise UsageError("--model: no model is named; give 'embedded', a catalogue key, a local folder or a hub id")
     hub_id = catalogue.get(name) or (name if _HUB_ID.fullmatch(name) else None)
     folder = Path(name).expanduser()
     is_folder = folder.is_dir() and name != "embedded" and name not in catalogue

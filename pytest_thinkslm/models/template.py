@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,11 @@ def plain_text(messages: Sequence[Message]) -> str:
 
 def thinking_variables(template: str, thinking: str) -> dict[str, object]:
     """The template variables that switch the thought on or off; empty where the template has no such switch."""
-    values: dict[str, object] = {name: thinking != "off" for name in _SWITCHES if name in template}
-    if values and thinking not in ("on", "off") and "thinking_budget" in template:
+    blocks = " ".join(re.findall(r"\{[{%](.*?)[%}]\}", template, re.DOTALL))
+    code = re.sub(r"'[^']*'|\"[^\"]*\"", "''", blocks)  # without literals such as '<thinking>'
+    used = {name for name in (*_SWITCHES, "thinking_budget") if re.search(rf"(?<![.\w]){name}\b", code)}
+    values: dict[str, object] = {name: thinking != "off" for name in _SWITCHES if name in used}
+    if values and thinking not in ("on", "off") and "thinking_budget" in used:
         values["thinking_budget"] = int(thinking)
     return values
 
