@@ -16,9 +16,9 @@ from pytest_thinkslm.text import safe_line
 def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "") -> Verdict:
     """The verdict on one item: ``correct``, ``incorrect``, ``unparsed`` or ``truncated``.
 
-    ``truncated``: no answer, and the text was cut by the token limit or its thought never ended. ``unparsed``: no answer
-    otherwise. ``prompt_text`` lets a restated prompt be recognised. ``error`` verdicts come from the engine, never from
-    here. Model text in the reason is escaped.
+    ``truncated``: no answer, and the text was cut by the token limit or its thought never ended. ``unparsed``: no
+    answer otherwise. ``prompt_text`` lets a restated prompt be recognised. ``error`` verdicts come from the engine,
+    never from here. Model text in the reason is escaped.
     """
     if answer.value is None:
         return _unanswered(output, answer, prompt_text)

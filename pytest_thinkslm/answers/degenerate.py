@@ -37,10 +37,11 @@ _LOOP_WINDOW = 2_000
 def degenerate(text: str, prompt_text: str = "") -> str | None:
     """``empty``, ``repetition``, ``restated`` or ``code`` where an output is one of them, else None. Linear time.
 
-    ``repetition``: the last 2,000 characters (the whole of a shorter text, from 120 on) compress to an eighth or less, or
-    end in one unit that repeats at least five times over at least 60 characters and a third of the text.
+    ``repetition``: the last 2,000 characters compress to an eighth or less, or end in one unit of at most 120
+    characters that repeats at least five times, over at least 60 characters and a third of them.
     ``restated``: at least 80 % of the output's words of four stand in the prompt (texts of 8 words or more).
-    ``code``: at least half of the lines are program text, and at least one is a statement that only a program has.
+    ``code``: at least half of the lines are program text, and the last and at least one
+    that only a program has among them.
     """
     text = text[-_HEAD:]
     if not any(character.isalnum() for character in text):
@@ -49,7 +50,7 @@ def degenerate(text: str, prompt_text: str = "") -> str | None:
         return "repetition"
     if prompt_text and _restates(text, prompt_text):
         return "restated"
-    return "code" if _is_code(text) else None
+    return "code" if is_code(text) else None
 
 
 def _loops(text: str) -> bool:
@@ -95,13 +96,16 @@ _STATEMENT = (
 )
 _KEYWORD_LINE = re.compile(rf"\s{{0,80}}(?:{_STATEMENT})")
 _CODE_LINE = re.compile(
-    rf"\s{{0,80}}(?:{_STATEMENT}|if .{{1,200}}:$|elif .{{1,200}}:$|else:|public |int main|function \w*\(|const |let \w+ ?="
-    r"|var \w+ ?=|\w{1,40} ?[-+*/]?= ?\S|[\w.]{1,60}\(.{0,200}\);?$|[{}]$|#)"
+    rf"\s{{0,80}}(?:{_STATEMENT}|if .{{1,200}}:$|elif .{{1,200}}:$|else:|public |int main|function \w*\("
+    r"|return\b|const |let \w+ ?=|var \w+ ?=|\w{1,40} ?[-+*/]?= ?\S|[\w.]{1,60}\(.{0,200}\);?$|[{}]$|#)"
 )
 
 
-def _is_code(text: str) -> bool:
+def is_code(text: str) -> bool:
+    """Whether a text is a program: half of its lines, and one that nothing but a program has."""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith("```")]
     program = sum(_CODE_LINE.match(line) is not None for line in lines)
     keywords = any(_KEYWORD_LINE.match(line) for line in lines)
-    return keywords and program >= min(2, len(lines)) and 2 * program >= len(lines)
+    return (
+        keywords and bool(_CODE_LINE.match(lines[-1])) and program >= min(2, len(lines)) and 2 * program >= len(lines)
+    )

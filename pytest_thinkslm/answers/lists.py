@@ -24,7 +24,7 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
 
     ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``,
     ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
-    ``none``. Under finish reason ``length`` only a closed box or bracket, or a list followed by more text, counts.
+    ``none``. Under finish reason ``length`` only a closed box or bracket counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -36,7 +36,7 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         rule = "cut" if region.cut else "restated" if candidates else "none"
         return Answer(None, rule)
     last = _last(answers, len(given))
-    if region.cut and last.open:
+    if region.cut and (last.open or last.rule not in {"boxed", "brackets"}):
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
@@ -66,18 +66,22 @@ class _Found:
 _INTEGER = r"[-+]?[0-9]{1,9}"
 _RUN = re.compile(
     rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ])"
-    rf"{_INTEGER}(?:[ \t]{{0,3}}[,;<]\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
+    rf"{_INTEGER}(?:[ \t]{{0,3}}(?:[,;<]|→|->)\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
     r"(?![0-9A-Za-z/^=*])"
 )
 _BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
 _OPEN_BRACKET = re.compile(r"\[\s*[-+0-9][-+0-9,;\s.]*\Z")
+# A program's variables: only those named for the result hold an answer.
+_ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
+_RESULT_NAME = re.compile(r"sort|result|answer|final|output|ascend|order|^x$|^l$|^s$")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
 _INT = re.compile(_INTEGER)
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
 _ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
 _BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
 _LINE_ITEM = re.compile(
-    r"[ \t]*(?:(?P<bullet>[-*•])[ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+)?(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;]?[ \t]*"
+    r"[ \t]*(?:[-*•][ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*)?"
+    r"(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;|]?[ \t]*"
 )
 
 
@@ -112,6 +116,8 @@ def _overlaps(one: _Found, taken: list[tuple[int, int]]) -> bool:
 
 def _items(content: str, *, thousands: bool) -> tuple[int, ...]:
     """The integers of a text that is nothing but a list; empty where it is anything else."""
+    if "..." in content or "…" in content or "dots" in content:
+        return ()
     content = (
         content.strip(" \n\t$[](){}\\.'\"").replace("\\,", " ").replace("\\ ", " ").replace("'", "").replace('"', "")
     )
@@ -130,6 +136,9 @@ def _integers(content: str, thousands: bool) -> tuple[int, ...]:
 def _bracketed(text: str, thousands: bool) -> list[_Found]:
     found = []
     for match in list(_BRACKETS.finditer(text))[-_EXAMINED:]:
+        assigned = _ASSIGNED.search(text, max(0, match.start() - 60), match.start())
+        if assigned and not _RESULT_NAME.search(assigned[1].lower()):
+            continue
         if items := _items(match[1] or match[2] or "", thousands=thousands):
             found.append(_Found(items, "brackets", match.start(), match.end()))
     last = text.rfind("[")
@@ -142,7 +151,8 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
     """Bare lists: with commas anywhere outside parentheses, with blanks where an anchor or a whole line says so."""
     found = []
     for match in list(_RUN.finditer(text))[-_EXAMINED:]:
-        if _in_parentheses(text, match):
+        unfinished = text[match.end() : match.end() + 8].lstrip(" ,").startswith(("...", "…"))
+        if unfinished or _in_parentheses(text, match):
             continue
         items = _integers(match[0], thousands)
         if len(items) > 1:
@@ -176,7 +186,7 @@ def _in_lines(text: str, thousands: bool) -> list[_Found]:
     start = position = end = 0
     for line in [*text.split("\n"), "-"]:
         match = _LINE_ITEM.fullmatch(line) if line and len(line) < 40 else None
-        numbered = match["number"] if match else None
+        numbered = (match["number"] or match["row"]) if match else None
         if match and (numbered is None or int(numbered) == len(items) + 1):
             start = start if items else position
             items.append(int(match["item"]))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
+from pytest_thinkslm.answers.degenerate import is_code
 from pytest_thinkslm.answers.number_grammar import Number, canonical, find_numbers, parse_number, plain
 from pytest_thinkslm.answers.number_statements import Statement, find_statements
 from pytest_thinkslm.answers.region import Region
@@ -22,7 +24,8 @@ def read_number(region: Region) -> Answer:
     """The number that an output gives as its answer, as a canonical string.
 
     Rules: ``boxed``, ``hash``, ``answer-is``, ``bare``, ``conclusion``, ``last-number`` (the only one not anchored),
-    and without a value ``several``, ``cut``, ``unfinished-thought``, ``none``. Under finish reason ``length`` only a
+    and without a value ``several``, ``wrong-format`` (a copied placeholder), ``cut``,
+    ``unfinished-thought``, ``none``. Under finish reason ``length`` only a
     complete anchored answer counts, never one that touches the end of the text.
     """
     if region.unfinished:
@@ -34,6 +37,8 @@ def read_number(region: Region) -> Answer:
         return _choose_complete(complete, text) if complete else _cut_conclusion(text)
     if statements:
         return _choose(statements, text)
+    if is_code(text):
+        return Answer(None, "none", detail="code")
     if len(text) < 200 and not unreadable_box and "?" not in text and len(text.split()) <= 4:
         value = parse_number(text)
         if value is not None:
@@ -112,6 +117,9 @@ _COMMENTARY = re.compile(
     r"|i hope|in (?:this|the) (?:problem|question|case)\b|let me know|please)",
     re.IGNORECASE,
 )
+_OR = re.compile(r"[%\s]*(?:\w+\s)?or\s\W*", re.IGNORECASE)
+_QUESTION = re.compile(r"\W*(?:how|what|which|find|calculate)\b[^?]*\?\W*$", re.IGNORECASE)
+_CONDITION = re.compile(r",?\s(?:if|because|since|when|after|before)\s")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _TELLS = re.compile(
     r"\b(?:is|are|was|were|be|equals?|has|have|had|needs?|takes?|took|costs?|makes?|made|gives?|gets?|earns?|earned|pays?"
@@ -134,18 +142,24 @@ def _last_result(original: str, text: str, *, strict: bool) -> Answer:
             continue
         equation = _after_equals(sentence, numbers)
         if strict and not equation and len({number.value for number in numbers}) > 1:
-            return Answer(None, "none")
+            return Answer(None, "wrong-format")
+        if not equation and any(_OR.fullmatch(sentence, one.end, two.start) for one, two in pairwise(numbers)):
+            return Answer(None, "several", detail=sentence.strip()[-80:])
         number = equation or _in_sentence(original, sentence, start, numbers)
         return Answer(canonical(number.value), "last-number", detail=sentence.strip()[-80:])
-    return Answer(None, "none")
+    return Answer(None, "wrong-format" if strict else "none")
 
 
 def _sentences_from_the_end(text: str) -> Iterator[tuple[str, int]]:
-    """Statements of the text's tail with their positions, last first, without list markers."""
+    """Statements of the text's tail with their positions, last first, without list markers.
+
+    None at all where the text ends by asking its question again.
+    """
     tail = max(0, len(text) - _TAIL)
     lines = list(re.finditer(r"[^\n]+", text[tail:]))
     while len(lines) > 1 and (_COMMENTARY.match(lines[-1][0]) or not lines[-1][0].strip()):
         lines.pop()
+    asks_last = True
     for line in reversed(lines):
         spans, begin = [], 0
         for gap in _SENTENCE.finditer(line[0]):
@@ -157,6 +171,9 @@ def _sentences_from_the_end(text: str) -> Iterator[tuple[str, int]]:
             marker = _ENUMERATOR.match(line[0], begin, end)
             begin = marker.end() if marker and marker.end() < end else begin
             sentence = line[0][begin:end]
+            if _QUESTION.match(sentence) and asks_last:
+                return
+            asks_last = False
             if not sentence.rstrip("\"' ").endswith("?"):
                 yield sentence, tail + line.start() + begin
 
@@ -173,6 +190,8 @@ def _in_sentence(original: str, sentence: str, start: int, numbers: list[Number]
     for number in reversed(numbers):
         if "**" in original[start + max(0, number.start - 5) : start + number.start]:
             return number
+    condition = _CONDITION.search(sentence, numbers[0].end)
+    numbers = [n for n in numbers if condition is None or n.end <= condition.start()]
     for number in reversed(numbers):
         if _TELLS.search(sentence, max(0, number.start - 40), number.start):
             return number
