@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,7 +52,6 @@ class ControllerPlugin:
         self._problem: str | None = None
         self._started = time.monotonic()
         self._last_line = self._started
-        self._drawn = False
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
@@ -74,21 +74,15 @@ class ControllerPlugin:
         """Called while a test waits: draw or print the progress now and then."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         now = time.monotonic()
-        if (
-            reporter is None
-            or self.config.option.verbose < 0
-            or now - self._last_line < (1.0 if self._drawn else _NEXT_LINE)
-        ):
+        if reporter is None or self.config.option.verbose < 0 or now - self._last_line < _NEXT_LINE:
             return
         self._last_line = now
         done = progress.finished + progress.failed
         text = f"thinkslm: {done}/{progress.to_generate} outputs"
         rate, left = progress.tokens_per_second(), progress.seconds_left()
-        text += f", {rate:.0f} tokens/s" if rate else ", loading" if not done else ""
+        text += f", {rate:.0f} tokens/s" if rate else ", loading the model or on the first outputs" if not done else ""
         text += f", about {_duration(left)} left" if left is not None else ""
-        reporter.ensure_newline()
-        reporter.write_line(text)
-        reporter.currentfspath = None
+        self._write(reporter, text)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -260,8 +254,16 @@ class ControllerPlugin:
     def _line(self, text: str) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and self.config.option.verbose >= -1:
+            self._write(reporter, f"thinkslm: {text}")
+
+    def _write(self, reporter: Any, text: str) -> None:
+        """A line on the terminal, although pytest captures what is written during a test's setup."""
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
             reporter.ensure_newline()
-            reporter.write_line(f"thinkslm: {text}")
+            reporter.write_line(text)
+            reporter.currentfspath = None
+            reporter.flush()
 
 
 def _duration(seconds: float) -> str:
