@@ -90,10 +90,16 @@ class OpenAIEngine:
 
 
 def _thinking(thinking: str | None) -> Mapping[str, object]:
-    """The chat template's own switch, passed through to servers that render it (vLLM, SGLang, llama.cpp)."""
+    """The chat template's own switches, passed through by servers that render it (vLLM, SGLang, llama.cpp).
+
+    Templates call them by one name or the other and ignore what they do not know.
+    """
     if thinking is None:
         return {}
-    return {"chat_template_kwargs": {"enable_thinking": thinking != "off"}}
+    switches: dict[str, object] = {"enable_thinking": thinking != "off", "thinking": thinking != "off"}
+    if thinking not in ("on", "off"):
+        switches["thinking_budget"] = int(thinking)
+    return {"chat_template_kwargs": switches}
 
 
 def _switch(text: str) -> bool:

@@ -44,7 +44,7 @@ class VLLMProcess:
             root = str(Path(__file__).resolve().parents[2])
             paths = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "pytest_thinkslm.engines.vllm_worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "pytest_thinkslm.engines.vllm_worker", str(theirs.fileno())],
                 env={**environ, "PYTHONPATH": paths},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

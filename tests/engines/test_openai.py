@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -195,6 +196,22 @@ def test_every_sampling_parameter_is_sent(server: FaultyServer) -> None:
         "seed": 7,
         "messages": [{"role": "user", "content": "sampled: ok"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("thinking", "switches"),
+    [
+        (None, None),
+        ("on", {"enable_thinking": True, "thinking": True}),
+        ("off", {"enable_thinking": False, "thinking": False}),
+        ("512", {"enable_thinking": True, "thinking": True, "thinking_budget": 512}),
+    ],
+)
+def test_thinking_goes_to_the_template(server: FaultyServer, thinking: str | None, switches: Any) -> None:
+    engine = OpenAIEngine("tiny", server_url=server.url)
+    engine.submit([dataclasses.replace(ask("x: ok"), thinking=thinking)])[0].result(timeout=30)
+    engine.close()
+    assert server.bodies[0].get("chat_template_kwargs") == switches
 
 
 @pytest.mark.parametrize("name", ["seed", "top_k", "max_tokens"])
