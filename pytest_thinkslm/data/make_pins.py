@@ -18,6 +18,9 @@ from pytest_thinkslm.tasks.registry import select
 
 def main(arguments: list[str]) -> int:
     """Pin the tasks named, or all whose file is in the folder; prints one line a task."""
+    if not arguments:
+        print("usage: python -m pytest_thinkslm.data.make_pins FOLDER [TASK ...]", file=sys.stderr)
+        return 2
     folder, keys = Path(arguments[0]), arguments[1:]
     for task in select(keys):
         found = None if task.source is None else find_file(task, folder)
@@ -29,7 +32,7 @@ def main(arguments: list[str]) -> int:
         sizes = {path.name: path.stat().st_size}
         if path.suffix == ".gz":
             sizes[path.stem] = len(gzip.decompress(path.read_bytes()))
-        written = pins.write(task.key, file.stem, cases, sizes)
+        written = pins.write(task.key, file.stem, cases, sizes, pins.PINS_FOLDER)
         print(f"{task.key}: {len(cases)} records of {path.name} -> {written.name}")
     return 0
 

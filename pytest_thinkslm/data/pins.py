@@ -147,8 +147,8 @@ def match(pins: Pins, cases: Sequence[Case]) -> Match:
     )
 
 
-def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path = PINS_FOLDER) -> Path:
-    """Write the pins of a task from its cases in item order; returns the file."""
+def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path) -> Path:
+    """Write the pins of a task into ``folder`` from its cases in item order; returns the file."""
     facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items()))}
     lines = [json.dumps(facts), *(f"{question_hash(case.question)} {record_hash(case)}" for case in cases)]
     path = folder / f"{task}.txt"

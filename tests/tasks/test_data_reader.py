@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.data import pins
+from pytest_thinkslm.data.make_pins import main as make_pins
 from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.errors import DataError
 from pytest_thinkslm.records import Case
@@ -271,6 +272,25 @@ def test_matching_is_blind_to_order_and_takes_duplicates_in_turn(order, wrong):
     delivered[order.index(wrong)] = Case("t", 0, "number", f"Q{wrong // 2}?", "other")
     (differing,) = pins.match(table, delivered).differing
     assert cases[differing] == cases[wrong]
+
+
+def test_make_pins_writes_what_the_reader_checks(samples, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pins, "PINS_FOLDER", tmp_path)
+    for cached in (pins.header, pins.load, pins.question_index):
+        cached.cache_clear()
+    try:
+        assert make_pins([str(samples), "openbookqa", "math"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "math: 4 records of math_test.jsonl -> math.txt",
+            "openbookqa: 2 records of openbookqa_main_test.jsonl -> openbookqa.txt",
+        ]
+        header = pins.header("math")
+        assert header.sizes == {"math_test.jsonl": (samples / "math_test.jsonl").stat().st_size}
+        assert len(pins.load("math").records) == header.records == 4
+    finally:
+        for cached in (pins.header, pins.load, pins.question_index):
+            cached.cache_clear()
+    assert make_pins([]) == 2
 
 
 def test_only_the_asked_tasks_file_is_opened(samples):
