@@ -26,8 +26,8 @@ def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     """The letter (A, B, ... by position) of the option that the final region chooses.
 
     Rules: ``anchor``, ``bare``, ``lettered-line``, ``letter``, ``option-text``; without an answer ``several``,
-    ``recited``, ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` only an anchored statement that does not touch the
-    text's end counts.
+    ``recited``, ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` only an anchored statement that does
+    not touch the text's end counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -215,7 +215,7 @@ def _named_before(text: str, tail: int, options: Options) -> _Named | None:
     if head < tail:
         letter = options.letter_at(text, head) or options.number_at(text, head)
         if letter and letter.end <= tail:
-            return _joined(text, _Named(letter.letter, tail, text[head:tail][:80]), options)
+            return _joined(text, _Named(letter.letter, letter.end, text[head:tail][:80]), options)
         by_text = options.text_at(text, head)
         if by_text and not re.search(r"\w", text[by_text.end : tail]):
             return _Named(by_text.letter, tail, text[head:tail][:80])
@@ -242,12 +242,19 @@ def _is_recited(text: str, named: _Named, options: Options) -> bool:
     return bool(follower and follower[3] and follower[2] in options.letters and follower[2] != named.letter)
 
 
+_BOTH = re.compile(r"(?:both|either)\s+", re.IGNORECASE)
+
+
 def _bare(text: str, options: Options) -> Answer | None:
     """The whole text is a letter, a number of an option, or an option's text."""
     whole = text.strip().strip("\"'.()[]{}: ")
     if len(whole) > _WINDOW * 4 or not whole:
         return None
     start = text.index(whole)
+    both = _BOTH.match(text, start)
+    offered = _name_at(text, both.end() if both else start, options)
+    if offered and offered.letter is None:
+        return Answer(None, "several", detail=whole[:80])
     named = options.letter_at(text, start) if len(whole) == 1 else None
     named = named or options.text_at(text, start) or options.number_at(text, start)
     if named is None or named.end < start + len(whole):

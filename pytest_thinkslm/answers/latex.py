@@ -81,7 +81,7 @@ _BARE_DECIMAL = re.compile(r"(?<![\d.])\.(?=\d)")
 
 def normalise(latex: str) -> str:
     """The one spelling of an answer; never raises. Meant for at most a few thousand characters."""
-    text = latex.strip()
+    text = latex.strip().rstrip(" .")
     for start, end in _WRAPPING:
         if len(text) > len(start + end) and text.startswith(start) and text.endswith(end):
             text = text[len(start) : -len(end)].strip()

@@ -27,7 +27,7 @@ def math_spans(text: str) -> list[Span]:
     opened: re.Match[str] | None = None
     for mark in _DELIMITER.finditer(text):
         token = mark[0]
-        if opened is not None and token == _CLOSES[opened[0]]:
+        if opened is not None and token == _CLOSES[opened[0]] and not _is_currency(text, mark):
             content = text[opened.end() : mark.start()].strip()
             if content:
                 spans.append(Span(content, opened.start(), mark.end()))
@@ -38,6 +38,12 @@ def math_spans(text: str) -> list[Span]:
         elif token.isspace() and opened is not None and opened[0] in ("$", r"\("):
             opened = None
     return spans
+
+
+def _is_currency(text: str, mark: re.Match[str]) -> bool:
+    """A dollar sign between a blank and a digit opens an amount: "$5 and then $6"."""
+    after = text[mark.end() : mark.end() + 1]
+    return mark[0] == "$" and text[mark.start() - 1].isspace() and after.isdigit()
 
 
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|equation|split|eqnarray)\*?\}|\\nonumber")
@@ -68,7 +74,7 @@ def result_side(formula: str) -> str:
 _SENTENCE_END = re.compile(r"[.!?](?=\s|[*_\"')]*(?:\s|$))|\n|;|,?\s+(?:because|since|which|where|so)\b")
 _WINDOW = 300
 _LINK = re.compile(r"[*_]*\s*(?:,|(?:,\s*)?\b(?:and|or)\b)\s*[*_]*\s*")
-_TRAILING = re.compile(r"[*_\s]*")
+_TRAILING = re.compile(r"[*_ \t]*")
 _WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
 _NUMBER = re.compile(r"(?<![\w.,/])[-−]?\$?\d(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?%?")
 

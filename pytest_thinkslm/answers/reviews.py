@@ -32,8 +32,8 @@ def read_review(region: Region, steps: tuple[str, ...], task: str) -> Answer:
 
     Rules: ``label`` (the last filled label of each kind wins), ``sentence`` (an explicit "The solution is wrong." where
     no label is filled), else ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` a judgement that touches
-    the text's end does not count. ``steps`` are the solution's steps; in MR-Ben's coding subject they are lines of code,
-    where the first error step is the quoted line, or the line that a given number points to.
+    the text's end does not count. ``steps`` are the solution's steps; in MR-Ben's coding subject they are lines of
+    code, where the first error step is the quoted line, or the line that a given number points to.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -73,7 +73,7 @@ def judgement_in(value: str) -> Judgement | None:
     for word in _JUDGEMENT.finditer(value[:300]):
         if _ALTERNATIVE.match(value, word.end()):
             return None
-        if word["attributive"] and re.search(r"\bthe\s*$", value[: word.start()], re.IGNORECASE):
+        if word["attributive"] and not word["negation"] and word[0][:4].lower() == "the ":
             continue  # "the correct answer is 5" judges nothing
         positive = (word["positive"] is not None) != (word["negation"] is not None)
         return "correct" if positive and not word["partly"] else "wrong"
