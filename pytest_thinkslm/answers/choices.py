@@ -318,12 +318,16 @@ _ALONE = re.compile(
 _CLOSING = re.compile(r"[)\"'.:\]]{0,3}[ \t]*")
 
 
+_NOT_BEFORE = re.compile(r"(?:\b(?:not|nor|neither|than)|n't)\s+(?:option\s+|choice\s+)?[\"'(]*$", re.IGNORECASE)
+
+
 def _standing_letter(text: str, options: Options) -> Answer | None:
     """A letter that stands alone: "(C)", "Option C", "So, C." One letter is the choice, several are none."""
     found: set[str] = set()
     for match in _ALONE.finditer(text):
         letter = match[1]
-        if letter not in options.letters or letter in found:
+        before = text[max(0, match.start(1) - 25) : match.start(1)]
+        if letter not in options.letters or letter in found or _NOT_BEFORE.search(before):
             continue
         if not _is_denied(text, _end(_CLOSING, text, match.end()), options):
             found.add(letter)

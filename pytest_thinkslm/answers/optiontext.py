@@ -94,7 +94,7 @@ class Options:
             if (
                 named is None
                 or named.letter in found
-                or _DENIED_BEFORE.search(text, max(0, match.start() - 20), match.start())
+                or _DENIED_BEFORE.search(text, max(0, match.start() - 30), match.start())
             ):
                 continue
             if _DENIED_AFTER.match(text, match.end()):
@@ -117,7 +117,10 @@ _NO_ARTICLE = re.compile(
 )
 _NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'\.")
 _POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
-_DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnor|\bthan|\bneither)(?:\s+(?:an?|the))?\s+[\"']?$", re.IGNORECASE)
+_DENIED_BEFORE = re.compile(
+    r"(?:\bnot|n't|\bnor|\bthan|\bneither)(?:\s+(?:an?|the|really|actually|necessarily|simply|exactly))*\s+[\"']?$",
+    re.IGNORECASE,
+)
 _DENIED_AFTER = re.compile(
     r"[\"']?\s*(?:is|are|was|would\s+be)\s*(?:n't|not|incorrect|wrong|false|eliminated|ruled)\b", re.IGNORECASE
 )

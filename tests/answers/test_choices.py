@@ -95,6 +95,8 @@ def test_the_last_anchored_statement_wins(text: str, letter: str) -> None:
         "The answer isn't B.",
         "I don't think the answer is B.",
         "It is not Paris.",
+        "The answer is not really Paris.",
+        "The answer is definitely not (D), whatever one says.",
     ],
 )
 def test_an_option_named_only_to_deny_it_is_no_answer(text: str) -> None:

@@ -25,7 +25,7 @@ def pool():  # type: ignore[no-untyped-def]
 
 
 def worker_pid(pool: MathPool) -> int:
-    assert pool.compare("x+1", "1+x").status == "equal"
+    assert pool.compare("x+1", "1+x", deadline=60).status == "equal"
     (worker,) = pool._idle
     return worker._process.pid
 
@@ -50,7 +50,7 @@ def ends(pid: int, within: float = 20.0) -> bool:
 
 
 def test_verdicts(pool: MathPool) -> None:
-    assert pool.compare(r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}").status == "equal"
+    assert pool.compare(r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}", 60).status == "equal"
     assert pool.compare("x+1", "x+2").status == "different"
     assert pool.compare("{{{", "\ud800").status == "different"
 
@@ -89,7 +89,7 @@ def test_off_the_main_thread_without_touching_signals(pool: MathPool) -> None:
     handler = signal.getsignal(signal.SIGINT)
     alarm = signal.getsignal(signal.SIGALRM) if hasattr(signal, "SIGALRM") else None
     with ThreadPoolExecutor(6) as threads:
-        said = list(threads.map(lambda n: pool.compare(f"x+{n}", f"{n}+x").status, range(12)))
+        said = list(threads.map(lambda n: pool.compare(f"x+{n}", f"{n}+x", 60).status, range(12)))
     assert said == ["equal"] * 12
     assert len(pool._idle) <= 2
     assert signal.getsignal(signal.SIGINT) == handler
@@ -106,7 +106,7 @@ def test_close_ends_the_workers_and_the_pool_can_be_used_again(pool: MathPool) -
 SCRIPT = """
 import threading, time
 from pytest_thinkslm.answers import mathpool
-mathpool.compare("x+1", "1+x")
+mathpool.compare("x+1", "1+x", 60)
 (worker,) = mathpool._POOL._idle
 print(worker._process.pid, flush=True)
 {then}
@@ -159,10 +159,10 @@ def test_a_forked_child_starts_workers_of_its_own(tmp_path: Path) -> None:
 import os
 child = os.fork()
 if child == 0:
-    said = mathpool.compare("x+2", "2+x").status
+    said = mathpool.compare("x+2", "2+x", 60).status
     (own,) = mathpool._POOL._idle
     os._exit(0 if said == "equal" and own._process.pid != worker._process.pid else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), mathpool.compare("x+3", "3+x").status)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), mathpool.compare("x+3", "3+x", 60).status)
 """
     parent = script(then, tmp_path)
     output, _ = parent.communicate(timeout=120)
@@ -190,7 +190,7 @@ def test_threads_share_the_process_pool() -> None:
     from pytest_thinkslm.answers.mathpool import compare
 
     said: list[str] = []
-    threads = [threading.Thread(target=lambda: said.append(compare("2+x", "x+2").status)) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: said.append(compare("2+x", "x+2", 60).status)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,7 +15,8 @@ CODE = ("def f(x):", "    y = x + 1", "", "    return y")
 
 
 def layout(judgement: str, step: str = "N/A", reason: str = "N/A") -> str:
-    return f"Step-by-step Evaluation: fine.\nFinal Judgement: {judgement}\nFirst Error Step: {step}\nError Analysis: {reason}"
+    labels = ("Step-by-step Evaluation", "Final Judgement", "First Error Step", "Error Analysis")
+    return "\n".join(map("{}: {}".format, labels, ("fine.", judgement, step, reason)))
 
 
 def read(text: str, *, cut: bool = False) -> object:
