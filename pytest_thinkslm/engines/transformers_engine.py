@@ -18,7 +18,8 @@ from typing import Any, TextIO
 
 from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan
-from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.engines.transformers_arguments import Arguments
+from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.models.checkpoint import text_config
 from pytest_thinkslm.models.hardware import Placement, decide
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -30,34 +31,6 @@ _MAX_ROWS = {"cpu": 64, "cuda": 256}
 #: A window holds so many full batches: enough to sort by length, few enough to answer in the order asked.
 _WINDOW_BATCHES = 8
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """``--engine-args`` of this engine: ``device``, ``dtype``, ``max_batch`` (rows), ``batch_tokens``, ``threads``."""
-
-    device: str = "auto"
-    dtype: str = "auto"
-    max_batch: int | None = None
-    batch_tokens: int | None = None
-    threads: int | None = None
-
-    @classmethod
-    def parse(cls, given: Mapping[str, str]) -> Arguments:
-        """Check names and values; UsageError says what is valid."""
-        values: dict[str, Any] = {}
-        for key, text in given.items():
-            if key not in cls.__slots__:
-                raise UsageError(
-                    f"--engine-args: the transformers engine has no argument {key!r}: {nearest(key, cls.__slots__)}"
-                )
-            if key in ("device", "dtype"):
-                values[key] = text
-            elif text.isascii() and text.isdigit() and int(text) > 0:
-                values[key] = int(text)
-            else:
-                raise UsageError(f"--engine-args: {key}={text}: a whole number above 0 is needed")
-        return cls(**values)
 
 
 @dataclass(slots=True)
