@@ -53,16 +53,18 @@ def main() -> None:
     reported = sum(row["n"] for row in results["results"])
     right = sum(row["correct"] for row in results["results"])
     print(f"\n{reported} items, {right} correct; report files in {workdir / 'report'}" if options.keep else "")
-    print("| items | bare pytest | this suite | time ratio | bare memory | this suite | memory ratio |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
     print(
-        f"| {reported} | {bare[0]:.1f} s | {ours[0]:.1f} s | {ours[0] / bare[0]:.2f} | "
+        "| items | bare pytest | this suite | time ratio | processor ratio | bare memory | this suite | memory ratio |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(
+        f"| {reported} | {bare[0]:.1f} s | {ours[0]:.1f} s | {ours[0] / bare[0]:.2f} | {ours[2] / bare[2]:.2f} | "
         f"{bare[1]:.0f} MB | {ours[1]:.0f} MB | {ours[1] / bare[1]:.2f} |"
     )
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float]:
-    """Wall seconds and peak resident memory (MB) of one command."""
+def measured(command: list[str], folder: Path) -> tuple[float, float, float]:
+    """Wall seconds, peak resident memory (MB) and processor seconds of one command."""
     started = time.perf_counter()
     with (folder / "stdout.txt").open("w") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
@@ -71,7 +73,7 @@ def measured(command: list[str], folder: Path) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
         sys.exit(f"{' '.join(command)} ended with status {process.returncode}: see {folder / 'stdout.txt'}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
 
 
 def write_outputs(path: Path, wanted: int, data_dir: Path | None) -> tuple[list[str], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
 
     data_dir = settings.data_dir
 
+    @functools.cache
     def count(task: str) -> int | None:
         tasks = registry.all_tasks()
         return item_count(tasks[task], data_dir) if task in tasks else None

@@ -15,7 +15,7 @@ from pytest_thinkslm.execution.scheduler import StaticShards
 from pytest_thinkslm.execution.selection import Variant
 from pytest_thinkslm.grading import Graded
 from pytest_thinkslm.records import Answer, Verdict
-from pytest_thinkslm.reports.items import item_record, slim, to_line
+from pytest_thinkslm.reports.items import item_record, payload
 from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -125,10 +125,10 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the item's record off its report."""
-        payload = report.__dict__.pop("thinkslm", None)
-        if payload is not None:
-            for record, line in payload:
-                self.recorder.add(record, line)
+        records = report.__dict__.pop("thinkslm", None)
+        if records is not None:
+            for *key, verdict, line in records:
+                self.recorder.add(tuple(key), verdict, line)
             self._seen.add(report.nodeid)
             if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
                 self._wrong.append(f"{report.nodeid} - {report.longrepr}")
@@ -201,15 +201,10 @@ class ControllerPlugin:
 
         if incomplete:
             return "partial"
-        counted: dict[tuple[object, ...], int] = {}
-        for record in self.recorder.records:
-            if record["role"] == "item":
-                key = (record["model"], record["quant"], record["task"], record["style"])
-                counted[key] = counted.get(key, 0) + 1
         limit = self.settings.limit
         limited = False
-        for (_, _, task, _), reported in counted.items():
-            whole = item_count(registry.get(str(task)), self.settings.data_dir)
+        for (_, _, task, _), reported in self.recorder.groups().items():
+            whole = item_count(registry.get(task), self.settings.data_dir)
             asked = whole if limit is None else min(limit, whole)
             if reported < asked * self.settings.repeats:
                 return "partial"
@@ -226,7 +221,8 @@ class ControllerPlugin:
         variant, task, style, item, repeat = parsed
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
-        self.recorder.add(slim(record), to_line(record))
+        *key, verdict, line = payload(record)
+        self.recorder.add(tuple(key), verdict, line)
         report.__dict__["thinkslm_verdict"] = "error"
 
     def _parse(self, nodeid: str) -> tuple[Variant, str, str, str, int] | None:

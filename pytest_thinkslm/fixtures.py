@@ -84,10 +84,11 @@ def slm(request: pytest.FixtureRequest) -> Model:
 class ItemState:
     """What the plugin keeps of an item between its setup and its report."""
 
-    __slots__ = ("case", "output", "ref", "run")
+    __slots__ = ("case", "item", "output", "ref", "run")
 
-    def __init__(self, run: Run, ref: ItemRef, case: Case, output: Output) -> None:
+    def __init__(self, run: Run, item: pytest.Item, ref: ItemRef, case: Case, output: Output) -> None:
         self.run = run
+        self.item = item
         self.ref = ref
         self.case = case
         self.output = output
@@ -98,5 +99,5 @@ STATE: pytest.StashKey[ItemState] = pytest.StashKey()
 
 
 def _state(request: pytest.FixtureRequest) -> ItemState | None:
-    state: ItemState | None = request.node.stash.get(STATE, None)
-    return state
+    state = request.config.stash.get(STATE, None)
+    return state if state is not None and state.item is request.node else None

@@ -13,16 +13,17 @@ from pytest_thinkslm.errors import EngineError, ThinkSLMError, UsageError
 from pytest_thinkslm.execution.run import Run, open_log
 from pytest_thinkslm.execution.selection import ItemRef, id_of, item_refs, limited
 from pytest_thinkslm.execution.shards import shard
-from pytest_thinkslm.fixtures import RUN, STATE, ItemState
+from pytest_thinkslm.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.grading import Graded, WrongAnswer, grade, take_last
 from pytest_thinkslm.records import Answer, Verdict
-from pytest_thinkslm.reports.items import error_graded, item_record, slim, to_line
+from pytest_thinkslm.reports.items import error_graded, item_record, payload
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.text import safe_line
 
-#: Properties of an item in JUnit.
-_PROPERTIES = ("verdict", "answer", "gold", "rule", "failure", "finish_reason")
+#: Properties of an item in JUnit: few, since each is kept in memory until the file is written (gold and rule stand
+#: in the failure's line, everything else in items.jsonl).
+_PROPERTIES = ("verdict", "answer", "failure")
 
 
 class RunnerPlugin:
@@ -36,7 +37,7 @@ class RunnerPlugin:
         self.problem: str | None = None
         self._controller = config.pluginmanager.getplugin("thinkslm-controller")
         self._keywords: dict[str, Mapping[str, Any]] = {}
-        self._records: list[tuple[dict[str, object], str]] = []
+        self._records: list[list[str | int]] = []
         self.run = Run(
             settings,
             factory,
@@ -123,13 +124,21 @@ class RunnerPlugin:
         if self.problem is not None:
             raise EngineError(self.problem)
         output = self.run.output(ref)
-        item.stash[STATE] = ItemState(self.run, ref, self.run.case(ref), output)
+        case = self.run.case(ref)
+        self.config.stash[STATE] = ItemState(self.run, item, ref, case, output)
+        # Filled in here, the two arguments of nearly every item cost no fixture set-up; other fixtures that ask for
+        # them get the same values from the fixtures of these names.
+        names, arguments = item.fixturenames, item.funcargs  # type: ignore[attr-defined]
+        if "case" in names:
+            arguments["case"] = case
+        if "slm" in names:
+            arguments["slm"] = Model(self.run, ref.variant, ref, output)
         self._seed_records(ref)
 
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+    def pytest_runtest_teardown(self) -> None:
         """Let go of the output."""
-        if STATE in item.stash:
-            del item.stash[STATE]
+        if STATE in self.config.stash:
+            del self.config.stash[STATE]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
@@ -146,7 +155,7 @@ class RunnerPlugin:
         ):
             return None
         error = None if excinfo is None else excinfo.value
-        state = item.stash.get(STATE, None)
+        state = self.config.stash.get(STATE, None)
         graded = take_last()
         if isinstance(error, WrongAnswer):
             graded = error.graded
@@ -213,19 +222,19 @@ class RunnerPlugin:
                 style=ref.style,
                 item=extra.case.item,
                 repeat=ref.repeat,
-                messages=self.run.request(ref, extra.case).messages,
+                messages=self.run.messages(ref, extra.case),
                 output=None if isinstance(output, EngineError) else output,
                 graded=graded,
                 role=extra.role,
             )
-            self._records.append((slim(record), to_line(record)))
+            self._records.append(payload(record))
 
     def _attach(self, item: pytest.Item, report: pytest.TestReport, ref: ItemRef, graded: Graded) -> None:
-        state = item.stash.get(STATE, None)
+        state = self.config.stash.get(STATE, None)
         known = self.problem is None
         try:
             case = self.run.case(ref) if known else None
-            messages = self.run.request(ref).messages if known else ()
+            messages = self.run.messages(ref) if known else ()
         except (ThinkSLMError, KeyError):
             case, messages = None, ()
         record = item_record(
@@ -239,12 +248,11 @@ class RunnerPlugin:
             output=state.output if state is not None else None,
             graded=graded,
         )
-        small = slim(record)
         for name in _PROPERTIES:
-            value = small[name]
+            value = record[name]
             if value is not None:
                 item.user_properties.append((name, value if isinstance(value, str) else str(value)))
-        report.__dict__["thinkslm"] = [(small, to_line(record)), *self._records]
+        report.__dict__["thinkslm"] = [payload(record), *self._records]
         report.__dict__["thinkslm_verdict"] = graded.verdict.name
         self._records = []
 

@@ -76,6 +76,7 @@ _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
 _RESULT_NAME = re.compile(r"sort|result|answer|final|output|ascend|order|^x$|^l$|^s$")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
 _INT = re.compile(_INTEGER)
+_DIGIT = re.compile(r"[0-9]")
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
 _ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
 _BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
@@ -103,11 +104,23 @@ def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
         if not is_placeholder(box.content) and (items := _items(plain(box.content), thousands=thousands)):
             found.append(_Found(items, "boxed", box.start, box.end, not box.closed))
     taken = [(box.start, box.end) for box in found]
+    if found and not _digits_outside(text, taken):
+        return found
     for finder in (_bracketed, _separated, _in_lines):
         new = [one for one in finder(text, thousands) if not _overlaps(one, taken)]
         found += new
         taken = sorted(taken + [(one.start, one.end) for one in new])
     return sorted(found, key=lambda one: one.start)
+
+
+def _digits_outside(text: str, spans: list[tuple[int, int]]) -> bool:
+    """Whether there is a digit outside the spans: without one there is no other list to look for."""
+    position = 0
+    for start, end in spans:
+        if _DIGIT.search(text, position, start):
+            return True
+        position = max(position, end)
+    return _DIGIT.search(text, position) is not None
 
 
 def _overlaps(one: _Found, taken: list[tuple[int, int]]) -> bool:

@@ -7,6 +7,7 @@ without style or repeat stands for any; lines without model belong to a model na
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -45,7 +46,6 @@ class ReplayFile:
     tasks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     offsets: dict[_Key, int] = field(default_factory=dict)
-    lines: dict[_Key, int] = field(default_factory=dict)
     clashes: dict[_Key, str] = field(default_factory=dict)
 
     def find(self, variant: int, request: Request) -> tuple[int | None, str]:
@@ -74,7 +74,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     result = ReplayFile(path)
     variants: dict[Variant, int] = {}
     unnamed = Variant(path.name.split(".")[0] or "replay")
-    texts: dict[_Key, int] = {}
+    first: dict[_Key, tuple[int, int]] = {}
     try:
         with path.open("rb") as file:
             offset = 0
@@ -91,12 +91,12 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                 key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
                 if key in result.offsets:
                     result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {result.lines[key]})"
+                        f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
                     )
-                    if digest != texts[key]:
-                        result.clashes[key] = f"two different outputs, in lines {result.lines[key]} and {number}"
+                    if digest != first[key][1]:
+                        result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
                     continue
-                result.offsets[key], result.lines[key], texts[key] = start, number, digest
+                result.offsets[key], first[key] = start, (number, digest)
                 if task not in result.tasks:
                     result.tasks.append(task)
     except OSError as error:
@@ -222,7 +222,7 @@ def _parse(
     return (
         cast("str | None", model),
         cast("str | None", quant),
-        cast("str", task),
+        sys.intern(cast("str", task)),
         item,
         cast("str | None", style),
         cast("int | None", repeat),

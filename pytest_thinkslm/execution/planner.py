@@ -6,15 +6,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.execution.selection import ItemRef
+from pytest_thinkslm.prompts import Exemplar, default_max_tokens, exemplars, render
 from pytest_thinkslm.records import Auxiliary, Case, Message, Request
 from pytest_thinkslm.settings import Settings
-
-if TYPE_CHECKING:
-    from pytest_thinkslm.data.reader import Dataset
-    from pytest_thinkslm.prompts import Exemplar
+from pytest_thinkslm.tasks import registry
 
 
 class Planner:
@@ -30,10 +28,6 @@ class Planner:
     """
 
     def __init__(self, settings: Settings, refs: Sequence[ItemRef]) -> None:
-        from pytest_thinkslm.data.reader import load_cases
-        from pytest_thinkslm.prompts import exemplars
-        from pytest_thinkslm.tasks import registry
-
         self._settings = settings
         wanted: dict[str, set[int]] = defaultdict(set)
         styles: dict[str, dict[str, None]] = defaultdict(dict)
@@ -75,7 +69,7 @@ class Planner:
     def request(self, ref: ItemRef, case: Case | None = None) -> Request:
         """The request of an item, or of another case asked in its style and repeat."""
         case = case or self.case(ref)
-        messages = self._messages(case, ref)
+        messages = self.messages(ref, case)
         sampling = self._settings.sampling(self.max_tokens(case, ref.style))
         if sampling.temperature > 0:
             sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
@@ -91,17 +85,13 @@ class Planner:
 
     def max_tokens(self, case: Case, style: str) -> int:
         """``--max-tokens``, else the task's own bound for the style."""
-        from pytest_thinkslm.prompts import default_max_tokens
-        from pytest_thinkslm.tasks import registry
-
         if self._settings.max_tokens is not None:
             return self._settings.max_tokens
         return default_max_tokens(registry.get(case.task), style)
 
-    def _messages(self, case: Case, ref: ItemRef) -> tuple[Message, ...]:
-        from pytest_thinkslm.prompts import render
-
-        return render(case, ref.style, self._exemplars.get((ref.task, ref.style), ()))
+    def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
+        """The chat turns of an item, or of another case asked in its style."""
+        return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
 
     def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
         """The first selected item of each auxiliary case carries it, the same on every worker."""

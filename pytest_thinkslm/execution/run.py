@@ -85,6 +85,10 @@ class Run:
         """The request that an item makes."""
         return self._plan.request(ref, case)
 
+    def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
+        """The chat turns of the request that an item makes."""
+        return self._plan.messages(ref, case)
+
     def output(self, ref: ItemRef) -> Output:
         """Await an item's output. Raises ``EngineError``."""
         ahead = self._activate(ref.variant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_thinkslm.execution.selection import Variant
@@ -77,6 +77,11 @@ def to_line(record: Mapping[str, object]) -> str:
     return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
+def payload(record: Mapping[str, object]) -> list[str | int]:
+    """A record as it travels on a test's report: its sort key, its verdict, its line."""
+    return [*sort_key(record), str(record["verdict"]), to_line(record)]
+
+
 def slim(record: Mapping[str, object]) -> dict[str, object]:
     """The record without its bulky texts."""
     return {name: value for name, value in record.items() if name not in BULK}
@@ -120,6 +125,21 @@ class ItemSpool:
         self._file.write(data)
         self._places.append((key, self._offset, len(data)))
         self._offset += len(data)
+
+    def keys(self) -> list[SortKey]:
+        """The keys of all lines, sorted."""
+        self._places.sort()
+        return [key for key, _, _ in self._places]
+
+    def records(self, wanted: Callable[[SortKey], bool] = lambda key: True) -> Iterator[dict[str, object]]:
+        """The kept records without their bulky texts, in order; read back from the disk one at a time."""
+        self._file.flush()
+        self._places.sort()
+        with self._path.open("rb") as source:
+            for key, offset, _ in self._places:
+                if wanted(key):
+                    source.seek(offset)
+                    yield slim(json.loads(source.readline()))
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""

@@ -17,7 +17,7 @@ from typing import Any
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import ThinkSLMError, UsageError
 from pytest_thinkslm.execution.selection import Variant, short_name
-from pytest_thinkslm.reports.items import ItemSpool, SortKey, sort_key
+from pytest_thinkslm.reports.items import ItemSpool, SortKey
 from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures, write_json
 from pytest_thinkslm.settings import Settings
 
@@ -55,24 +55,25 @@ class Recorder:
         self.folder = folder
         self.started = time.time()
         self.counts: Counter[str] = Counter()
-        self.records: list[Mapping[str, object]] = []
         self.problems: list[str] = []
         self._keys: set[SortKey] = set()
         self._spool = ItemSpool(folder)
         self._data: dict[str, Mapping[str, object]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
 
-    def add(self, record: dict[str, object], line: str) -> bool:
-        """Take one item's record (without bulky texts) and its line; False where it was already there."""
-        key = sort_key(record)
+    def add(self, key: SortKey, verdict: str, line: str) -> bool:
+        """Take one item's line of ``items.jsonl``; False where the item was already there."""
         if key in self._keys:
             return False
         self._keys.add(key)
         self._spool.add(key, line)
-        self.records.append(record)
-        if record["role"] == "item":
-            self.counts[str(record["verdict"])] += 1
+        if key[-1] == "item":
+            self.counts[verdict] += 1
         return True
+
+    def groups(self) -> Counter[tuple[str, ...]]:
+        """Number of reported items by (model, quant, task, style)."""
+        return Counter(key[:4] for key in self._keys if key[-1] == "item")
 
     def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
         """What a process that executed items knows at its end: data states, and measurements by variant label."""
@@ -87,7 +88,6 @@ class Recorder:
 
     def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
         """The content of ``results.json``."""
-        self.records.sort(key=sort_key)
         return {
             "schema_version": SCHEMA_VERSION,
             "settings": self._settings(),
@@ -95,7 +95,11 @@ class Recorder:
             "variants": [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)],
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
-            "results": figures(self.records, self._data),
+            "results": figures(
+                self._spool.records(lambda key: key[-1] == "item"),
+                self._spool.records(lambda key: key[-1] != "item"),
+                self._data,
+            ),
             "gates": list(gates),
             "problems": list(self.problems),
             "measured": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from pytest_thinkslm.statistics.intervals import wilson
@@ -20,14 +21,6 @@ GroupKey = tuple[str, str, str, str]
 
 #: Above this share of errors a task's accuracy is void.
 VOID_ERRORS = 0.01
-
-
-def group_records(records: Iterable[Record]) -> dict[GroupKey, list[Record]]:
-    """Item records by (model, quant, task, style), in order of first appearance."""
-    groups: dict[GroupKey, list[Record]] = defaultdict(list)
-    for record in records:
-        groups[group_key(record)].append(record)
-    return groups
 
 
 def group_key(record: Record) -> GroupKey:
@@ -89,19 +82,22 @@ def summarise(
     return row
 
 
-def figures(records: Iterable[Record], data: Mapping[str, Record]) -> list[dict[str, object]]:
-    """One row a (model, quant, task, style), sorted by model and quant as they come, then task order and style."""
-    groups: dict[GroupKey, list[Record]] = defaultdict(list)
-    seeds: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        if record["role"] == "item":
-            groups[group_key(record)].append(record)
-        else:
-            seeds[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
-    return [
-        summarise(key, groups[key], seeds.get((key[0], key[1], key[3]), ()), data.get(key[2]))
-        for key in sorted(groups, key=_order)
-    ]
+def figures(records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record]) -> list[dict[str, object]]:
+    """One row a (model, quant, task, style), sorted by model and quant, then task order and style.
+
+    Args:
+        records: item records sorted by (model, quant, task, style), so that one group at a time is in memory.
+        seeds: records of role ``seed``, in any order.
+        data: states of the data sets by task.
+    """
+    beside: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in seeds:
+        beside[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
+    rows = {
+        key: summarise(key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]))
+        for key, group in groupby(records, key=group_key)
+    }
+    return [rows[key] for key in sorted(rows, key=_order)]
 
 
 def write_json(path: Path, value: object) -> None:
