@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_thinkslm.answers.degenerate import degenerate
+from pytest_thinkslm.answers.degenerate import degenerate, is_code
 from pytest_thinkslm.answers.lists import classify_list
 from pytest_thinkslm.answers.numbers import parse_number
+from pytest_thinkslm.answers.region import boxes
 from pytest_thinkslm.records import UNANSWERABLE, Answer, AnswerKind, Case, Output, Review, Verdict
 from pytest_thinkslm.text import safe_line
 
@@ -39,11 +40,14 @@ class _Outcome:
     timeout: bool = False
 
 
+_CODE_READ = 20_000
 _WHY_NOT = {
     "cut": "cut by the token limit before a complete, anchored answer",
     "unfinished-thought": "the thought was never ended",
     "several": "several answers without a choice",
     "restated": "only the prompt's own list",
+    "recited": "only the list of options",
+    "wrong-format": "no answer of the asked kind",
 }
 
 
@@ -57,9 +61,18 @@ def _unanswered(output: Output, answer: Answer, prompt_text: str) -> Verdict:
         loops = _degenerate(output, "", restated=False) == "repetition"
         cut = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
         return Verdict("truncated", reason, "repetition" if loops else cut)
-    named = answer.rule if answer.rule in {"several", "restated", "wrong-format"} else None
-    failure = named or _degenerate(output, prompt_text, restated=True) or "no-final-answer"
-    return Verdict("unparsed", reason, failure)
+    return Verdict("unparsed", reason, _why_unparsed(output, answer, prompt_text))
+
+
+def _why_unparsed(output: Output, answer: Answer, prompt_text: str) -> str:
+    """The failure class of an output without an answer: what the reader saw, else how the text is degenerate."""
+    seen = {"several": "several", "restated": "restated", "recited": "restated"}.get(answer.rule)
+    if seen:
+        # A program that was not run holds the prompt's own list or options, too.
+        return "code" if is_code(output.text[-_CODE_READ:]) else seen
+    if failure := _degenerate(output, prompt_text, restated=True):
+        return failure
+    return "wrong-format" if answer.rule == "wrong-format" or boxes(output.text) else "no-final-answer"
 
 
 def _degenerate(output: Output, prompt_text: str, *, restated: bool) -> str | None:

@@ -26,8 +26,8 @@ def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     """The letter (A, B, ... by position) of the option that the final region chooses.
 
     Rules: ``anchor``, ``bare``, ``lettered-line``, ``letter``, ``option-text``; without an answer ``several``,
-    ``recited``, ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` only an anchored statement that does
-    not touch the text's end counts.
+    ``recited``, ``wrong-format`` (an "Answer:" that names no option), ``none``, ``cut`` or ``unfinished-thought``.
+    Under ``region.cut`` only an anchored statement that does not touch the text's end counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -40,9 +40,10 @@ def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     for rule in (_bare, _lettered_lines, _standing_letter, _option_text):
         if answer := rule(text, known):
             return answer
-    return Answer(None, "none")
+    return Answer(None, "wrong-format" if _FORMAT.search(text) else "none")
 
 
+_FORMAT = re.compile(r"\banswer:[ \t]{0,9}\w", re.IGNORECASE)
 _NOUN = r"(?:answer|option|choice|selection|statement|letter)"
 _IS = r"(?:is|are|was|would\s+be|will\s+be|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)"
 _PICK = r"(?:choose|chose|pick|select|say|answer|guess|go\s+with|opt\s+for|vote\s+for|settle\s+on)"
@@ -298,7 +299,8 @@ def _lettered_lines(text: str, options: Options) -> Answer | None:
     count = len(options.letters)
     if named[:count] == list(options.letters) and len(set(named[count:])) == 1:
         return Answer(named[-1], "lettered-line", anchored=True, detail="after the whole list")
-    return Answer(None, "recited" if len(set(named)) == count else "several")
+    in_order = named[:3] == list(options.letters[:3])
+    return Answer(None, "recited" if in_order or len(set(named)) == count else "several")
 
 
 def _is_denied(text: str, position: int, options: Options) -> bool:
@@ -337,8 +339,13 @@ def _standing_letter(text: str, options: Options) -> Answer | None:
 
 
 def _option_text(text: str, options: Options) -> Answer | None:
-    """The text of exactly one option."""
-    mentioned = options.mentioned(text)
+    """The text of exactly one option, outside lines that say that their letter is wrong."""
+    lines = []
+    for line in text.split("\n"):
+        lettered = _LINE_LETTER.match(line)
+        if not (lettered and lettered[2] in options.letters and _is_denied(line, lettered.end(), options)):
+            lines.append(line)
+    mentioned = options.mentioned("\n".join(lines))
     if len(mentioned) == 1:
         return Answer(mentioned.pop(), "option-text")
     return Answer(None, "several") if mentioned else None

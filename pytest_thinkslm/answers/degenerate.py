@@ -13,16 +13,16 @@ FAILURES: Mapping[str, str] = MappingProxyType(
         "empty": "no text at all, or nothing but punctuation",
         "repetition": "the output runs in a loop",
         "code": "a program in place of an answer",
-        "restated": "the prompt repeated, without an answer",
+        "restated": "the prompt, its list or its options repeated, without an answer",
         "several": "several answers without a choice",
         "wrong-format": "an answer of another kind, or a placeholder copied from the prompt",
         "no-final-answer": "reasoning that never states an answer",
         "cut": "token limit reached before a complete, anchored answer",
         "unfinished-thought": "token limit reached, or end of text, inside the thought",
         "order": "list: the right items in the wrong order",
-        "dropped": "list: items are missing",
-        "invented": "list: foreign or repeated items",
-        "wrong-length": "list: items missing and others extra, at the wrong length",
+        "invented": "list: an item that was not given",
+        "dropped": "list: a given item is missing, and no foreign one is there",
+        "wrong-length": "list: the given items and no others, some of them too often",
         "answered-unanswerable": "a number for a question that cannot be answered",
         "called-unanswerable": "the question can be answered, and the output says that it cannot",
         "wrong-judgement": "review: a right solution called wrong, or a wrong one right",
@@ -38,7 +38,8 @@ def degenerate(text: str, prompt_text: str = "") -> str | None:
     """``empty``, ``repetition``, ``restated`` or ``code`` where an output is one of them, else None. Linear time.
 
     ``repetition``: the last 2,000 characters compress to an eighth or less, or end in one unit of at most 120
-    characters that repeats at least five times, over at least 60 characters and a third of them.
+    characters that repeats at least five times, over at least 60 characters and a third of them, or in a phrase of at
+    most 400 characters that repeats at least three times, whatever its numbers, over half of them.
     ``restated``: at least 80 % of the output's words of four stand in the prompt (texts of 8 words or more).
     ``code``: at least half of the lines are program text, and the last and at least one
     that only a program has among them.
@@ -60,20 +61,31 @@ def _loops(text: str) -> bool:
     raw = tail.encode("utf-8", "surrogatepass")
     if len(raw) >= 400 and len(zlib.compress(raw, 6)) * 8 <= len(raw):
         return True
-    return _repeated_tail(tail) >= max(60, len(tail) // 3)
+    if _repeated_tail(tail, longest=120, times=5) >= max(60, len(tail) // 3):
+        return True
+    # "7. So, 1 is 1 * 1.\n8. So, 1 is 1 * 1.": numbers that count on; a list of numbers alone is no phrase.
+    phrases = _DIGITS.sub("0", text[-_LOOP_WINDOW:])
+    return _repeated_tail(phrases, longest=400, times=3, letters=20) >= max(100, len(phrases) // 2)
 
 
-def _repeated_tail(tail: str) -> int:
-    """Length of the tail that one unit of at most 120 characters fills at least five times, by comparing shifts."""
+_DIGITS = re.compile(r"\d+")
+
+
+def _repeated_tail(tail: str, *, longest: int, times: int, letters: int = 0) -> int:
+    """Length of the tail that one unit fills at least so many times, by comparing shifts.
+
+    The unit has at most ``longest`` characters, and at least ``letters`` letters.
+    """
     best = 0
     backwards = tail[::-1]
-    for period in range(1, min(120, len(tail) // 5) + 1):
-        if backwards[:period] != backwards[period : 2 * period]:
+    for period in range(1, min(longest, len(tail) // times) + 1):
+        unit = backwards[:period]
+        if unit != backwards[period : 2 * period] or sum(map(str.isalpha, unit)) < letters:
             continue
         same = 2 * period
         while same < len(backwards) and backwards[same] == backwards[same - period]:
             same += 1
-        if same >= 5 * period:
+        if same >= times * period:
             best = max(best, same)
     return best
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_thinkslm.answers.degenerate import is_code
 from pytest_thinkslm.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.answers.mathpool import LENGTH_LIMIT, compare
 from pytest_thinkslm.answers.mathspans import math_spans, result_side, stated_value
@@ -35,6 +36,10 @@ _ANCHOR = re.compile(
 )
 _LAST_NUMBER = re.compile(r"(?<![\w.,/])[-−]?\d(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?(?!\w)")
 _ANCHORS_READ = 64
+# "x = 1 or x = 2" is a set of solutions; "either 1 or 2" leaves it open.
+_EITHER = re.compile(r"\s*either\b[^.\n]{1,200}?\bor\b", re.IGNORECASE)
+_SEVERAL = "several"
+_CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in total|finally)\b", re.IGNORECASE)
 
 
 def read_expression(region: Region) -> Answer:
@@ -51,7 +56,13 @@ def read_expression(region: Region) -> Answer:
     for box in reversed(found):
         if box.closed and not is_placeholder(box.content):
             return Answer(result_side(box.content.strip()), "boxed", anchored=True)
-    if stated := _last_statement(region):
+    if region.cut or not is_code(region.text):
+        stated = _last_statement(region)
+    else:
+        return Answer(None, "none", detail="code")
+    if stated == _SEVERAL:
+        return Answer(None, "several")
+    if stated:
         return Answer(stated, "answer-is", anchored=True)
     if region.cut:
         return Answer(None, "cut")
@@ -61,6 +72,8 @@ def read_expression(region: Region) -> Answer:
 def _last_statement(region: Region) -> str | None:
     text = region.text
     for anchor in list(_ANCHOR.finditer(text))[: -_ANCHORS_READ - 1 : -1]:
+        if _EITHER.match(text, anchor.end()):
+            return _SEVERAL
         value, end = stated_value(text, anchor.end())
         if value is None or is_placeholder(value):
             continue
@@ -82,12 +95,18 @@ def _fallback(text: str, unclosed: str) -> Answer:
         return Answer(value, "bare", anchored=True)
     spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
     spans = [span for span in spans if "boxed" not in span.content]
-    if spans:
-        return Answer(result_side(spans[-1].content), "last-formula")
     number = None
     for number in _LAST_NUMBER.finditer(text):  # noqa: B007
         pass
+    if spans and not (number and _is_concluded(text, number.start(), spans[-1].end)):
+        return Answer(result_side(spans[-1].content), "last-formula")
     return Answer(number[0].replace("−", "-"), "last-number") if number else Answer(None, "none")
+
+
+def _is_concluded(text: str, position: int, formula_end: int) -> bool:
+    """Whether a number stands behind the last formula in a closing line of its own: "So, it is 3."."""
+    line_start = text.rfind("\n", 0, position) + 1
+    return formula_end <= line_start and bool(_CONCLUDES.match(text, line_start)) and not text[position:].count("\n")
 
 
 def equal(answer: str, gold: str, *, deadline: float = 5.0) -> Equality:

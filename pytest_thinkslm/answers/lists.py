@@ -43,15 +43,16 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
 
 
 def classify_list(answer: tuple[int, ...], gold: tuple[int, ...]) -> str:
-    """The failure class of a wrong list: which items are missing from it, and which are extra, as multisets.
+    """The failure class of a wrong list, the gravest that applies.
 
-    ``order``: none missing, none extra. ``dropped``: some missing, none extra. ``invented``: some extra (foreign or
-    repeated), and none missing or the length right. ``wrong-length``: some missing, some extra, the length wrong.
+    ``invented``: an item that was not given. ``dropped``: a given item is missing. ``wrong-length``: all items and no
+    others, but some too often. ``order``: the right items in another order.
     """
-    missing, extra = Counter(gold) - Counter(answer), Counter(answer) - Counter(gold)
-    if not extra:
-        return "dropped" if missing else "order"
-    return "invented" if not missing or len(answer) == len(gold) else "wrong-length"
+    if set(answer) - set(gold):
+        return "invented"
+    if set(gold) - set(answer):
+        return "dropped"
+    return "order" if Counter(gold) == Counter(answer) else "wrong-length"
 
 
 @dataclass(frozen=True, slots=True)

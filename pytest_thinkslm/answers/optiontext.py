@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _QUOTES = str.maketrans({**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚", "'"), "\u00a0": " ", "\u202f": " "})
@@ -48,7 +49,7 @@ class Options:
         self._numbered = not any(re.match(r"\W*\d", text) for text in texts)
         # Longest first, so that "hair style" is not read as "hair".
         forms = sorted(self._by_text, key=len, reverse=True)
-        spelled = "|".join(r"\s+".join(map(re.escape, form.split())) for form in forms)
+        spelled = "|".join(map(_spelled, forms))
         self._pattern = re.compile(rf"(?<![\w])(?:{spelled})(?!\w|[.,]\d)" if forms else r"(?!)", re.IGNORECASE)
         worded = [form for form in forms if re.search(r"[^\W\d_]", form)]
         self._all_worded = len(worded) == len(forms)
@@ -106,7 +107,7 @@ class Options:
 
     def _found(self, match: re.Match[str] | None) -> Found | None:
         # No entry where case folding alone made it match (a long s, a dotted capital I).
-        letter = self._by_text.get(" ".join(match[0].lower().split())) if match else None
+        letter = self._by_text.get(_form(match[0])) if match else None
         return Found(letter, match.end()) if match and letter else None
 
 
@@ -128,6 +129,24 @@ _DENIED_AFTER = re.compile(
 
 def _forms(option: str) -> set[str]:
     """How an option's text may be written: as it stands, and without its article."""
-    whole = " ".join(clean(option).lower().split()).strip(" .;,\"'")
+    whole = _form(clean(option)).strip(" .;,\"'")
     core = _ARTICLE.sub("", whole, count=1)
     return {form for form in (whole, core) if form}
+
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def _form(text: str) -> str:
+    """Lower case, one blank between any two words or marks: "20 km/h" and "20 km / h" are one text."""
+    return " ".join(_TOKEN.findall(text.lower()))
+
+
+def _spelled(form: str) -> str:
+    """A pattern for a form, in which blanks beside marks may be missing."""
+    tokens = form.split(" ")
+    gaps = [
+        r"\s+" if one[-1].isalnum() and two[0].isalnum() else r"\s*"
+        for one, two in pairwise(tokens)
+    ]
+    return "".join(re.escape(token) + gap for token, gap in zip(tokens, [*gaps, ""], strict=True))

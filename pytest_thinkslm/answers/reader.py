@@ -46,7 +46,7 @@ def _expression(case: Case, region: Region) -> Answer:
 def _review(case: Case, region: Region) -> Answer:
     from pytest_thinkslm.answers.reviews import read_review
 
-    return read_review(region, case.steps, case.task)
+    return read_review(region, case.steps if case.facets.get("subject") == "coding" else ())
 
 
 _READERS: Mapping[AnswerKind, Callable[[Case, Region], Answer]] = {

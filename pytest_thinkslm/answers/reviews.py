@@ -21,19 +21,22 @@ _LABELS = {
     "reason": r"error\s+(?:analysis|reason)",
 }
 _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items())
-# "**Final Judgement:** wrong", "Final Judgement - wrong", "First error step is 3"
-_LABEL = re.compile(rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=]|[-–—](?=\s)|\bis\b)[ \t*_`\"']{{0,6}}", re.IGNORECASE)
+# "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3"
+_LABEL = re.compile(
+    rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t*_`\"']{{0,6}}", re.IGNORECASE
+)
 _VALUE_LIMIT = 2_000
 _LABELS_READ = 256
 
 
-def read_review(region: Region, steps: tuple[str, ...], task: str) -> Answer:
+def read_review(region: Region, code: tuple[str, ...] = ()) -> Answer:
     """The ``Review`` that a final region gives.
 
     Rules: ``label`` (the last filled label of each kind wins), ``sentence`` (an explicit "The solution is wrong." where
-    no label is filled), else ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` a judgement that touches
-    the text's end does not count. ``steps`` are the solution's steps; in MR-Ben's coding subject they are lines of
-    code, where the first error step is the quoted line, or the line that a given number points to.
+    no label is filled), else ``wrong-format`` (an unfilled layout, or an answer to the question under review),
+    ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` a judgement that touches the text's end does not
+    count. ``code`` are the lines of a solution that is a program: there the first error step is the quoted line, or
+    the line that a given number points to.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -46,10 +49,12 @@ def read_review(region: Region, steps: tuple[str, ...], task: str) -> Answer:
     if judgement is None:
         judgement, rule = _sentence_judgement(text, region.cut), "sentence"
     if judgement is None:
-        return Answer(None, "cut" if region.cut else "none")
+        if region.cut:
+            return Answer(None, "cut")
+        other = any(values.values()) or _OTHER_ANSWER.search(text)
+        return Answer(None, "wrong-format" if other else "none")
     if judgement == "correct":
         return Answer(Review("correct"), rule, anchored=True)
-    code = steps if task == "mr_ben" and not _are_numbered(steps) else ()
     step = next((said for value, _ in reversed(values["step"]) if (said := _step_in(value, code)) is not None), None)
     if step is None and not any(_NOT_APPLICABLE.match(value) for value, _ in values["step"]):
         step = _sentence_step(text)
@@ -121,13 +126,7 @@ _STEP = re.compile(
     rf"(?P<step>\d{{1,3}}|{'|'.join(_NUMBERS)})(?![\w/=+*(\[]|\.\d|\s*[-+*/=<>])",
     re.IGNORECASE,
 )
-_ARE_NUMBERED = re.compile(r"\s*(?:step|solution)\b", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"[\s\"'(]*(?:(?:a|the)\s+)?(?:blank|empty)(?:\s+line)?[\s\"').]*", re.IGNORECASE)
-
-
-def _are_numbered(steps: tuple[str, ...]) -> bool:
-    """Prose steps begin with "Step 1:"; lines of code do not."""
-    return any(_ARE_NUMBERED.match(step) for step in steps)
 
 
 def _step_in(value: str, code: tuple[str, ...]) -> str | None:
@@ -206,12 +205,18 @@ def _sentence_judgement(text: str, cut: bool) -> Judgement | None:
 
 
 _SENTENCE_STEP = re.compile(
-    rf"\b(?:first\s+)?(?:error|mistake)\b[^.!?\n]{{0,60}}?\b(?:step|line)\s+(?P<step>\d{{1,3}}|{'|'.join(_ONES)})\b",
+    rf"\b(?:error|mistake|wrong|incorrect)\b[^.!?\n]{{0,60}}?\b(?:(?:step|line)\s+(?P<step>\d{{1,3}}|{'|'.join(_ONES)})"
+    rf"|(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:step|line))\b",
     re.IGNORECASE,
 )
+# An answer to the question that the solution under review is about.
+_OTHER_ANSWER = re.compile(r"\\boxed|####|\banswer\s*(?::|\bis\b)", re.IGNORECASE)
 
 
 def _sentence_step(text: str) -> str | None:
-    """The step that prose names: "the first error occurs in step 3"."""
-    match = _SENTENCE_STEP.search(text)
-    return _NUMBERS.get(match["step"].lower(), match["step"]) if match else None
+    """The step that prose names: "the first error occurs in step 3", "a mistake in its second step"."""
+    match = _SENTENCE_STEP.search(text[:_TAIL_READ])
+    if match is None:
+        return None
+    said = match["step"] or match["ordinal"]
+    return _NUMBERS.get(said.lower(), said)

@@ -103,13 +103,38 @@ def test_an_option_named_only_to_deny_it_is_no_answer(text: str) -> None:
     assert chosen(text) is None
 
 
+def test_a_denial_ends_what_an_anchor_names() -> None:
+    # Cut, so that no later rule looks for an option.
+    assert chosen("The answer is none of them, Paris included.\n\nSo", cut=True) is None
+    assert chosen("The answer is not one that lies by the sea, so (C) is out.\n\nSo", cut=True) is None
+
+
 def test_a_recited_list_is_no_choice() -> None:
     recited = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", CITIES, strict=True))
     assert read_choice(Region(recited), CITIES).rule == "recited"
+    assert read_choice(Region("\n".join(recited.splitlines()[:3])), CITIES).rule == "recited"
     assert read_choice(Region("\n".join(recited.splitlines()[1:])), CITIES).rule == "several"
     assert chosen(f"Answer:\n\n{recited}") is None
     assert chosen(f"{recited}\n\nB") == "B"
     assert chosen(f"{recited}\n\nB. Paris") == "B"
+
+
+def test_a_reason_for_denying_an_option_may_name_it() -> None:
+    assert chosen("B. is incorrect, because nobody lives in Paris for free.") is None
+    assert chosen("B. is incorrect, because it rains.\nRome it is.") == "C"
+
+
+@pytest.mark.parametrize("text", ["It does 20 km/h.", "It does 20 km / h", "It does 20 km/h"])
+def test_blanks_beside_marks_do_not_tell_option_texts_apart(text: str) -> None:
+    assert chosen(text, ("10 km / h", "20 km / h", "40 km / h")) == "B"
+    assert chosen("So it is 3/4.", ("1 / 4", "3 / 4", "1 / 2")) == "B"
+    assert chosen("So it is a part time job.", ("parttime job", "part time job", "no job")) == "B"
+
+
+def test_an_answer_that_names_no_option_is_a_wrong_format() -> None:
+    for text in ("Answer: F", "Answer: X", "Answer: None of the above"):
+        assert read_choice(Region(text), CITIES).rule == "wrong-format"
+    assert read_choice(Region("I do not know."), CITIES).rule == "none"
 
 
 def test_letter_against_text_is_the_letter() -> None:
@@ -201,7 +226,7 @@ PIECES = st.sampled_from(
 def test_no_text_raises(text: str, cut: bool) -> None:
     for options in (CITIES, (), ("", "a"), ("\ud800", "İ", "ſ.")):
         answer = read_choice(Region(text, cut=cut), options)
-        assert answer.value is None or answer.value in "ABCD"[: len(options)]
+        assert answer.value is None or str(answer.value) in "ABCD"[: len(options)]
 
 
 HOSTILE = (

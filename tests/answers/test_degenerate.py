@@ -18,6 +18,13 @@ PROMPT = "Tom has 3 red pens and buys 4 blue pens at the shop on the corner. How
         (" \n...\n", "empty"),
         ("The answer is 225.\n#### 225\n" * 20, "repetition"),
         ("We add. " + "ha" * 60, "repetition"),
+        ("A. clerk\nB. mall\nC. strip mall\nD. city\nE. neighbourhood\n\n" * 3, "repetition"),
+        (
+            "".join(f"{i}. So one car wash costs {i} * 1 = {i} car wash in a month.\n" for i in range(3, 14)),
+            "repetition",
+        ),
+        (", ".join(map(str, range(-60, 40))), None),
+        ("1. 17\n2. 34\n3. 9\n4. 88\n5. 21\n6. 40\n7. 52\n8. 63\n9. 11\n10. 70\n11. 19\n12. 20\n13. 65\n14. 2\n", None),
         ("def solve(a):\n    return a + 4\n\nprint(solve(3))", "code"),
         (PROMPT, "restated"),
         ("Tom has 3 red pens and buys 4 blue pens at the shop on the corner.", "restated"),

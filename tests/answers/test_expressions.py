@@ -91,6 +91,23 @@ def test_a_complete_answer_before_the_cut_counts() -> None:
     assert read_expression(Region("So the answer is 100.\n\nThis is the only possible", cut=True)).value == "100"
 
 
+def test_two_values_left_open_are_no_answer() -> None:
+    answer = read_expression(Region(r"The answer is either $\frac{1}{2}$ or $\frac{1}{3}$."))
+    assert (answer.value, answer.rule) == (None, "several")
+    assert read_expression(Region("The answer is $x=1$ or $x=2$.")).value == "x=1, x=2"
+
+
+def test_a_program_that_was_not_run_is_no_answer() -> None:
+    program = "```python\nfrom sympy import solve\nx = 3\nprint(solve(x**2 - 3*x + 2, x))\n```"
+    assert read_expression(Region(program)).value is None
+    assert read_expression(Region(program + "\nThis gives \\boxed{2}.")).value == "2"
+
+
+def test_a_number_concluded_behind_the_last_formula() -> None:
+    assert read_expression(Region("We round $563.5$ to the nearest one.\n\nSo, it is 564.")).value == "564"
+    assert read_expression(Region("We get $x = 564$.\nI checked it 2 times.")).value == "x = 564"
+
+
 def test_an_unfinished_thought_is_no_answer() -> None:
     assert read_expression(final_region(Output(r"<think>\boxed{4}"))).rule == "unfinished-thought"
 
@@ -165,6 +182,18 @@ def test_a_decimal_is_not_the_value_it_approximates() -> None:
 
 def test_an_interval_is_no_inequality() -> None:
     assert not equal(r"(-\infty,3)", "x<3").equal
+
+
+@pytest.mark.parametrize("relation", ["x+y=3", "ab=3", r"x\approx 3", r"n\equiv 3"])
+def test_a_relation_is_no_value(relation: str) -> None:
+    assert not equal(relation, "3").equal
+    assert not equal("3", relation).equal
+
+
+def test_sides_of_an_equation_may_change_places() -> None:
+    assert equal("x=5", "5=x").equal
+    assert equal("y=2x", "2x=y").equal
+    assert not equal("x=5", "6=x").equal
 
 
 def test_order_matters_in_tuples_not_in_sets() -> None:

@@ -74,8 +74,9 @@ def test_a_closed_list_survives_the_cut() -> None:
         ((1, 2), "dropped"),
         ((1, 2, 9), "invented"),
         ((1, 2, 3, 9), "invented"),
-        ((1, 2, 2, 3), "invented"),
-        ((1, 9), "wrong-length"),
+        ((1, 2, 2, 3), "wrong-length"),
+        ((1, 9), "invented"),
+        ((1, 1), "dropped"),
     ],
 )
 def test_classes_of_wrong_lists(answer: tuple[int, ...], failure: str) -> None:

@@ -10,7 +10,6 @@ from pytest_thinkslm.answers.region import Region, final_region
 from pytest_thinkslm.answers.reviews import judgement_in, read_review, same_step
 from pytest_thinkslm.records import Output, Review
 
-STEPS = ("Step 1: 2 + 2 = 4", "Step 2: 4 * 3 = 13")
 CODE = ("def f(x):", "    y = x + 1", "", "    return y")
 
 
@@ -20,7 +19,7 @@ def layout(judgement: str, step: str = "N/A", reason: str = "N/A") -> str:
 
 
 def read(text: str, *, cut: bool = False) -> object:
-    return read_review(Region(text, cut=cut), STEPS, "mr_gsm").value
+    return read_review(Region(text, cut=cut)).value
 
 
 @pytest.mark.parametrize(
@@ -94,8 +93,45 @@ def test_layouts(text: str, review: Review | None) -> None:
     ],
 )
 def test_explicit_sentences_count_where_no_label_is_filled(text: str, review: Review | None) -> None:
-    answer = read_review(Region(text), STEPS, "mr_gsm")
-    assert (answer.value, answer.rule) == (review, "none" if review is None else "sentence")
+    answer = read_review(Region(text))
+    assert answer.value == review
+    assert (answer.rule == "sentence") is (review is not None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is: 22",
+        r"The sum is \boxed{22}.",
+        layout("<correct or wrong>", "<number, or N/A>"),
+        "Step-by-step Evaluation: 1\n\nStep-by-step Evaluation: 1",
+    ],
+)
+def test_an_unfilled_layout_or_an_answer_to_the_question_is_a_wrong_format(text: str) -> None:
+    assert read_review(Region(text)).rule == "wrong-format"
+    assert read_review(Region("I like turtles.")).rule == "none"
+
+
+def test_layout_as_a_table() -> None:
+    table = (
+        "| Field | Value |\n|---|---|\n| Final Judgement | wrong |\n| First Error Step | 2 |\n| Error Analysis | x |"
+    )
+    value = read(table)
+    assert isinstance(value, Review)
+    assert (value.judgement, value.first_error_step) == ("wrong", "2")
+
+
+@pytest.mark.parametrize(
+    ("prose", "step"),
+    [
+        ("There is a mistake in its second step. Hence the solution is wrong.", "2"),
+        ("The first error occurs in step 3. The solution is wrong.", "3"),
+        ("The solution is wrong.", None),
+        ("The second step is fine. The solution is wrong.", None),
+    ],
+)
+def test_the_step_that_prose_names(prose: str, step: str | None) -> None:
+    assert read(prose) == Review("wrong", step)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +148,7 @@ def test_explicit_sentences_count_where_no_label_is_filled(text: str, review: Re
 )
 def test_in_coding_the_step_is_a_line(said: str, line: str | None) -> None:
     text = f"Solution Correctness: incorrect\nFirst Error Step: {said}\nError Reason: none given"
-    value = read_review(Region(text), CODE, "mr_ben").value
+    value = read_review(Region(text), CODE).value
     assert isinstance(value, Review)
     assert value.first_error_step == line
 
@@ -137,14 +173,14 @@ def test_same_step(said: str | None, gold: str | None, same: bool) -> None:
 
 
 def test_a_judgement_at_the_cut_does_not_count() -> None:
-    assert read_review(Region("Final Judgement: correct", cut=True), STEPS, "mr_gsm").rule == "cut"
+    assert read_review(Region("Final Judgement: correct", cut=True)).rule == "cut"
     assert read("Final Judgement: wrong\nFirst Error", cut=True) == Review("wrong")
-    assert read_review(Region("Step-by-step Evaluation:\n1. The", cut=True), STEPS, "mr_gsm").rule == "cut"
+    assert read_review(Region("Step-by-step Evaluation:\n1. The", cut=True)).rule == "cut"
 
 
 def test_an_unfinished_thought_is_no_review() -> None:
     region = final_region(Output("<think>Final Judgement: wrong"))
-    assert read_review(region, STEPS, "mr_gsm").rule == "unfinished-thought"
+    assert read_review(region).rule == "unfinished-thought"
 
 
 PIECES = st.sampled_from(
@@ -170,8 +206,8 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=200), st.booleans())
 def test_no_text_raises(text: str, cut: bool) -> None:
-    for steps, task in ((STEPS, "mr_gsm"), (CODE, "mr_ben"), ((), "mr_ben")):
-        value = read_review(Region(text, cut=cut), steps, task).value
+    for code in (CODE, ()):
+        value = read_review(Region(text, cut=cut), code).value
         assert value is None or isinstance(value, Review)
 
 
@@ -195,5 +231,5 @@ HOSTILE = (
 def test_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
     started = time.process_time()
-    read_review(Region(text), CODE, "mr_ben")
+    read_review(Region(text), CODE)
     assert time.process_time() - started < 0.5

@@ -1,4 +1,4 @@
-"""Agreement with phrasings and labels that the parser's author did not write."""
+"""Phrasings that the parser's author did not write: from gold right, from wrong values wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pytest_thinkslm.answers.numbers import canonical, parse_number
 from pytest_thinkslm.answers.reader import read_answer
-from pytest_thinkslm.records import UNANSWERABLE, Case, Output
+from pytest_thinkslm.records import Case, Output
 from pytest_thinkslm.verdicts import decide
 
 LABELS = Path(__file__).parents[2] / "fixtures" / "labels"
@@ -50,38 +50,3 @@ def test_list_phrasings_read_as_what_they_say(template: str) -> None:
             answer = read_answer(case, Output(text))
             assert answer.value == tuple(said), text
             assert decide(case, Output(text), answer).name == verdict
-
-
-@pytest.mark.parametrize("name", ["outputs_a.jsonl", "outputs_b.jsonl"])
-def test_agreement_with_careful_readers(name: str) -> None:
-    sure = same_answer = same_verdict = 0
-    for line in (LABELS / name).read_text(encoding="utf-8").splitlines():
-        label = json.loads(line)
-        if not label["sure"] or not label["task"].startswith(("gsm8k", "gsm_plus", "sort")):
-            continue
-        case, expected = _case(label)
-        output = Output(label["output"], finish_reason=label["finish_reason"])
-        answer = read_answer(case, output)
-        sure += 1
-        same_answer += answer.value == expected
-        same_verdict += decide(case, output, answer).name == label["verdict"]
-    print(f"{name}: {sure} sure labels, agreement on answers {same_answer}, on verdicts {same_verdict}")
-    assert sure >= 50
-    assert same_answer >= 0.97 * sure
-    assert same_verdict >= 0.97 * sure
-
-
-def _case(label: dict[str, object]) -> tuple[Case, object]:
-    """The item of a label and the answer as read, as the parser would give it."""
-    task, gold, answer = str(label["task"]), label["gold"], label["answer"]
-    if task.startswith("sort"):
-        given = tuple(label["given"])  # type: ignore[arg-type]
-        case = Case(task, 0, "list", "", tuple(gold), given=given)  # type: ignore[arg-type]
-        return case, None if answer is None else tuple(answer)  # type: ignore[arg-type]
-    facets = {"unanswerable_possible": "yes"} if task == "gsm_plus" else {}
-    unanswerable = gold in (None, "None", UNANSWERABLE)
-    case = Case(task, 0, "number", "", UNANSWERABLE if unanswerable else str(gold), facets=facets)
-    if answer in (None, UNANSWERABLE):
-        return case, answer
-    number = parse_number(str(answer))
-    return case, None if number is None else canonical(number)
