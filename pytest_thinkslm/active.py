@@ -50,8 +50,13 @@ def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
         played = {task for file in factory.replay_files for task in file.tasks}
         settings = replace(settings, tasks=tuple(key for key in registry.all_tasks() if key in played))
         factory.settings = settings
+    from pytest_thinkslm.run_gates import RunGates
     from pytest_thinkslm.runner import RunnerPlugin
 
+    gates = RunGates(settings)
+    if worker is None:
+        for choice in settings.preset_choices:
+            say(f"--preset {settings.preset}: {choice}")
     if worker is None and not dry:
         from pytest_thinkslm.controller import ControllerPlugin
         from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
@@ -65,19 +70,23 @@ def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
                 model = factory.resolve(variant)
                 if model is not None and model.note:
                     say(model.note)
+            gates.check_settings(factory)
         except ThinkSLMError:
             _remove_if_empty(folder)
             raise
-        config.pluginmanager.register(ControllerPlugin(config, settings, factory), "thinkslm-controller")
+        config.pluginmanager.register(ControllerPlugin(config, settings, factory, gates), "thinkslm-controller")
         if not getattr(config.option, "xmlpath", None):
             config.option.xmlpath = str(folder / "junit.xml")
-    config.pluginmanager.register(RunnerPlugin(config, settings, factory), "thinkslm-run")
+    runner = RunnerPlugin(config, settings, factory)
+    if gates.baseline is not None:
+        runner.run.check_plan = functools.partial(gates.check_plan, factory.variants)
+    config.pluginmanager.register(runner, "thinkslm-run")
 
 
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
     if config.option.verbose >= -1:
-        config.get_terminal_writer().line(f"thinkslm: {line}")
+        print(f"thinkslm: {line}", flush=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

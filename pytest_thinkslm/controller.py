@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,10 +13,12 @@ from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.execution.ahead import Progress
 from pytest_thinkslm.execution.scheduler import StaticShards
 from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.gates import any_failed
 from pytest_thinkslm.grading import Graded
 from pytest_thinkslm.records import Answer, Verdict
-from pytest_thinkslm.reports.items import item_record, payload
+from pytest_thinkslm.reports.items import SortKey, item_record, sort_key, to_line
 from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.run_gates import RunGates
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
 
@@ -37,7 +39,7 @@ _LISTED = 10
 class ControllerPlugin:
     """Hooks of the process that the user started (with or without xdist)."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory, gates: RunGates) -> None:
         assert settings.report_dir is not None
         self.config = config
         self.settings = settings
@@ -45,6 +47,7 @@ class ControllerPlugin:
         self.results: Mapping[str, Any] | None = None
         self.scheduler: StaticShards | None = None
         self._factory = factory
+        self._gates = gates
         self._expected: list[str] = []
         self._seen: set[str] = set()
         self._others_failed = 0
@@ -60,6 +63,8 @@ class ControllerPlugin:
     def expect(self, nodeids: Sequence[str]) -> None:
         """The tests that have to be reported."""
         self._expected = list(nodeids)
+        for line in self._gates.foresee(map(self._parse, nodeids)):
+            self._line(line)
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
@@ -128,7 +133,7 @@ class ControllerPlugin:
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
             for *key, verdict, line in records:
-                self.recorder.add(tuple(key), verdict, line)
+                self.recorder.add(cast("SortKey", tuple(key)), verdict, line)
             self._seen.add(report.nodeid)
             if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
                 self._wrong.append(f"{report.nodeid} - {report.longrepr}")
@@ -166,8 +171,9 @@ class ControllerPlugin:
         self.results = self.recorder.results(
             selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
         )
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (interrupted or missing))
         self.recorder.write(self.results)
-        session.exitstatus = self._status(exitstatus, interrupted, bool(missing))
+        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
@@ -185,12 +191,12 @@ class ControllerPlugin:
         given = [*self.config.invocation_params.args, *self.config.getini("addopts")]
         return not any(str(argument).startswith("--dist") for argument in given)
 
-    def _status(self, exitstatus: int, interrupted: bool, missing: bool) -> int | pytest.ExitCode:
+    def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
             return pytest.ExitCode.INTERRUPTED
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return exitstatus
-        failed = bool(self.recorder.counts["error"] or self._others_failed or missing)
+        failed = bool(self.recorder.counts["error"] or self._others_failed or fails)
         if self.settings.incorrect == "fail":
             failed = failed or exitstatus == pytest.ExitCode.TESTS_FAILED
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
@@ -221,8 +227,7 @@ class ControllerPlugin:
         variant, task, style, item, repeat = parsed
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
-        *key, verdict, line = payload(record)
-        self.recorder.add(tuple(key), verdict, line)
+        self.recorder.add(sort_key(record), "error", to_line(record))
         report.__dict__["thinkslm_verdict"] = "error"
 
     def _parse(self, nodeid: str) -> tuple[Variant, str, str, str, int] | None:

@@ -18,7 +18,7 @@ class Graded:
 
 
 class WrongAnswer(AssertionError):
-    """The output's verdict is not ``correct``; reported in one line, without a traceback."""
+    """The output's verdict is not ``correct``."""
 
     def __init__(self, graded: Graded) -> None:
         super().__init__(f"{graded.verdict.name}: {graded.verdict.reason}")
@@ -32,26 +32,45 @@ def grade(case: Case, output: Output) -> Graded:
 
 
 def verify(case: Case, output: Output) -> Answer:
-    """Assert that ``output`` answers ``case`` correctly.
+    """Assert that ``output`` answers ``case`` correctly; the last thing that a reasoning test does.
+
+    In a test that the plugin runs the verdict becomes the test's outcome when the function returns. (An exception
+    for each wrong answer would cost more than everything else that is done for it.) Anywhere else it is raised.
 
     Returns:
         The answer as it was read.
 
     Raises:
-        WrongAnswer: the verdict is incorrect, unparsed or truncated.
+        WrongAnswer: outside a run, where the verdict is incorrect, unparsed or truncated.
     """
     graded = grade(case, output)
-    _last.append(graded)
-    if graded.verdict.name != "correct":
+    if _item.running:
+        _item.graded = graded
+    elif graded.verdict.name != "correct":
         raise WrongAnswer(graded)
     return graded.answer
 
 
-_last: list[Graded] = []
+class _Item:
+    """What ``verify`` found in the test that is running."""
+
+    __slots__ = ("graded", "running")
+
+    def __init__(self) -> None:
+        self.running = False
+        self.graded: Graded | None = None
 
 
-def take_last() -> Graded | None:
-    """The last graded output since the previous call (for the plugin's report)."""
-    graded = _last[-1] if _last else None
-    _last.clear()
+_item = _Item()
+
+
+def start_item() -> None:
+    """From now on ``verify`` keeps its verdict for the plugin's report."""
+    _item.running = True
+    _item.graded = None
+
+
+def finish_item() -> Graded | None:
+    """What ``verify`` found since ``start_item``; it raises again from now on."""
+    graded, _item.graded, _item.running = _item.graded, None, False
     return graded

@@ -14,8 +14,8 @@ from pytest_thinkslm.execution.run import Run, open_log
 from pytest_thinkslm.execution.selection import ItemRef, id_of, item_refs, limited
 from pytest_thinkslm.execution.shards import shard
 from pytest_thinkslm.fixtures import RUN, STATE, ItemState, Model
-from pytest_thinkslm.grading import Graded, WrongAnswer, grade, take_last
-from pytest_thinkslm.records import Answer, Verdict
+from pytest_thinkslm.grading import Graded, WrongAnswer, finish_item, grade, start_item
+from pytest_thinkslm.records import Verdict
 from pytest_thinkslm.reports.items import error_graded, item_record, payload
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -75,7 +75,7 @@ class RunnerPlugin:
         settings = self.settings
         count = item_count(registry.get(key), settings.data_dir)
         indices = limited(key, count, settings.limit, settings.data_seed)
-        refs = list(item_refs(len(variants), key, settings.styles, indices, settings.repeats))
+        refs = list(item_refs(len(variants), key, settings.styles_for(key), indices, settings.repeats))
         several = len(variants) > 1
         ids = [id_of(ref, repeats=settings.repeats, variant=variants[ref.variant] if several else None) for ref in refs]
         metafunc.parametrize("case", refs, indirect=True, ids=ids)
@@ -119,7 +119,7 @@ class RunnerPlugin:
         ref = ref_of(item)
         if ref is None:
             return
-        take_last()
+        start_item()
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
@@ -149,28 +149,13 @@ class RunnerPlugin:
         excinfo = call.excinfo
         if excinfo is None and call.when != "call":
             return self._plain_report(item, call, "passed", None)
-        if call.when == "teardown" or (
-            excinfo is not None
-            and excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt, pytest.exit.Exception))
-        ):
+        if call.when == "teardown":
             return None
+        found = finish_item()
         error = None if excinfo is None else excinfo.value
-        state = self.config.stash.get(STATE, None)
-        graded = take_last()
-        if isinstance(error, WrongAnswer):
-            graded = error.graded
-        elif isinstance(error, EngineError) and state is None:
-            graded = error_graded(safe_line(str(error), 400))
-        elif error is None:
-            if graded is None and state is not None:
-                answer = grade(state.case, state.output).answer
-                graded = Graded(answer, Verdict("correct", "the test's own assertions hold"))
-        elif isinstance(error, AssertionError) and call.when == "call" and state is not None:
-            answer = graded.answer if graded else grade(state.case, state.output).answer
-            graded = Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
-        else:
-            graded = error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
-        assert graded is not None
+        if isinstance(error, pytest.skip.Exception | KeyboardInterrupt | pytest.exit.Exception):
+            return None
+        graded = self._graded(error, found)
         report = self._report(item, call, error, graded)
         self._attach(item, report, ref, graded)
         return report
@@ -256,22 +241,38 @@ class RunnerPlugin:
         report.__dict__["thinkslm_verdict"] = graded.verdict.name
         self._records = []
 
+    def _graded(self, error: BaseException | None, found: Graded | None) -> Graded:
+        """The verdict of an item: what ``verify`` found, else what the test's own assertions or its failure say."""
+        state = self.config.stash.get(STATE, None)
+        if isinstance(error, WrongAnswer):
+            return error.graded
+        if isinstance(error, EngineError) and state is None:
+            return error_graded(safe_line(str(error), 400))
+        if state is not None and (error is None or isinstance(error, AssertionError)):
+            if error is None and found is not None:
+                return found
+            answer = (found or grade(state.case, state.output)).answer
+            if error is None:
+                return Graded(answer, Verdict("correct", "the test's own assertions hold"))
+            return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
+        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+
     def _report(
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
     ) -> pytest.TestReport:
         verdict = graded.verdict
-        if error is None:
-            return self._plain_report(item, call, "passed", None)
-        if isinstance(error, WrongAnswer):
-            line = f"{verdict.name}: {verdict.reason}"
-            if self.settings.incorrect == "xfail":
-                report = self._plain_report(item, call, "skipped", line)
-                report.wasxfail = f"reason: {line}"
-                return report
-            return self._plain_report(item, call, "failed", line)
         if isinstance(error, EngineError):
             return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
-        return pytest.TestReport.from_item_and_call(item, call)
+        if error is not None and not isinstance(error, WrongAnswer):
+            return pytest.TestReport.from_item_and_call(item, call)
+        if verdict.name == "correct":
+            return self._plain_report(item, call, "passed", None)
+        line = f"{verdict.name}: {verdict.reason}"
+        if self.settings.incorrect != "xfail":
+            return self._plain_report(item, call, "failed", line)
+        report = self._plain_report(item, call, "skipped", line)
+        report.wasxfail = f"reason: {line}"
+        return report
 
     def _plain_report(
         self, item: pytest.Item, call: pytest.CallInfo[None], outcome: Any, longrepr: str | None
@@ -321,6 +322,3 @@ def _wire(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [_wire(inner) for inner in value]
     return str(value)
-
-
-__all__ = ["Answer", "RunnerPlugin", "ref_of"]

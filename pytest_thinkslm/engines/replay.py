@@ -225,6 +225,6 @@ def _parse(
         sys.intern(cast("str", task)),
         item,
         cast("str | None", style),
-        cast("int | None", repeat),
+        repeat,
         hash(output),
     )
