@@ -82,6 +82,40 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("trust-remote-code", "flag", "run code that a checkpoint brings along; off unless given"),
     Option("hub-id", "list", "other hub ids for data sets, e.g. gsm8k=owner/copy", "TASK=ID,..."),
+    Option(
+        "baseline",
+        "path",
+        "run to compare with: a report folder, a results.json with its items.jsonl beside it, or 'paper' (the ThinkSLM "
+        "leaderboard: unpaired and advisory). A run with other prompts, sampling, data or template is refused",
+        "RUN",
+    ),
+    Option(
+        "gate", "float", "fail when a drop of more than MARGIN percentage points below --baseline is shown", "MARGIN"
+    ),
+    Option(
+        "gate-mode",
+        "text",
+        "regression: --gate fails where a larger drop is shown (default); noninferiority: it fails unless a drop of "
+        "MARGIN points is ruled out",
+        "MODE",
+    ),
+    Option(
+        "min-accuracy",
+        "list",
+        "fail below this accuracy in percent; 'lower:85' asks it of the lower end of the 95% interval",
+        "TASK=PCT,...",
+    ),
+    Option(
+        "max-rate", "list", "fail above this share of unparsed, truncated or error outcomes in percent", "KIND=PCT,..."
+    ),
+    Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
+    Option(
+        "preset",
+        "text",
+        "thinkslm: the protocol of the ThinkSLM study (three sampled runs pooled, its prompt styles); what the paper "
+        "leaves open is printed and recorded. Options given explicitly win",
+        "NAME",
+    ),
 )
 
 _INI_TYPES: Mapping[Kind, Any] = {

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.options import resolve_path, split_list
+from pytest_thinkslm.presets import apply_preset
 from pytest_thinkslm.prompts import STYLES
 from pytest_thinkslm.records import Sampling
 
@@ -25,7 +27,8 @@ class Settings:
     """What a run was asked to do. Field by field the options of ``--help``; None means "by default".
 
     ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
-    checkpoint as it is.
+    checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
+    styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     """
 
     models: tuple[str, ...]
@@ -50,6 +53,16 @@ class Settings:
     incorrect: IncorrectMode = "data"
     trust_remote_code: bool = False
     hub_ids: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
+    gates: GateSpecs = field(default_factory=GateSpecs)
+    gate_paper: bool = False
+    preset: str | None = None
+    preset_choices: tuple[str, ...] = ()
+    task_styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def styles_for(self, task: str) -> tuple[str, ...]:
+        """The prompt styles that a task is asked in; a preset may have some of its own for some tasks."""
+        return self.task_styles.get(task, ("direct",)) if self.task_styles else self.styles
 
     def sampling(self, max_tokens: int) -> Sampling:
         """The sampling parameters with this bound on new tokens; the seed is set by the planner."""
@@ -65,6 +78,9 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     models = split_list(raw.get("model"))
     if not models:
         return None
+    applied = apply_preset(raw)
+    raw = applied.raw
+    task_styles = dict(applied.styles or {})
     temperature = _number(raw, "temperature", 0.0, low=0.0)
     repeats = _integer(raw, "repeats", 1, low=1)
     if repeats > 1 and temperature == 0:
@@ -88,7 +104,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         engine_args=_pairs(raw, "engine-args"),
-        styles=_names(raw, "style", STYLES, ("direct",)),
+        styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
         repeats=repeats,
         temperature=temperature,
         top_p=top_p,
@@ -105,6 +121,61 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
+        baseline=_baseline(raw),
+        gates=_gates(raw),
+        gate_paper=bool(raw.get("gate-paper")),
+        preset=str(raw["preset"]) if raw.get("preset") else None,
+        preset_choices=applied.choices,
+        task_styles=task_styles,
+    )
+
+
+def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """All of a preset's styles; ``direct``, which every other task is asked in, among them."""
+    return tuple(dict.fromkeys(["direct"] * bool(task_styles) + [s for styles in task_styles.values() for s in styles]))
+
+
+def _baseline(raw: Mapping[str, Any]) -> str | None:
+    """A path, absolute, or "paper" (also as an ini value, which arrives as a path beside the ini file)."""
+    value = raw.get("baseline")
+    if not value:
+        return None
+    path = Path(str(value)).expanduser().absolute()
+    return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
+
+
+def _gates(raw: Mapping[str, Any]) -> GateSpecs:
+    """Every gate that is asked for, validated.
+
+    Raises:
+        UsageError: what cannot be read, or a margin without a baseline to hold it against.
+    """
+    from pytest_thinkslm.tasks import registry
+
+    baseline, margin = _baseline(raw), raw.get("gate")
+    mode = cast("GateMode", _name(raw, "gate-mode", get_args(GateMode), "regression"))
+    if margin is None or margin == "":
+        for option in ("gate-mode", "gate-paper"):
+            if raw.get(option):
+                raise UsageError(f"--{option} is about --gate, which is not given: add --gate MARGIN (in points)")
+        margin = None
+    elif baseline is None:
+        raise UsageError(
+            f"--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a "
+            "results.json or 'paper'; for a fixed bar use --min-accuracy"
+        )
+    elif baseline == "paper" and mode == "noninferiority":
+        raise UsageError(
+            "--gate-mode noninferiority cannot be used with --baseline paper: only its figures are known, so runs "
+            "cannot be paired, and no split is large enough; use the regression mode, or a run as the baseline"
+        )
+    if raw.get("gate-paper") and baseline != "paper":
+        raise UsageError("--gate-paper is about --baseline paper: leave it out, any other baseline gates by itself")
+    minima, rates = split_list(raw.get("min-accuracy")), split_list(raw.get("max-rate"))
+    return GateSpecs(
+        parse_min_accuracy(",".join(minima), tuple(registry.all_tasks())) if minima else (),
+        parse_max_rate(",".join(rates)) if rates else (),
+        None if margin is None else parse_margin(str(margin), mode),
     )
 
 

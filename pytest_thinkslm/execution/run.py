@@ -51,6 +51,8 @@ class Run:
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, dict[str, object]] = {}
+        #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -63,6 +65,8 @@ class Run:
             ThinkSLMError: data, model or journal cannot be used.
         """
         self._planner = Planner(self.settings, refs)
+        if self.check_plan is not None:
+            self.check_plan(self._planner, refs)
         self._mine = mine if mine is not None else ()
         if self._mine:
             self._activate(self._mine[0].variant)

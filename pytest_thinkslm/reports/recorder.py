@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -112,6 +112,10 @@ class Recorder:
             },
         }
 
+    def item_records(self) -> Iterator[dict[str, object]]:
+        """The records of the items so far (role ``item``), in order, without their bulky texts."""
+        return self._spool.records(lambda key: key[-1] == "item")
+
     def write(self, results: Mapping[str, Any]) -> None:
         """Write the files, each once and atomically."""
         from pytest_thinkslm.reports.summary import markdown
@@ -133,6 +137,7 @@ class Recorder:
         values = asdict(self.settings)
         for name in ("report_dir", "journal_dir", "fresh", "rescore"):
             del values[name]
+        values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
