@@ -113,11 +113,6 @@ class ControllerPlugin:
             self.expect(ids)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_auto_num_workers(self) -> int:
-        """``-n auto``: one worker where there is no GPU (each would load the model on the same cores)."""
-        return 1
-
-    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """What a worker knows at its end."""
         output = getattr(node, "workeroutput", {}).get("thinkslm")

@@ -56,6 +56,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", [skipped], indirect=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """``-n auto``: one worker where there is no GPU, since each would load the model on the same cores."""
+    return 1 if getattr(config.option, "slm_model", None) or config.getini("slm_model") else None
+
+
 def suite_path() -> Path:
     """The folder of the reasoning tests: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parent

@@ -59,16 +59,17 @@ def cells(row: Row, measured: Row) -> list[str]:
 
 def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
     """The rows of one variant as a rich table."""
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     result = Table(
         title=title,
         caption=caption,
-        box=SIMPLE_HEAD,
+        box=None,
         title_justify="left",
         caption_justify="left",
-        padding=(0, 1, 0, 0),
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+        header_style="bold",
     )
     for name, justify in _COLUMNS:
         result.add_column(_HEADINGS.get(name, name), justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -139,6 +140,38 @@ def metric_lines(row: Row) -> list[str]:
     return [f"{name}: {_shown(value)}" for name, value in _flat(row.get("metrics", {}))]
 
 
+def repeat_line(row: Row) -> str:
+    """Several runs side by side, in one line; empty for a single run."""
+    repeats = row.get("repeats")
+    if not repeats:
+        return ""
+    pooled, vote = repeats["pooled"], repeats["majority_vote"]
+    deviation = "" if repeats["deviation"] is None else f", deviation over runs {100 * repeats['deviation']:.2f} points"
+    passed = [f"pass@{k} {percent(value)}" for k, value in repeats["pass_at"].items() if k != "1"]
+    return (
+        f"{len(repeats['runs'])} runs: mean {percent(repeats['mean'])}{deviation}; "
+        f"pooled {percent(pooled['accuracy'])} ({pooled['correct']} of {pooled['n']}); {', '.join([*passed, 'majority vote ' + percent(vote['accuracy'])])}"
+    )
+
+
+def details(row: Row) -> list[str]:
+    """What stands below the table for a row: repeats, how its interval was made, failure classes, own metrics."""
+    method = row["ci_method"]
+    return [
+        *filter(None, [repeat_line(row)]),
+        *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
+        *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
+        *metric_lines(row),
+    ]
+
+
+def gate_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each gate as (state, sentence), the failed ones first; the state as in ``gating.outcome``."""
+    ranks = ("failed", "advisory", "not evaluated", "passed")
+    lines = [(gate["state"], str(gate["sentence"])) for gate in results["gates"]]
+    return sorted(lines, key=lambda line: ranks.index(line[0]))
+
+
 def markdown(results: Mapping[str, Any]) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
     lines = ["# Summary", ""]
@@ -154,13 +187,18 @@ def markdown(results: Mapping[str, Any]) -> str:
         lines += ["| " + " | ".join(_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows]
         lines += ["", speed_line(own) + ".", ""]
         for row in rows:
-            detail = ([f"failures: {failure_line(row)}"] if failure_line(row) else []) + metric_lines(row)
-            if detail:
+            if detail := details(row):
                 lines += [f"- **{row['task']}** ({row['style']}): " + _cell("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
             lines += ["", *(f"> {_cell(remark)}" + "  " for remark in remarks)]
         lines.append("")
+    if results["gates"]:
+        lines += ["## Gates", ""]
+        lines += [f"- **{state}**: {_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]
+    if results["settings"].get("preset_choices"):
+        lines += [f"## Preset {results['settings']['preset']}", ""]
+        lines += [f"- {_cell(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
     for problem in results["problems"]:
         lines.append(f"- {_cell(problem)}")
     return "\n".join(lines).rstrip() + "\n"

