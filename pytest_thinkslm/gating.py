@@ -12,8 +12,8 @@ from typing import Any
 from pytest_thinkslm.baselines import Group, RecordedRun, counterpart
 from pytest_thinkslm.execution.selection import short_name
 from pytest_thinkslm.gates import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
-from pytest_thinkslm.reports.results import GroupKey
-from pytest_thinkslm.statistics import AccuracyInterval, PairedResult, accuracy_interval, compare_paired
+from pytest_thinkslm.reports.results import GroupKey, interval_of
+from pytest_thinkslm.statistics import PairedResult, compare_paired
 
 #: A task's own metrics that are shown beside the change of its accuracy.
 _METRICS = ("mr_score", "mcc", "acc_step", "acc_reason", "pdr", "asp")
@@ -80,15 +80,6 @@ def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
     return names
 
 
-def interval_of(group: Group) -> AccuracyInterval:
-    """The accuracy of a group with its interval: item means, by cluster where items share one."""
-    items = list(group.scores)
-    means = [sum(group.scores[item]) / len(group.scores[item]) for item in items]
-    repeats = max((len(scores) for scores in group.scores.values()), default=1)
-    clusters = [("cluster", name) if (name := group.clusters.get(item)) else ("item", item) for item in items]
-    return accuracy_interval(means, clusters if len(set(clusters)) < len(items) else None, repeats=repeats)
-
-
 def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RecordedRun) -> list[str]:
     """Before anything is generated: what a margin gate will not see or not compare, in lines; none where all is well.
 
@@ -112,8 +103,7 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
                 f"{len(group.scores)}, this run {len(items)})"
             )
     for key, (group, both) in shared.items():
-        part = Group({item: group.scores[item] for item in both}, group.clusters)
-        interval = interval_of(part)
+        interval = interval_of({item: group.scores[item] for item in both}, group.clusters)
         assert interval.estimate is not None
         sense = sensitivity(
             margin,
@@ -130,7 +120,7 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
 def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
     """A gate as it stands in results.json."""
     value = asdict(result)
-    value.update(fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
+    value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
     if key is not None:
         value.update(zip(("model", "quant", "task", "style"), key, strict=True))
     return value
@@ -153,7 +143,7 @@ def _measure(
     baseline: RecordedRun | None,
     before: Mapping[GroupKey, Mapping[str, Any]],
 ) -> Measured:
-    cell = Cell(label, key[2], interval_of(group), group.verdicts, void=str(row.get("void", "")))
+    cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
     if baseline is None:
         return Measured(key, cell)
     match = _match(key, baseline)

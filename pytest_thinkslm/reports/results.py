@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from pytest_thinkslm.statistics.intervals import wilson
+from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
 
@@ -46,20 +46,24 @@ def summarise(
     correct = verdicts["correct"]
     errors = verdicts["error"]
     void = n > 0 and errors / n > VOID_ERRORS
-    interval = wilson(correct, n) if n else None
+    scores, clusters = scores_of(records)
+    interval = interval_of(scores, clusters)
     row: dict[str, object] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
     task = registry.get(key[2])
     row["title"] = task.title
     row["n"] = n
-    row["items"] = len({record["item"] for record in records})
+    row["items"] = len(scores)
     row["correct"] = correct
     row["accuracy"] = None if void or not n else round(correct / n, 6)
-    row["ci95"] = None if void or interval is None else [round(interval.low, 6), round(interval.high, 6)]
-    row["ci_method"] = "Wilson"
+    row["ci95"] = None if void or not n else [round(interval.low, 6), round(interval.high, 6)]
+    row["ci_method"] = interval.method
+    row["n_effective"] = round(interval.n_effective, 3)
     if void:
         row["void"] = f"{errors} of {n} items are errors (more than {VOID_ERRORS:.0%}): no accuracy is stated"
     for name in ("incorrect", "unparsed", "truncated", "error"):
         row[f"{name}_rate"] = round(verdicts[name] / n, 6) if n else None
+    if n > len(scores) and not void:
+        row["repeats"] = _repeats(records, scores)
     row["failures"] = dict(sorted(Counter(str(r["failure"]) for r in records if r.get("failure")).items()))
     row["rules"] = dict(sorted(Counter(str(r["rule"]) for r in records if r.get("rule")).items()))
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
@@ -80,6 +84,26 @@ def summarise(
             )
         row["data"]["notes"] = notes  # type: ignore[index]
     return row
+
+
+def scores_of(records: Iterable[Record]) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """By item: its scores (1 for correct, else 0; one a repeat), and what it shares with others where it does."""
+    scores: dict[str, list[float]] = {}
+    clusters: dict[str, str] = {}
+    for record in records:
+        item = str(record["item"])
+        scores.setdefault(item, []).append(1.0 if record["verdict"] == "correct" else 0.0)
+        if record.get("cluster"):
+            clusters[item] = str(record["cluster"])
+    return scores, clusters
+
+
+def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, str]) -> AccuracyInterval:
+    """The accuracy of items, each with its scores over repeats, and its interval; by cluster where items share one."""
+    means = [sum(values) / len(values) for values in scores.values()]
+    repeats = max(map(len, scores.values()), default=1)
+    groups = [("cluster", name) if (name := clusters.get(item)) else ("item", item) for item in scores]
+    return accuracy_interval(means, groups if len(set(groups)) < len(groups) else None, repeats=repeats)
 
 
 def figures(records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record]) -> list[dict[str, object]]:
@@ -105,6 +129,39 @@ def write_json(path: Path, value: object) -> None:
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True) + "\n", encoding="utf-8")
     draft.replace(path)
+
+
+def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -> dict[str, object]:
+    """Several runs side by side: each run's accuracy, their mean and deviation, pooled, pass@k and majority vote."""
+    runs: dict[int, list[float]] = {}
+    answers: dict[str, list[str | None]] = {}
+    right: set[tuple[str, str | None]] = set()
+    for record in records:
+        item, verdict = str(record["item"]), record["verdict"]
+        runs.setdefault(int(str(record["repeat"])), []).append(1.0 if verdict == "correct" else 0.0)
+        read = verdict in ("correct", "incorrect") and record["answer"] is not None
+        answer = json.dumps(record["answer"]) if read else None
+        answers.setdefault(item, []).append(answer)
+        if verdict == "correct":
+            right.add((item, answer))
+    spread = run_spread([runs[number] for number in sorted(runs)])
+    most = max(map(len, scores.values()))
+    passed = {k: mean_pass_at_k(list(scores.values()), k) for k in dict.fromkeys((1, most))}
+    voted = [(item, majority_vote(given)) in right for item, given in answers.items()]
+    total = sum(map(len, scores.values()))
+    correct = round(sum(map(sum, scores.values())))
+    return {
+        "runs": [_rounded(accuracy) for accuracy in spread.runs],
+        "mean": _rounded(spread.mean),
+        "deviation": _rounded(spread.deviation),
+        "pooled": {"correct": correct, "n": total, "accuracy": _rounded(correct / total)},
+        "pass_at": {str(k): _rounded(value) for k, value in passed.items()},
+        "majority_vote": {"correct": sum(voted), "n": len(voted), "accuracy": _rounded(sum(voted) / len(voted))},
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _order(key: GroupKey) -> tuple[str, str, int, str, int]:

@@ -148,9 +148,10 @@ def repeat_line(row: Row) -> str:
     pooled, vote = repeats["pooled"], repeats["majority_vote"]
     deviation = "" if repeats["deviation"] is None else f", deviation over runs {100 * repeats['deviation']:.2f} points"
     passed = [f"pass@{k} {percent(value)}" for k, value in repeats["pass_at"].items() if k != "1"]
+    others = ", ".join([*passed, f"majority vote {percent(vote['accuracy'])}"])
     return (
         f"{len(repeats['runs'])} runs: mean {percent(repeats['mean'])}{deviation}; "
-        f"pooled {percent(pooled['accuracy'])} ({pooled['correct']} of {pooled['n']}); {', '.join([*passed, 'majority vote ' + percent(vote['accuracy'])])}"
+        f"pooled {percent(pooled['accuracy'])} ({pooled['correct']} of {pooled['n']}); {others}"
     )
 
 
@@ -181,30 +182,32 @@ def markdown(results: Mapping[str, Any]) -> str:
     for (model, quant), rows in by_variant(results["results"]).items():
         name = next((v["display"] for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), model)
         own = measured.get(f"{model}|{quant}", {})
-        lines += [f"## {_cell(name)} ({_cell(quant)})", ""]
+        lines += [f"## {markdown_cell(name)} ({markdown_cell(quant)})", ""]
         lines.append("| " + " | ".join(name for name, _ in _COLUMNS) + " |")
         lines.append("|" + "|".join(" ---: " if justify == "right" else " --- " for _, justify in _COLUMNS) + "|")
-        lines += ["| " + " | ".join(_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows]
+        lines += [
+            "| " + " | ".join(markdown_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows
+        ]
         lines += ["", speed_line(own) + ".", ""]
         for row in rows:
             if detail := details(row):
-                lines += [f"- **{row['task']}** ({row['style']}): " + _cell("; ".join(detail))]
+                lines += [f"- **{row['task']}** ({row['style']}): " + markdown_cell("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
-            lines += ["", *(f"> {_cell(remark)}" + "  " for remark in remarks)]
+            lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]
         lines.append("")
     if results["gates"]:
         lines += ["## Gates", ""]
-        lines += [f"- **{state}**: {_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]
+        lines += [f"- **{state}**: {markdown_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
-        lines += [f"- {_cell(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
+        lines += [f"- {markdown_cell(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
     for problem in results["problems"]:
-        lines.append(f"- {_cell(problem)}")
+        lines.append(f"- {markdown_cell(problem)}")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _cell(text: object) -> str:
+def markdown_cell(text: object) -> str:
     """Text that cannot break out of a Markdown table or turn into markup."""
     return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 

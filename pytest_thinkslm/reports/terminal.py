@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 _PROBLEMS_SHOWN = 10
 
+#: How the states of a gate are coloured.
+_COLOURS = {
+    "passed": {"green": True},
+    "failed": {"red": True},
+    "not evaluated": {"yellow": True},
+    "advisory": {"yellow": True},
+}
+
 
 def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], recorder: Recorder) -> None:
     """Write the summary of a run through pytest's terminal reporter."""
@@ -43,15 +51,14 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
         own = measured.get(f"{model}|{quant}", {})
         console.print(summary.table(rows, own, escape(title), escape(summary.speed_line(own))))
         for row in rows:
-            detail = (
-                [f"failures: {summary.failure_line(row)}"] if summary.failure_line(row) else []
-            ) + summary.metric_lines(row)
-            if detail:
+            if detail := summary.details(row):
                 console.print(
                     f"[bold]{row['task']}[/bold] ({row['style']}): " + escape("; ".join(detail)), soft_wrap=True
                 )
         for note in summary.notes(rows):
             console.print(escape(note), style="yellow", soft_wrap=True)
+    for state, sentence in summary.gate_lines(results):
+        reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
         reporter.write_line(f"selection: {results['selection']}")
     for problem in results["problems"][:_PROBLEMS_SHOWN]:
@@ -61,7 +68,9 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
             f"thinkslm: ... and {len(results['problems']) - _PROBLEMS_SHOWN} more problems: see results.json",
             yellow=True,
         )
-    reporter.write_line(f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, junit.xml)")
+    reporter.write_line(
+        f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, gates.xml, junit.xml)"
+    )
 
 
 def _one_line(text: str, width: int) -> str:
