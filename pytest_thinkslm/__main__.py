@@ -1,1 +1,41 @@
-"""Command line beside pytest."""
+"""The ``thinkslm`` command (also ``python -m pytest_thinkslm``): what is done with runs beside pytest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pytest_thinkslm import compare
+from pytest_thinkslm.errors import ThinkSLMError
+
+#: Modules with ``add_parser(subparsers)``, which sets ``run(arguments) -> exit status``; in the order of ``--help``.
+COMMANDS = (compare,)
+
+_DESCRIPTION = """\
+Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
+
+  pytest --model embedded --task gsm8k --limit 50      run it (pytest --help: group pytest-thinkslm)
+  pytest --model MODEL --baseline RUN --gate 2         fail when accuracy has dropped, beyond chance
+
+Every run leaves a report folder; these commands read such folders."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status (4 for a usage error, as pytest's)."""
+    parser = argparse.ArgumentParser(
+        prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except ThinkSLMError as error:
+        print(f"thinkslm: {error}", file=sys.stderr)
+        return 4
+
+
+if __name__ == "__main__":
+    sys.exit(main())

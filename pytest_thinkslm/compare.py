@@ -1,0 +1,278 @@
+"""``thinkslm compare``: existing runs held against the first of them, item by item."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pytest_thinkslm import gating
+from pytest_thinkslm.baselines import (
+    RecordedRun,
+    counterpart,
+    data_differences,
+    load_run,
+    misfits,
+    prompt_differences,
+    refused,
+    sampling_differences,
+)
+from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.gate_specs import GateMode, GateSpecs, Margin, parse_margin
+from pytest_thinkslm.gates import GateResult, any_failed
+from pytest_thinkslm.reports.results import GroupKey
+from pytest_thinkslm.reports.summary import markdown_cell, percent
+from pytest_thinkslm.statistics import PairedResult
+
+FORMATS = ("rich", "markdown", "json")
+
+_DESCRIPTION = """\
+Compare runs that have been made: each with the first one, on the items that both have.
+
+A run is its report folder (or its results.json, with items.jsonl beside it). Runs are paired item by item, so
+that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate 1 when a gate fails
+and 2 when a run is not complete; 4 when something cannot be compared."""
+
+_EXAMPLES = """\
+examples:
+  thinkslm compare reports/before reports/after
+  thinkslm compare reports/none reports/gptq4 reports/w8a8 --format markdown > comment.md
+  thinkslm compare baseline now --gate 2 --gate-mode noninferiority"""
+
+_COLUMNS = ("task", "style", "variant", "n", "before", "now", "change", "95% CI", "lost", "gained", "p (any change)")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One (model, quant, task, style) of a run; ``paired`` is None where ``unfit`` says why."""
+
+    key: GroupKey
+    against: GroupKey | None
+    paired: PairedResult[str] | None
+    unfit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run held against the first. ``remarks`` are differences between the two that do not forbid it."""
+
+    name: str
+    complete: bool
+    rows: tuple[Row, ...]
+    gates: tuple[GateResult, ...]
+    remarks: tuple[str, ...]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to argparse's subparsers."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare existing runs item by item",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("baseline", metavar="RUN_A", help="the run that the others are held against")
+    parser.add_argument("runs", metavar="RUN_B", nargs="+", help="one or more further runs")
+    parser.add_argument("--format", choices=FORMATS, default="rich", help="how to print it (default: rich)")
+    parser.add_argument("--gate", metavar="MARGIN", help="fail where a drop of more than MARGIN points is shown")
+    parser.add_argument(
+        "--gate-mode",
+        choices=get_args(GateMode),
+        help="regression (default): fail where a larger drop is shown; noninferiority: fail unless it is ruled out",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand; returns the exit status. Raises ``UsageError``."""
+    if arguments.gate is None and arguments.gate_mode:
+        raise UsageError("--gate-mode is about --gate, which is not given: add --gate MARGIN (in points)")
+    mode = cast("GateMode", arguments.gate_mode or "regression")
+    margin = None if arguments.gate is None else parse_margin(arguments.gate, mode)
+    first = load_run(Path(arguments.baseline), "compare")
+    others = [load_run(Path(place), "compare") for place in arguments.runs]
+    comparisons = [compare(first, other, margin) for other in others]
+    write = {"rich": _rich, "markdown": _markdown, "json": _json}[arguments.format]
+    sys.stdout.write(write(first, comparisons))
+    if any(any_failed(comparison.gates) for comparison in comparisons):
+        return 1
+    return 2 if margin is not None and not all(comparison.complete for comparison in comparisons) else 0
+
+
+def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None) -> Comparison:
+    """Hold ``other`` against ``first``.
+
+    Without a margin runs of other settings are compared all the same, which is then said; groups whose shared items
+    were asked with other prompts never are.
+
+    Raises:
+        UsageError: with a margin, where the runs do not fit.
+    """
+    prompts = {
+        entry.key: _prompt_misfits(first, other, entry) for entry in gating.measure(other.groups, other.rows, first)
+    }
+    measured = []
+    for entry in gating.measure(other.groups, other.rows, first):
+        found = prompts[entry.key]
+        if found:
+            entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=", ".join(found))
+        measured.append(entry)
+    gates: tuple[GateResult, ...] = ()
+    if margin is not None:
+        styles = list(dict.fromkeys(key[3] for key in other.groups))
+        found = misfits(first, other.settings, other.templates(), styles)
+        found += [line for entry in measured for line in prompts[entry.key]]
+        found += _data_misfits(first, other)
+        if found:
+            raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
+        gates = gating.decide(GateSpecs(margin=margin), measured, complete=other.selection != "partial")
+    rows = tuple(Row(entry.key, entry.against, entry.cell.comparison, entry.unfit) for entry in measured)
+    return Comparison(other.name, other.selection != "partial", rows, gates, tuple(_remarks(first, other)))
+
+
+def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
+    if entry.against is None:
+        return []
+    label = f"{entry.key[2]} ({entry.key[3]})"
+    return prompt_differences(label, first.groups[entry.against].prompts, other.groups[entry.key].prompts)
+
+
+def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
+    before, found = first.rows, []
+    for key, row in other.rows.items():
+        variant = counterpart((key[0], key[1]), first.variants)
+        if variant is not None and (*variant, key[2], key[3]) in before and row.get("data"):
+            found += data_differences(before[*variant, key[2], key[3]], row["data"]["digest"], row["data"]["pin"])
+    return found
+
+
+def _remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
+    """What a reader of the table has to know."""
+    remarks = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
+    remarks += sampling_differences(first.settings, other.settings)
+    before, now = first.templates(), other.templates()
+    for variant, template in now.items():
+        match = counterpart(variant, first.variants)
+        if match and template and before.get(match) and before[match] != template:
+            remarks.append(f"chat template of {variant[0]} ({variant[1]}) is not that of {match[0]} ({match[1]})")
+    return [*remarks, *_data_misfits(first, other)]
+
+
+def _cells(row: Row) -> list[str]:
+    """A row of the table as text."""
+    variant = f"{row.key[0]} ({row.key[1]})"
+    paired = row.paired
+    if paired is None:
+        return [row.key[2], row.key[3], variant, *("–" for _ in _COLUMNS[3:])]
+    low, high = paired.interval
+    return [
+        row.key[2],
+        row.key[3],
+        variant,
+        str(paired.n),
+        percent(paired.baseline),
+        percent(paired.candidate),
+        f"{100 * paired.difference:+.1f}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        str(len(paired.lost)),
+        str(len(paired.gained)),
+        "< 0.0001" if paired.change.p < 0.0001 else f"{paired.change.p:.3g}",
+    ]
+
+
+def _footnotes(comparison: Comparison) -> list[str]:
+    notes = [f"{row.key[2]} ({row.key[3]}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
+    return [*comparison.remarks, *notes, *([f"p: {', '.join(tests)}"] if tests else [])]
+
+
+def _title(first: RecordedRun, comparison: Comparison) -> str:
+    return f"{first.name} → {comparison.name}"
+
+
+def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
+    lines = []
+    for comparison in comparisons:
+        lines += [f"### {markdown_cell(_title(first, comparison))}", ""]
+        for gate in comparison.gates:
+            lines.append(f"- **{gating.outcome(gate)}**: {markdown_cell(gate.sentence)}")
+        lines += [""] if comparison.gates else []
+        lines += ["| " + " | ".join(_COLUMNS) + " |", "| --- " * 3 + "| ---: " * (len(_COLUMNS) - 3) + "|"]
+        lines += ["| " + " | ".join(map(markdown_cell, _cells(row))) + " |" for row in comparison.rows]
+        lines += ["", *(f"> {markdown_cell(note)}  " for note in _footnotes(comparison)), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, highlight=False)
+    console = Console(force_terminal=console.is_terminal, width=max(console.width, 120), highlight=False)
+    with console.capture() as capture:
+        for comparison in comparisons:
+            table = Table(title=escape(_title(first, comparison)), box=SIMPLE_HEAD, title_justify="left")
+            for position, name in enumerate(_COLUMNS):
+                table.add_column(name, justify="left" if position < 3 else "right")
+            for row in comparison.rows:
+                table.add_row(*map(escape, _cells(row)))
+            console.print(table)
+            for gate in comparison.gates:
+                state = gating.outcome(gate)
+                colour = {"passed": "green", "failed": "red"}.get(state, "yellow")
+                console.print(f"[{colour}]gate {state}[/]: {escape(gate.sentence)}", soft_wrap=True)
+            for note in _footnotes(comparison):
+                console.print(escape(note), style="dim", soft_wrap=True)
+    return capture.get()
+
+
+def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
+    value = {
+        "baseline": first.name,
+        "runs": [
+            {
+                "name": comparison.name,
+                "complete": comparison.complete,
+                "remarks": list(comparison.remarks),
+                "rows": [_row_json(row) for row in comparison.rows],
+                "gates": [
+                    gating.as_json(gate, next((row.key for row in comparison.rows), None)) for gate in comparison.gates
+                ],
+            }
+            for comparison in comparisons
+        ],
+    }
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _row_json(row: Row) -> dict[str, object]:
+    """Accuracies and differences are fractions, as in results.json."""
+    value: dict[str, object] = dict(zip(("model", "quant", "task", "style"), row.key, strict=True))
+    if row.against is not None:
+        value["against"] = {"model": row.against[0], "quant": row.against[1]}
+    paired = row.paired
+    if paired is None:
+        return {**value, "not_compared": row.unfit}
+    return {
+        **value,
+        "n": paired.n,
+        "clusters": paired.clusters,
+        "repeats": paired.repeats,
+        "baseline": paired.baseline,
+        "candidate": paired.candidate,
+        "difference": paired.difference,
+        "ci95": list(paired.interval),
+        "lost": list(paired.lost),
+        "gained": list(paired.gained),
+        "p": paired.change.p,
+        "test": paired.change.test,
+        "only_baseline": len(paired.only_baseline),
+        "only_candidate": len(paired.only_candidate),
+    }
