@@ -43,7 +43,7 @@ examples:
   thinkslm compare reports/none reports/gptq4 reports/w8a8 --format markdown > comment.md
   thinkslm compare baseline now --gate 2 --gate-mode noninferiority"""
 
-_COLUMNS = ("task", "style", "variant", "n", "before", "now", "change", "95% CI", "lost", "gained", "p (any change)")
+_COLUMNS = ("task", "style", "variant", "n", "before", "now", "change", "95% CI", "lost", "gained", "p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +113,18 @@ def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None
     Raises:
         UsageError: with a margin, where the runs do not fit.
     """
-    prompts = {
-        entry.key: _prompt_misfits(first, other, entry) for entry in gating.measure(other.groups, other.rows, first)
-    }
-    measured = []
+    measured, other_prompts = [], []
     for entry in gating.measure(other.groups, other.rows, first):
-        found = prompts[entry.key]
+        found = _prompt_misfits(first, other, entry)
         if found:
-            entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=", ".join(found))
+            other_prompts += found
+            entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=f"other {', '.join(found)}")
         measured.append(entry)
     gates: tuple[GateResult, ...] = ()
     if margin is not None:
         styles = list(dict.fromkeys(key[3] for key in other.groups))
         found = misfits(first, other.settings, other.templates(), styles)
-        found += [line for entry in measured for line in prompts[entry.key]]
-        found += _data_misfits(first, other)
+        found += [*other_prompts, *_data_misfits(first, other)]
         if found:
             raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
         gates = gating.decide(GateSpecs(margin=margin), measured, complete=other.selection != "partial")
@@ -188,7 +185,7 @@ def _cells(row: Row) -> list[str]:
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.key[2]} ({row.key[3]}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p: {', '.join(tests)}"] if tests else [])]
+    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
 
 
 def _title(first: RecordedRun, comparison: Comparison) -> str:
@@ -220,7 +217,7 @@ def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         for comparison in comparisons:
             table = Table(title=escape(_title(first, comparison)), box=SIMPLE_HEAD, title_justify="left")
             for position, name in enumerate(_COLUMNS):
-                table.add_column(name, justify="left" if position < 3 else "right")
+                table.add_column(name, justify="left" if position < 3 else "right", no_wrap=position != 2)
             for row in comparison.rows:
                 table.add_row(*map(escape, _cells(row)))
             console.print(table)
@@ -242,14 +239,17 @@ def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
                 "complete": comparison.complete,
                 "remarks": list(comparison.remarks),
                 "rows": [_row_json(row) for row in comparison.rows],
-                "gates": [
-                    gating.as_json(gate, next((row.key for row in comparison.rows), None)) for gate in comparison.gates
-                ],
+                "gates": _gates_json(comparison),
             }
             for comparison in comparisons
         ],
     }
     return json.dumps(value, indent=2) + "\n"
+
+
+def _gates_json(comparison: Comparison) -> list[dict[str, object]]:
+    keys = {label: key for key, label in gating.labels([row.key for row in comparison.rows]).items()}
+    return [gating.as_json(gate, keys[gate.label]) for gate in comparison.gates]
 
 
 def _row_json(row: Row) -> dict[str, object]:
