@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from pytest_thinkslm import compare
 from pytest_thinkslm.errors import ThinkSLMError
@@ -21,11 +22,17 @@ Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
 Every run leaves a report folder; these commands read such folders."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with pytest's status for usage errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(4, f"{self.prog}: {message}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status (4 for a usage error, as pytest's)."""
-    parser = argparse.ArgumentParser(
-        prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands)

@@ -247,9 +247,10 @@ def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        paper = f", or '{PAPER}'" if asked.startswith("--baseline") else ""
         raise UsageError(
-            f"{asked}: {path} cannot be read ({error.strerror or error}); give a report folder, a results.json with "
-            f"its items.jsonl beside it, or '{PAPER}'"
+            f"{asked}: {path} cannot be read ({error.strerror or error}); give a report folder, or a results.json "
+            f"with its items.jsonl beside it{paper}"
         ) from None
     except ValueError as error:
         raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None
