@@ -68,6 +68,8 @@ def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
         try:
             for variant in factory.variants:
                 model = factory.resolve(variant)
+                if factory.name == "openai":
+                    factory.fingerprint(factory.variants.index(variant))  # is the server there, has it the model?
                 if model is not None and model.note:
                     say(model.note)
             gates.check_settings(factory)

@@ -15,7 +15,7 @@ from pytest_thinkslm.presets import apply_preset
 from pytest_thinkslm.prompts import STYLES
 from pytest_thinkslm.records import Sampling
 
-ENGINES = ("auto", "transformers", "replay")
+ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
 INCORRECT_MODES = ("data", "fail", "xfail")
 QUANTS = ("none",)
 
@@ -35,6 +35,7 @@ class Settings:
     quants: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     engine: str = "auto"
+    server_url: str | None = None
     engine_args: Mapping[str, str] = field(default_factory=dict)
     styles: tuple[str, ...] = ("direct",)
     repeats: int = 1
@@ -103,6 +104,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         quants=split_list(raw.get("quant")) if raw.get("engine") == "replay" else _names(raw, "quant", QUANTS, ()),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
+        server_url=_server_url(raw),
         engine_args=_pairs(raw, "engine-args"),
         styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
         repeats=repeats,
@@ -128,6 +130,15 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         preset_choices=applied.choices,
         task_styles=task_styles,
     )
+
+
+def _server_url(raw: Mapping[str, Any]) -> str | None:
+    url = raw.get("server-url") or None
+    if raw.get("engine") == "openai" and url is None:
+        raise UsageError("--engine openai needs --server-url, e.g. --server-url http://127.0.0.1:8000/v1")
+    if url is not None and raw.get("engine") != "openai":
+        raise UsageError(f"--server-url {url} is for --engine openai: give both")
+    return url
 
 
 def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.base import Engine, Fingerprint
 from pytest_thinkslm.errors import UsageError, nearest
 from pytest_thinkslm.execution.selection import Variant
 from pytest_thinkslm.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
+    from pytest_thinkslm.models.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
 
 
@@ -35,7 +36,8 @@ class EngineFactory:
         self._say = say
         self._resolved: dict[str, ResolvedModel] = {}
         self._files: list[tuple[ReplayFile, int]] = []
-        self.name = "replay" if settings.engine == "replay" else "transformers"
+        self._fingerprints: dict[int, Fingerprint] = {}
+        self.name = _engine_name(settings.engine)
         if self.name == "replay":
             self.variants = self._replayed(item_counts)
         else:
@@ -55,8 +57,8 @@ class EngineFactory:
         return list({file.path: file for file, _ in self._files}.values())
 
     def resolve(self, variant: Variant) -> ResolvedModel | None:
-        """The checkpoint of a variant (fetched where it has to be); None on the replay engine."""
-        if self.name == "replay":
+        """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
+        if self.name in ("replay", "openai"):
             return None
         if variant.model not in self._resolved:
             from pytest_thinkslm.models.resolve import resolve
@@ -73,16 +75,40 @@ class EngineFactory:
 
             file, variant = self._files[index]
             return ReplayEngine(file, variant, self._latency())
-        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+        settings = self.settings
+        if self.name == "openai":
+            from pytest_thinkslm.engines.openai_engine import OpenAIEngine
 
+            assert settings.server_url is not None
+            name = self._arguments[self.variants[index].model]
+            return OpenAIEngine(name, server_url=settings.server_url, engine_args=settings.engine_args, log=log)
         model = self.resolve(self.variants[index])
         assert model is not None
+        if self.name == "vllm":
+            from pytest_thinkslm.engines.vllm_engine import VLLMEngine
+
+            return VLLMEngine(
+                model,
+                engine_args=settings.engine_args,
+                trust_remote_code=settings.trust_remote_code,
+                log=log,
+                placement=_placed(model),
+            )
+        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+
         return TransformersEngine(
-            model,
-            engine_args=self.settings.engine_args,
-            trust_remote_code=self.settings.trust_remote_code,
-            log=log,
+            model, engine_args=settings.engine_args, trust_remote_code=settings.trust_remote_code, log=log
         )
+
+    def fingerprint(self, index: int) -> Fingerprint:
+        """What the outputs of the variant at this position depend on; asked of the engine once."""
+        if index not in self._fingerprints:
+            engine = self.build(index, None)
+            try:
+                self._fingerprints[index] = engine.fingerprint()
+            finally:
+                engine.close()
+        return self._fingerprints[index]
 
     def _latency(self) -> float:
         arguments = dict(self.settings.engine_args)
@@ -113,6 +139,27 @@ class EngineFactory:
         if not variants:
             raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
         return tuple(variants)
+
+
+def _engine_name(asked: str) -> str:
+    """``auto`` is vLLM where it can be imported, else transformers."""
+    if asked != "auto":
+        return asked
+    from pytest_thinkslm.engines.vllm_args import available
+
+    return "vllm" if available() else "transformers"
+
+
+def _placed(model: ResolvedModel) -> Placement | None:
+    """Where the model goes on this machine's GPUs, None without one. Raises ``PlacementError`` where it cannot fit."""
+    from pytest_thinkslm.models import gpus
+    from pytest_thinkslm.models.hardware import decide
+    from pytest_thinkslm.models.placement import need_of_checkpoint, place
+
+    devices = gpus.devices()
+    if not devices:
+        return None
+    return place(need_of_checkpoint(model.path, model.config, decide().dtype), devices, model.display)
 
 
 def _model_name(model: str, models: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        stop_ids=_stop_ids(resolved, model, tokenizer),
+        stop_ids=stop_ids_of(resolved, model, tokenizer),
         stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
         thought_ids=frozenset(thought & special),
         pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
@@ -135,7 +135,7 @@ def chatter_to(log: TextIO | None) -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _stop_ids(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:
+def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:
     """End tokens of generation config, model config and tokenizer, and the chat template's end of a turn."""
     found: set[int] = set()
     file = resolved.path / "generation_config.json"

@@ -159,7 +159,7 @@ class _Served:
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
 
-        from pytest_thinkslm.engines.transformers_load import Loaded, _stop_ids
+        from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
         from pytest_thinkslm.models.checkpoint import text_config
         from pytest_thinkslm.models.template import PLAIN_STOP
 
@@ -180,7 +180,7 @@ class _Served:
         self.text = Loaded(
             model=None,
             tokenizer=tokenizer,
-            stop_ids=_stop_ids(order.model, SimpleNamespace(config=config), tokenizer),
+            stop_ids=stop_ids_of(order.model, SimpleNamespace(config=config), tokenizer),
             stop_strings=() if order.model.has_chat_template else PLAIN_STOP,
             thought_ids=frozenset(thought & special),
             pad_id=0,

@@ -160,7 +160,8 @@ class Run:
         engine = self.factory.build(variant, self._log())
         journal: Journal | None = None
         if self.factory.journalled:
-            journal = Journal(self.settings.journal_dir, engine.fingerprint(), read=not self.settings.fresh)
+            fingerprint = self.factory.fingerprint(variant)
+            journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
         refs = [ref for ref in self._mine if ref.variant == variant]
         requests = [self.request(ref) for ref in refs]

@@ -70,7 +70,7 @@ class StaticShards:
 
     def add_node(self, node: WorkerController) -> None:
         """A worker is ready."""
-        self.node2slot[node] = int(node.workerinput["thinkslm_slot"])  # type: ignore[attr-defined]
+        self.node2slot[node] = int(node.workerinput["thinkslm_slot"])
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """A worker has collected; every collection must be the same."""

@@ -155,11 +155,7 @@ class Recorder:
                 disk_bytes=model.disk_bytes,
                 note=model.note,
             )
-        engine = self.factory.build(index, None)
-        try:
-            fingerprint = engine.fingerprint()
-        finally:
-            engine.close()
+        fingerprint = self.factory.fingerprint(index)
         facts["engine"] = self.factory.name
         facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
         return facts
