@@ -174,10 +174,11 @@ def _review_question(case: Case, style: str) -> str:
         steps = case.steps if numbered else [f"Step {number}: {step}" for number, step in enumerate(case.steps, 1)]
         solution, unit, name = "\n".join(steps), "step", "the number of the first wrong step"
     ask = (
-        f'reply with four labelled lines. After "{layout.steps}:" say of each {unit} whether it is right. '
-        f'After "{layout.judgement}:" write one word for the whole solution, correct or {layout.wrong}. '
-        f'After "{layout.error_step}:" write {name}, or N/A if there is none. '
-        f'After "{layout.reason}:" explain that error, or write N/A.'
+        "reply in this form, with these four labels:\n"
+        f"{layout.steps}: say of each {unit} whether it is right\n"
+        f"{layout.judgement}: one word for the whole solution, correct or {layout.wrong}\n"
+        f"{layout.error_step}: {name}, or N/A if there is none\n"
+        f"{layout.reason}: explain that error, or N/A if there is none"
     )
     ask = _SOLVE_FIRST + ask if "cot" in style else ask[0].upper() + ask[1:]
     return f"Check whether a solution is correct.\n\nQuestion:\n{case.question}\n\nSolution:\n{solution}\n\n{ask}"

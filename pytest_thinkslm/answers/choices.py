@@ -286,7 +286,7 @@ def _lettered_lines(text: str, options: Options) -> Answer | None:
         line_end = text.find("\n", match.end())
         line_end = len(text) if line_end < 0 else line_end
         rest = text[match.end() : min(line_end, match.end() + 4 * _WINDOW)]
-        if _is_denied(text, match.end(), options):
+        if _is_denied(text, match.end(), options, listed=bool(match[3])):
             continue
         bare_line = letter if not rest.strip(" .)") and line_end >= len(text.rstrip()) else ""
         named.append(letter)
@@ -303,12 +303,15 @@ def _lettered_lines(text: str, options: Options) -> Answer | None:
     return Answer(None, "recited" if in_order or len(set(named)) == count else "several")
 
 
-def _is_denied(text: str, position: int, options: Options) -> bool:
-    """Whether the line goes on, after a letter and perhaps its option's text, to say that it is wrong."""
+def _is_denied(text: str, position: int, options: Options, *, listed: bool = False) -> bool:
+    """Whether the line goes on, after a letter and perhaps its option's text, to say that it is wrong.
+
+    ``listed``: a mark closes the letter ("A. is not alive"), so that a mere "is not" may begin an option's text.
+    """
     own = options.text_at(text, position)
     start = own.end if own else position
     rest = text[start : start + 4 * _WINDOW].partition("\n")[0]
-    return bool(_DENIED.match(rest) or _DENIED_ANYWHERE.search(rest[:80] if own else rest))
+    return bool((_DENIED.match(rest) and (own or not listed)) or _DENIED_ANYWHERE.search(rest[:80] if own else rest))
 
 
 _ALONE = re.compile(

@@ -145,8 +145,5 @@ def _form(text: str) -> str:
 def _spelled(form: str) -> str:
     """A pattern for a form, in which blanks beside marks may be missing."""
     tokens = form.split(" ")
-    gaps = [
-        r"\s+" if one[-1].isalnum() and two[0].isalnum() else r"\s*"
-        for one, two in pairwise(tokens)
-    ]
+    gaps = [r"\s+" if one[-1].isalnum() and two[0].isalnum() else r"\s*" for one, two in pairwise(tokens)]
     return "".join(re.escape(token) + gap for token, gap in zip(tokens, [*gaps, ""], strict=True))

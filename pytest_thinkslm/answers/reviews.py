@@ -22,9 +22,7 @@ _LABELS = {
 }
 _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items())
 # "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3"
-_LABEL = re.compile(
-    rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t*_`\"']{{0,6}}", re.IGNORECASE
-)
+_LABEL = re.compile(rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{{0,6}}", re.IGNORECASE)
 _VALUE_LIMIT = 2_000
 _LABELS_READ = 256
 
@@ -116,7 +114,9 @@ _NOT_APPLICABLE = re.compile(
     r"[\s*_`\"'(]*(?:n\s?/\s?a|none|no\s+(?:error|mistake)s?|not\s+applicable|null|nil|-+\s*$)\b", re.I
 )
 _UNFILLED = re.compile(
-    r"[\s*_`\"'(\[<]*(?:n\s?/\s?a\s+or\b|(?:a|the)\s+step\s+number|the\s+(?:analysis|reason)|\.\.\.)", re.I
+    r"[\s*_`\"'(\[<]*(?:n\s?/\s?a\s+or\b|(?:a|the)\s+step\s+number|the\s+(?:analysis|reason)|\.\.\."
+    r"|the\s+(?:number\s+of\s+the\s+)?first\s+wrong\s+(?:step|line)|explain\s+that\s+error)",
+    re.I,
 )
 _ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -146,11 +146,14 @@ def _step_in(value: str, code: tuple[str, ...]) -> str | None:
 def _code_line(value: str, code: tuple[str, ...]) -> str | None:
     """The line of the solution that a value quotes; failing that, what it quotes in a code fence or backticks."""
     known = {_bare_step(line): line for line in code if line.strip()}
+    if (whole := _bare_step(value.removeprefix("**"))) in known:
+        return known[whole]  # a line may be nothing but a code fence
     lines = [line for line in value.splitlines() if line.strip() and not line.strip().startswith("```")][:3]
     for line in lines:
         without_number = re.sub(r"^\s*(?:step|line)\s*\d{1,3}\s*[:.)-]\s*", "", line, flags=re.IGNORECASE)
         for quoted in (line, without_number, *re.findall(r"`([^`\n]+)`", line)):
-            for form in (_bare_step(quoted), _bare_step(quoted.strip().strip("`\"'").rstrip("."))):
+            unmarked = quoted.strip().removeprefix("**").strip(" `\"'")
+            for form in (_bare_step(quoted), _bare_step(unmarked), _bare_step(unmarked.rstrip("*."))):
                 if form in known:
                     return known[form]
     if lines and _BLANK_LINE.fullmatch(lines[0]):

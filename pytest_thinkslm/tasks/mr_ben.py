@@ -8,7 +8,7 @@ from pytest_thinkslm.tasks.registry import File, Record, Source, Task
 from pytest_thinkslm.tasks.reviews import judgement, step_or_none, text_or_none, texts
 
 CODING = "coding"
-_BLANK_LINE = "the labelled first wrong line of code is blank: a reply cannot match it"
+_BLANK_LINE = "the labelled first wrong line of code is blank: only a reply that names a blank line matches"
 
 
 def build(record: Record, index: int) -> Case:

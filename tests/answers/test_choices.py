@@ -131,6 +131,13 @@ def test_blanks_beside_marks_do_not_tell_option_texts_apart(text: str) -> None:
     assert chosen("So it is a part time job.", ("parttime job", "part time job", "no job")) == "B"
 
 
+def test_a_negation_may_belong_to_the_text_of_an_option() -> None:
+    options = ("is nutritionally self sustaining", "will die faster", "needs help", "is reliant")
+    assert chosen("A. is not self sustaining", options) == "A"
+    assert chosen("A. is not correct", options) is None
+    assert chosen("A is not self sustaining.", options) is None
+
+
 def test_an_answer_that_names_no_option_is_a_wrong_format() -> None:
     for text in ("Answer: F", "Answer: X", "Answer: None of the above"):
         assert read_choice(Region(text), CITIES).rule == "wrong-format"

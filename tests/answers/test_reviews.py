@@ -1,5 +1,6 @@
 """Reading reviews of a solution: both layouts, whole words, three values."""
 
+import re
 import time
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.answers.region import Region, final_region
 from pytest_thinkslm.answers.reviews import judgement_in, read_review, same_step
-from pytest_thinkslm.records import Output, Review
+from pytest_thinkslm.prompts import render
+from pytest_thinkslm.records import Case, Output, Review
 
 CODE = ("def f(x):", "    y = x + 1", "", "    return y")
 
@@ -110,6 +112,25 @@ def test_explicit_sentences_count_where_no_label_is_filled(text: str, review: Re
 def test_an_unfilled_layout_or_an_answer_to_the_question_is_a_wrong_format(text: str) -> None:
     assert read_review(Region(text)).rule == "wrong-format"
     assert read_review(Region("I like turtles.")).rule == "none"
+
+
+@pytest.mark.parametrize("task", ["mr_gsm", "mr_ben"])
+def test_the_form_copied_from_the_prompt_is_no_review(task: str) -> None:
+    case = Case(task, 0, "review", "How many?", Review("wrong", "1"), steps=CODE, facets={"subject": "coding"})
+    (prompt,) = render(case, "direct")
+    form = prompt.content.partition("labels:\n")[2]
+    assert form.count(":") == 4
+    assert read_review(Region(form), CODE).rule == "wrong-format"
+    filled = re.sub(r"(Final Judgement|Solution Correctness): .*", r"\1: wrong", form)
+    assert read_review(Region(filled), CODE).value == Review("wrong")
+
+
+@pytest.mark.parametrize("line", ["```", '"""', "_, x = f(y)", "*rest, last = xs"])
+def test_a_line_of_code_may_begin_or_end_with_marks(line: str) -> None:
+    code = ("def f(y):", line, "    return y")
+    for label in ("First Error Step:", "**First Error Step:**"):
+        text = f"Solution Correctness: incorrect\n{label} {line}\nError Reason: x"
+        assert read_review(Region(text), code).value == Review("wrong", line, "x"), text
 
 
 def test_layout_as_a_table() -> None:
