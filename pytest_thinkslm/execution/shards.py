@@ -50,18 +50,17 @@ def shard(ids: Sequence[str], slots: int) -> list[list[int]]:
     shards: list[list[int]] = [[] for _ in range(slots)]
     loads = [0.0] * slots
     for start, stop, cost in _runs(ids):
-        total = sum(loads) + (stop - start) * cost
-        order = sorted(range(slots), key=lambda slot: (loads[slot], slot))
-        position = start
-        for rank, slot in enumerate(order):
-            remaining = stop - position
-            if rank == slots - 1:
-                take = remaining
-            else:
-                take = min(remaining, max(0, round((total / slots - loads[slot]) / cost)))
-            shards[slot].extend(range(position, position + take))
-            loads[slot] += take * cost
-            position += take
+        # What each slot lacks of an even share once this run is distributed, in items; cut at the rounded sums.
+        even = (sum(loads) + (stop - start) * cost) / slots
+        wanted = [max(0.0, (even - load) / cost) for load in loads]
+        scale = (stop - start) / sum(wanted)
+        reached, position = 0.0, start
+        for slot in range(slots):
+            reached += wanted[slot] * scale
+            cut = stop if slot == slots - 1 else start + round(reached)
+            shards[slot].extend(range(position, cut))
+            loads[slot] += (cut - position) * cost
+            position = cut
     return shards
 
 
