@@ -189,7 +189,7 @@ def test_no_training_split_on_the_hub_is_a_clear_error(monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
-    with pytest.raises(UsageError, match=r"gsm_plus, style 5shot: .*split train.*slm_hub_gsm8k"):
+    with pytest.raises(UsageError, match=r"gsm_plus, style 5shot: .*split train.*--hub-id gsm8k="):
         exemplars(get("gsm_plus"), "5shot", None, 0)
 
 

@@ -24,7 +24,7 @@ def read_hub(task: Task, hub: Mapping[str, str]) -> tuple[str, list[dict[str, An
     assert task.source is not None
     hub_id = hub.get(task.key) or task.source.hub
     files = " or ".join(f"{file.stem}.jsonl[.gz]" for file in task.source.files)
-    return hub_id, rows(f"{task.key}", hub_id, task.source.configs, task.source.split, f"slm_hub_{task.key}", files)
+    return hub_id, rows(f"{task.key}", hub_id, task.source.configs, task.source.split, f"--hub-id {task.key}=OWNER/NAME", files)
 
 
 def rows(
@@ -41,6 +41,6 @@ def rows(
             raise DataError(
                 f"{asked_by}: the hub data set {where} cannot be had ({type(error).__name__}: {cause}). "
                 f"Give a folder that has {files} with --data-dir, check the network, "
-                f"or name another hub data set with the ini setting {setting}"
+                f"or name another hub data set with {setting} (ini: slm_hub_id)"
             ) from error
     return joined

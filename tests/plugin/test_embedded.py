@@ -177,6 +177,60 @@ def test_two_workers_ask_the_same_of_the_real_engine(pytester: pytest.Pytester) 
     assert len({path.name for path in (pytester.path / "other").rglob("*.jsonl")}) == 2
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_base_model_gets_a_plain_prompt_and_the_run_says_so(pytester: pytest.Pytester) -> None:
+    from pytest_thinkslm.models.embedded import prepared_folder
+
+    base = pytester.mkdir("base-model")
+    for path in prepared_folder(print).iterdir():
+        if path.name != "chat_template.jinja":
+            (base / path.name).symlink_to(path)
+    result = pytester.runpytest_subprocess(
+        "--model=./base-model",
+        "--report-dir=report",
+        "--task=sort8_positive",
+        "--limit=1",
+        "--max-tokens=4",
+        timeout=400,
+    )
+    assert result.ret == 0
+    assert "has no chat template: prompts use a plain format" in result.stdout.str()
+    report = results(pytester.path / "report")
+    assert report["variants"][0]["model"] == "base-model"
+    assert report["variants"][0]["template_sha256"] == "plain"
+    assert "plain format" in report["variants"][0]["note"]
+
+
+def test_model_folders_that_cannot_be_used(pytester: pytest.Pytester) -> None:
+    empty = pytester.mkdir("empty")
+    result = pytester.runpytest_subprocess("--model=./empty", "--task=sort8_positive", timeout=60)
+    assert result.ret == 4
+    assert "has no config.json" in result.stderr.str()
+    (empty / "config.json").write_text('{"model_type": "llama"}')
+    result = pytester.runpytest_subprocess("--model=./empty", "--task=sort8_positive", timeout=60)
+    assert result.ret == 4
+    assert "weights" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_no_network_to_the_hub_for_a_model_and_for_data(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(pytester.mkdir("hf")))
+    result = pytester.runpytest_subprocess("--model=owner/name", "--task=sort8_positive", timeout=120)
+    assert result.ret == 4
+    assert "the hub cannot be reached" in result.stderr.str()
+    outputs = pytester.path / "outputs.jsonl"
+    outputs.write_text(json.dumps({"task": "openbookqa", "item": 0, "output": "Answer: A"}) + "\n")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # fails at once, as a machine without network does after its retries
+    result = pytester.runpytest_subprocess("--model=outputs.jsonl", "--engine=replay", timeout=120)
+    assert result.ret == 4
+    assert "--data-dir" in result.stderr.str()
+    assert "--hub-id openbookqa=" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
 def test_without_network_and_without_the_file_the_error_says_which_command_gets_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def test_no_hub_names_the_setting_and_data_dir(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
-    with pytest.raises(DataError, match=r"openai/gsm8k, config main.*no route\).*--data-dir.*slm_hub_gsm8k"):
+    with pytest.raises(DataError, match=r"openai/gsm8k, config main.*no route\).*--data-dir.*--hub-id gsm8k="):
         load_cases(get("gsm8k"), [0], None, data_seed=0)
 
 
