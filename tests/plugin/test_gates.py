@@ -86,7 +86,6 @@ def test_a_known_discordance_table_fails_the_gate_the_same_on_two_workers(
 def test_a_gate_that_holds_leaves_wrong_answers_data(
     replay: Replay, pytester: pytest.Pytester, workers: tuple[str, ...]
 ) -> None:
-    replay(sorts([1, 2], range(8)), "-k", "0000 or 0001", "--report-dir=other")
     replay(sorts(FEW[:2], FEW), EIGHT, "--report-dir=base")
     result = replay(sorts(FEW[:2], FEW), EIGHT, "--baseline=base", "--gate=2", *workers)
     assert result.ret == 0
@@ -134,7 +133,7 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_generated(
         (("--data-seed=1", "-k", TASK, "-n2"), "prompts of sort8_positive (direct)"),
         (("--task=sort8_mixed",), "this run asks none of them"),
     ):
-        result = replay(sorts([]) + [{"task": "sort8_mixed", "item": 0, "output": "x"}], *gate, *arguments)
+        result = replay([*sorts([]), {"task": "sort8_mixed", "item": 0, "output": "x"}], *gate, *arguments)
         assert result.ret == 4, arguments
         text = said(result)
         assert "these differ:" in text
@@ -210,11 +209,7 @@ def test_an_error_item_is_red_in_gates_xml_without_any_gate(replay: Replay, pyte
 def test_styles_and_variants_are_in_the_name_and_corrected_together(replay: Replay, pytester: pytest.Pytester) -> None:
     lines = [line for quant in ("none", "gptq4") for line in sorts([], FEW, model="m", quant=quant)]
     replay(lines, EIGHT, "--style=direct,cot", "--report-dir=base")
-    worse = [
-        line
-        for quant in ("none", "gptq4")
-        for line in sorts(FEW if quant == "gptq4" else [], FEW, model="m", quant=quant)
-    ]
+    worse = [*sorts([], FEW, model="m", quant="none"), *sorts(FEW, FEW, model="m", quant="gptq4")]
     result = replay(worse, EIGHT, "--style=direct,cot", "--baseline=base", "--gate=0")
     assert result.ret == 1
     states = {gate["name"]: gate["state"] for gate in gates(pytester.path / "report")}
