@@ -13,8 +13,8 @@ from pytest_thinkslm.gates import GateResult
 from pytest_thinkslm.gating import outcome
 from pytest_thinkslm.text import safe_text
 
-#: Plugins that must not take a gate for a test: what failed last, where to step on, when to stop.
-_NOT_TOLD = ("lfplugin", "nfplugin", "stepwiseplugin", "session")
+#: Plugins that must not take a gate for a test: what failed last, where to step on, when to stop, what was run.
+_NOT_TOLD = ("lfplugin", "nfplugin", "stepwiseplugin", "session", "thinkslm-controller")
 
 #: Numbers of a gate that become properties in JUnit.
 _PROPERTIES = ("baseline", "candidate", "difference", "low", "high", "n", "lost", "gained", "p", "p_corrected", "test")
