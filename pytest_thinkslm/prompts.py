@@ -223,7 +223,12 @@ def _train_records(
         try:
             return list(
                 hub_data.rows(
-                    asked_by, hub.get(key) or source.hub, source.configs, source.split, f"--hub-id {key}=OWNER/NAME", names
+                    asked_by,
+                    hub.get(key) or source.hub,
+                    source.configs,
+                    source.split,
+                    f"--hub-id {key}=OWNER/NAME",
+                    names,
                 )
             )
         except DataError as error:

@@ -40,7 +40,6 @@ class _Outcome:
     timeout: bool = False
 
 
-_CODE_READ = 20_000
 _WHY_NOT = {
     "cut": "cut by the token limit before a complete, anchored answer",
     "unfinished-thought": "the thought was never ended",
@@ -69,7 +68,7 @@ def _why_unparsed(output: Output, answer: Answer, prompt_text: str) -> str:
     seen = {"several": "several", "restated": "restated", "recited": "restated"}.get(answer.rule)
     if seen:
         # A program that was not run holds the prompt's own list or options, too.
-        return "code" if is_code(output.text[-_CODE_READ:]) else seen
+        return "code" if is_code(output.text) else seen
     if failure := _degenerate(output, prompt_text, restated=True):
         return failure
     return "wrong-format" if answer.rule == "wrong-format" or boxes(output.text) else "no-final-answer"

@@ -31,6 +31,7 @@ FAILURES: Mapping[str, str] = MappingProxyType(
 )
 
 _HEAD = 200_000
+_CODE_READ = 20_000
 _LOOP_WINDOW = 2_000
 
 
@@ -114,8 +115,8 @@ _CODE_LINE = re.compile(
 
 
 def is_code(text: str) -> bool:
-    """Whether a text is a program: half of its lines, and one that nothing but a program has."""
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("```")]
+    """Whether a text is a program: half of its (last 20,000 characters') lines, and one that only a program has."""
+    lines = [line for line in text[-_CODE_READ:].split("\n") if line.strip() and not line.startswith("```")]
     program = sum(_CODE_LINE.match(line) is not None for line in lines)
     keywords = any(_KEYWORD_LINE.match(line) for line in lines)
     return (

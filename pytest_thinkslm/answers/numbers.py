@@ -107,6 +107,7 @@ def _cut_conclusion(text: str) -> Answer:
 # Without an explicit statement: the result that the reasoning ends on.
 
 _TAIL = 20_000
+_LINES_READ = 1_000
 _SENTENCE = re.compile(r"(?<=[.!?])[)\"']?\s+")
 _ENUMERATOR = re.compile(
     r"\s*(?:[-*•>]\s+)?(?:(?:\(?\d{1,2}[.)]\s+|(?:step|part|case)\s+\d{1,2}\s*[:.)-]?\s*)){0,2}",
@@ -156,7 +157,7 @@ def _sentences_from_the_end(text: str) -> Iterator[tuple[str, int]]:
     None at all where the text ends by asking its question again.
     """
     tail = max(0, len(text) - _TAIL)
-    lines = list(re.finditer(r"[^\n]+", text[tail:]))
+    lines = list(re.finditer(r"[^\n]+", text[tail:]))[-_LINES_READ:]
     while len(lines) > 1 and (_COMMENTARY.match(lines[-1][0]) or not lines[-1][0].strip()):
         lines.pop()
     asks_last = True

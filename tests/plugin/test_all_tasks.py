@@ -130,6 +130,43 @@ def test_sample_records_run_where_they_are_accepted(replay: Replay, pytester: py
     assert "accept" in (pytester.path / "report" / "summary.md").read_text().lower()
 
 
+@pytest.mark.parametrize(
+    ("task", "style", "message"),
+    [
+        ("mr_gsm", "5shot", "task mr_gsm, style 5shot: the data set has no training split to take exemplars from"),
+        ("mr_ben", "5shot", "task mr_ben, style 5shot: the data set has no training split to take exemplars from"),
+        ("arc_easy", "5shot", "has no arc_easy_train.jsonl[.gz]; put it there, or use direct or cot"),
+        ("openbookqa", "5shot-cot", "the training split has no worked solutions; use 5shot or 8shot, or cot"),
+    ],
+)
+def test_few_shot_without_a_training_split_is_a_clear_error(
+    replay: Replay, task: str, style: str, message: str
+) -> None:
+    data = ROOT / "fixtures" / "data"
+    arguments = (f"--task={task}", f"--style={style}", f"--data-dir={data}", "--accept-data", "-q")
+    result = replay([{"task": task, "item": 0, "output": "Answer: A"}], *arguments)
+    assert result.ret == 4
+    assert message in " ".join(result.stderr.str().split())
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("task", ["gsm8k", "gsm_plus", "sort32_mixed"])
+def test_few_shot_shows_solved_questions_as_chat_turns(
+    replay: Replay, pytester: pytest.Pytester, data_dir: str, task: str
+) -> None:
+    replies = [
+        {"task": key, "item": n, "output": "1"}
+        for key in (task, "gsm8k")
+        for n in range(1319 if key == "gsm8k" else 100)
+    ]
+    result = replay(replies, f"--task={task}", "--style=5shot,5shot-cot", f"--data-dir={data_dir}", "-k", "-0007", "-q")
+    assert result.ret == 0
+    for record in items(pytester.path / "report"):
+        roles = [message["role"] for message in record["messages"]]
+        assert roles == ["user", "assistant"] * 5 + ["user"]
+        assert all("boxed" in message["content"] for message in record["messages"] if message["role"] == "assistant")
+
+
 def test_the_documented_user_task_runs(pytester: pytest.Pytester) -> None:
     shutil.copytree(ROOT / "fixtures" / "user_task", pytester.path / "user_task")
     result = pytester.runpytest_subprocess(

@@ -38,6 +38,21 @@ def test_all_17_tasks_in_the_contracts_order(clean_registry):
     assert all(task.key == key for key, task in all_tasks().items())
 
 
+def test_the_page_on_data_names_every_source():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    for task in (registry.get(key) for key in KEYS):
+        if task.source is None:
+            continue
+        rows = [line for line in page.splitlines() if line.startswith(f"| {task.key} |")]
+        assert len(rows) == 1, task.key
+        for name in (task.source.hub, task.source.split, *(file.stem for file in task.source.files)):
+            assert name in rows[0], (task.key, name)
+
+
+def test_mathqa_says_that_its_labels_are_noisy():
+    assert "noisy" in registry.get("mathqa").note
+
+
 def test_every_task_has_one_test_function_named_after_it():
     folder = Path(__file__).parents[2] / "reasoning_tests"
     source = "\n".join(path.read_text() for path in folder.glob("test_*.py"))
