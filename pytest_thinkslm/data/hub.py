@@ -24,7 +24,9 @@ def read_hub(task: Task, hub: Mapping[str, str]) -> tuple[str, list[dict[str, An
     assert task.source is not None
     hub_id = hub.get(task.key) or task.source.hub
     files = " or ".join(f"{file.stem}.jsonl[.gz]" for file in task.source.files)
-    return hub_id, rows(f"{task.key}", hub_id, task.source.configs, task.source.split, f"--hub-id {task.key}=OWNER/NAME", files)
+    return hub_id, rows(
+        f"{task.key}", hub_id, task.source.configs, task.source.split, f"--hub-id {task.key}=OWNER/NAME", files
+    )
 
 
 def rows(
