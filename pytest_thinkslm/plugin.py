@@ -85,3 +85,6 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     known.file_or_dir = paths
     if not paths and (ours.slm_model or config.getini("slm_model")):
         args.append(str(suite_path()))
+        # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
+        own_conftest = config.invocation_params.dir / "conftest.py"
+        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]

@@ -110,7 +110,9 @@ def test_task_selection_k_and_node_ids_are_pytests_own(replay: Replay, pytester:
 
 
 def test_collecting_loads_no_model_and_makes_no_report(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--model=embedded", "--collect-only", "-q", "--task=sort8_positive", timeout=60)
+    result = pytester.runpytest_subprocess(
+        "--model=embedded", "--collect-only", "-q", "--task=sort8_positive", timeout=60
+    )
     assert "test_sort8_positive[direct-0099]" in result.stdout.str()
     assert not (pytester.path / "reports").exists()
     assert not (pytester.path / ".thinkslm").exists()
@@ -139,3 +141,16 @@ def test_the_checkout_and_another_folder_write_equal_items(
     one = (pytester.path / "report" / "items.jsonl").read_bytes()
     replay(four_sorts(), str(suite_path()), *FOUR)
     assert (pytester.path / "report" / "items.jsonl").read_bytes() == one
+
+
+def test_the_suite_loads_the_folders_own_conftest_but_not_its_tests(replay: Replay, pytester: pytest.Pytester) -> None:
+    """``pytest --model`` in a project runs the installed suite, whatever ``testpaths`` says."""
+    pytester.makeini("[pytest]\ntestpaths = tests\n")
+    pytester.makeconftest("def pytest_report_header():\n    return 'own conftest loaded'\n")
+    tests = pytester.mkdir("tests")
+    (tests / "conftest.py").write_text("raise ImportError('not for this run')\n")
+    (tests / "test_own.py").write_text("def test_own():\n    assert False\n")
+    result = replay(four_sorts(), *FOUR)
+    assert result.ret == 0
+    assert "own conftest loaded" in result.stdout.str()
+    assert "1 passed" in result.stdout.str()

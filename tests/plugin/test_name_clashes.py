@@ -130,7 +130,17 @@ def test_an_ini_file_is_found_although_an_options_value_is_a_path_elsewhere(
     outputs = elsewhere / "outputs.jsonl"
     outputs.write_text("".join(json.dumps(line) + "\n" for line in four_sorts()))
     pytester.makeini("[pytest]\nslm_task = sort8_positive\nslm_limit = 2\naddopts = --strict-markers\n")
-    command = [sys.executable, "-m", "pytest", "--model", str(outputs), "--engine", "replay", "--data-dir", str(elsewhere)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--model",
+        str(outputs),
+        "--engine",
+        "replay",
+        "--data-dir",
+        str(elsewhere),
+    ]
     result = pytester.run(*command, timeout=180)
     assert "collected 2 items" in result.stdout.str()
     assert f"rootdir: {pytester.path}" in result.stdout.str()

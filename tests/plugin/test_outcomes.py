@@ -39,7 +39,26 @@ def test_items_lines_have_the_fields_of_the_contract_and_are_sorted(replay: Repl
     replay(four_sorts()[::-1], *FOUR)
     lines = items(pytester.path / "report")
     assert [line["item"] for line in lines] == ["0000", "0001", "0002", "0003"]
-    contract = ["model", "quant", "task", "style", "item", "repeat", "role", "messages", "output", "finish_reason", "prompt_tokens", "output_tokens", "answer", "rule", "gold", "verdict", "failure", "judge"]
+    contract = [
+        "model",
+        "quant",
+        "task",
+        "style",
+        "item",
+        "repeat",
+        "role",
+        "messages",
+        "output",
+        "finish_reason",
+        "prompt_tokens",
+        "output_tokens",
+        "answer",
+        "rule",
+        "gold",
+        "verdict",
+        "failure",
+        "judge",
+    ]
     assert set(contract) <= set(lines[0])
     assert lines[0]["model"] == "outputs"
     assert lines[0]["role"] == "item"
