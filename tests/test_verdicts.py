@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.answers.degenerate import FAILURES
 from pytest_thinkslm.answers.reader import read_answer
+from pytest_thinkslm.grading import grade
 from pytest_thinkslm.records import UNANSWERABLE, AnswerKind, Case, FinishReason, Gold, Output, Review, Verdict
 from pytest_thinkslm.text import safe_line, safe_text
 from pytest_thinkslm.verdicts import decide
@@ -116,3 +117,54 @@ def test_safe_text_is_valid_xml_and_utf8(text: str) -> None:
     ET.fromstring(ET.tostring(element))
     assert len(safe_line(text)) <= 80
     assert "\n" not in safe_line(text)
+
+
+QUESTION = "Tom has red pens and buys blue pens at the shop on the corner. Which of these is right?"
+OF_EACH_KIND = {
+    "number": Case("gsm8k", 0, "number", QUESTION, "7"),
+    "list": Case("sort8_mixed", 0, "list", QUESTION, (1, 2, 3), given=(3, 1, 2)),
+    "choice": Case("arc_easy", 0, "choice", QUESTION, "B", options=("clerk", "mall", "strip", "town")),
+    "expression": Case("math", 0, "expression", QUESTION, r"\frac{1}{2}"),
+    "review": Case("mr_gsm", 0, "review", QUESTION, Review("wrong", "2"), steps=("Step 1: a", "Step 2: b")),
+}
+LOOP = "We look at what is given once more, and then again.\n" * 8
+PROGRAM = "```python\ndef solve(items):\n    return sorted(items)\n\nprint(solve(items))\n```"
+
+
+@pytest.mark.parametrize("kind", OF_EACH_KIND)
+@pytest.mark.parametrize(
+    ("text", "finish", "verdict", "failure"),
+    [
+        ("", "stop", "unparsed", "empty"),
+        (" ...\n", "stop", "unparsed", "empty"),
+        (LOOP, "stop", "unparsed", "repetition"),
+        (LOOP, "length", "truncated", "repetition"),
+        (PROGRAM, "stop", "unparsed", "code"),
+        (QUESTION, "stop", "unparsed", "restated"),
+        (r"We come to \boxed{answer}.", "stop", "unparsed", "wrong-format"),
+        ("I like pens, and so does Tom.", "stop", "unparsed", "no-final-answer"),
+        ("I like pens, and so", "length", "truncated", "cut"),
+        ("<think>I like pens", "length", "truncated", "unfinished-thought"),
+    ],
+)  # fmt: skip
+def test_failure_classes_of_every_kind(kind: str, text: str, finish: FinishReason, verdict: str, failure: str) -> None:
+    result = grade(OF_EACH_KIND[kind], Output(text, finish_reason=finish)).verdict
+    assert (result.name, result.failure) == (verdict, failure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "failure"),
+    [
+        ("list", "The list is [3, 1, 2].", "restated"),
+        ("choice", "A. clerk\nB. mall\nC. strip\nD. town", "restated"),
+        ("list", "```python\nnumbers = [3, 1, 2]\nnumbers.sort()\nprint(numbers)\n```", "code"),
+        ("choice", "Answer: X", "wrong-format"),
+        ("choice", "A or B", "several"),
+        ("number", "It is 7 or 8.", "several"),
+        ("expression", r"The answer is either $\frac{1}{2}$ or $\frac{1}{3}$.", "several"),
+        ("review", "The answer is 22.", "wrong-format"),
+    ],
+)
+def test_failure_classes_of_one_kind(kind: str, text: str, failure: str) -> None:
+    result = grade(OF_EACH_KIND[kind], Output(text)).verdict
+    assert (result.name, result.failure) == ("unparsed", failure)
