@@ -18,11 +18,12 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
     """The verdict on one item: ``correct``, ``incorrect``, ``unparsed`` or ``truncated``.
 
     ``truncated``: no answer, and the text was cut by the token limit or its thought never ended. ``unparsed``: no
-    answer otherwise. ``prompt_text`` lets a restated prompt be recognised. ``error`` verdicts come from the engine,
+    answer otherwise. ``prompt_text`` lets a restated question be recognised. ``error`` verdicts come from the engine,
     never from here. Model text in the reason is escaped.
     """
     if answer.value is None:
-        return _unanswered(output, answer, prompt_text)
+        # A review's solution and the options are part of what a model may repeat.
+        return _unanswered(output, answer, "\n".join((prompt_text, *case.options, *case.steps)))
     outcome = _COMPARISONS[case.kind](case, answer)
     reason = f"read {_shown(answer.value)} (rule {answer.rule}), gold {_shown(case.gold)}"
     if outcome.timeout:

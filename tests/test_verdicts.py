@@ -120,12 +120,13 @@ def test_safe_text_is_valid_xml_and_utf8(text: str) -> None:
 
 
 QUESTION = "Tom has red pens and buys blue pens at the shop on the corner. Which of these is right?"
+SOLUTION = ("Step 1: a pen costs as much as", "Step 2: two pencils do at the shop")
 OF_EACH_KIND = {
     "number": Case("gsm8k", 0, "number", QUESTION, "7"),
     "list": Case("sort8_mixed", 0, "list", QUESTION, (1, 2, 3), given=(3, 1, 2)),
     "choice": Case("arc_easy", 0, "choice", QUESTION, "B", options=("clerk", "mall", "strip", "town")),
     "expression": Case("math", 0, "expression", QUESTION, r"\frac{1}{2}"),
-    "review": Case("mr_gsm", 0, "review", QUESTION, Review("wrong", "2"), steps=("Step 1: a", "Step 2: b")),
+    "review": Case("mr_gsm", 0, "review", QUESTION, Review("wrong", "2"), steps=SOLUTION),
 }
 LOOP = "We look at what is given once more, and then again.\n" * 8
 PROGRAM = "```python\ndef solve(items):\n    return sorted(items)\n\nprint(solve(items))\n```"
@@ -163,6 +164,7 @@ def test_failure_classes_of_every_kind(kind: str, text: str, finish: FinishReaso
         ("number", "It is 7 or 8.", "several"),
         ("expression", r"The answer is either $\frac{1}{2}$ or $\frac{1}{3}$.", "several"),
         ("review", "The answer is 22.", "wrong-format"),
+        ("review", "Step 1: a pen costs as much as\nStep 2: two pencils do at the shop", "restated"),
     ],
 )
 def test_failure_classes_of_one_kind(kind: str, text: str, failure: str) -> None:
