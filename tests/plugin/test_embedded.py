@@ -120,6 +120,24 @@ def test_kill_minus_nine_loses_nothing_that_was_finished(pytester: pytest.Pytest
 
 
 @pytest.mark.usefixtures("environment")
+def test_ctrl_c_ends_with_pytests_status_and_keeps_what_is_finished(pytester: pytest.Pytester) -> None:
+    command = [sys.executable, "-m", "pytest", "--model=embedded", "--report-dir=report", "--task=sort8_positive"]
+    command += ["--limit=12", "--max-tokens=40", "--engine-args=max_batch=2"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    journal = pytester.path / ".thinkslm" / "journal"
+    deadline = time.monotonic() + 300
+    while len(entries(journal)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, text
+    assert "KeyboardInterrupt" in text
+    assert results(pytester.path / "report")["selection"] == "partial"
+    assert 2 <= len(entries(journal)) < 12, "what was not started was not generated"
+    assert len(items(pytester.path / "report")) < 12
+
+
+@pytest.mark.usefixtures("environment")
 def test_what_is_deselected_is_not_generated_and_a_users_test_may_ask(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_own="""
