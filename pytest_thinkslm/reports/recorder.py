@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import sys
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import ThinkSLMError, UsageError
@@ -20,6 +22,9 @@ from pytest_thinkslm.execution.selection import Variant, short_name
 from pytest_thinkslm.reports.items import ItemSpool, SortKey
 from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures, write_json
 from pytest_thinkslm.settings import Settings
+
+#: Names of engine arguments whose values are never written.
+_SECRET = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 #: Distributions whose versions a report states.
 _PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
@@ -140,6 +145,11 @@ class Recorder:
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]
+        values["server_url"] = _without_credentials(self.settings.server_url)
+        values["engine_args"] = {
+            name: "(not written)" if _SECRET.search(name) else value
+            for name, value in self.settings.engine_args.items()
+        }
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def _variant(self, index: int, variant: Variant) -> dict[str, object]:
@@ -159,6 +169,14 @@ class Recorder:
         facts["engine"] = self.factory.name
         facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
         return facts
+
+
+def _without_credentials(url: str | None) -> str | None:
+    """An address without the user, password, query and fragment that may stand in it."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _model_name(model: str) -> str:
