@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import sys
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
