@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -17,6 +16,7 @@ from pytest_thinkslm.gates import any_failed
 from pytest_thinkslm.grading import Graded
 from pytest_thinkslm.records import Answer, Verdict
 from pytest_thinkslm.reports.items import SortKey, item_record, sort_key, to_line
+from pytest_thinkslm.reports.progress import ProgressLine
 from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.run_gates import RunGates
 from pytest_thinkslm.settings import Settings
@@ -28,9 +28,6 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "unparsed": ("u", "UNPARSED", "purple"),
     "truncated": ("t", "TRUNCATED", "cyan"),
 }
-
-#: Seconds of waiting before a progress line, and between two of them where the terminal cannot rewrite.
-_FIRST_LINE, _NEXT_LINE = 2.0, 10.0
 
 #: Wrong answers listed in the terminal.
 _LISTED = 10
@@ -54,7 +51,7 @@ class ControllerPlugin:
         self._wrong: list[str] = []
         self._problem: str | None = None
         self._started = time.monotonic()
-        self._last_line = self._started
+        self.progress = ProgressLine(config)
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
@@ -64,7 +61,7 @@ class ControllerPlugin:
         """The tests that have to be reported."""
         self._expected = list(nodeids)
         for line in self._gates.foresee(map(self._parse, nodeids)):
-            self._line(line)
+            self.progress.say(line)
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
@@ -72,22 +69,7 @@ class ControllerPlugin:
         parts = [f"{progress.items} outputs"]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
-        self._line(f"{variant.label} on {engine}: " + ", ".join(parts))
-        self._last_line = time.monotonic() - _NEXT_LINE + _FIRST_LINE
-
-    def tick(self, progress: Progress) -> None:
-        """Called while a test waits: draw or print the progress now and then."""
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        now = time.monotonic()
-        if reporter is None or self.config.option.verbose < 0 or now - self._last_line < _NEXT_LINE:
-            return
-        self._last_line = now
-        done = progress.finished + progress.failed
-        text = f"thinkslm: {done}/{progress.to_generate} outputs"
-        rate, left = progress.tokens_per_second(), progress.seconds_left()
-        text += f", {rate:.0f} tokens/s" if rate else ", loading the model or on the first outputs" if not done else ""
-        text += f", about {_duration(left)} left" if left is not None else ""
-        self._write(reporter, text)
+        self.progress.say(f"{variant.label} on {engine}: " + ", ".join(parts))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -246,23 +228,3 @@ class ControllerPlugin:
                     if variant.label == label:
                         return variant, task, style, item, repeat
         return None
-
-    def _line(self, text: str) -> None:
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self.config.option.verbose >= -1:
-            self._write(reporter, f"thinkslm: {text}")
-
-    def _write(self, reporter: Any, text: str) -> None:
-        """A line on the terminal, although pytest captures what is written during a test's setup."""
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
-            reporter.ensure_newline()
-            reporter.write_line(text)
-            reporter.currentfspath = None
-            reporter.flush()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -43,7 +43,7 @@ class RunnerPlugin:
             factory,
             log=lambda: open_log(settings.report_dir, "engine.log"),
             announce=getattr(self._controller, "announce", None),
-            tick=getattr(self._controller, "tick", None),
+            tick=None if self._controller is None else self._controller.progress.show,
         )
         config.stash[RUN] = self.run
 
@@ -124,6 +124,8 @@ class RunnerPlugin:
         if self.problem is not None:
             raise EngineError(self.problem)
         output = self.run.output(ref)
+        if self._controller is not None:
+            self._controller.progress.settle()
         case = self.run.case(ref)
         self.config.stash[STATE] = ItemState(self.run, item, ref, case, output)
         # Filled in here, the two arguments of nearly every item cost no fixture set-up; other fixtures that ask for
