@@ -25,23 +25,21 @@ Handle = str | int
 class Span:
     """What generating the outputs of one task and style took.
 
-    ``start`` is when the last output of anything else came before its first one (or the submission), so that
-    spans of tasks that follow each other do not overlap.
+    The time between two finished outputs counts for the later one's task, so that the seconds of all tasks add up to
+    the run's although batches mix them.
     """
 
-    start: float
-    end: float
+    seconds: float = 0.0
     outputs: int = 0
     output_tokens: int = 0
 
     def measured(self) -> dict[str, object]:
         """For the report: seconds and output tokens a second."""
-        seconds = self.end - self.start
-        rate = self.output_tokens / seconds if seconds > 0 and self.output_tokens else None
+        rate = self.output_tokens / self.seconds if self.seconds > 0 and self.output_tokens else None
         return {
             "generated": self.outputs,
             "output_tokens": self.output_tokens,
-            "seconds": round(seconds, 3),
+            "seconds": round(self.seconds, 3),
             "tokens_per_second": None if rate is None else round(rate, 3),
         }
 
@@ -210,13 +208,11 @@ class Ahead:
                 progress.failed += 1
                 return
             now = time.monotonic()
-            span = progress.spans.get(group)
-            if span is None:
-                span = progress.spans[group] = Span(progress.last_output or progress.started, now)
+            span = progress.spans.setdefault(group, Span())
             tokens = output.output_tokens or 0
             span.outputs += 1
             span.output_tokens += tokens
-            span.end = now
+            span.seconds += now - (progress.last_output or progress.started)
             progress.finished += 1
             progress.output_tokens += tokens
             progress.last_output = now

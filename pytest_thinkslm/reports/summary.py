@@ -137,7 +137,8 @@ def failure_line(row: Row) -> str:
 
 def metric_lines(row: Row) -> list[str]:
     """The task's own metrics, flattened, one line each."""
-    return [f"{name}: {_shown(value)}" for name, value in _flat(row.get("metrics", {}))]
+    metrics = {name: value for name, value in row.get("metrics", {}).items() if name != "by_error"}  # the failures
+    return [f"{name}: {_shown(value)}" for name, value in _flat(metrics)]
 
 
 def repeat_line(row: Row) -> str:
