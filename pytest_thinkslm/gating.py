@@ -72,9 +72,11 @@ def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
     """
     several_variants = len({key[:2] for key in keys}) > 1
     several_styles = len({key[3] for key in keys}) > 1
+    models = dict.fromkeys(key[0] for key in keys)
+    alike = len({short_name(model) for model in models}) < len(models)
     names = {}
     for key in keys:
-        variant = f"{short_name(key[0])}+{key[1]}"
+        variant = f"{key[0] if alike else short_name(key[0])}+{key[1]}"
         inside = "-".join([variant] * several_variants + [key[3]] * several_styles)
         names[key] = f"{key[2]}[{inside}]" if inside else key[2]
     return names

@@ -147,6 +147,8 @@ class RunGates:
             )
             keys = {entry.cell.label: entry.key for entry in measured}
             decided = (*self._decide(measured, complete), *_unmatched(self.specs, measured))
+            if not decided:
+                results["problems"].append("no gate was evaluated: not one item was reported")
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
         if self.settings.baseline:
             results["baseline"] = self._described()
