@@ -70,7 +70,7 @@ _UNSAID = re.compile(
 def _anchored(text: str, options: Options, cut: bool) -> Answer | None:
     """The last anchored statement that names an option."""
     open_end = cut and text[-1:].isalnum()
-    for anchor in list(_ANCHOR.finditer(text))[: -_ANCHORS_READ - 1 : -1]:
+    for anchor in list(_ANCHOR.finditer(text, _first_hint(text)))[: -_ANCHORS_READ - 1 : -1]:
         if _UNSAID.search(text, max(0, anchor.start() - 60), anchor.start()):
             continue
         if anchor["head"] is not None:
@@ -83,6 +83,26 @@ def _anchored(text: str, options: Options, cut: bool) -> Answer | None:
             return Answer(None, "several", anchored=True, detail=named.detail)
         return Answer(named.letter, "anchor", anchored=True, detail=named.detail)
     return None
+
+
+# Every anchor has one of these in it; finding them is many times faster than trying the pattern everywhere.
+_HINTS = (
+    *("boxed", "fbox", "####", "answer", "opt", "choice", "choose", "chose", "select", "statement", "letter", "pick"),
+    *("say", "guess", "go", "vote", "settle", "correct", "right"),
+)
+_IT_IS = re.compile(r"it(?:\s+is|'s)")
+
+
+def _first_hint(text: str) -> int:
+    """Start of the line before the first one that can hold an anchor, which may begin a line earlier."""
+    lowered = text.replace("İ", "I").lower()
+    found = [position for hint in _HINTS if (position := lowered.find(hint)) >= 0]
+    if it_is := _IT_IS.search(lowered):
+        found.append(it_is.start())
+    if not found:
+        return len(text)
+    line = text.rfind("\n", 0, min(found))
+    return max(0, text.rfind("\n", 0, line)) if line >= 0 else 0
 
 
 @dataclass(frozen=True, slots=True)

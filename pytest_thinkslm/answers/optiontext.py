@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _QUOTES = str.maketrans({**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚", "'"), "\u00a0": " ", "\u202f": " "})
@@ -48,19 +49,36 @@ class Options:
         # A number names an option by position only where no option is itself a number.
         self._numbered = not any(re.match(r"\W*\d", text) for text in texts)
         # Longest first, so that "hair style" is not read as "hair".
+        self._sizes = sorted({form.count(" ") + 1 for form in self._by_text}, reverse=True)
+        self._reach = 2 * max(map(len, self._by_text), default=0) + 50
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Finds any option's text; compiled only where a text has to be searched: it costs most."""
         forms = sorted(self._by_text, key=len, reverse=True)
         spelled = "|".join(map(_spelled, forms))
-        self._pattern = re.compile(rf"(?<![\w])(?:{spelled})(?!\w|[.,]\d)" if forms else r"(?!)", re.IGNORECASE)
-        worded = [form for form in forms if re.search(r"[^\W\d_]", form)]
-        self._all_worded = len(worded) == len(forms)
+        return re.compile(rf"(?<![\w])(?:{spelled})(?!\w|[.,]\d)" if forms else r"(?!)", re.IGNORECASE)
 
     def text_at(self, text: str, position: int) -> Found | None:
         """The option whose whole text stands here."""
-        match = self._pattern.match(text, position)
-        if match is None:
-            article = _ARTICLE.match(text, position)
-            match = self._pattern.match(text, article.end()) if article else None
-        return self._found(match)
+        found = self._text_from(text, position)
+        if found is None and (article := _ARTICLE.match(text, position)):
+            found = self._text_from(text, article.end())
+        return found
+
+    def _text_from(self, text: str, position: int) -> Found | None:
+        """The longest option whose words stand from here on."""
+        if not self._sizes or (position and _WORD_CHARACTER.match(text, position - 1)):
+            return None
+        tokens = list(islice(_TOKEN.finditer(text, position, position + self._reach), self._sizes[0]))
+        if not tokens or tokens[0].start() != position:
+            return None
+        words = [token[0].lower() for token in tokens]
+        for size in self._sizes:
+            letter = self._by_text.get(" ".join(words[:size])) if size <= len(words) else None
+            if letter and _ENDS.match(text, tokens[size - 1].end()):
+                return Found(letter, tokens[size - 1].end())
+        return None
 
     def letter_at(self, text: str, position: int, any_case: bool = False) -> Found | None:
         """The letter that stands here as an answer; ``any_case`` takes lower case where nothing else follows it."""
@@ -88,7 +106,7 @@ class Options:
         Options that are bare numbers are looked for in the last line only: reasoning is full of numbers.
         """
         found: set[str] = set()
-        if not self._all_worded:
+        if not all(map(_WORDED.search, self._by_text)):
             text = text.rstrip().rpartition("\n")[2]
         for match in self._pattern.finditer(text):
             named = self._found(match)
@@ -111,6 +129,9 @@ class Options:
         return Found(letter, match.end()) if match and letter else None
 
 
+_WORD_CHARACTER = re.compile(r"\w")
+_WORDED = re.compile(r"[^\W\d_]")
+_ENDS = re.compile(r"(?!\w|[.,]\d)")
 _ARTICLE = re.compile(r"(?:an?|the)\s+", re.IGNORECASE)
 _ALONE = re.compile(r"\s*(?:[).\]}\"']{1,3}\s*)?(?:\n|$)")
 _NO_ARTICLE = re.compile(

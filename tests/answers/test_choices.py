@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_thinkslm.answers import choices
 from pytest_thinkslm.answers.choices import read_choice
 from pytest_thinkslm.answers.region import Region, final_region
 from pytest_thinkslm.records import Output
@@ -227,6 +228,12 @@ PIECES = st.sampled_from(
         *("\x00", "\ud800", "\u202e", "a", ".", " ", "İ", "ſ", "'", "option ", "I think it is "),
     ]
 )
+
+
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_no_anchor_stands_before_the_first_hint(text: str) -> None:
+    first = next(choices._ANCHOR.finditer(text), None)
+    assert first is None or choices._first_hint(text) <= first.start()
 
 
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200), st.booleans())
