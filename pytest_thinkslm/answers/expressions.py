@@ -170,7 +170,18 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
         return collected
     if bool(_RELATION.search(one)) != bool(_RELATION.search(two)):
         return Equality(False)  # an equation or inequality against a value or an interval
+    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
+        return Equality(False, method="number")  # "2x+1" against "5": no need to ask
     return budget.compare(one, two)
+
+
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_VARIABLE = re.compile(r"(?<![a-zA-Z])[a-df-hj-z](?![a-zA-Z])")
+
+
+def _has_variable(text: str) -> bool:
+    """Whether a lower case letter stands alone; e and i may be numbers."""
+    return bool(_VARIABLE.search(_COMMAND.sub(" ", text)))
 
 
 def _as_words(one: str, two: str) -> Equality | None:

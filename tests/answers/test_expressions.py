@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_thinkslm.answers.expressions import equal, read_expression
+from pytest_thinkslm.answers.expressions import Equality, equal, read_expression
 from pytest_thinkslm.answers.latex import normalise
 from pytest_thinkslm.answers.region import Region, final_region
 from pytest_thinkslm.records import Output
@@ -188,6 +188,12 @@ def test_an_interval_is_no_inequality() -> None:
 def test_a_relation_is_no_value(relation: str) -> None:
     assert not equal(relation, "3").equal
     assert not equal("3", relation).equal
+
+
+def test_an_expression_in_a_variable_is_no_number() -> None:
+    assert equal("2x+1", "5") == equal("5", "2x+1") == Equality(False, method="number")
+    assert equal(r"\sqrt{4}", "2").equal
+    assert equal("-i^2", "1").method == "math-verify"
 
 
 def test_sides_of_an_equation_may_change_places() -> None:
