@@ -31,6 +31,10 @@ def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
+    if not region.cut and (closing := _CLOSING_LINE.search(region.text, max(0, len(region.text) - 40))):
+        letter = closing[1]
+        if letter in _LETTERS[: len(options)]:
+            return Answer(letter, "anchor", anchored=True, detail=closing[0].strip())
     known = Options(options)
     text = clean(region.text)
     if anchored := _anchored(text, known, cut=region.cut):
@@ -43,6 +47,9 @@ def read_choice(region: Region, options: tuple[str, ...]) -> Answer:
     return Answer(None, "wrong-format" if _FORMAT.search(text) else "none")
 
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# The asked-for format as the last line: nothing can follow it, so nothing else has to be looked for.
+_CLOSING_LINE = re.compile(r"\n[ \t]{0,4}(?:Answer|\*\*Answer):(?:\*\*)?[ \t]{1,4}([A-Z])\.?\s{0,4}\Z")
 _FORMAT = re.compile(r"\banswer:[ \t]{0,9}\w", re.IGNORECASE)
 _NOUN = r"(?:answer|option|choice|selection|statement|letter)"
 _IS = r"(?:is|are|was|would\s+be|will\s+be|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)"

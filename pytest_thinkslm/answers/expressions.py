@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_thinkslm.answers.approximate import surely_different
 from pytest_thinkslm.answers.degenerate import is_code
 from pytest_thinkslm.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.answers.mathpool import LENGTH_LIMIT, compare
@@ -172,6 +173,8 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
         return Equality(False)  # an equation or inequality against a value or an interval
     if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
         return Equality(False, method="number")  # "2x+1" against "5": no need to ask
+    if surely_different(one, two):
+        return Equality(False, method="number")
     return budget.compare(one, two)
 
 

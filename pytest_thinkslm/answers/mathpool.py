@@ -67,8 +67,14 @@ class MathPool:
         # Canonical order: math-verify is not symmetric in gold and prediction.
         first, second = sorted((left, right))
         with self._slots:
-            worker = self._take()
-            reply, seconds = worker.ask({"left": first, "right": second, "deadline": deadline}, deadline)
+            worker, used = self._take()
+            question = {"left": first, "right": second, "deadline": deadline}
+            reply, seconds = worker.ask(question, deadline)
+            if reply is None and used and seconds < deadline / 2:
+                # It was already dying of something else; what kills a fresh worker, too, is the question.
+                worker.close()
+                worker = _Worker()
+                reply, seconds = worker.ask(question, deadline)
             if reply is None:
                 worker.close()
                 return Comparison("timeout", seconds)
@@ -83,14 +89,15 @@ class MathPool:
         for worker in workers:
             worker.close()
 
-    def _take(self) -> _Worker:
+    def _take(self) -> tuple[_Worker, bool]:
+        """A worker, and whether it has answered before."""
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                return _Worker()
+                return _Worker(), False
             if worker.alive:
-                return worker
+                return worker, True
             worker.close()
 
     def _reset(self) -> None:
