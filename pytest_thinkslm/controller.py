@@ -58,8 +58,7 @@ class ControllerPlugin:
     # -- before and while generating ------------------------------------------------------------------------
 
     def expect(self, nodeids: Sequence[str]) -> None:
-        """The tests that have to be reported."""
-        self._expected = list(nodeids)
+        """The tests that are going to run: say what a gate on them could not see."""
         for line in self._gates.foresee(map(self._parse, nodeids)):
             self.progress.say(line)
 
@@ -92,6 +91,7 @@ class ControllerPlugin:
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """The controller itself collects nothing: expect what the workers found."""
         if not self._expected:
+            self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
             self.expect(ids)
 
     @pytest.hookimpl(optionalhook=True)
@@ -111,7 +111,8 @@ class ControllerPlugin:
         if records is not None:
             for *key, verdict, line in records:
                 self.recorder.add(cast("SortKey", tuple(key)), verdict, line)
-            self._seen.add(report.nodeid)
+            if self._expected:
+                self._seen.add(report.nodeid)
             if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
                 self._wrong.append(f"{report.nodeid} - {report.longrepr}")
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -21,8 +22,8 @@ from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.text import safe_line
 
-#: Properties of an item in JUnit: few, since each is kept in memory until the file is written (gold and rule stand
-#: in the failure's line, everything else in items.jsonl).
+#: Properties of an item in JUnit: few, since each is kept in memory until the file is written (a right answer
+#: is the gold; gold and rule of a wrong one stand in the failure's line, everything else in items.jsonl).
 _PROPERTIES = ("verdict", "answer", "failure")
 
 
@@ -101,9 +102,14 @@ class RunnerPlugin:
             return
         if self._controller is not None:
             self._controller.expect([item.nodeid for item in session.items])
+        if len(refs) == len(session.items):
+            _spare_logging(self.config, session.items)
         try:
             mine = self._mine(session.items, refs, places)
             self.run.start(refs, mine)
+            # Tens of thousands of tests live to the end: the collector need not walk them again and again.
+            gc.collect()
+            gc.freeze()
         except ThinkSLMError as error:
             if not hasattr(self.config, "workerinput"):
                 self.run.close()
@@ -160,6 +166,7 @@ class RunnerPlugin:
         graded = self._graded(error, found)
         report = self._report(item, call, error, graded)
         self._attach(item, report, ref, graded)
+        self.run.release(ref)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -235,9 +242,10 @@ class RunnerPlugin:
             output=state.output if state is not None else None,
             graded=graded,
         )
+        right = graded.verdict.name == "correct"
         for name in _PROPERTIES:
             value = record[name]
-            if value is not None:
+            if value is not None and not (right and name == "answer"):
                 item.user_properties.append((name, value if isinstance(value, str) else str(value)))
         report.__dict__["thinkslm"] = [payload(record), *self._records]
         report.__dict__["thinkslm_verdict"] = graded.verdict.name
@@ -297,6 +305,17 @@ class RunnerPlugin:
             call.stop,
             user_properties=item.user_properties,
         )
+
+
+def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Take pytest's log capture off where all tests are the suite's own and nobody looks at logs.
+
+    It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
+    """
+    asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
+    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
+        config.pluginmanager.unregister(name="logging-plugin")
 
 
 def ref_of(item: pytest.Item) -> ItemRef | None:

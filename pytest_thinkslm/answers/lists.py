@@ -28,6 +28,8 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
+    if not region.cut and (closing := _closing_box(region.text, given)):
+        return closing
     text = plain(region.text)
     candidates = _candidates(region.text, text, thousands=max(map(abs, given), default=0) >= 1_000)
     own = given if list(given) != sorted(given) else None
@@ -40,6 +42,18 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
+
+
+def _closing_box(text: str, given: tuple[int, ...]) -> Answer | None:
+    """The asked-for box as the very end of the text: no later list can replace it, so nothing else is looked for."""
+    start = text.rfind("\\boxed{")
+    match = _CLOSING_BOX.match(text, start) if start >= 0 else None
+    if match is None or max(map(abs, given), default=0) >= 1_000:
+        return None
+    items = tuple(int(item) for item in match[1].split(","))
+    if items == given and list(given) != sorted(given):
+        return None
+    return Answer(items, "boxed", anchored=True, detail=text[start : start + 80])
 
 
 def classify_list(answer: tuple[int, ...], gold: tuple[int, ...]) -> str:
@@ -75,6 +89,7 @@ _OPEN_BRACKET = re.compile(r"\[\s*[-+0-9][-+0-9,;\s.]*\Z")
 # A program's variables: only those named for the result hold an answer.
 _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
 _RESULT_NAME = re.compile(r"sort|result|answer|final|output|ascend|order|^x$|^l$|^s$")
+_CLOSING_BOX = re.compile(r"\\boxed\{ ?\[?(-?[0-9]{1,9}(?: ?, ?-?[0-9]{1,9}){1,200})\]? ?\}(?:\\\]|[.$*\s]){0,9}\Z")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
 _INT = re.compile(_INTEGER)
 _DIGIT = re.compile(r"[0-9]")

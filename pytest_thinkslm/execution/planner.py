@@ -36,14 +36,7 @@ class Planner:
             styles[ref.task][ref.style] = None
         self.datasets: dict[str, Dataset] = {}
         for key, indices in wanted.items():
-            self.datasets[key] = load_cases(
-                registry.get(key),
-                sorted(indices),
-                settings.data_dir,
-                data_seed=settings.data_seed,
-                accept_data=settings.accept_data,
-                hub=settings.hub_ids,
-            )
+            self.datasets[key] = self._load(key, sorted(indices))
         self._exemplars: dict[tuple[str, str], tuple[Exemplar, ...]] = {
             (key, style): exemplars(
                 registry.get(key),
@@ -60,7 +53,14 @@ class Planner:
 
     def case(self, ref: ItemRef) -> Case:
         """The case of an item."""
-        return self.datasets[ref.task].cases[ref.index]
+        cases = self.datasets[ref.task].cases
+        if ref.index not in cases:
+            cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
+        return cases[ref.index]
+
+    def release(self, ref: ItemRef) -> None:
+        """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
+        self.datasets[ref.task].cases.pop(ref.index, None)
 
     def auxiliary(self, ref: ItemRef) -> tuple[Auxiliary, ...]:
         """The further cases that are asked with this item (each once a run, style, variant and repeat)."""
@@ -92,6 +92,17 @@ class Planner:
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
         return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+
+    def _load(self, task: str, indices: Sequence[int]) -> Dataset:
+        settings = self._settings
+        return load_cases(
+            registry.get(task),
+            indices,
+            settings.data_dir,
+            data_seed=settings.data_seed,
+            accept_data=settings.accept_data,
+            hub=settings.hub_ids,
+        )
 
     def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
         """The first selected item of each auxiliary case carries it, the same on every worker."""

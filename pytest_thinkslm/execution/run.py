@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,6 +53,7 @@ class Run:
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, dict[str, object]] = {}
         #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        self._uses: Counter[tuple[str, int]] = Counter()
         self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
@@ -68,6 +70,7 @@ class Run:
         if self.check_plan is not None:
             self.check_plan(self._planner, refs)
         self._mine = mine if mine is not None else ()
+        self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
 
@@ -84,6 +87,13 @@ class Run:
     def case(self, ref: ItemRef) -> Case:
         """The case of an item."""
         return self._plan.case(ref)
+
+    def release(self, ref: ItemRef) -> None:
+        """An item is done: let go of its case with the last test that needs it."""
+        key = (ref.task, ref.index)
+        self._uses[key] -= 1
+        if not self._uses[key]:
+            self._plan.release(ref)
 
     def request(self, ref: ItemRef, case: Case | None = None) -> Request:
         """The request that an item makes."""

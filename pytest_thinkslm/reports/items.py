@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from pytest_thinkslm.execution.selection import Variant
 from pytest_thinkslm.grading import Graded
@@ -116,40 +118,41 @@ class ItemSpool:
         self._target = folder / "items.jsonl"
         self._path = folder / ".items.unsorted.jsonl"
         self._file = self._path.open("wb")
-        self._places: list[tuple[SortKey, int, int]] = []
+        self._places: dict[SortKey, int] = {}
         self._offset = 0
 
-    def add(self, key: SortKey, line: str) -> None:
-        """Keep one line."""
+    def add(self, key: SortKey, line: str) -> bool:
+        """Keep one line; False where there is one of this key already."""
+        key = cast("SortKey", tuple(sys.intern(part) if isinstance(part, str) else part for part in key))
+        if key in self._places:
+            return False
         data = line.encode("ascii")
         self._file.write(data)
-        self._places.append((key, self._offset, len(data)))
+        self._places[key] = self._offset
         self._offset += len(data)
+        return True
 
-    def keys(self) -> list[SortKey]:
-        """The keys of all lines, sorted."""
-        self._places.sort()
-        return [key for key, _, _ in self._places]
+    def reported(self) -> Iterable[SortKey]:
+        """The keys of all lines."""
+        return self._places.keys()
 
     def records(self, wanted: Callable[[SortKey], bool] = lambda key: True) -> Iterator[dict[str, object]]:
         """The kept records without their bulky texts, in order; read back from the disk one at a time."""
         self._file.flush()
-        self._places.sort()
         with self._path.open("rb") as source:
-            for key, offset, _ in self._places:
+            for key in sorted(self._places):
                 if wanted(key):
-                    source.seek(offset)
+                    source.seek(self._places[key])
                     yield slim(json.loads(source.readline()))
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""
         self._file.close()
         draft = self._target.with_name(".items.sorted.jsonl")
-        self._places.sort()
         with self._path.open("rb") as source, draft.open("wb") as target:
-            for _, offset, length in self._places:
-                source.seek(offset)
-                target.write(source.read(length))
+            for key in sorted(self._places):
+                source.seek(self._places[key])
+                target.write(source.readline())
         draft.replace(self._target)
         self._path.unlink()
         return self._target

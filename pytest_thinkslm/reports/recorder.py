@@ -61,24 +61,21 @@ class Recorder:
         self.started = time.time()
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
-        self._keys: set[SortKey] = set()
         self._spool = ItemSpool(folder)
         self._data: dict[str, Mapping[str, object]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
 
     def add(self, key: SortKey, verdict: str, line: str) -> bool:
         """Take one item's line of ``items.jsonl``; False where the item was already there."""
-        if key in self._keys:
+        if not self._spool.add(key, line):
             return False
-        self._keys.add(key)
-        self._spool.add(key, line)
         if key[-1] == "item":
             self.counts[verdict] += 1
         return True
 
     def groups(self) -> Counter[tuple[str, ...]]:
         """Number of reported items by (model, quant, task, style)."""
-        return Counter(key[:4] for key in self._keys if key[-1] == "item")
+        return Counter(key[:4] for key in self._spool.reported() if key[-1] == "item")
 
     def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
         """What a process that executed items knows at its end: data states, and measurements by variant label."""
