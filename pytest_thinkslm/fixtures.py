@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_thinkslm.records import Case, Message, Output, Sampling
-
 if TYPE_CHECKING:
     from pytest_thinkslm.execution.run import Run
     from pytest_thinkslm.execution.selection import ItemRef, Variant
+    from pytest_thinkslm.records import Case, Message, Output
 
 NO_MODEL = "needs a model: pytest --model embedded (or a hub id, or a local folder)"
 
@@ -53,6 +52,8 @@ class Model:
         seed: int = 0,
     ) -> Output:
         """Ask now and wait. ``messages`` is a user's question, or chat turns with ``role`` and ``content``."""
+        from pytest_thinkslm.records import Message, Sampling
+
         if isinstance(messages, str):
             messages = [Message("user", messages)]
         turns = [turn if isinstance(turn, Message) else Message(**turn) for turn in messages]  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ prefixed names (``--slm-model``) always work.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -144,6 +144,12 @@ class Unparsable(Exception):
 class _OwnParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Unparsable(message)
+
+
+def mentioned(args: Iterable[str]) -> bool:
+    """Whether an argument may be one of ours (or asks for help, or names a file of arguments)."""
+    names = {option.short for option in OPTIONS} | {"-h", "--help"}
+    return any(arg.partition("=")[0] in names or arg.startswith(("--slm-", "@")) for arg in map(str, args))
 
 
 def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:

@@ -24,7 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None]:
-    """Before conftests: what is asked for, without registering anything. After them: register the options."""
+    """Before conftests: what is asked for, without registering anything. After them: register the options.
+
+    Where neither an argument nor an ini value is ours, an unrelated suite is running: nothing is registered.
+    """
+    if not (options.mentioned(args) or early_config.getini("slm_model")):
+        return (yield)
     _look_ahead(early_config, parser, args)
     try:
         return (yield)
@@ -35,6 +40,8 @@ def pytest_load_initial_conftests(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Activate where a model is asked for."""
+    if not (getattr(config.option, "slm_model", None) or config.getini("slm_model")):
+        return
     options.release_short_names(config._parser)
     if config.option.help or getattr(config.option, "version", 0):
         return

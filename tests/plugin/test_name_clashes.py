@@ -99,7 +99,6 @@ def test_an_unrelated_suite_imports_nothing_heavy(pytester: pytest.Pytester) -> 
                 "pytest_thinkslm.fixtures",
                 "pytest_thinkslm.options",
                 "pytest_thinkslm.plugin",
-                "pytest_thinkslm.records",
             ]
         """
     )
