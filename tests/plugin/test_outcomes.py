@@ -170,3 +170,48 @@ def test_a_users_test_may_judge_by_its_own_assertions(replay: Replay, pytester: 
     result.assert_outcomes(passed=1)
     verdicts = {line["item"]: line["verdict"] for line in items(pytester.path / "report")}
     assert verdicts == {"0000": "incorrect", "0001": "incorrect", "0002": "correct", "0003": "incorrect"}
+
+
+def test_log_capture_stays_where_a_test_asks_for_it(replay: Replay, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_own="""
+        import logging
+        from pytest_thinkslm import reasoning_task, verify
+
+        @reasoning_task("sort8_positive")
+        def test_sort8_positive(case, slm, caplog):
+            logging.getLogger("own").warning("seen")
+            assert "seen" in caplog.text
+            verify(case, slm(case))
+        """
+    )
+    result = replay(four_sorts(), "test_own.py", "-k", FOUR[2])
+    assert result.ret == 0
+    assert "1 passed" in result.stdout.str()
+
+
+def test_a_test_that_is_run_again_reads_its_case_again(replay: Replay, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from _pytest.runner import runtestprotocol
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item, nextitem):
+            runtestprotocol(item, log=False, nextitem=nextitem)  # as plugins that rerun tests do
+            item._initrequest()
+        """
+    )
+    pytester.makepyfile(
+        test_own="""
+        from pytest_thinkslm import reasoning_task, verify
+
+        @reasoning_task("sort8_positive")
+        def test_sort8_positive(case, slm):
+            verify(case, slm(case))
+        """
+    )
+    result = replay(four_sorts(), "test_own.py", "-k", FOUR[2])
+    assert result.ret == 0
+    assert [line["item"] for line in items(pytester.path / "report")] == ["0000", "0001", "0002", "0003"]
+    assert "1 passed" in result.stdout.str()
