@@ -7,8 +7,10 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 from replayed import FOUR, four_sorts, items, results, sorted_answer, without_measured
+from statsmodels.stats.proportion import proportion_confint
 
 from pytest_thinkslm.tasks.registry import all_tasks
 
@@ -33,8 +35,6 @@ def sorting_lines() -> list[dict[str, object]]:
 
 
 def test_results_fit_the_shipped_schema(replay: Replay, pytester: pytest.Pytester) -> None:
-    import jsonschema
-
     replay(four_sorts(), *FOUR)
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(results(pytester.path / "report"), schema())
@@ -73,8 +73,6 @@ def test_without_a_selection_the_files_tasks_are_run(replay: Replay, pytester: p
 
 
 def test_figures_are_counted_right(replay: Replay, pytester: pytest.Pytester) -> None:
-    from statsmodels.stats.proportion import proportion_confint
-
     replay(sorting_lines(), "--task=sort8_mixed")
     row = results(pytester.path / "report")["results"][0]
     assert (row["n"], row["correct"], row["accuracy"]) == (100, 66, 0.66)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from replayed import Line, items, results, sorted_answer, without_measured
+from statsmodels.stats.contingency_tables import mcnemar
 
 from pytest_thinkslm.execution.selection import limited
 
@@ -51,8 +53,6 @@ EIGHT = f"--limit={len(FEW)}"
 def test_a_known_discordance_table_fails_the_gate_the_same_on_two_workers(
     replay: Replay, pytester: pytest.Pytester
 ) -> None:
-    from statsmodels.stats.contingency_tables import mcnemar
-
     report = pytester.path / "report"
     assert replay(sorts(range(20)), "--report-dir=base").ret == 0
     candidate = sorts(range(5, 40))  # 60 right in both, 20 lost, 5 gained, 15 wrong in both
@@ -269,8 +269,6 @@ def test_gate_options_that_cannot_be_read(replay: Replay, arguments: list[str], 
 
 def test_gate_results_fit_the_schema_and_the_preset_is_recorded(replay: Replay, pytester: pytest.Pytester) -> None:
     from importlib import resources
-
-    import jsonschema
 
     schema = json.loads(resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text())
     replay(sorts(FEW[:1], FEW), EIGHT, "--preset=thinkslm", "--report-dir=base")
