@@ -14,7 +14,7 @@ import pytest
 from pytest_thinkslm.data.reader import item_count
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import ThinkSLMError
-from pytest_thinkslm.settings import Settings, build_settings
+from pytest_thinkslm.settings import build_settings
 from pytest_thinkslm.tasks import registry
 
 
@@ -94,6 +94,3 @@ def _say(config: pytest.Config, line: str) -> None:
 def _remove_if_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):  # it holds files of the user's
         folder.rmdir()
-
-
-__all__ = ["Settings", "activate"]

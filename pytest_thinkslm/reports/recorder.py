@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.errors import ThinkSLMError, UsageError
+from pytest_thinkslm.errors import UsageError
 from pytest_thinkslm.execution.selection import Variant, short_name
 from pytest_thinkslm.reports.items import ItemSpool, SortKey
 from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures, write_json
@@ -82,11 +82,6 @@ class Recorder:
         self._data.update(data)
         for label, values in measured.items():
             _add_measured(self._measured.setdefault(label, {}), values)
-
-    @property
-    def reported(self) -> int:
-        """Number of items that were reported."""
-        return sum(self.counts.values())
 
     def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
         """The content of ``results.json``."""
@@ -207,8 +202,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed as a distribution"
     return versions
-
-
-def described(error: ThinkSLMError) -> str:
-    """A user error as one message."""
-    return f"thinkslm: {error}"

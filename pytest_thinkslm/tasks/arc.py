@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.choices import letter_of, stem_and_choices
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.choices import choice_case
+from pytest_thinkslm.tasks.registry import File, Source, Task, TrainSource
 
 FORMS = (frozenset({"id", "question", "answerKey"}), frozenset({"id", "question", "choices", "answerKey"}))
-
-
-def build(task: str, record: Record, index: int) -> Case:
-    """Items have 3, 4 or 5 options; labels ``1``-``4`` become letters by position."""
-    stem, labels, texts = stem_and_choices(record)
-    return Case(
-        task=task,
-        index=index,
-        kind="choice",
-        question=stem,
-        gold=letter_of(record["answerKey"], labels),
-        options=tuple(texts),
-        source_id=str(record.get("id", "")),
-    )
 
 
 def _task(key: str, title: str, config: str, count: int) -> Task:
@@ -30,7 +15,8 @@ def _task(key: str, title: str, config: str, count: int) -> Task:
         key=key,
         title=title,
         kind="choice",
-        build=partial(build, key),
+        # 3, 4 or 5 options; labels 1 to 4 become letters by position.
+        build=partial(choice_case, key),
         source=Source(
             hub="allenai/ai2_arc",
             configs=(config,),

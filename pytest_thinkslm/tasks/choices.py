@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_thinkslm.records import Case
 from pytest_thinkslm.tasks.registry import Record
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -29,6 +30,20 @@ def stem_and_choices(record: Record) -> tuple[str, list[str], list[str]]:
     if len(labels) != len(texts) or len(texts) < 2:
         raise ValueError(f"the record has {len(labels)} labels for {len(texts)} choices")
     return stem.strip(), [str(label).strip() for label in labels], [str(text).strip() for text in texts]
+
+
+def choice_case(task: str, record: Record, index: int) -> Case:
+    """The case of an ARC-like record, its options re-lettered by position."""
+    stem, labels, texts = stem_and_choices(record)
+    return Case(
+        task=task,
+        index=index,
+        kind="choice",
+        question=stem,
+        gold=letter_of(record["answerKey"], labels),
+        options=tuple(texts),
+        source_id=str(record.get("id", "")),
+    )
 
 
 def letter_of(label: object, labels: Sequence[str]) -> str:

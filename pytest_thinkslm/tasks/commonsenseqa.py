@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.choices import letter_of, stem_and_choices
+from pytest_thinkslm.tasks.choices import choice_case
 from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
 
 
 def build(record: Record, index: int) -> Case:
     """Five options; the concept that the question was written about is not shown."""
-    stem, labels, texts = stem_and_choices(record)
     if not str(record["answerKey"]).strip():
         raise ValueError("the answer key is empty: this is the test split, whose labels are hidden; use validation")
-    return Case(
-        task="commonsenseqa",
-        index=index,
-        kind="choice",
-        question=stem,
-        gold=letter_of(record["answerKey"], labels),
-        options=tuple(texts),
-        source_id=str(record.get("id", "")),
-    )
+    return choice_case("commonsenseqa", record, index)
 
 
 TASKS = {

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.choices import letter_of, stem_and_choices
+from pytest_thinkslm.tasks.choices import choice_case
 from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
 
 
 def build(record: Record, index: int) -> Case:
     """Four options; the stem is often a sentence to complete. Answer keys can carry blanks."""
-    stem, labels, texts = stem_and_choices(record)
-    return Case(
-        task="openbookqa",
-        index=index,
-        kind="choice",
-        question=stem,
-        gold=letter_of(record["answerKey"], labels),
-        options=tuple(texts),
-        source_id=str(record.get("id", "")),
-    )
+    return choice_case("openbookqa", record, index)
 
 
 TASKS = {
