@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_thinkslm import compare
+from pytest_thinkslm.commands import compare
 from pytest_thinkslm.errors import ThinkSLMError
 
 #: Modules with ``add_parser(subparsers)``, which sets ``run(arguments) -> exit status``; in the order of ``--help``.

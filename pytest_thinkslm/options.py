@@ -55,7 +55,14 @@ OPTIONS: tuple[Option, ...] = (
         "the plugin does nothing.",
         "NAME,...",
     ),
-    Option("quant", "list", "compression scheme(s) of the model; default: the checkpoint as it is", "Q,..."),
+    Option(
+        "quant",
+        "list",
+        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one run "
+        "with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
+        "else the model is compressed on demand (thinkslm compress). Default: the checkpoint as it is",
+        "Q,...",
+    ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
     Option("engine", "text", "auto, transformers, vllm, openai or replay (default: auto)", "NAME"),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
@@ -65,6 +72,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
     Option("top-p", "float", "nucleus sampling mass (default: 1)", "P"),
     Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
+    Option(
+        "thinking",
+        "text",
+        "on, off, or a number of tokens after which a thought is closed and the answer asked for; default: the model's "
+        "own way",
+        "on|off|TOKENS",
+    ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
@@ -83,6 +97,22 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("trust-remote-code", "flag", "run code that a checkpoint brings along; off unless given"),
     Option("hub-id", "list", "other hub ids for data sets, e.g. gsm8k=owner/copy", "TASK=ID,..."),
+    Option(
+        "judge",
+        "text",
+        "LLM judge: a model of an OpenAI-compatible server (--judge-url), or one that the local engine loads; its key "
+        "comes from THINKSLM_JUDGE_API_KEY or OPENAI_API_KEY (default: no judge)",
+        "MODEL",
+    ),
+    Option("judge-url", "text", "address of the judge's server, e.g. http://127.0.0.1:8001/v1", "URL"),
+    Option(
+        "judge-policy",
+        "text",
+        "fallback: asked where the parser found no answer or several (default); all: asked for every item, and its "
+        "verdict decides, as in the study",
+        "POLICY",
+    ),
+    Option("judge-budget", "int", "most requests to the judge; what is left then is reported as unjudged", "N"),
     Option(
         "baseline",
         "path",

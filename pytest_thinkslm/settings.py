@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 from pytest_thinkslm.errors import UsageError, nearest
 from pytest_thinkslm.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
+from pytest_thinkslm.models.schemes import SCHEMES
 from pytest_thinkslm.options import resolve_path, split_list
 from pytest_thinkslm.presets import apply_preset
 from pytest_thinkslm.prompts import STYLES
@@ -17,8 +18,9 @@ from pytest_thinkslm.records import Sampling
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
 INCORRECT_MODES = ("data", "fail", "xfail")
-QUANTS = ("none",)
+JUDGE_POLICIES = ("fallback", "all")
 
+JudgePolicy = Literal["fallback", "all"]
 IncorrectMode = Literal["data", "fail", "xfail"]
 
 
@@ -29,6 +31,7 @@ class Settings:
     ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
     checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
+    ``thinking`` is "on", "off" or a number of tokens as text.
     """
 
     models: tuple[str, ...]
@@ -42,6 +45,7 @@ class Settings:
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int | None = None
+    thinking: str | None = None
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
@@ -54,6 +58,10 @@ class Settings:
     incorrect: IncorrectMode = "data"
     trust_remote_code: bool = False
     hub_ids: Mapping[str, str] = field(default_factory=dict)
+    judge: str | None = None
+    judge_url: str | None = None
+    judge_policy: JudgePolicy = "fallback"
+    judge_budget: int | None = None
     baseline: str | None = None
     gates: GateSpecs = field(default_factory=GateSpecs)
     gate_paper: bool = False
@@ -101,7 +109,9 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
-        quants=split_list(raw.get("quant")) if raw.get("engine") == "replay" else _names(raw, "quant", QUANTS, ()),
+        quants=split_list(raw.get("quant"))
+        if raw.get("engine") == "replay"
+        else _names(raw, "quant", tuple(SCHEMES), ()),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         server_url=_server_url(raw),
@@ -111,6 +121,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         temperature=temperature,
         top_p=top_p,
         max_tokens=_integer(raw, "max-tokens", None, low=1),
+        thinking=_thinking(raw),
         seed=_integer(raw, "seed", 0, low=0),
         data_seed=_integer(raw, "data-seed", 0, low=0),
         limit=_integer(raw, "limit", None, low=1),
@@ -123,6 +134,10 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
+        judge=raw.get("judge") or None,
+        judge_url=raw.get("judge-url") or None,
+        judge_policy=cast("JudgePolicy", _name(raw, "judge-policy", JUDGE_POLICIES, "fallback")),
+        judge_budget=_judge_budget(raw),
         baseline=_baseline(raw),
         gates=_gates(raw),
         gate_paper=bool(raw.get("gate-paper")),
@@ -139,6 +154,25 @@ def _server_url(raw: Mapping[str, Any]) -> str | None:
     if url is not None and raw.get("engine") != "openai":
         raise UsageError(f"--server-url {url} is for --engine openai: give both")
     return url
+
+
+def _thinking(raw: Mapping[str, Any]) -> str | None:
+    value = raw.get("thinking")
+    if value is None or value == "":
+        return None
+    text = str(value)
+    if text in ("on", "off") or (text.isdecimal() and int(text) > 0):
+        return text if text in ("on", "off") else str(int(text))
+    raise UsageError(f"--thinking {text!r}: give on, off, or the most tokens a thought may have (512, say)")
+
+
+def _judge_budget(raw: Mapping[str, Any]) -> int | None:
+    """Requests to the judge at most. Raises ``UsageError`` for judge options without a judge."""
+    for option in ("judge-url", "judge-policy", "judge-budget"):
+        if raw.get(option) and not raw.get("judge"):
+            raise UsageError(f"--{option} {raw[option]} is about the judge, and there is none: add --judge MODEL")
+    budget: int | None = _integer(raw, "judge-budget", None, low=1)
+    return budget
 
 
 def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
