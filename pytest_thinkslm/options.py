@@ -58,8 +58,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "quant",
         "list",
-        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one run "
-        "with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
+        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one "
+        "run with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
         "else the model is compressed on demand (thinkslm compress). Default: the checkpoint as it is",
         "Q,...",
     ),
