@@ -1,4 +1,4 @@
-"""An engine of this project and a bare program take turns over the same prompts: shared by the throughput benchmarks."""
+"""An engine of this project and a bare program take turns over the same prompts."""
 
 from __future__ import annotations
 
