@@ -1,4 +1,4 @@
-"""An engine of this project and a bare program take turns over the same prompts."""
+"""The plugin and a bare program take turns over the same prompts: what the throughput benchmarks share."""
 
 from __future__ import annotations
 
@@ -8,48 +8,70 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Mapping
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.engines.base import Engine
-from pytest_thinkslm.records import Message, Request, Sampling
+Messages = list[list[dict[str, str]]]
+
+
+def compare(engine: str, program: str, job: Mapping[str, Any], environ: Mapping[str, str], arguments: Any) -> None:
+    """Rounds of both, in alternating order; prints tokens a second, loading left out, and the ratios.
+
+    Args:
+        engine: of the pytest runs.
+        program: source of the bare program: reads its job from the file in ``argv[1]`` (``job`` and the ``messages`` of
+            the pytest run), prints ``RESULT [seconds, tokens]`` once it is ready and again for each line that it reads.
+        environ: added to the bare program's environment.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rates = {"plugin": [plugin_round(engine, folder, 0, arguments)], "bare": []}
+        job = {**job, "messages": messages_of(folder / "report-0"), "tokens": arguments.tokens}
+        bare = Bare(folder, program, job, {**os.environ, **environ})
+        try:
+            for number in range(arguments.rounds):
+                rates["bare"].append(rate("bare", number, *bare.round()))
+                if number + 1 < arguments.rounds:
+                    rates["plugin"].append(plugin_round(engine, folder, number + 1, arguments))
+        finally:
+            bare.end()
+    ratios = [plugin / other for plugin, other in zip(rates["plugin"], rates["bare"], strict=True)]
+    print(f"ratio plugin / bare: median {statistics.median(ratios):.3f}, rounds {[round(r, 3) for r in ratios]}")
+
+
+def plugin_round(engine: str, folder: Path, number: int, arguments: Any) -> float:
+    """A pytest run with an empty journal; tokens a second between the first request and the last output."""
+    report = folder / f"report-{number}"
+    command = [sys.executable, "-m", "pytest", "-q", f"--model={arguments.model}", f"--engine={engine}", "--task=gsm8k"]
+    command += [f"--limit={arguments.prompts}", f"--max-tokens={arguments.tokens}", "--fresh"]
+    command += [f"--data-dir={arguments.data_dir}", f"--report-dir={report}", f"--journal-dir={folder / 'journal'}"]
+    command += [f"--engine-args={pair}" for pair in arguments.engine_args]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    (measured,) = json.loads((report / "results.json").read_text())["measured"]["variants"].values()
+    return rate("plugin", number, measured["generating_seconds"], measured["output_tokens"])
+
+
+def messages_of(report: Path) -> Messages:
+    """The chats of a run's items."""
+    lines = (report / "items.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["messages"] for line in lines]
+
+
+def rate(who: str, number: int, seconds: float, tokens: int) -> float:
+    """Tokens a second, printed."""
+    print(f"round {number} {who:6} {seconds:7.2f} s {tokens:6} tokens {tokens / seconds:8.1f} tok/s", flush=True)
+    return tokens / seconds
 
 
 class Bare:
-    """A program that prints ``RESULT [seconds, tokens]`` once it is ready, and again for each line that it reads."""
+    """The bare program, loaded once."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def read(self) -> tuple[float, int]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("RESULT "):
-                seconds, tokens = json.loads(line.removeprefix("RESULT "))
-                return seconds, tokens
-        raise SystemExit("the bare program ended early")
-
-    def round(self) -> tuple[float, int]:
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return self.read()
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def start_bare(folder: Path, program: str, job: Mapping[str, Any], environ: Mapping[str, str] | None) -> Bare:
-    """Start ``program`` on its job and wait until it is ready."""
-    (folder / "bare.py").write_text(program)
-    (folder / "job.json").write_text(json.dumps(job))
-    bare = Bare(
-        subprocess.Popen(
+    def __init__(self, folder: Path, program: str, job: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        (folder / "bare.py").write_text(program)
+        (folder / "job.json").write_text(json.dumps(job))
+        self._process = subprocess.Popen(
             [sys.executable, str(folder / "bare.py"), str(folder / "job.json")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -57,41 +79,27 @@ def start_bare(folder: Path, program: str, job: Mapping[str, Any], environ: Mapp
             env=environ,
             text=True,
         )
-    )
-    bare.read()
-    return bare
+        self._read()
 
+    def round(self) -> tuple[float, int]:
+        """Seconds and output tokens."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return self._read()
 
-def compare(engine: Engine, bare: Bare, questions: list[str], arguments: Any, name: str) -> None:
-    """Rounds of both; the order alternates, since the first of a pair may find a colder cache."""
-    ratios = []
-    for number in range(arguments.rounds):
-        rates = {}
-        for who in ("engine", "bare") if number % 2 else ("bare", "engine"):
-            seconds, tokens = one_round(engine, questions, arguments.tokens) if who == "engine" else bare.round()
-            rates[who] = tokens / seconds
-            line = f"round {number} {who:6} {seconds:7.2f} s {tokens:6} tokens {tokens / seconds:8.1f} tok/s"
-            print(line, flush=True)
-        ratios.append(rates["engine"] / rates["bare"])
-    print(f"ratio engine / {name}: median {statistics.median(ratios):.3f}, rounds {[round(r, 3) for r in ratios]}")
-    print(json.dumps({key: str(value) for key, value in engine.measured().items()}, indent=1))
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
-
-def one_round(engine: Engine, questions: list[str], tokens: int) -> tuple[float, int]:
-    begin = time.perf_counter()
-    futures = engine.submit([request(question, tokens) for question in questions])
-    wait(futures)
-    seconds = time.perf_counter() - begin
-    return seconds, sum(future.result().output_tokens or 0 for future in futures)
-
-
-def request(question: str, tokens: int) -> Request:
-    return Request((Message("user", question),), Sampling(max_tokens=tokens))
-
-
-def read_questions(folder: Path, count: int) -> list[str]:
-    lines = (folder / "gsm8k_test.jsonl").read_text(encoding="utf-8").splitlines()[:count]
-    return [json.loads(line)["question"] for line in lines]
+    def _read(self) -> tuple[float, int]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("RESULT "):
+                seconds, tokens = json.loads(line.removeprefix("RESULT "))
+                return seconds, tokens
+        raise SystemExit("the bare program ended early")
 
 
 def read_arguments(description: str | None, *extra: tuple[str, Mapping[str, Any]]) -> argparse.Namespace:
@@ -101,7 +109,7 @@ def read_arguments(description: str | None, *extra: tuple[str, Mapping[str, Any]
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engine-args", nargs="*", default=[], metavar="K=V")
     for name, attributes in extra:
         parser.add_argument(name, **attributes)
