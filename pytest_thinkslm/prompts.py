@@ -94,10 +94,23 @@ def render_text(messages: Iterable[Message]) -> str:
     return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
 
 
-def default_max_tokens(task: Task, style: str) -> int:
-    """The task's limit of new tokens in this style: its own where it names one, else its answer kind's."""
+#: New tokens for a thought, on top of the answer's. A few thousand is what trained thinkers take for these tasks; one
+#: that ends sooner costs nothing, and the share of those that do not end stands in the report.
+THOUGHT_TOKENS = 4096
+
+
+def default_max_tokens(task: Task, style: str, *, thinks: bool = False, context: int | None = None) -> int:
+    """The task's limit of new tokens in this style: its own where it names one, else its answer kind's.
+
+    Where the model ``thinks`` first, ``THOUGHT_TOKENS`` are added, up to half of its ``context`` (the other half is
+    the prompt's), but never less than without a thought.
+    """
     check_style(style)
-    return task.max_tokens.get(style, _MAX_TOKENS[task.kind]["cot" in style])
+    limit = task.max_tokens.get(style, _MAX_TOKENS[task.kind]["cot" in style])
+    if not thinks:
+        return limit
+    most = limit + THOUGHT_TOKENS
+    return most if context is None else max(limit, min(most, context // 2))
 
 
 def exemplars(

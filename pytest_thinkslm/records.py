@@ -47,7 +47,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to an engine. ``label`` names it in messages (task, item, style, repeat)."""
+    """One question to an engine. ``label`` names it in messages (task, item, style, repeat).
+
+    ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
+    ``prefix`` is text that the assistant's turn begins with; the output is what follows it.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -57,6 +61,7 @@ class Request:
     item: str = ""
     style: str = ""
     thinking: str | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ class Output:
 
     ``text`` is the completion without special tokens; ``reasoning`` is the thought where the server
     separates it. Token counts are true counts (never padded widths); None where the engine does not
-    know. ``latency`` is in seconds, None when replayed.
+    know. ``latency`` is in seconds, None when replayed. ``thought_closed``: the thought reached its bound
+    (``--thinking TOKENS``) and was closed for the model.
     """
 
     text: str
@@ -74,6 +80,7 @@ class Output:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     latency: float | None = None
+    thought_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ _THOUGHT_MARKS = (
 _ENDS = "|".join(end.lstrip("\\")[1:] for _, end in _THOUGHT_MARKS)
 _STARTS = "|".join(start.lstrip("\\")[1:] for start, _ in _THOUGHT_MARKS)
 _MARK = re.compile(rf"[<\[◁](?i:(?P<end>{_ENDS})|{_STARTS})")
+_LAST_START = re.compile(rf"[<\[◁](?i:{_STARTS})\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,31 @@ def final_region(output: Output) -> Region:
         return Region("", output.text[open_mark.end() :], unfinished=True, cut=cut)
     thought = None if end_mark is None else output.text[thought_start : end_mark.start()]
     return Region(output.text[max(answer_start, len(output.text) - READ_LIMIT) :], thought, cut=cut)
+
+
+def closing_mark(text: str) -> str | None:
+    """The mark that ends the thought which ``text`` leaves open, in the spelling of its start; None where none is."""
+    start = None
+    for mark in _MARK.finditer(text):
+        if mark["end"] is not None:
+            start = None
+        elif start is None:
+            start = mark[0]
+    if start is None:
+        return None
+    end = next(end for begin, end in _THOUGHT_MARKS if re.fullmatch(begin, start, re.IGNORECASE))
+    return re.sub(r"\\(.)", r"\1", end.replace("(?:", "").replace(")?", ""))
+
+
+def opening_mark(text: str) -> str:
+    """The start-of-thought mark that ``text`` ends with, white space behind it included; empty where there is none."""
+    start = _LAST_START.search(text)
+    return start[0] if start else ""
+
+
+def mentions_thought(text: str) -> bool:
+    """Whether an end-of-thought mark stands anywhere in ``text`` (a chat template that cuts thoughts off, say)."""
+    return any(mark["end"] is not None for mark in _MARK.finditer(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from pytest_thinkslm.engines.base import Engine, Fingerprint
 from pytest_thinkslm.errors import UsageError, nearest
 from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
 from pytest_thinkslm.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,10 +67,31 @@ class EngineFactory:
             self._resolved[variant.model] = resolve(
                 self._arguments[variant.model], trust_remote_code=self.settings.trust_remote_code, progress=self._say
             )
+            check_thinking(self._resolved[variant.model], self.settings.thinking)
         return self._resolved[variant.model]
+
+    def thought_room(self, index: int) -> ThoughtRoom:
+        """Whether outputs of the variant at this position begin with a thought, and the context that bounds them."""
+        thinking = self.settings.thinking
+        if self.name == "replay":
+            return ThoughtRoom(False, None)
+        if self.name == "openai":
+            context = self.fingerprint(index).facts.get("max_model_len") if thinking == "on" else None
+            return ThoughtRoom(thinking == "on", context if isinstance(context, int) else None)
+        model = self.resolve(self.variants[index])
+        assert model is not None
+        return thought_room(model, thinking)
 
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
+        engine, thinking = self._backend(index, log), self.settings.thinking
+        if self.name == "replay" or thinking is None or not thinking.isdecimal():
+            return engine
+        from pytest_thinkslm.engines.thinking import ThinkingEngine
+
+        return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
+
+    def _backend(self, index: int, log: TextIO | None) -> Engine:
         if self.name == "replay":
             from pytest_thinkslm.engines.replay import ReplayEngine
 

@@ -48,7 +48,7 @@ class OpenAIEngine:
         """Queue all requests; returns their futures in the same order."""
         return self._client.submit(
             [
-                Chat(request.messages, request.sampling, request.label, _thinking(request.thinking))
+                Chat(request.messages, request.sampling, request.label, _thinking(request.thinking), request.prefix)
                 for request in requests
             ]
         )

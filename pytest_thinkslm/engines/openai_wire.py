@@ -28,12 +28,16 @@ _NOTHING: Mapping[str, object] = {}
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """One chat completion to ask for. ``extra`` is merged into the request's body (``response_format``, say)."""
+    """One chat completion to ask for. ``extra`` is merged into the request's body (``response_format``, say).
+
+    ``prefix`` is what the assistant's turn begins with; vLLM and SGLang go on from there.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     label: str = ""
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,12 @@ class Dialect:
     def body(self, model: str, chat: Chat) -> dict[str, object]:
         """The request's JSON body, every sampling parameter explicit. ``top_k`` -1 is "off" wherever it is known."""
         sampling = chat.sampling
+        turns = [{"role": message.role, "content": message.content} for message in chat.messages]
+        if chat.prefix:
+            turns.append({"role": "assistant", "content": chat.prefix})
         body: dict[str, object] = {
             "model": model,
-            "messages": [{"role": message.role, "content": message.content} for message in chat.messages],
+            "messages": turns,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self.token_limit: sampling.max_tokens,
@@ -128,6 +135,8 @@ class Dialect:
             body["seed"] = sampling.seed
         if self.samplers:
             body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+        if chat.prefix:
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
         return body | dict(chat.extra)
 
     def without(self, refusal: str) -> Dialect | None:

@@ -23,7 +23,7 @@ from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.models.checkpoint import text_config
 from pytest_thinkslm.models.hardware import Placement, decide
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.template import render
+from pytest_thinkslm.models.template import opened_thought, render
 from pytest_thinkslm.records import Output, Request
 
 #: Rows of a batch, by device. More gain little: on a CPU the matrix kernels are saturated.
@@ -35,12 +35,13 @@ _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(slots=True)
 class _Asked:
-    """A request on its way, its prompt as token ids once it has been rendered."""
+    """A request on its way, its prompt as token ids once it has been rendered, and the thought that this opens."""
 
     request: Request
     future: Future[Output] = field(default_factory=Future)
     prompt: list[int] = field(default_factory=list)
     limit: int = 0
+    opened: str = ""
 
 
 class TransformersEngine:
@@ -222,7 +223,9 @@ class TransformersEngine:
         sampling, context = one.request.sampling, self._resolved.context
         if sampling.temperature > 0 and sampling.seed is None:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
-        one.prompt = render(loaded.tokenizer, one.request.messages, self._resolved, one.request.thinking)
+        request = one.request
+        one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
+        one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
         one.limit = sampling.max_tokens
         if context is not None:
             if len(one.prompt) > context - 1:
@@ -267,7 +270,7 @@ class TransformersEngine:
             one = batch[index]
             self._output_tokens += len(finished.tokens)
             output = Output(
-                text=loaded.text(finished.tokens),
+                text=one.opened + loaded.text(finished.tokens),
                 finish_reason=finished.reason,
                 prompt_tokens=len(one.prompt),
                 output_tokens=len(finished.tokens),

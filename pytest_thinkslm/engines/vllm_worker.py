@@ -164,7 +164,7 @@ class _Served:
         from pytest_thinkslm.models.template import PLAIN_STOP
 
         self.model = order.model
-        self.open: dict[str, tuple[int, float]] = {}
+        self.open: dict[str, tuple[int, float, str]] = {}
         tokenizer = AutoTokenizer.from_pretrained(
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
@@ -217,13 +217,14 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import render
+        from pytest_thinkslm.models.template import opened_thought, render
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking)
+            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
+            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt)
         except EngineError as problem:
             return str(problem)
         except Exception as problem:  # a tokenizer's error concerns this prompt alone
@@ -256,7 +257,7 @@ class _Served:
             self.engine.add_request(str(number), TokensPrompt(prompt_token_ids=prompt), params)
         except ValueError as problem:
             return one_line(problem)
-        self.open[str(number)] = (number, time.perf_counter())
+        self.open[str(number)] = (number, time.perf_counter(), opened)
         return None
 
     def step(self) -> list[tuple[int, Output | str]]:
@@ -264,13 +265,13 @@ class _Served:
         return [self._answer(result) for result in self.engine.step() if result.finished]
 
     def _answer(self, result: Any) -> tuple[int, Output | str]:
-        number, begin = self.open.pop(result.request_id)
+        number, begin, opened = self.open.pop(result.request_id)
         completion = result.outputs[0]
         tokens = list(completion.token_ids)
         if completion.finish_reason not in _FINISH:
             return number, f"vLLM ended the request: {completion.finish_reason}"
         return number, Output(
-            text=self.text.text(tokens),
+            text=opened + self.text.text(tokens),
             finish_reason=_FINISH[completion.finish_reason],
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),

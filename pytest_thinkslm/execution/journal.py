@@ -25,13 +25,14 @@ from pytest_thinkslm.records import FinishReason, Output, Request
 
 
 def entry_key(request: Request) -> str:
-    """The content key of a request: SHA-256 over messages, every sampling parameter, repeat and thinking switch."""
+    """The content key of a request: SHA-256 over messages, every sampling parameter, repeat, thinking and prefix."""
     sampling = request.sampling
     content = [
         [[message.role, message.content] for message in request.messages],
         [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed],
         request.repeat,
         request.thinking,
+        *([request.prefix] if request.prefix else []),  # absent from the keys of journals that know of none
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()[:40]
 
@@ -73,6 +74,7 @@ class Journal:
             "output": output.text,
             "reasoning": output.reasoning,
             "finish_reason": output.finish_reason,
+            "thought_closed": output.thought_closed or None,
             "prompt_tokens": output.prompt_tokens,
             "output_tokens": output.output_tokens,
             "latency": None if output.latency is None else round(output.latency, 4),
@@ -134,6 +136,7 @@ def _load(folder: Path) -> dict[str, Output]:
                 prompt_tokens=entry.get("prompt_tokens"),
                 output_tokens=entry.get("output_tokens"),
                 latency=entry.get("latency"),
+                thought_closed=bool(entry.get("thought_closed")),
             )
     return outputs
 

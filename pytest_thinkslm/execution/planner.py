@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.execution.selection import ItemRef
+from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.prompts import Exemplar, default_max_tokens, exemplars, render
 from pytest_thinkslm.records import Auxiliary, Case, Message, Request
 from pytest_thinkslm.settings import Settings
@@ -21,14 +22,23 @@ class Planner:
     Args:
         settings: the run's settings.
         refs: every selected item of the whole run (not of this worker alone), in test order.
+        thought_room: whether the variant at a position thinks, and its context (``EngineFactory.thought_room``);
+            None: none of them thinks.
 
     Raises:
         DataError: a selected task's data is missing or does not fit.
         UsageError: a style that a selected task cannot have.
     """
 
-    def __init__(self, settings: Settings, refs: Sequence[ItemRef]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        refs: Sequence[ItemRef],
+        thought_room: Callable[[int], ThoughtRoom] | None = None,
+    ) -> None:
         self._settings = settings
+        self._ask_room = thought_room
+        self._rooms: dict[int, ThoughtRoom] = {}
         wanted: dict[str, set[int]] = defaultdict(set)
         styles: dict[str, dict[str, None]] = defaultdict(dict)
         for ref in refs:
@@ -70,7 +80,7 @@ class Planner:
         """The request of an item, or of another case asked in its style and repeat."""
         case = case or self.case(ref)
         messages = self.messages(ref, case)
-        sampling = self._settings.sampling(self.max_tokens(case, ref.style))
+        sampling = self._settings.sampling(self.max_tokens(case, ref.style, ref.variant))
         if sampling.temperature > 0:
             sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
         return Request(
@@ -81,17 +91,27 @@ class Planner:
             task=case.task,
             item=case.item,
             style=ref.style,
+            thinking=self._settings.thinking,
         )
 
-    def max_tokens(self, case: Case, style: str) -> int:
-        """``--max-tokens``, else the task's own bound for the style."""
+    def max_tokens(self, case: Case, style: str, variant: int = 0) -> int:
+        """``--max-tokens``, else the task's own bound for the style, with room for a thought where one is to come.
+
+        It bounds the whole output; with ``--thinking TOKENS`` it bounds what follows the thought.
+        """
         if self._settings.max_tokens is not None:
             return self._settings.max_tokens
-        return default_max_tokens(registry.get(case.task), style)
+        room = self._room(variant)
+        return default_max_tokens(registry.get(case.task), style, thinks=room.thinks, context=room.context)
 
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
         return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+
+    def _room(self, variant: int) -> ThoughtRoom:
+        if variant not in self._rooms:
+            self._rooms[variant] = self._ask_room(variant) if self._ask_room else ThoughtRoom(False, None)
+        return self._rooms[variant]
 
     def _load(self, task: str, indices: Sequence[int]) -> Dataset:
         settings = self._settings

@@ -66,7 +66,7 @@ class Run:
         Raises:
             ThinkSLMError: data, model or journal cannot be used.
         """
-        self._planner = Planner(self.settings, refs)
+        self._planner = Planner(self.settings, refs, self.factory.thought_room)
         if self.check_plan is not None:
             self.check_plan(self._planner, refs)
         self._mine = mine if mine is not None else ()
@@ -127,9 +127,17 @@ class Run:
         return results
 
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
-        """One free question to a variant (for a user's own tests); journalled like any other."""
+        """One free question to a variant (for a user's own tests), with the run's thinking; journalled like any."""
         ahead = self._activate(variant)
-        request = Request(tuple(messages), sampling, label="slm.ask", task="ask", item="0000", style="direct")
+        request = Request(
+            tuple(messages),
+            sampling,
+            label="slm.ask",
+            task="ask",
+            item="0000",
+            style="direct",
+            thinking=self.settings.thinking,
+        )
         return ahead.result(ahead.submit([request])[0], self._tick)
 
     def data_states(self) -> Mapping[str, dict[str, object]]:
@@ -158,7 +166,7 @@ class Run:
     @property
     def _plan(self) -> Planner:
         if self._planner is None:
-            self._planner = Planner(self.settings, ())
+            self._planner = Planner(self.settings, (), self.factory.thought_room)
         return self._planner
 
     def _activate(self, variant: int) -> Ahead:

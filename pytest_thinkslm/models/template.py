@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.answers.region import opening_mark
 from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models.thought import thinking_variables
 from pytest_thinkslm.records import Message
 
 if TYPE_CHECKING:
@@ -14,14 +15,18 @@ if TYPE_CHECKING:
 
 #: What ends an answer of a base model: the next question that it makes up.
 PLAIN_STOP = ("\nQuestion:",)
-#: Names that chat templates use for switching the thought on or off.
-_SWITCHES = ("enable_thinking", "thinking")
+#: Tokens at the end of a prompt in which a start-of-thought mark is looked for: the longest one is far shorter.
+_TAIL = 24
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Message], resolved: ResolvedModel, thinking: str | None = None
+    tokenizer: Any,
+    messages: Sequence[Message],
+    resolved: ResolvedModel,
+    thinking: str | None = None,
+    prefix: str = "",
 ) -> list[int]:
-    """Prompt token ids of ``messages`` up to where the model's answer begins, with at most one leading BOS.
+    """Prompt token ids of ``messages`` up to where the model's answer goes on, with at most one leading BOS.
 
     The chat template is rendered to ids in one step, never to text that is tokenized again: that would add a second
     BOS and move scores by tens of points. A checkpoint without a template gets ``plain_text``.
@@ -31,6 +36,8 @@ def render(
         messages: the chat, the last turn being the user's.
         resolved: the model, which says whether there is a template.
         thinking: ``"on"``, ``"off"``, a number of tokens as text, or None for the model's own default.
+        prefix: what the answer begins with. A start-of-thought mark that the template has put there already is not
+            repeated.
 
     Raises:
         EngineError: the template refuses the messages, knows no switch for ``thinking``, or doubles the BOS.
@@ -46,7 +53,21 @@ def render(
             f"{resolved.name}: the prompt begins with two BOS tokens ({tokenizer.bos_token!r}); "
             "the chat template and the tokenizer both add one"
         )
+    if prefix:
+        opened = opened_thought(tokenizer, ids).rstrip()
+        if opened and prefix.startswith(opened):
+            prefix = prefix.removeprefix(opened).lstrip()
+        ids += [int(token) for token in tokenizer(prefix, add_special_tokens=False)["input_ids"]]
     return ids
+
+
+def opened_thought(tokenizer: Any, prompt: Sequence[int]) -> str:
+    """The start-of-thought mark that a prompt ends with, empty where it ends otherwise.
+
+    What the model says then lacks it; engines put it in front, so that a thought without an end is seen as one.
+    """
+    tail = tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return opening_mark(str(tail))
 
 
 def plain_text(messages: Sequence[Message]) -> str:
@@ -62,24 +83,13 @@ def plain_text(messages: Sequence[Message]) -> str:
     return "".join(parts)
 
 
-def thinking_variables(template: str, thinking: str) -> dict[str, object]:
-    """The template variables that switch the thought on or off; empty where the template has no such switch."""
-    blocks = " ".join(re.findall(r"\{[{%](.*?)[%}]\}", template, re.DOTALL))
-    code = re.sub(r"'[^']*'|\"[^\"]*\"", "''", blocks)  # without literals such as '<thinking>'
-    used = {name for name in (*_SWITCHES, "thinking_budget") if re.search(rf"(?<![.\w]){name}\b", code)}
-    values: dict[str, object] = {name: thinking != "off" for name in _SWITCHES if name in used}
-    if values and thinking not in ("on", "off") and "thinking_budget" in used:
-        values["thinking_budget"] = int(thinking)
-    return values
-
-
 def _templated(tokenizer: Any, messages: Sequence[Message], resolved: ResolvedModel, thinking: str | None) -> list[int]:
     import jinja2
 
     switches: dict[str, object] = {}
     if thinking is not None:
         switches = thinking_variables(resolved.chat_template or "", thinking)
-        if not switches:
+        if not switches and thinking in ("on", "off"):
             raise EngineError(f"{resolved.name}: its chat template has no switch for thinking ({thinking!r} was asked)")
     chat = [{"role": message.role, "content": message.content} for message in messages]
     try:

@@ -29,7 +29,7 @@ def group_key(record: Record) -> GroupKey:
 
 
 def summarise(
-    key: GroupKey, records: Sequence[Record], seeds: Sequence[Record], data: Record | None
+    key: GroupKey, records: Sequence[Record], seeds: Sequence[Record], data: Record | None, *, thinking: bool = False
 ) -> dict[str, object]:
     """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
 
@@ -38,6 +38,7 @@ def summarise(
         records: its item records (role ``item``), every repeat a record.
         seeds: records of further cases asked beside them (role ``seed``).
         data: state of the data set, where it was opened.
+        thinking: thoughts were asked for, so their rates are stated even where there is none.
     """
     from pytest_thinkslm.tasks import registry
 
@@ -66,6 +67,11 @@ def summarise(
         row["repeats"] = _repeats(records, scores)
     row["failures"] = dict(sorted(Counter(str(r["failure"]) for r in records if r.get("failure")).items()))
     row["rules"] = dict(sorted(Counter(str(r["rule"]) for r in records if r.get("rule")).items()))
+    thoughts = Counter(str(record["thought"]) for record in records if record.get("thought"))
+    if n and (thoughts or thinking):
+        row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
+        row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
+        row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
@@ -106,19 +112,24 @@ def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, st
     return accuracy_interval(means, groups if len(set(groups)) < len(groups) else None, repeats=repeats)
 
 
-def figures(records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record]) -> list[dict[str, object]]:
+def figures(
+    records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record], *, thinking: bool = False
+) -> list[dict[str, object]]:
     """One row a (model, quant, task, style), sorted by model and quant, then task order and style.
 
     Args:
         records: item records sorted by (model, quant, task, style), so that one group at a time is in memory.
         seeds: records of role ``seed``, in any order.
         data: states of the data sets by task.
+        thinking: as in ``summarise``.
     """
     beside: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in seeds:
         beside[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
     rows = {
-        key: summarise(key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]))
+        key: summarise(
+            key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]), thinking=thinking
+        )
         for key, group in groupby(records, key=group_key)
     }
     return [rows[key] for key in sorted(rows, key=_order)]
