@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from pytest_thinkslm.answers.reader import read_answer
 from pytest_thinkslm.records import Answer, Case, Output, Verdict
 from pytest_thinkslm.verdicts import decide
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.reply import Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judge's part in a verdict.
+
+    Attributes:
+        ruling: None where the judge was not asked.
+        source: who decided the verdict.
+        parser: the verdict without the judge.
+    """
+
+    ruling: Ruling | None
+    source: Literal["parser", "judge"]
+    parser: Verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """An output's answer and verdict, kept until the plugin has made the test's report."""
+    """An output's answer and verdict, kept until the plugin has made the test's report.
+
+    ``judged`` is set in runs with a judge.
+    """
 
     answer: Answer
     verdict: Verdict
+    judged: Judged | None = None
 
 
 class WrongAnswer(AssertionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from pytest_thinkslm.answers.degenerate import degenerate, is_code
 from pytest_thinkslm.answers.lists import classify_list
@@ -32,6 +33,15 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
         return Verdict("correct", reason)
     failure = outcome.failure or _degenerate(output, prompt_text, restated=False)
     return Verdict("incorrect", reason, failure, grading_timeout=outcome.timeout)
+
+
+def judged_verdict(parser: Verdict, name: Literal["correct", "incorrect"], reason: str) -> Verdict:
+    """The verdict of an item that the judge decides; the parser's stands in its reason.
+
+    The failure class is the parser's where the item is wrong either way: the judge names none.
+    """
+    failure = parser.failure if name == "incorrect" else None
+    return Verdict(name, f"judge: {reason} (parser: {parser.name}, {parser.reason})", failure, parser.grading_timeout)
 
 
 @dataclass(frozen=True, slots=True)
