@@ -123,21 +123,17 @@ def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
 def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
     """Item records by group; further cases asked beside items (role ``seed``) are left out."""
     groups: dict[GroupKey, Group] = {}
-    for record in records:
-        if record.get("role", "item") != "item":
-            continue
-        group = groups.setdefault(group_key(record), Group())
-        item, verdict = str(record["item"]), cast("VerdictName", record["verdict"])
-        group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
-        group.verdicts[verdict] += 1
-        if verdict == "error":
-            group.errors.add(item)
-        if record.get("cluster"):
-            group.clusters[item] = str(record["cluster"])
-        messages = record.get("messages")
-        if isinstance(messages, list) and messages:
-            group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
+    for _ in collecting(records, groups):
+        pass
     return groups
+
+
+def collecting(records: Iterable[Record], groups: dict[GroupKey, Group]) -> Iterator[Record]:
+    """The records as they come, each also added to ``groups``: two uses of one pass."""
+    for record in records:
+        if record.get("role", "item") == "item":
+            _collect(groups.setdefault(group_key(record), Group()), record)
+        yield record
 
 
 def prompt_digest(messages: Sequence[Message]) -> bytes:
@@ -230,6 +226,19 @@ def refused(asked: str, found: Sequence[str]) -> UsageError:
         f"{asked} does not fit this run; these differ: {', '.join(found)}. "
         "Compare like with like: give this run the baseline's settings, or make a new baseline with this run's"
     )
+
+
+def _collect(group: Group, record: Record) -> None:
+    item, verdict = str(record["item"]), cast("VerdictName", record["verdict"])
+    group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
+    group.verdicts[verdict] += 1
+    if verdict == "error":
+        group.errors.add(item)
+    if record.get("cluster"):
+        group.clusters[item] = str(record["cluster"])
+    messages = record.get("messages")
+    if isinstance(messages, list) and messages:
+        group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
 
 
 def _shown(value: object) -> str:

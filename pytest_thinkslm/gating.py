@@ -156,7 +156,7 @@ def _measure(
     comparison = compare_groups(baseline.groups[match], group)
     if comparison.n == 0:
         return Measured(key, cell, match, "the baseline shares no item with it")
-    notes = [_selection_note(comparison), _variant_note(key, match), *_metric_notes(before[match], row)]
+    notes = [selection_note(comparison), _variant_note(key, match), *metric_notes(before[match], row)]
     return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), match)
 
 
@@ -174,18 +174,19 @@ def _match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
     return (*variant, task, style)
 
 
-def _selection_note(comparison: PairedResult[str]) -> str:
+def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:
+    """How many items are in one of the two alone; empty where none is."""
     before, now = len(comparison.only_baseline), len(comparison.only_candidate)
     if before + now == 0:
         return ""
-    return f"not compared: {before} items that only the baseline has without an error, {now} that only this run has"
+    return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
 
 
 def _variant_note(key: GroupKey, match: GroupKey) -> str:
     return "" if key[:2] == match[:2] else f"compared with {match[0]} ({match[1]})"
 
 
-def _metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
     """The change of the task's own metrics, each over all items of its own run."""
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:

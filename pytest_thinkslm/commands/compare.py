@@ -24,8 +24,9 @@ from pytest_thinkslm.baselines import (
 from pytest_thinkslm.errors import UsageError
 from pytest_thinkslm.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.gates import GateResult, any_failed
+from pytest_thinkslm.reports.delta_tables import change_cells, p_value
 from pytest_thinkslm.reports.results import GroupKey
-from pytest_thinkslm.reports.summary import markdown_cell, percent
+from pytest_thinkslm.reports.summary import markdown_cell
 from pytest_thinkslm.statistics import PairedResult
 
 FORMATS = ("rich", "markdown", "json")
@@ -166,19 +167,15 @@ def _cells(row: Row) -> list[str]:
     paired = row.paired
     if paired is None:
         return [row.key[2], row.key[3], variant, *("–" for _ in _COLUMNS[3:])]
-    low, high = paired.interval
     return [
         row.key[2],
         row.key[3],
         variant,
         str(paired.n),
-        percent(paired.baseline),
-        percent(paired.candidate),
-        f"{100 * paired.difference:+.1f}",
-        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
         str(len(paired.gained)),
-        "< 0.0001" if paired.change.p < 0.0001 else f"{paired.change.p:.3g}",
+        p_value(paired.change.p),
     ]
 
 

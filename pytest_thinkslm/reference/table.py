@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 
 #: Column of the table -> (task, style). The paper names styles for GSM8K alone; the others are held against ``direct``.
-_COLUMNS: Mapping[str, tuple[str, str]] = {
+COLUMNS: Mapping[str, tuple[str, str]] = {
     "gsm8k_direct": ("gsm8k", "direct"),
     "gsm8k_cot": ("gsm8k", "cot"),
     "gsm8k_5shot": ("gsm8k", "5shot"),
@@ -39,15 +39,35 @@ SPLIT_SIZES: Mapping[str, int] = {
 }
 
 
+#: Runs of each split that a figure pools.
+RUNS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class PaperRow:
-    """One model variant of the table; ``accuracies`` are fractions by (task, style)."""
+    """One model variant of the table.
+
+    Attributes:
+        model, quant: catalogue key and key of ``--quant``.
+        hub_id: the checkpoint that fits the row; the paper names none.
+        name, parameters, quantization: as the table words them.
+        gpu_memory, disk: GiB; None where the table has none.
+        accuracies: fractions by (task, style).
+        sorting_average, overall_average: fractions as the table gives them. The first is the mean of the six sorting
+            columns; by what rule the second was made is not published, and no mean of the columns gives it.
+    """
 
     model: str
     quant: str
     hub_id: str
     name: str
+    parameters: str
+    quantization: str
+    gpu_memory: float | None
+    disk: float | None
     accuracies: Mapping[tuple[str, str], float]
+    sorting_average: float | None
+    overall_average: float | None
 
 
 @cache
@@ -60,11 +80,13 @@ def paper_rows() -> tuple[PaperRow, ...]:
             row["quant_key"],
             row["hf_id"],
             row["model"],
-            {
-                cell: round(float(row[column]) / 100, 6)
-                for column, cell in _COLUMNS.items()
-                if row[column] not in ("", "--")
-            },
+            row["params"],
+            row["quantization"],
+            _number(row["gpu_memory_GB"]),
+            _number(row["disk_GB"]),
+            {cell: accuracy for column, cell in COLUMNS.items() if (accuracy := _fraction(row[column])) is not None},
+            _fraction(row["sorting_average"]),
+            _fraction(row["overall_average_asgiven"]),
         )
         for row in csv.DictReader(text.splitlines())
     )
@@ -79,3 +101,12 @@ def paper_row(model: str, quant: str) -> PaperRow | None:
         ):
             return row
     return None
+
+
+def _number(cell: str) -> float | None:
+    return None if cell in ("", "--") else float(cell)
+
+
+def _fraction(cell: str) -> float | None:
+    value = _number(cell)
+    return None if value is None else round(value / 100, 6)

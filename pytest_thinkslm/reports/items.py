@@ -6,15 +6,21 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Literal, cast
 
+from pytest_thinkslm.answers.region import final_region
 from pytest_thinkslm.execution.selection import Variant
 from pytest_thinkslm.grading import Graded
 from pytest_thinkslm.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
 from pytest_thinkslm.text import safe_text
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.reply import Ruling
+
 #: Fields of a line that only people and parsers of outputs need; statistics do without.
 BULK = ("messages", "output", "reasoning")
+
+Thought = Literal["ended", "closed", "unfinished"]
 
 #: Lines are sorted by these fields.
 SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
@@ -56,17 +62,45 @@ def item_record(
         "verdict": verdict.name,
         "reason": safe_text(verdict.reason),
         "failure": verdict.failure,
-        "judge": None,
+        "judge": None if graded.judged is None else judged(graded.judged.ruling),
         "facets": {} if case is None else dict(case.facets),
         "cluster": "" if case is None else case.cluster,
     }
+    if output is not None and (thought := thought_of(output)) is not None:
+        record["thought"] = thought
     if output is not None and output.reasoning is not None:
         record["reasoning"] = safe_text(output.reasoning)
     if verdict.grading_timeout:
         record["grading_timeout"] = True
+    if graded.judged is not None:
+        record["source"] = graded.judged.source
+        record["parser_verdict"] = graded.judged.parser.name
     if case is not None and case.note:
         record["note"] = safe_text(case.note)
     return record
+
+
+def thought_of(output: Output) -> Thought | None:
+    """How an output's thought ended: by itself, closed at its bound, or not at all; None where it has none."""
+    region = final_region(output)
+    if region.unfinished:
+        return "unfinished"
+    if output.thought_closed:
+        return "closed"
+    return None if region.thought is None else "ended"
+
+
+def judged(ruling: Ruling | None) -> dict[str, object] | None:
+    """The judge's word as JSON; None where it was not asked."""
+    if ruling is None:
+        return None
+    answer = None if ruling.answer is None else safe_text(ruling.answer)
+    return {
+        "status": ruling.status,
+        "verdict": ruling.verdict,
+        "answer": answer,
+        "reason": safe_text(ruling.reason),
+    }
 
 
 def error_graded(reason: str) -> Graded:
@@ -136,14 +170,17 @@ class ItemSpool:
         """The keys of all lines."""
         return self._places.keys()
 
-    def records(self, wanted: Callable[[SortKey], bool] = lambda key: True) -> Iterator[dict[str, object]]:
-        """The kept records without their bulky texts, in order; read back from the disk one at a time."""
+    def records(
+        self, wanted: Callable[[SortKey], bool] = lambda key: True, *, bulk: bool = False
+    ) -> Iterator[dict[str, object]]:
+        """The kept records in order, read back from the disk one at a time; without their bulky texts unless asked."""
         self._file.flush()
         with self._path.open("rb") as source:
             for key in sorted(self._places):
                 if wanted(key):
                     source.seek(self._places[key])
-                    yield slim(json.loads(source.readline()))
+                    record = json.loads(source.readline())
+                    yield record if bulk else slim(record)
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""

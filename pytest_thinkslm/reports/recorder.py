@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_thinkslm.baselines import Group, collecting
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import UsageError
 from pytest_thinkslm.execution.selection import Variant, short_name
 from pytest_thinkslm.reports.items import ItemSpool, SortKey
-from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures, write_json
+from pytest_thinkslm.reports.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
 from pytest_thinkslm.settings import Settings
 
 #: Names of engine arguments whose values are never written.
@@ -85,29 +87,59 @@ class Recorder:
 
     def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
         """The content of ``results.json``."""
+        from pytest_thinkslm.reference.comparison import against_paper
+
+        groups: dict[GroupKey, Group] = {}
+        records: Iterator[Record] = self._spool.records(lambda key: key[-1] == "item")
+        if len(self.factory.variants) > 1:
+            records = collecting(records, groups)
+        seeds = self._spool.records(lambda key: key[-1] != "item")
+        rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
+        variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
+        measured: dict[str, Any] = {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(seconds, 3),
+            "variants": {
+                f"{variant.model}|{variant.quant}": self._measured.get(variant.label, {})
+                for variant in self.factory.variants
+            },
+        }
+        compared: dict[str, Any] = {}
+        if len(self.factory.variants) > 1:
+            compared["deltas"], measured["deltas"] = self._deltas(rows, groups, variants, measured["variants"])
+        if beside := against_paper(rows, variants):
+            compared["reference"] = beside
         return {
             "schema_version": SCHEMA_VERSION,
             "settings": self._settings(),
             "versions": _versions(),
-            "variants": [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)],
+            "variants": variants,
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
-            "results": figures(
-                self._spool.records(lambda key: key[-1] == "item"),
-                self._spool.records(lambda key: key[-1] != "item"),
-                self._data,
-            ),
+            "results": rows,
+            **compared,
             "gates": list(gates),
             "problems": list(self.problems),
-            "measured": {
-                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
-                "seconds": round(seconds, 3),
-                "variants": {
-                    f"{variant.model}|{variant.quant}": self._measured.get(variant.label, {})
-                    for variant in self.factory.variants
-                },
-            },
+            "measured": measured,
         }
+
+    def _deltas(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        groups: Mapping[GroupKey, Group],
+        variants: Sequence[Mapping[str, Any]],
+        measured: Mapping[str, Mapping[str, Any]],
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The delta report, and the cost beside it."""
+        from pytest_thinkslm.reports import deltas
+
+        keys = [(variant.model, variant.quant) for variant in self.factory.variants]
+        found = deltas.deltas(keys, rows, groups)
+        wanted = deltas.wanted_examples(found)
+        if wanted:
+            outputs = self._spool.records(lambda key: key[-1] == "item" and key[:5] in wanted, bulk=True)
+            deltas.add_examples(found, outputs)
+        return found, deltas.costs(variants, measured, deltas.references(keys))
 
     def item_records(self) -> Iterator[dict[str, object]]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
@@ -176,7 +208,10 @@ def _model_name(model: str) -> str:
 
 
 def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
-    """Join what several processes measured: counts add up, peaks and times are the largest."""
+    """Join what several processes measured: counts and memory add up, times are the longest, devices are listed.
+
+    What one of them does not know takes nothing from the others.
+    """
     for name, value in values.items():
         before = into.get(name)
         if isinstance(value, Mapping):
@@ -186,12 +221,31 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
                     inner[key] = part
+        elif value is None and before is not None:
+            continue
+        elif name == "devices":
+            joined = {json.dumps(device, sort_keys=True): device for device in [*(before or ()), *value]}
+            into[name] = sorted(joined.values(), key=lambda device: int(device["index"]))
         elif before is None or not isinstance(value, int | float) or isinstance(value, bool):
             into[name] = value
-        elif name in ("generated", "output_tokens", "peak_memory_bytes", "tokens_per_second"):
+        elif name in _ADDED:
             into[name] = before + value
         else:
             into[name] = max(before, value)
+
+
+#: What adds up over processes that run side by side.
+_ADDED = frozenset(
+    {
+        "generated",
+        "output_tokens",
+        "tokens_per_second",
+        "peak_memory_bytes",
+        "peak_gpu_memory_bytes",
+        "gpu_seconds",
+        "replicas",
+    }
+)
 
 
 def _versions() -> dict[str, str]:

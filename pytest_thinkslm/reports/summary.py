@@ -98,11 +98,12 @@ def by_variant(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
     return groups
 
 
-def speed_line(measured: Mapping[str, Any]) -> str:
-    """What generating took, in one line; that nothing was generated where that is so."""
+def speed_line(measured: Mapping[str, Any], disk_bytes: int | None = None) -> str:
+    """What generating took and the checkpoint's size in one line; that nothing was generated where that is so."""
     generated = measured.get("generated")
+    on_disk = [] if disk_bytes is None else [f"checkpoint {size(disk_bytes)}"]
     if not generated:
-        return "nothing was generated: every output was already there"
+        return ", ".join(["nothing was generated: every output was already there", *on_disk])
     parts = [f"{generated} outputs generated"]
     if measured.get("seconds"):
         parts.append(f"{measured['seconds']:.1f} s")
@@ -110,7 +111,16 @@ def speed_line(measured: Mapping[str, Any]) -> str:
         parts.append(f"{measured['tokens_per_second']:.0f} tokens/s")
     if measured.get("device"):
         parts.append(f"{measured['device']}, {measured.get('dtype', '')}".rstrip(", "))
-    return ", ".join(parts)
+    if measured.get("peak_memory_bytes"):
+        parts.append(f"peak memory {size(measured['peak_memory_bytes'])}")
+    if measured.get("peak_gpu_memory_bytes"):
+        parts.append(f"on GPUs {size(measured['peak_gpu_memory_bytes'])}")
+    return ", ".join(parts + on_disk)
+
+
+def size(count: int) -> str:
+    """Bytes as people say them: ``324 MiB``, ``14.2 GiB``."""
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -156,6 +166,16 @@ def repeat_line(row: Row) -> str:
     )
 
 
+def thought_line(row: Row) -> str:
+    """How many outputs have a thought, and how it ended; empty where thoughts played no part."""
+    if "thought_rate" not in row:
+        return ""
+    parts = [f"{percent(row['thought_rate'])} of outputs"]
+    parts += [f"{percent(row['unfinished_thought_rate'])} unfinished"]
+    parts += [f"{percent(row['closed_thought_rate'])} closed at the bound"] * bool(row["closed_thought_rate"])
+    return "thoughts: " + ", ".join(parts)
+
+
 def details(row: Row) -> list[str]:
     """What stands below the table for a row: repeats, how its interval was made, failure classes, own metrics."""
     method = row["ci_method"]
@@ -163,6 +183,7 @@ def details(row: Row) -> list[str]:
         *filter(None, [repeat_line(row)]),
         *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
         *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
+        *filter(None, [thought_line(row)]),
         *metric_lines(row),
     ]
 
@@ -176,12 +197,15 @@ def gate_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def markdown(results: Mapping[str, Any]) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
+
     lines = ["# Summary", ""]
     if results["selection"] != "full":
         lines += [f"Selection: **{results['selection']}**.", ""]
     measured = results["measured"].get("variants", {})
     for (model, quant), rows in by_variant(results["results"]).items():
-        name = next((v["display"] for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), model)
+        variant: Row = next((v for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), {})
+        name = variant.get("display", model)
         own = measured.get(f"{model}|{quant}", {})
         lines += [f"## {markdown_cell(name)} ({markdown_cell(quant)})", ""]
         lines.append("| " + " | ".join(name for name, _ in _COLUMNS) + " |")
@@ -189,7 +213,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         lines += [
             "| " + " | ".join(markdown_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows
         ]
-        lines += ["", speed_line(own) + ".", ""]
+        lines += ["", speed_line(own, variant.get("disk_bytes")) + ".", ""]
         for row in rows:
             if detail := details(row):
                 lines += [f"- **{row['task']}** ({row['style']}): " + markdown_cell("; ".join(detail))]
@@ -197,6 +221,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         if remarks:
             lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]
         lines.append("")
+    lines += markdown_deltas(results) + markdown_reference(results)
     if results["gates"]:
         lines += ["## Gates", ""]
         lines += [f"- **{state}**: {markdown_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]

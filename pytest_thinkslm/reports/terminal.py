@@ -27,6 +27,8 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
     from rich.console import Console
     from rich.markup import escape
 
+    from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
+
     writer = reporter._tw
     reporter.write_sep("=", "thinkslm")
     counts = recorder.counts
@@ -46,10 +48,12 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
     )
     measured = results["measured"]["variants"]
     names = {(variant["model"], variant["quant"]): variant["display"] for variant in results["variants"]}
+    disk = {(variant["model"], variant["quant"]): variant.get("disk_bytes") for variant in results["variants"]}
     for (model, quant), rows in summary.by_variant(results["results"]).items():
         title = f"{names.get((model, quant), model)}, {quant}"
         own = measured.get(f"{model}|{quant}", {})
-        console.print(summary.table(rows, own, escape(title), escape(summary.speed_line(own))))
+        speed = summary.speed_line(own, disk.get((model, quant)))
+        console.print(summary.table(rows, own, escape(title), escape(speed)))
         for row in rows:
             if detail := summary.details(row):
                 console.print(
@@ -57,6 +61,8 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
                 )
         for note in summary.notes(rows):
             console.print(escape(note), style="yellow", soft_wrap=True)
+    show_deltas(console, results, names)
+    show_reference(console, results)
     for state, sentence in summary.gate_lines(results):
         reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":

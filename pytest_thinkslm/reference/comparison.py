@@ -1,0 +1,64 @@
+"""A run's figures beside those of the published table. Unpaired: only the table's figures are known. Fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_thinkslm.reference.gates import published_figure
+from pytest_thinkslm.reference.table import RUNS
+from pytest_thinkslm.reports.results import group_key
+from pytest_thinkslm.statistics import AccuracyInterval, compare_unpaired
+
+Row = Mapping[str, Any]
+
+#: What every comparison with the table leaves open.
+CAVEAT = (
+    "unpaired; the paper's prompts, temperature and token limits are not published, and its figures pool "
+    f"{RUNS} sampled runs of the split, which count here with the n of one"
+)
+
+
+def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str, Any]]:
+    """One row for each group that the table has; empty where it has none.
+
+    The paper's figure counts with the items of one split: three runs of the same items tell less than three times as
+    many items, and how much less is not published. Ours counts with its effective n.
+
+    Args:
+        rows: figures of a run, as in results.json.
+        variants: its variants; ``compression.source`` tells a checkpoint made on demand from the published one.
+    """
+    sources = {(v["model"], v["quant"]): (v.get("compression") or {}).get("source") for v in variants}
+    found = []
+    for row in rows:
+        key = group_key(row)
+        figure = published_figure(key)
+        if figure is None:
+            continue
+        paper, paper_n = figure
+        value: dict[str, Any] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
+        value.update(paper=paper, paper_n=paper_n, accuracy=row["accuracy"], n=row["n"], difference=None, ci95=None)
+        if row["accuracy"] is not None:
+            low, high = row["ci95"]
+            ours = AccuracyInterval(row["accuracy"], low, high, row["n"], row["n_effective"], row["ci_method"])
+            compared = compare_unpaired(paper, paper_n, ours)
+            if compared is not None:
+                value["difference"] = round(compared.difference, 6)
+                value["ci95"] = [round(end, 6) for end in compared.interval]
+        value["note"] = "; ".join(_notes(row, paper_n, sources.get(key[:2])))
+        found.append(value)
+    return found
+
+
+def _notes(row: Row, paper_n: int, source: object) -> list[str]:
+    notes = []
+    if row.get("void"):
+        notes.append(f"void: {row['void']}")
+    if row["items"] < paper_n:
+        notes.append(f"this run asked {row['items']} of the split's {paper_n} items")
+    if row["items"] > paper_n:
+        notes.append(f"this run asked {row['items']} items, the split has {paper_n}")
+    if source == "on-demand":
+        notes.append("compressed on demand, not the published checkpoint of the table")
+    return [*notes, CAVEAT]
