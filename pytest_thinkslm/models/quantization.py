@@ -1,0 +1,164 @@
+"""How a checkpoint is compressed, from what its files say of themselves; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_thinkslm.models.compression import marker
+from pytest_thinkslm.models.schemes import SCHEMES, Compression, Source
+
+_BITS_OF_DTYPE = {"float32": 32, "float64": 64}
+
+
+def of_checkpoint(
+    folder: Path,
+    config: Mapping[str, object],
+    quantization: Mapping[str, object] | None,
+    *,
+    source: Source = "original",
+    disk_bytes: int | None = None,
+) -> Compression:
+    """The compression of a checkpoint folder: its quantization config, and the marker of a compression on demand.
+
+    The marker tells what no config does: which algorithm made the weights, and that a dense checkpoint is pruned.
+
+    Args:
+        folder: the checkpoint.
+        config: content of its config.json.
+        quantization: the quantization config in it, None without one.
+        source: where the checkpoint came from; ``"on-demand"`` overrides it where the marker says so.
+        disk_bytes: size of its files, None where they are not on this disk.
+
+    Raises:
+        ModelError: the marker is damaged.
+    """
+    found = describe(quantization, dtype_bits=dtype_bits(config))
+    mark = marker.read(folder)
+    if mark is not None:
+        found = replace(found, scheme=mark.scheme, method=mark.method, sparsity=mark.sparsity)
+        source = "on-demand"
+    return replace(found, source=source, bytes=disk_bytes)
+
+
+def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Compression:
+    """What a ``quantization_config`` says: GPTQ, compressed-tensors, AutoFP8, AWQ; others by name.
+
+    Args:
+        config: as in config.json; None or empty where there is none.
+        dtype_bits: bits of a weight that is not quantized.
+
+    Returns:
+        ``scheme`` is None where the config fits no key of ``SCHEMES``. Where groups of layers have several numbers of
+        bits, ``bits`` is the smallest.
+    """
+    if not config:
+        return Compression("none", dtype_bits, activation_bits=dtype_bits)
+    method = str(config.get("quant_method") or ("compressed-tensors" if "config_groups" in config else "unknown"))
+    read = _READERS.get(method, _unknown)
+    found = read(config, dtype_bits)
+    return replace(found, method=method)
+
+
+def dtype_bits(config: Mapping[str, object]) -> int:
+    """Bits of an unquantized weight, from config.json's ``dtype`` (16 where it does not say)."""
+    inner = config.get("text_config")
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    if dtype is None and isinstance(inner, Mapping):
+        dtype = inner.get("dtype") or inner.get("torch_dtype")
+    return _BITS_OF_DTYPE.get(str(dtype).removeprefix("torch."), 16)
+
+
+def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]:
+    """GPTQ and AWQ: integers with a scale a group of weights; -1 is a group a column."""
+
+    def read(config: Mapping[str, object], dtype_bits: int) -> Compression:
+        bits = _number(config.get("bits") or config.get("w_bit"), dtype_bits)
+        size = int(_number(config.get("group_size") or config.get("q_group_size"), -1))
+        return Compression(_known(f"{prefix}{bits:g}"), bits, group_size=size if size > 0 else None)
+
+    return read
+
+
+def _fp8(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    """AutoFP8; without static scales activations are scaled as they come."""
+    static = config.get("activation_scheme") == "static"
+    return Compression("fp8" if static else "fp8-dynamic", 8, activation_bits=8)
+
+
+def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    bits = 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else dtype_bits
+    return Compression(None, bits)
+
+
+def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    return Compression(None, _number(config.get("bits"), dtype_bits))
+
+
+def _compressed_tensors(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    """One scheme for each group of layers; 2:4 pruning, with or without quantization, in ``sparsity_config``."""
+    sparsity = _sparsity(config.get("sparsity_config"))
+    groups = config.get("config_groups")
+    found = [_group(group) for group in groups.values()] if isinstance(groups, Mapping) else []
+    quantized = [one for one in found if one is not None]
+    if not quantized:
+        return Compression("sparse-2of4" if sparsity == 0.5 else "none", dtype_bits, sparsity=sparsity)
+    first = min(quantized, key=lambda one: one.bits)
+    if sparsity or any(one != first for one in quantized):
+        first = replace(first, scheme=None)
+    return replace(first, sparsity=sparsity)
+
+
+def _group(group: object) -> Compression | None:
+    weights, inputs = (_mapping(_mapping(group).get(name)) for name in ("weights", "input_activations"))
+    if not weights:
+        return None
+    bits = _number(weights.get("num_bits"), 8)
+    floating = weights.get("type") == "float"
+    activation_bits = int(_number(inputs.get("num_bits"), 16)) if inputs else 16
+    size = weights.get("group_size")
+    static = not inputs.get("dynamic")
+    matching = [
+        scheme.key
+        for scheme in SCHEMES.values()
+        if (scheme.weight_bits, scheme.activation_bits, scheme.floating) == (bits, activation_bits, floating)
+        if scheme.key.startswith(("w", "fp8")) and scheme.key != ("fp8-dynamic" if static else "fp8")
+    ]
+    return Compression(
+        matching[0] if matching else None,
+        bits,
+        group_size=size if isinstance(size, int) and size > 0 else None,
+        activation_bits=activation_bits,
+    )
+
+
+def _sparsity(config: object) -> float:
+    pruning = _mapping(config)
+    if pruning.get("sparsity_structure") == "2:4" or "24" in str(pruning.get("format", "")):
+        return 0.5
+    share = pruning.get("global_sparsity")
+    return round(float(share), 4) if isinstance(share, int | float) and pruning.get("format") != "dense" else 0.0
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
+    "gptq": _integers("gptq"),
+    "awq": _integers("awq"),
+    "fp8": _fp8,
+    "fbgemm_fp8": _fp8,
+    "compressed-tensors": _compressed_tensors,
+    "bitsandbytes": _bitsandbytes,
+}
+
+
+def _known(key: str) -> str | None:
+    return key if key in SCHEMES else None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object, otherwise: float) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
