@@ -49,15 +49,15 @@ def compress(job: Mapping[str, Any], say: _Voice) -> dict[str, object]:
     rows = [_token_ids(tokenizer, record, job["chat"])[: job["max_tokens"]] for record in job["calibration"]]
     from llmcompressor import oneshot
 
-    say(stage=job["saying"], tokens=sum(map(len, rows)))
+    say(stage=job["title"], tokens=sum(map(len, rows)))
     batches = [{"input_ids": torch.tensor([row]), "attention_mask": torch.ones(1, len(row)).long()} for row in rows]
     if batches:
         loader = torch.utils.data.DataLoader(batches, batch_size=None)
         # The pipeline's bars count its layers: they are the progress.
-        with _Bars(say, job["saying"]):
+        with _Bars(say, job["title"]):
             oneshot(model=model, tokenizer=tokenizer, recipe=_recipe(job), dataset=loader, pipeline="sequential")
     else:
-        with _Bars(say, job["saying"]):
+        with _Bars(say, job["title"]):
             oneshot(model=model, tokenizer=tokenizer, recipe=_recipe(job))
     say(stage="saving")
     model.save_pretrained(out, save_compressed=True)

@@ -45,7 +45,7 @@ class Plan:
     @property
     def label(self) -> str:
         """What messages begin with."""
-        return f"compressing {self.source.display} to {self.scheme}"
+        return f"compressing {self.source.display.partition(' (')[0]} to {self.scheme}"
 
     @property
     def facts(self) -> Scheme:
