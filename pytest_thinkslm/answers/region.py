@@ -101,6 +101,12 @@ def opening_mark(text: str) -> str:
     return start[0] if start else ""
 
 
+def starts_thought(text: str) -> bool:
+    """Whether the first mark of a thought in ``text`` is a start: what precedes an end mark alone began elsewhere."""
+    mark = _MARK.search(text)
+    return mark is not None and mark["end"] is None
+
+
 def mentions_thought(text: str) -> bool:
     """Whether an end-of-thought mark stands anywhere in ``text`` (a chat template that cuts thoughts off, say)."""
     return any(mark["end"] is not None for mark in _MARK.finditer(text))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 
-from pytest_thinkslm.answers.region import closing_mark, final_region
+from pytest_thinkslm.answers.region import closing_mark, final_region, starts_thought
 from pytest_thinkslm.engines.base import Engine, Fingerprint
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.records import Output, Request
@@ -106,6 +106,8 @@ def second(request: Request, output: Output, *, unmarked_is_thought: bool = Fals
         if mark is not None:
             return Second(_closed(_trimmed(output.text), mark), limit, closed=True)
         prefix = _whole(output.text)
+        if unmarked_is_thought and not unmarked and not starts_thought(prefix):
+            prefix = f"{_START}\n{prefix.lstrip()}"  # the server's template began it in the prompt
         share = 1.0 if unmarked else len(final_region(output).text) / len(output.text)
     left = limit - round(share * (output.output_tokens or 0))
     return Second(prefix, left, closed=False) if left > 0 and prefix else None
