@@ -60,6 +60,11 @@ class AuditItem:
     cluster: str
 
     @property
+    def is_error(self) -> bool:
+        """Whether the engine or the data failed, so that there is no output."""
+        return self.verdict == "error"
+
+    @property
     def disagreement(self) -> bool:
         """Whether the judge called right what the parser called wrong, or the other way round."""
         judged = None if self.judge is None else self.judge.verdict
@@ -84,22 +89,18 @@ class AuditedRun:
     judge_model: str | None
 
     def items(self) -> Iterator[AuditItem]:
-        """Every outcome, but errors (they have no output) and further cases asked beside items (role ``seed``).
+        """Every outcome; further cases asked beside items (role ``seed``) are left out.
 
         Raises:
             UsageError: ``items.jsonl`` is missing or damaged.
         """
         for record in self._lines():
-            if _is_item(record) and record["verdict"] != "error":
+            if _is_item(record):
                 yield _audit_item(record)
 
     def texts(self, wanted: Collection[ItemKey]) -> dict[ItemKey, ItemTexts]:
         """The texts of the wanted outcomes."""
         return {key: _texts(record) for record in self._lines() if _is_item(record) and (key := _key(record)) in wanted}
-
-    def errors(self) -> int:
-        """How many outcomes are errors."""
-        return sum(1 for record in self._lines() if _is_item(record) and record["verdict"] == "error")
 
     def _lines(self) -> Iterator[Mapping[str, Any]]:
         path = self.folder / "items.jsonl"

@@ -1,0 +1,108 @@
+"""``thinkslm agreement``: parser and judge held against the people who labelled a sample."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.judging.agreement_tables import print_validation
+from pytest_thinkslm.judging.audit_key import AuditKey, read_key
+from pytest_thinkslm.judging.labels import Label, annotator_name, key_path, read_labels
+from pytest_thinkslm.judging.run_items import open_run
+from pytest_thinkslm.judging.validation import Rater, key_raters, run_raters, validate
+from pytest_thinkslm.reports.results import write_json
+
+_DESCRIPTION = """\
+Say how well the parser and the judge agree with people. LABELS are files of `thinkslm audit`, filled in: one an
+annotator. Several annotators count by majority; ties and unclear outputs are left out and counted. All figures are
+weighted back from the sample to the run."""
+
+_EPILOG = """\
+examples:
+  thinkslm agreement audit-qwen.csv
+  thinkslm agreement audit-qwen.alice.csv audit-qwen.bob.csv --json agreement.json
+  thinkslm agreement audit-qwen.*.csv --run reports/judged-by-a --run reports/judged-by-b
+
+rho is Pearson's and Spearman's (the same for two yes-or-no readings); TPR and TNR are the shares of what people call
+correct, or incorrect, that the rater calls so too; MAE is the mean over the tasks of the absolute difference between
+the rater's accuracy and that of the people. What the data leave undefined is said, with the reason."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to argparse's subparsers."""
+    parser = commands.add_parser(
+        "agreement",
+        help="how well parser and judge agree with people's labels",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("labels", metavar="LABELS", nargs="+", help="label files, one an annotator")
+    parser.add_argument(
+        "--run",
+        dest="runs",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="take the verdicts from this run of the same outputs (rescored, or judged by another model) in place of "
+        "the audited one's; may be repeated",
+    )
+    parser.add_argument("--key", metavar="FILE", help="key file of the sample (default: beside the labels)")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write every figure there too ('-': print it in place of tables)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand; returns the exit status. Raises ``UsageError``."""
+    paths = [Path(name) for name in arguments.labels]
+    key = _key(paths, arguments.key)
+    labels: dict[str, dict[str, Label | None]] = {}
+    for path in paths:
+        name = annotator_name(path)
+        if name in labels:
+            raise UsageError(f"{path}: there is another file of the annotator {name}; give each file once")
+        sheet = read_labels(path)
+        labels[name] = {sheet.id(position): sheet.label(position) for position in range(len(sheet))}
+    validation = validate(key, labels, _raters(key, arguments.runs))
+    if arguments.json == "-":
+        print(json.dumps(validation.as_json(), indent=2))
+        return 0
+    if arguments.json:
+        try:
+            write_json(Path(arguments.json), validation.as_json())
+        except OSError as error:
+            raise UsageError(f"--json {arguments.json} cannot be written ({error.strerror or error})") from None
+    print_validation(validation)
+    return 0
+
+
+def _key(paths: Sequence[Path], given: str | None) -> AuditKey:
+    if given is not None:
+        return read_key(Path(given))
+    for path in paths:
+        read_labels(path)
+    first, *others = dict.fromkeys(key_path(path) for path in paths)
+    key = read_key(first)
+    for other in others:
+        if read_key(other).digest != key.digest:
+            raise UsageError(
+                f"the labels are of different samples: {first} and {other} have different outputs; give the files of "
+                "one sample at a time"
+            )
+    return key
+
+
+def _raters(key: AuditKey, places: Sequence[str]) -> list[Rater]:
+    if not places:
+        return key_raters(key)
+    raters = []
+    for place in places:
+        recorded = open_run(Path(place))
+        raters += run_raters(key, recorded.items(), recorded.name, recorded.judge_model)
+    return raters

@@ -1,0 +1,175 @@
+"""``thinkslm label``: asks a person, in the terminal, whether each sampled output is correct."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_thinkslm.commands.keyboard import Keyboard, keyboard
+from pytest_thinkslm.judging.labels import Label, LabelSheet, annotator_sheet, read_labels
+from pytest_thinkslm.text import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_DESCRIPTION = """\
+Label a sample of `thinkslm audit`: question, gold and output are shown one by one, one key is an answer. Each answer
+is saved at once; started again, it goes on with the first output that has no label."""
+
+_EPILOG = """\
+keys: c correct   i incorrect   u unclear   b back   a all of a long output   n note   q quit
+(where standard input is no terminal, the first letter of each line)
+
+Correct means: the output's final answer says what gold says. An output without a final answer, cut short, or with
+several answers and no choice is incorrect. In the review tasks both the judgement and, for a wrong solution, the first
+error step must be right. Unclear is for what reasonable people could read both ways; it is left out and counted.
+
+examples:
+  thinkslm label audit-qwen.csv
+  thinkslm label audit-qwen.csv --annotator alice      into audit-qwen.alice.csv, for several annotators"""
+
+_ANSWERS: dict[str, Label] = {"c": "correct", "i": "incorrect", "u": "unclear"}
+_KEYS = "c correct  i incorrect  u unclear  b back  a all  n note  q quit"
+
+#: A longer output is shown by its first and its last lines, with the key ``a`` for all of it.
+_HEAD, _TAIL = 8, 24
+
+#: Position that ends a session.
+_QUIT = -1
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to argparse's subparsers."""
+    parser = commands.add_parser(
+        "label",
+        help="label a sample in the terminal",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="label file of `thinkslm audit`")
+    parser.add_argument("--annotator", metavar="NAME", help="label in a file of one's own, FILE.<NAME>.csv")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand; returns the exit status. Raises ``UsageError``."""
+    from rich.console import Console
+
+    path = Path(arguments.file)
+    sheet = annotator_sheet(path, arguments.annotator) if arguments.annotator else read_labels(path)
+    console = Console(file=sys.stdout, highlight=False)
+    try:
+        with keyboard() as keys:
+            _Session(sheet, console, keys).ask_all()
+    except KeyboardInterrupt:
+        pass  # as q: every answer is saved already
+    labelled = _labelled(sheet)
+    console.print(f"\n{labelled} of {len(sheet)} labelled, saved in {sheet.path}", markup=False, soft_wrap=True)
+    if labelled < len(sheet):
+        console.print("the same command goes on from here", markup=False)
+    return 0
+
+
+def _labelled(sheet: LabelSheet) -> int:
+    return sum(sheet.label(position) is not None for position in range(len(sheet)))
+
+
+class _Session:
+    """One sitting: where it is, and what the keys do."""
+
+    def __init__(self, sheet: LabelSheet, console: Console, keys: Keyboard) -> None:
+        self._sheet = sheet
+        self._console = console
+        self._keys = keys
+
+    def ask_all(self) -> None:
+        """Ask until everything is labelled, or the person quits."""
+        self._say(_KEYS, "bold")
+        position = self._next_unlabelled(0)
+        while True:
+            if position is None:
+                position = self._at_the_end()
+            else:
+                self._show(position, whole=False)
+                position = self._answer(position)
+            if position == _QUIT:
+                return
+
+    def _at_the_end(self) -> int:
+        """Everything is labelled: the last item once more, or the end."""
+        self._keys.forget()
+        self._console.print("\nall labelled: b back, any other key ends ", end="", markup=False)
+        self._console.file.flush()
+        return len(self._sheet) - 1 if self._keys.key() == "b" else _QUIT
+
+    def _answer(self, position: int) -> int | None:
+        """Take keys until the item is done; the position to go to next, None where everything is labelled."""
+        while True:
+            self._prompt()
+            key = self._keys.key()
+            if key in _ANSWERS:
+                self._say(_ANSWERS[key], "bold")
+                self._sheet.set_label(position, _ANSWERS[key])
+                self._sheet.save()
+                return self._next_unlabelled(position + 1)
+            if key in ("q", ""):
+                return _QUIT
+            if key == "b":
+                return max(0, position - 1)
+            if key == "a":
+                self._show(position, whole=True)
+            elif key == "n":
+                self._take_note(position)
+            else:
+                self._say(_KEYS, "yellow")
+
+    def _take_note(self, position: int) -> None:
+        self._console.print("note: ", end="", markup=False)
+        self._sheet.set_note(position, safe_text(self._keys.line()))
+        self._sheet.save()
+
+    def _next_unlabelled(self, start: int) -> int | None:
+        """The next item without a label from ``start`` on, round the end; None where there is none."""
+        places = [*range(start, len(self._sheet)), *range(min(start, len(self._sheet)))]
+        return next((place for place in places if self._sheet.label(place) is None), None)
+
+    def _show(self, position: int, *, whole: bool) -> None:
+        sheet = self._sheet
+        self._console.print()
+        task = safe_line(sheet.text(position, "task"))
+        head = f"{position + 1}/{len(sheet)}  {task}  ({_labelled(sheet)} labelled)"
+        self._console.rule(self._text(head, "bold"), align="left")
+        self._part("question", sheet.text(position, "question"), whole=True)
+        self._part("output", sheet.text(position, "output"), whole=whole)
+        self._part("gold", sheet.text(position, "gold"), whole=True)
+        if label := sheet.label(position):
+            self._say(f"label so far: {label}", "yellow")
+        if note := sheet.text(position, "note"):
+            self._say(f"note: {safe_line(note)}", "yellow")
+
+    def _part(self, name: str, text: str, *, whole: bool) -> None:
+        """A part of an item, as text: neither markup nor control characters act."""
+        self._say(name, "bold cyan")
+        lines = self._text(safe_text(text) or "(empty)").wrap(self._console, max(20, self._console.width))
+        if whole or len(lines) <= _HEAD + _TAIL + 1:
+            self._console.print(*lines, sep="\n")
+            return
+        self._console.print(*lines[:_HEAD], sep="\n")
+        self._say(f"... {len(lines) - _HEAD - _TAIL} lines left out: press a for all ...", "yellow")
+        self._console.print(*lines[-_TAIL:], sep="\n")
+
+    def _prompt(self) -> None:
+        self._keys.forget()
+        self._console.print("? ", end="", style="bold", markup=False)
+        self._console.file.flush()
+
+    def _say(self, text: str, style: str) -> None:
+        self._console.print(self._text(text, style), soft_wrap=True)
+
+    def _text(self, text: str, style: str = "") -> Any:
+        from rich.text import Text
+
+        return Text(text, style=style)
