@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.baselines import Group, collecting
@@ -24,6 +24,9 @@ from pytest_thinkslm.execution.selection import Variant, short_name
 from pytest_thinkslm.reports.items import ItemSpool, SortKey
 from pytest_thinkslm.reports.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
 from pytest_thinkslm.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.session import JudgeSession
 
 #: Names of engine arguments whose values are never written.
 _SECRET = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
@@ -54,7 +57,10 @@ def prepare_report_dir(folder: Path) -> None:
 
 
 class Recorder:
-    """Collects item records and makes ``items.jsonl``, ``results.json`` and ``summary.md``."""
+    """Collects item records and makes ``items.jsonl``, ``results.json``, ``summary.md`` and ``report.html``.
+
+    ``page`` is the path of the page once it is written, ``page_problem`` why it could not be.
+    """
 
     def __init__(self, settings: Settings, factory: EngineFactory, folder: Path) -> None:
         self.settings = settings
@@ -63,9 +69,14 @@ class Recorder:
         self.started = time.time()
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.page: Path | None = None
+        self.page_problem = ""
         self._spool = ItemSpool(folder)
         self._data: dict[str, Mapping[str, object]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
+        #: The run's judge, where it has one.
+        self.judge: JudgeSession | None = None
+        self._judge_spent: dict[str, Any] = {}
 
     def add(self, key: SortKey, verdict: str, line: str) -> bool:
         """Take one item's line of ``items.jsonl``; False where the item was already there."""
@@ -84,6 +95,12 @@ class Recorder:
         self._data.update(data)
         for label, values in measured.items():
             _add_measured(self._measured.setdefault(label, {}), values)
+
+    def add_judge(self, spent: Mapping[str, Any] | None) -> None:
+        """What judging took in a process; counts add up, times are the longest."""
+        for name, value in (spent or {}).items():
+            before = self._judge_spent.get(name, 0)
+            self._judge_spent[name] = max(before, value) if name == "seconds" else before + value
 
     def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
         """The content of ``results.json``."""
@@ -109,6 +126,13 @@ class Recorder:
             compared["deltas"], measured["deltas"] = self._deltas(rows, groups, variants, measured["variants"])
         if beside := against_paper(rows, variants):
             compared["reference"] = beside
+        problems = list(self.problems)
+        if self.judge is not None:
+            from pytest_thinkslm.reports.judged import judge_problems, run_judge
+
+            compared["judge"] = run_judge(self.judge, self.item_records())
+            problems += judge_problems(compared["judge"])
+            measured["judge"] = self._judge_spent
         return {
             "schema_version": SCHEMA_VERSION,
             "settings": self._settings(),
@@ -119,7 +143,7 @@ class Recorder:
             "results": rows,
             **compared,
             "gates": list(gates),
-            "problems": list(self.problems),
+            "problems": problems,
             "measured": measured,
         }
 
@@ -151,9 +175,22 @@ class Recorder:
 
         self._spool.finish()
         write_json(self.folder / "results.json", results)
+        self._write_page()
         draft = self.folder / ".summary.md.draft"
-        draft.write_text(markdown(results), encoding="utf-8")
+        draft.write_text(markdown(results, page=self.page and self.page.name), encoding="utf-8")
         draft.replace(self.folder / "summary.md")
+
+    def _write_page(self) -> None:
+        """Write ``report.html``; where that fails the run's figures stand all the same, and the terminal says why."""
+        try:
+            from pytest_thinkslm.reports.page import write_page
+
+            self.page = write_page(self.folder)
+        except Exception as error:
+            self.page_problem = (
+                f"report.html was not written ({type(error).__name__}: {error}); the other files are complete, and "
+                f"python -m pytest_thinkslm.reports.page {self.folder} makes it from them"
+            )
 
     def discard(self) -> None:
         """Nothing was run: remove the spool, and the folder where it is empty."""
@@ -170,6 +207,8 @@ class Recorder:
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]
         values["server_url"] = _without_credentials(self.settings.server_url)
+        values["judge_url"] = _without_credentials(self.settings.judge_url)
+        values["judge"] = None if self.settings.judge is None else _model_name(self.settings.judge)
         values["engine_args"] = {
             name: "(not written)" if _SECRET.search(name) else value
             for name, value in self.settings.engine_args.items()

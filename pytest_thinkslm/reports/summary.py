@@ -176,6 +176,23 @@ def thought_line(row: Row) -> str:
     return "thoughts: " + ", ".join(parts)
 
 
+def judge_line(row: Row) -> str:
+    """Both accuracies, and how far parser and judge agree; empty without a judge."""
+    judge = row.get("judge")
+    if judge is None:
+        return ""
+    line = f"judge: asked about {judge['asked']}"
+    if judge["unjudged"]:
+        line += f", {judge['unjudged']} unjudged"
+    if judge["cannot_tell"]:
+        line += f", {judge['cannot_tell']} open"
+    if judge["agree"] is None:
+        return line + " (error reasons)"
+    line += f", agrees with the parser on {judge['agree']}, differs on {judge['disagree']}"
+    accuracies = f"{percent(judge['accuracy_parser'])} by the parser, {percent(judge['accuracy_judge'])} with the judge"
+    return f"{line}; accuracy {accuracies}"
+
+
 def details(row: Row) -> list[str]:
     """What stands below the table for a row: repeats, how its interval was made, failure classes, own metrics."""
     method = row["ci_method"]
@@ -184,6 +201,7 @@ def details(row: Row) -> list[str]:
         *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
         *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
         *filter(None, [thought_line(row)]),
+        *filter(None, [judge_line(row)]),
         *metric_lines(row),
     ]
 
@@ -195,7 +213,7 @@ def gate_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     return sorted(lines, key=lambda line: ranks.index(line[0]))
 
 
-def markdown(results: Mapping[str, Any]) -> str:
+def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
 
@@ -222,6 +240,10 @@ def markdown(results: Mapping[str, Any]) -> str:
             lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]
         lines.append("")
     lines += markdown_deltas(results) + markdown_reference(results)
+    if "judge" in results:
+        from pytest_thinkslm.reports.judged import markdown_judge
+
+        lines += [markdown_cell(line) for line in markdown_judge(results["judge"])]
     if results["gates"]:
         lines += ["## Gates", ""]
         lines += [f"- **{state}**: {markdown_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]
@@ -230,6 +252,8 @@ def markdown(results: Mapping[str, Any]) -> str:
         lines += [f"- {markdown_cell(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
     for problem in results["problems"]:
         lines.append(f"- {markdown_cell(problem)}")
+    if page:
+        lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -63,6 +63,11 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
             console.print(escape(note), style="yellow", soft_wrap=True)
     show_deltas(console, results, names)
     show_reference(console, results)
+    if "judge" in results:
+        from pytest_thinkslm.reports.judged import terminal_lines
+
+        for line, red in terminal_lines(results["judge"]):
+            reporter.write_line(line, red=red)
     for state, sentence in summary.gate_lines(results):
         reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
@@ -74,9 +79,13 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
             f"thinkslm: ... and {len(results['problems']) - _PROBLEMS_SHOWN} more problems: see results.json",
             yellow=True,
         )
+    if recorder.page_problem:
+        reporter.write_line(f"thinkslm: {recorder.page_problem}", yellow=True)
     reporter.write_line(
         f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, gates.xml, junit.xml)"
     )
+    if recorder.page is not None:
+        reporter.write_line(f"page: {_shown(recorder.page)}")
 
 
 def _one_line(text: str, width: int) -> str:
