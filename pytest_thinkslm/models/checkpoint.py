@@ -35,11 +35,7 @@ class Checkpoint:
 
 def read(folder: Path, name: str) -> Checkpoint:
     """Read the folder of model ``name``; ModelError says what it lacks. Weights must be safetensors."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"--model {name}: {folder} has no config.json, so it is no Hugging Face checkpoint{_hint(folder)}"
-        )
-    config = _json(folder / "config.json", name)
+    config = read_config(folder, name)
     _check_weights(folder, name)
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
         raise ModelError(
@@ -47,14 +43,28 @@ def read(folder: Path, name: str) -> Checkpoint:
             "save it there with tokenizer.save_pretrained"
         )
     tokenizer = _json(folder / "tokenizer_config.json", name) if (folder / "tokenizer_config.json").is_file() else {}
-    quantization = config.get("quantization_config") or config.get("compression_config")
     return Checkpoint(
         config=config,
         disk_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-        quantization=quantization if isinstance(quantization, dict) else None,
+        quantization=quantization_of(config),
         chat_template=_chat_template(folder, tokenizer, name),
         context=_context(config, tokenizer),
     )
+
+
+def read_config(folder: Path, name: str) -> Mapping[str, object]:
+    """The config.json of the checkpoint folder of model ``name``; ModelError where there is none, or a damaged one."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"--model {name}: {folder} has no config.json, so it is no Hugging Face checkpoint{_hint(folder)}"
+        )
+    return _json(folder / "config.json", name)
+
+
+def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
+    found = config.get("quantization_config") or config.get("compression_config")
+    return found if isinstance(found, dict) else None
 
 
 def text_config(config: Mapping[str, object]) -> Mapping[str, object]:

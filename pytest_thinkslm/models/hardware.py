@@ -53,6 +53,13 @@ def decide(device: str = "auto", dtype: str = "auto") -> Placement:
     return Placement(place, chosen, f"{place}: {why_device}; {chosen}: {why_dtype}")
 
 
+def cpus() -> int:
+    """The CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 def _what_cuda_lacks() -> str:
     """Why CUDA cannot be used; empty where it can."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
@@ -88,18 +95,22 @@ def _native_bfloat16_cpu() -> tuple[bool, str]:
 
 
 @cache
-def _native_bfloat16_gpu() -> tuple[bool, str]:
-    """Compute capability 8.0 (Ampere) and later have bfloat16; the driver's own tool tells it."""
+def compute_capability() -> float | None:
+    """The GPUs' lowest compute capability (8.9, say), as the driver's own tool tells; None where it tells nothing."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return True, "the GPU's compute capability is unknown"
+        return None
     query = [tool, "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
+        return None
+    return min((float(line) for line in done.stdout.split() if re.fullmatch(r"\d+\.\d+", line)), default=None)
+
+
+def _native_bfloat16_gpu() -> tuple[bool, str]:
+    """Compute capability 8.0 (Ampere) and later have bfloat16."""
+    lowest = compute_capability()
+    if lowest is None:
         return True, "the GPU's compute capability is unknown"
-    capabilities = [float(line) for line in done.stdout.split() if re.fullmatch(r"\d+\.\d+", line)]
-    if not capabilities:
-        return True, "the GPU's compute capability is unknown"
-    lowest = min(capabilities)
     return lowest >= 8.0, f"compute capability {lowest}"

@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.models.cache import cache_folder
 
 #: Weights only as safetensors: pickles run code when loaded.
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt"]
 #: Second copies of the weights in other layouts, which some repositories carry.
 _UNWANTED = ["consolidated*", "original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*"]
+
+#: Seconds after which a hub that does not answer counts as out of reach.
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A repository that is not on this disk: its config.json, and the bytes of the files that would be fetched."""
+
+    config: Mapping[str, object]
+    bytes: int
+
+
+def look_up(hub_id: str, revision: str | None = None) -> Remote:
+    """Config and size of a repository, without its weights. Raises ModelError as ``snapshot`` does."""
+    import huggingface_hub
+    from huggingface_hub import constants, errors
+
+    if constants.is_offline_mode():
+        raise ModelError(f"--model {hub_id}: {_reason(errors.OfflineModeIsEnabled('offline mode'), hub_id, revision)}")
+    try:
+        facts = huggingface_hub.HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=_PATIENCE)
+        # A cache of its own: in the hub's a config alone would look like a checkpoint without weights.
+        file = huggingface_hub.hf_hub_download(
+            hub_id, "config.json", revision=facts.sha, cache_dir=cache_folder("configs"), etag_timeout=_PATIENCE
+        )
+        config = json.loads(Path(file).read_text(encoding="utf-8"))
+    except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
+        raise ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}") from problem
+    size = sum(file.size or 0 for file in facts.siblings or () if _wanted(file.rfilename))
+    return Remote(config if isinstance(config, dict) else {}, size)
+
+
+def cached_config(hub_id: str, revision: str | None = None) -> Mapping[str, object] | None:
+    """The config.json of a checkpoint that is in the hub's cache with weights; None where it is not. No network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+    if not isinstance(found, str) or not any(Path(found).parent.glob("*.safetensors")):
+        return None
+    try:
+        config = json.loads(Path(found).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a damaged copy is for the download to mend, or to report
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def free_disk() -> tuple[Path, int]:
+    """The hub's cache folder and the free bytes on its disk."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return folder, shutil.disk_usage(there).free
+
+
+def _wanted(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in _WANTED) and not any(
+        fnmatch(name, pattern) for pattern in _UNWANTED
+    )
 
 
 def snapshot(
@@ -55,14 +121,14 @@ def _reason(problem: Exception, hub_id: str, revision: str | None) -> str:
     if isinstance(problem, errors.GatedRepoError) or status == 403:
         return (
             f"the repository is gated: accept its terms on https://huggingface.co/{hub_id} and set HF_TOKEN to a token "
-            "of that account"
+            f"of that account (https://huggingface.co/settings/tokens){_token()}"
         )
     if isinstance(problem, errors.RevisionNotFoundError):
         return f"the repository has no revision {revision!r}"
     if isinstance(problem, errors.RepositoryNotFoundError) or status in (401, 404):
         return (
-            "the hub knows no such repository, or it is private or gated: check the spelling, or set HF_TOKEN to a "
-            "token that may read it"
+            "the hub knows no such repository, or it is private or gated: check the spelling; where it is gated accept "
+            f"its terms on https://huggingface.co/{hub_id}, and set HF_TOKEN to a token that may read it{_token()}"
         )
     if isinstance(problem, errors.LocalEntryNotFoundError | ConnectionError | TimeoutError) or _is_transport(problem):
         return (
@@ -70,6 +136,11 @@ def _reason(problem: Exception, hub_id: str, revision: str | None) -> str:
             "HF_ENDPOINT, HF_HUB_OFFLINE), or give a local folder with the checkpoint (--model /path/to/folder)"
         )
     return f"fetching it failed: {type(problem).__name__}: {detail}"
+
+
+def _token() -> str:
+    """Whether a token was sent at all; never the token."""
+    return "; the HF_TOKEN that is set was not enough" if os.environ.get("HF_TOKEN") else "; no HF_TOKEN is set"
 
 
 def _is_transport(problem: Exception) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -17,6 +17,7 @@ from typing import Literal
 from pytest_thinkslm.errors import UsageError, nearest
 from pytest_thinkslm.models import checkpoint, embedded, hub
 from pytest_thinkslm.models.hashes import folder_hashes
+from pytest_thinkslm.models.schemes import Compression, Source
 
 Kind = Literal["embedded", "folder", "hub"]
 
@@ -42,6 +43,10 @@ class ResolvedModel:
         disk_bytes: size of all its files, in bytes.
         chat_template: text of the chat template; None for a base model, which gets a plain prompt format.
         context: longest sequence in tokens, prompt and answer together; None where the checkpoint does not say.
+        source: where the checkpoint came from, as far as compression goes.
+        catalogue: key of the catalogue that it stands for; None where it is not catalogued.
+        scheme: what the catalogue calls its compression, where that fits its own config; None: the config alone tells.
+        sparsity: share of zeros that a pruned checkpoint was published with, 0 for others.
     """
 
     name: str
@@ -55,6 +60,18 @@ class ResolvedModel:
     quantization: Mapping[str, object] | None = None
     chat_template: str | None = None
     context: int | None = None
+    source: Source = "original"
+    catalogue: str | None = None
+    scheme: str | None = None
+    sparsity: float = 0.0
+
+    @property
+    def compression(self) -> Compression:
+        """How the checkpoint is compressed: from its own files, by the catalogue's name where it has one."""
+        from pytest_thinkslm.models.quantization import of_checkpoint
+
+        found = of_checkpoint(self.path, self.config, self.quantization, source=self.source, disk_bytes=self.disk_bytes)
+        return replace(found, scheme=self.scheme or found.scheme, sparsity=found.sparsity or self.sparsity)
 
     @property
     def has_chat_template(self) -> bool:
@@ -105,7 +122,7 @@ def resolve(
         ModelError: the checkpoint cannot be fetched, or is incomplete.
     """
     if not name.strip():
-        raise UsageError("--model: no model is named; give 'embedded', a catalogue key, a local folder or a hub id")
+        raise unknown_name(name, catalogue)
     hub_id = catalogue.get(name) or (name if _HUB_ID.fullmatch(name) else None)
     folder = Path(name).expanduser()
     is_folder = folder.is_dir() and name != "embedded" and name not in catalogue
@@ -113,27 +130,41 @@ def resolve(
         raise UsageError(f"--model {name}: a revision ({revision!r}) can be given for a hub repository only")
     if name == "embedded":
         path = embedded.prepared_folder(progress)
-        return _described(name, "embedded", path, embedded.DISPLAY_NAME)
+        return described(name, "embedded", path, embedded.DISPLAY_NAME)
     if is_folder:
         path = folder.resolve()
-        return _described(name, "folder", path, f"{path.name} (local folder)")
+        return described(name, "folder", path, f"{path.name} (local folder)")
     if hub_id is not None and not folder.is_file():
         path, commit = hub.snapshot(hub_id, revision, trust_remote_code, progress)
-        return _described(name, "hub", path, f"{hub_id} ({commit[:7]})", hub_id, commit)
-    raise UsageError(f"unknown model {name!r}: {_advice(name, folder, catalogue)}")
+        return described(name, "hub", path, f"{hub_id} ({commit[:7]})", hub_id, commit)
+    raise unknown_name(name, catalogue)
 
 
-def _advice(name: str, folder: Path, catalogue: Mapping[str, str]) -> str:
+def unknown_name(name: str, keys: Iterable[str]) -> UsageError:
+    """The error for a name that means nothing, with the nearest catalogue keys."""
+    if not name.strip():
+        return UsageError("--model: no model is named; give 'embedded', a catalogue key, a local folder or a hub id")
+    return UsageError(f"unknown model {name!r}: {_advice(name, Path(name).expanduser(), keys)}")
+
+
+def _advice(name: str, folder: Path, keys: Iterable[str]) -> str:
     if folder.is_file():
         return "that is a file; --model takes a folder, a hub id or 'embedded' (a recorded file needs --engine replay)"
     if os.sep in name or name.startswith((".", "~")):
         return "no such folder, and it is no hub id (organisation/name) either"
-    return f"{nearest(name, ['embedded', *catalogue])}; or give a local folder or a hub id (organisation/name)"
+    return f"{_near(name, ['embedded', *keys])}; or give a local folder or a hub id (organisation/name)"
 
 
-def _described(
+def _near(name: str, keys: Sequence[str]) -> str:
+    """The nearest keys, or where they are listed."""
+    advice = nearest(name, keys)
+    return advice if advice.startswith("did") else "'thinkslm models' lists the names that there are"
+
+
+def described(
     name: str, kind: Kind, path: Path, display: str, hub_id: str | None = None, revision: str | None = None
 ) -> ResolvedModel:
+    """The checkpoint in a folder that is here, whole. Raises ModelError for one that is not."""
     found = checkpoint.read(path, name)
     return ResolvedModel(
         name=name,

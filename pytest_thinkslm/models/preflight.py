@@ -1,0 +1,184 @@
+"""What keeps a checkpoint from being run on this machine, found before it is fetched, and said in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.models import hub, loading
+from pytest_thinkslm.models.catalogue import Entry, Format, architectures
+from pytest_thinkslm.models.checkpoint import text_config
+from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
+from pytest_thinkslm.models.placement import GIB, Need
+from pytest_thinkslm.models.schemes import SCHEMES
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is wanted.
+
+    Attributes:
+        model: as typed after ``--model``.
+        quant: as typed after ``--quant``; None where nothing was: the checkpoint as it is.
+        engine: the engine that is to load it.
+        others: engines that would have done as well (``--engine auto``), for messages.
+        trust_remote_code: ``--trust-remote-code``.
+    """
+
+    model: str
+    quant: str | None
+    engine: str
+    others: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+
+    def __str__(self) -> str:
+        return f"--model {self.model}" + (f" --quant {self.quant}" if self.quant else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a checkpoint before it is loaded.
+
+    Attributes:
+        title: its hub id, or what else it is called.
+        stored: its format; ``"unknown"`` where only its own config would tell.
+        scheme: key of ``SCHEMES``; None where it is not known or has no key.
+        need: memory in bytes; None where it is not known.
+        fetch: bytes that have to be fetched first; None where that is nothing, or not known.
+        entry: its catalogue entry.
+        config: content of its config.json, where that is here already.
+    """
+
+    title: str
+    stored: Format
+    scheme: str | None
+    need: Need | None = None
+    fetch: int | None = None
+    entry: Entry | None = None
+    config: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Checks of one request on one machine. ``machine`` None checks nothing but what the options rule out."""
+
+    asked: Asked
+    machine: Machine | None
+
+    def require(self, known: Known, *, hub_problem: ModelError | None = None) -> None:
+        """Raises ModelError with everything that is missing; none of it is fetched or loaded then."""
+        missing = self.missing(known)
+        if hub_problem is not None:
+            missing.append(("the hub", str(hub_problem).partition(": ")[2] or str(hub_problem)))
+        if missing:
+            raise ModelError(self._message(known, missing)) from hub_problem
+
+    def missing(self, known: Known) -> list[tuple[str, str]]:
+        """(what, why) of each obstacle."""
+        found: list[tuple[str, str]] = []
+        engines = [self.asked.engine, *self.asked.others]
+        per_engine = {engine: self._engine_obstacles(known, engine) for engine in engines}
+        if per_engine[self.asked.engine]:
+            shared = {why for whys in per_engine.values() for why in whys if all(why in w for w in per_engine.values())}
+            found += [("the checkpoint", why) for why in sorted(shared)]
+            found += [(engine, why) for engine, whys in per_engine.items() for why in whys if why not in shared]
+        if _runs_code(known) and not self.asked.trust_remote_code:
+            found.append(
+                (
+                    "--trust-remote-code",
+                    "the checkpoint brings code of its own, which runs only with that option: look at it first",
+                )
+            )
+        if self.machine is None:
+            return found
+        if known.need is not None and not per_engine[self.asked.engine]:
+            too_large = loading.too_large(self._grown(known, known.need), self.asked.engine, self.machine, known.title)
+            found += [("memory", too_large)] if too_large else []
+        if known.fetch is not None:
+            folder, free = hub.free_disk()
+            if known.fetch > free:
+                found.append(
+                    (
+                        "disk",
+                        f"{_gib(known.fetch)} have to be fetched into {folder}, where {_gib(free)} are free: make "
+                        "room, or set HF_HOME to a folder on a larger disk",
+                    )
+                )
+        return found
+
+    def _engine_obstacles(self, known: Known, engine: str) -> list[str]:
+        model_type = text_config(known.config).get("model_type") if known.config else None
+        never = architectures().get(str(model_type), {}) or (known.entry.no_engine if known.entry else {})
+        if engine in never:
+            return [never[engine]]
+        if self.machine is None:
+            principle = loading.in_principle(known.stored, engine)
+            return [principle] if loading.LOADERS[known.stored, engine].never and principle else []
+        return loading.obstacles(known.stored, known.scheme, engine, self.machine)
+
+    def _grown(self, known: Known, need: Need) -> Need:
+        """Weights as they are once loaded: transformers turns compressed-tensors back into 16 bits."""
+        if self.asked.engine == "transformers" and known.stored == "compressed-tensors" and known.entry is not None:
+            return replace(need, weights=max(need.weights, int(known.entry.params * 2e9)))
+        return need
+
+    def _message(self, known: Known, missing: list[tuple[str, str]]) -> str:
+        scheme = SCHEMES.get(known.scheme or "")
+        what = [known.title]
+        facts = [scheme.title if scheme else "", f"{known.entry.params:g}B parameters" if known.entry else ""]
+        if any(facts):
+            what.append(f"({', '.join(filter(None, facts))})")
+        lines = [f"{self.asked} cannot be run here", f"  checkpoint: {' '.join(what)}"]
+        if needs := self._needs(known):
+            lines.append(f"  it needs: {'; '.join(needs)}")
+        lines.append("  what is missing:")
+        lines += [f"  - {name}: {why}" for name, why in missing]
+        lines.append(
+            "  Other ways: a machine that has it all, with --engine openai --server-url here; a folder with the "
+            "checkpoint (--model /path/to/folder); --model embedded, which needs neither hub nor GPU. "
+            "'thinkslm models' lists what else there is"
+        )
+        return "\n".join(lines)
+
+    def _needs(self, known: Known) -> list[str]:
+        needs = []
+        if known.fetch is not None:
+            folder, free = hub.free_disk()
+            needs.append(f"{_gib(known.fetch)} of disk in {_short(folder)} ({_gib(free)} free)")
+        if known.need is not None:
+            has = ""
+            if self.machine is not None and self.machine.gpus:
+                first = self.machine.gpus[0]
+                has = f" (here: {len(self.machine.gpus)} x {first.name}, {_gib(first.free_bytes)} free on the first)"
+            elif self.machine is not None:
+                left = "unknown" if self.machine.memory is None else _gib(self.machine.memory)
+                has = f"; here no GPU is visible, and {left} of memory are available to a CPU, which is slow"
+            needs.append(
+                f"{_gib(known.need.share(1))} of GPU memory, {_gib(known.need.weights)} of it for weights{has}"
+            )
+        engines = loading.requirements(known.stored)
+        if engines and known.stored != "unknown":
+            needs.append(engines)
+        if known.entry is not None and known.fetch is not None:
+            gated = any(one.gated and one.hub_id == known.title for one in known.entry.checkpoints.values())
+            needs += [f"its terms accepted on https://huggingface.co/{known.title}, and HF_TOKEN"] if gated else []
+        return needs
+
+
+def _runs_code(known: Known) -> bool:
+    """Whether its repository brings modeling code that transformers has no other code for."""
+    return known.entry is not None and known.entry.remote_code
+
+
+def _short(folder: Path) -> str:
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+__all__ = ["LOCAL_ENGINES", "Asked", "Known", "Preflight"]

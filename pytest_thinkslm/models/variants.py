@@ -1,0 +1,333 @@
+"""From (model, quant) to a checkpoint on this disk that the chosen engine can load; imports no torch.
+
+A model is a catalogue key, ``embedded``, a local folder or a hub id. Without a quant it is the checkpoint as it is.
+With one: a checkpoint that already is quantized has to be of that scheme (its own quantization config decides); a
+catalogued model has published checkpoints; anything else is compressed on demand. What can be known without
+the weights is checked before they are fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from pytest_thinkslm.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.models import checkpoint, embedded, hub, loading
+from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Format, Published, catalogue, published_as
+from pytest_thinkslm.models.loading import Machine
+from pytest_thinkslm.models.placement import GIB, Need, need_of_catalogue, need_of_checkpoint
+from pytest_thinkslm.models.preflight import Asked, Known, Preflight
+from pytest_thinkslm.models.quantization import describe, of_checkpoint
+from pytest_thinkslm.models.resolve import ResolvedModel, described, unknown_name
+from pytest_thinkslm.models.schemes import SCHEMES, Compression
+
+Progress = Callable[[str], None]
+
+#: Keys for the same thing: weights of so many bits, whose activations are left alone.
+_SAME = ({"gptq4", "w4a16"}, {"awq4", "w4a16"}, {"gptq8", "w8a16"})
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a checkpoint is; all None: the embedded model. ``published`` is what the catalogue says of it."""
+
+    hub_id: str | None = None
+    folder: Path | None = None
+    revision: str | None = None
+    entry: Entry | None = None
+    published: Published | None = None
+
+
+def resolve_variant(
+    model: str,
+    quant: str | None,
+    engine: str,
+    *,
+    others: Sequence[str] = (),
+    trust_remote_code: bool = False,
+    engine_args: Mapping[str, str] = _NOTHING,
+    machine: Machine | None = None,
+    check: bool = True,
+    progress: Progress = lambda line: None,
+) -> ResolvedModel:
+    """The checkpoint of a variant, fetched or compressed where it has to be.
+
+    Args:
+        model: catalogue key, ``embedded``, local folder or hub id.
+        quant: key of ``SCHEMES``; None for the checkpoint as it is.
+        engine: ``"transformers"`` or ``"vllm"``, which is to load it.
+        others: engines that ``--engine auto`` passed over; a message tells of them, too.
+        trust_remote_code: whether code that the checkpoint brings along may run.
+        engine_args: ``--engine-args``; some change what the checkpoint needs.
+        machine: what it is to run on; default: this machine.
+        check: False where another process of the run has checked the machine already, and loads beside this one.
+        progress: takes lines for the user.
+
+    Raises:
+        UsageError: a name that means nothing, a scheme that cannot be had, or that the checkpoint contradicts.
+        ModelError: the checkpoint cannot be fetched, is incomplete, or cannot be loaded here; says all that is missing.
+    """
+    asked = Asked(model, quant, engine, tuple(others), trust_remote_code)
+    place = _place(asked)
+    here = _as_used(machine or loading.this_machine(), engine, engine_args) if check else None
+    return _at(asked, place, Preflight(asked, here), progress)
+
+
+def label_of(model: str) -> str:
+    """The quant of a variant for which none was typed: ``"none"``, or what the checkpoint itself says that it is.
+
+    Looks at what is on this disk and in the catalogue alone; a scheme without a key is called by its method.
+    """
+    place = _place_of(model, catalogue())
+    if place is None or (place.hub_id is None and place.folder is None):
+        return "none"
+    if place.published is not None:
+        return place.published.quant
+    if place.folder is not None:
+        if not (place.folder / "config.json").is_file():
+            return "none"
+        config = checkpoint.read_config(place.folder, model)
+        found = of_checkpoint(place.folder, config, checkpoint.quantization_of(config))
+    else:
+        found = describe(checkpoint.quantization_of(hub.cached_config(str(place.hub_id)) or {}))
+    return found.scheme or str(found.method or "none")
+
+
+def loads_with(model: str, quant: str | None, engine: str, machine: Machine) -> bool:
+    """Whether an engine has a loader for a variant here, as far as the catalogue and this disk tell. For ``auto``."""
+    asked = Asked(model, quant, engine, (), True)
+    try:
+        known, _ = _before_fetching(asked, _place(asked))
+    except ThinkSLMError:
+        return True  # whatever is wrong is so with any engine, and is said when it is resolved
+    return not Preflight(asked, machine).missing(replace(known, need=None, fetch=None))
+
+
+def _as_used(machine: Machine, engine: str, engine_args: Mapping[str, str]) -> Machine:
+    """The machine as the engine's arguments let it be used."""
+    if engine == "transformers" and engine_args.get("device") == "cpu":
+        return replace(machine, gpus=(), capability=None)
+    if engine == "vllm" and engine_args.get("linear_backend") == "marlin" and (machine.capability or 0) >= 7.5:
+        return replace(machine, capability=None)  # FP8 weights computed in 16 bits, asked for by name
+    return machine
+
+
+def contradicts(quant: str | None, found: Compression) -> bool:
+    """Whether a checkpoint is something else than what ``quant`` asks for; nothing asked contradicts nothing."""
+    return quant is not None and quant != found.scheme and not any({quant, found.scheme} <= same for same in _SAME)
+
+
+# -- where a checkpoint is -----------------------------------------------------------------------------------------
+
+
+def _place(asked: Asked) -> _Place:
+    """Raises UsageError for a name that means nothing, and for a scheme that is neither published nor can be made."""
+    entries = catalogue()
+    entry = entries.get(asked.model)
+    if entry is None:
+        place = _place_of(asked.model, entries)
+        if place is None:
+            raise unknown_name(asked.model, entries)
+        return place
+    published = entry.checkpoints.get(asked.quant or _default(entry))
+    if published is not None:
+        return _Place(published.hub_id, published.folder, published.revision, entry, published)
+    assert asked.quant is not None
+    names = ", ".join(entry.checkpoints)
+    lacks = f"{asked}: {entry.key} has no published {asked.quant} checkpoint (published: {names})"
+    if not SCHEMES[asked.quant].on_demand:
+        raise UsageError(
+            f"{lacks}, and {_not_on_demand(asked.quant)}. Give a checkpoint of that scheme itself (--model with a hub "
+            "id or a folder), or name one in pyproject.toml (docs/models.md)"
+        )
+    source = entry.checkpoints.get("none")
+    if source is None:
+        raise UsageError(f"{lacks}, nor one that is not compressed, from which it could be made")
+    return _Place(source.hub_id, source.folder, source.revision, entry, source)
+
+
+def _place_of(model: str, entries: Mapping[str, Entry]) -> _Place | None:
+    """The place that a name means when nothing is asked of it."""
+    if model in entries:
+        entry = entries[model]
+        published = entry.checkpoints[_default(entry)]
+        return _Place(published.hub_id, published.folder, published.revision, entry, published)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _Place(folder=folder.resolve())
+    if HUB_ID.fullmatch(model) and not folder.is_file():
+        known = published_as(model, entries)
+        if known is None:
+            return _Place(model)
+        return _Place(model, None, known[1].revision, *known)
+    return None
+
+
+def _default(entry: Entry) -> str:
+    return "none" if "none" in entry.checkpoints else next(iter(entry.checkpoints))
+
+
+# -- from the place to the checkpoint ------------------------------------------------------------------------------
+
+
+def _at(asked: Asked, place: _Place, preflight: Preflight, progress: Progress) -> ResolvedModel:
+    known, config = _before_fetching(asked, place)
+    if place.hub_id is not None and config is None:
+        progress(f"looking up {place.hub_id} on the hub")
+        try:
+            remote = hub.look_up(place.hub_id, place.revision)
+        except ModelError as problem:
+            preflight.require(known, hub_problem=problem)
+            raise
+        config = remote.config
+        known = _with_config(asked, place, replace(known, fetch=remote.bytes), config)
+    preflight.require(known)
+    model = _obtained(asked, place, progress)
+    found = _found(place, model.config)
+    _check_agreement(asked, place, found)
+    if _to_compress(asked, place, found):
+        from pytest_thinkslm.models.compression import compressed
+
+        assert asked.quant is not None
+        folder = compressed(model, asked.quant, progress=progress)
+        made = described(asked.model, "folder", folder, f"{model.display}, compressed to {asked.quant}")
+        return replace(made, source="on-demand", catalogue=model.catalogue)
+    if preflight.machine is not None:
+        here = need_of_checkpoint(model.path, model.config)
+        preflight.require(replace(known, need=here, fetch=None, config=model.config))
+    return model
+
+
+def _before_fetching(asked: Asked, place: _Place) -> tuple[Known, Mapping[str, object] | None]:
+    """What is known of what will be loaded, and its source's config where that is on this disk."""
+    entry, published = place.entry, place.published
+    title = place.hub_id or (f"{place.folder.name} (local folder)" if place.folder else embedded.DISPLAY_NAME)
+    known = Known(title, published.format if published else "unknown", published.quant if published else None)
+    known = replace(known, entry=entry)
+    if entry is not None and published is not None:
+        known = replace(
+            known,
+            need=_need(entry, published.quant, published.disk_gib),
+            fetch=int(published.disk_gib * GIB) if place.hub_id and published.disk_gib is not None else None,
+        )
+    if place.folder is not None:
+        config: Mapping[str, object] | None = checkpoint.read_config(place.folder, asked.model)
+    elif place.hub_id is not None:
+        config = hub.cached_config(place.hub_id, place.revision)
+    else:
+        config = None
+    if config is not None:
+        return _with_config(asked, place, replace(known, fetch=None), config), config
+    return _as_compressed(asked, known) if published and _to_compress(asked, place, None) else known, None
+
+
+def _with_config(asked: Asked, place: _Place, known: Known, config: Mapping[str, object]) -> Known:
+    """The checkpoint's own config decides; what is asked and what the catalogue promises have to agree with it."""
+    found = _found(place, config)
+    _check_agreement(asked, place, found)
+    if _to_compress(asked, place, found):
+        return _as_compressed(asked, replace(known, config=config))
+    stored = loading.stored_as(checkpoint.quantization_of(config))
+    return replace(known, stored=stored, scheme=found.scheme, config=config)
+
+
+def _as_compressed(asked: Asked, known: Known) -> Known:
+    """What will be loaded once the checkpoint is compressed on demand."""
+    assert asked.quant is not None
+    scheme = SCHEMES[asked.quant]
+    stored: Format = "safetensors" if scheme.weight_bits == 16 else "compressed-tensors"
+    need = None if known.entry is None else _need(known.entry, scheme.key, None)
+    return replace(
+        known, title=f"{known.title}, compressed to {scheme.key}", stored=stored, scheme=scheme.key, need=need
+    )
+
+
+def _obtained(asked: Asked, place: _Place, progress: Progress) -> ResolvedModel:
+    """The checkpoint at the place, on this disk."""
+    if place.folder is not None:
+        model = described(asked.model, "folder", place.folder, f"{place.folder.name} (local folder)")
+    elif place.hub_id is not None:
+        path, commit = hub.snapshot(place.hub_id, place.revision, asked.trust_remote_code, progress)
+        model = described(asked.model, "hub", path, f"{place.hub_id} ({commit[:7]})", place.hub_id, commit)
+    else:
+        path = embedded.prepared_folder(progress)
+        model = described(asked.model, "embedded", path, embedded.DISPLAY_NAME)
+    found = _found(place, model.config)
+    entry, published = place.entry, place.published
+    if found.scheme != "none" and found.source == "original":
+        model = replace(model, source="local" if place.folder is not None else "published")
+    if entry is None or published is None:
+        return model
+    named = published.quant if published.quant != "none" and not contradicts(published.quant, found) else None
+    sparsity = 0.5 if entry.sparsity and published.quant == "none" else 0.0
+    return replace(model, catalogue=entry.key, scheme=named, sparsity=sparsity)
+
+
+def _found(place: _Place, config: Mapping[str, object]) -> Compression:
+    """How the checkpoint is compressed by its own files, by the name that the catalogue has for it."""
+    quantization = checkpoint.quantization_of(config)
+    found = describe(quantization) if place.folder is None else of_checkpoint(place.folder, config, quantization)
+    if place.entry is None or place.published is None:
+        return found
+    quant = place.published.quant
+    if quant == "sparse-2of4" and found.scheme == "none":
+        return replace(found, scheme=quant, sparsity=0.5)  # stored dense: no file tells
+    if place.entry.sparsity and found.scheme == "sparse-2of4" and quant == "none":
+        return replace(found, scheme="none")
+    if place.entry.sparsity and found.scheme is None and found.bits == SCHEMES[quant].weight_bits:
+        return replace(found, scheme=quant)  # pruned and quantized has no key of its own
+    return found
+
+
+def _to_compress(asked: Asked, place: _Place, found: Compression | None) -> bool:
+    """Whether the checkpoint has to be compressed on demand. Without ``found`` the catalogue's word counts."""
+    is_now = found.scheme if found is not None else place.published.quant if place.published else None
+    return asked.quant not in (None, "none") and is_now == "none"
+
+
+def _check_agreement(asked: Asked, place: _Place, found: Compression) -> None:
+    name = place.hub_id or (place.folder.name if place.folder else embedded.NAME)
+    if _to_compress(asked, place, found):
+        assert asked.quant is not None
+        if place.published is not None and place.published.quant == asked.quant:
+            raise ModelError(
+                f"{asked}: the catalogue has {name} as {asked.quant}, but by its own config it is not compressed: "
+                "name another checkpoint in pyproject.toml (docs/models.md)"
+            )
+        if not SCHEMES[asked.quant].on_demand:
+            raise UsageError(
+                f"{asked}: {name} is not compressed, and {_not_on_demand(asked.quant)}: give one of that scheme"
+            )
+        return
+    if contradicts(asked.quant, found):
+        raise UsageError(
+            f"{asked}: {name} is {_in_words(found)} by its own config, and --quant {asked.quant} asks for "
+            f"{_in_words(Compression(asked.quant, 16))}. A checkpoint is loaded as it is: leave --quant out"
+            + (f" or give --quant {found.scheme}" if found.scheme else "")
+            + ", or give the model that is not compressed"
+        )
+    if place.published is not None and asked.model != place.hub_id and contradicts(place.published.quant, found):
+        raise ModelError(
+            f"{asked}: {name} is {_in_words(found)} by its own config, and the catalogue has it as "
+            f"{place.published.quant}: name another checkpoint in pyproject.toml (docs/models.md)"
+        )
+
+
+def _in_words(found: Compression) -> str:
+    if found.scheme is not None:
+        return "not compressed" if found.scheme == "none" else f"{found.scheme} ({SCHEMES[found.scheme].title})"
+    sparse = ", 2:4 pruned" if found.sparsity == 0.5 else ""
+    return f"quantized by {found.method or 'an unnamed method'} to {found.bits:g} bits{sparse}"
+
+
+def _not_on_demand(quant: str) -> str:
+    possible = ", ".join(one.key for one in SCHEMES.values() if one.on_demand)
+    return f"{quant} ({SCHEMES[quant].title}) cannot be made on demand (that is possible for {possible})"
+
+
+def _need(entry: Entry, quant: str, disk_gib: float | None) -> Need:
+    return need_of_catalogue(disk_gib, entry.params, SCHEMES[quant].weight_bits)
