@@ -188,7 +188,7 @@ def _judgement(review: object) -> str | None:
 
 
 def _judged(records: Iterable[ItemRecord]) -> bool:
-    return any(record.get("judge") for record in records)
+    return any(record.get("judge") or "parser_verdict" in record for record in records)
 
 
 def _accepted(judge: object) -> bool | None:

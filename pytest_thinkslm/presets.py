@@ -46,7 +46,6 @@ THINKSLM = Preset(
         "prompts and exemplars: open in the paper; those of this suite (docs/prompts.md)",
         "max-tokens: open in the paper; this suite's bound by task and style",
         "seeds: open in the paper; --seed and --data-seed of this run",
-        "evaluator: the paper's is GPT-4 Turbo; answers are read by rules here",
     ),
 )
 
@@ -63,6 +62,19 @@ class Applied:
     raw: Mapping[str, Any]
     choices: tuple[str, ...] = ()
     styles: Mapping[str, tuple[str, ...]] | None = None
+
+
+def _evaluator(raw: Mapping[str, Any]) -> str:
+    """Who decides, beside the paper's GPT-4 Turbo."""
+    paper = "evaluator: the paper's is GPT-4 Turbo, asked about every output"
+    if not raw.get("judge"):
+        return f"{paper}; answers are read by rules here (its way: --judge MODEL --judge-policy all)"
+    if raw.get("judge-policy") == "all":
+        return f"{paper}; here it is {raw['judge']}, asked about every output, too"
+    return (
+        f"{paper}; answers are read by rules here, and {raw['judge']} is asked where they find none "
+        "(the paper's way: --judge-policy all)"
+    )
 
 
 def apply_preset(raw: Mapping[str, Any]) -> Applied:
@@ -89,7 +101,9 @@ def apply_preset(raw: Mapping[str, Any]) -> Applied:
         else:
             lines.append(f"{choice.option} {given} (given; the preset's is {choice.value}: {choice.why})")
     own_styles = not raw.get("style")
-    remarks = preset.remarks if own_styles else [line for line in preset.remarks if not line.startswith("styles")]
+    remarks = [line for line in preset.remarks if own_styles or not line.startswith("styles")]
+    if name == "thinkslm":
+        remarks.append(_evaluator(raw))
     if not own_styles:
         lines.append("style as given (the preset's are the paper's five for gsm8k, direct for others)")
     if raw.get("limit"):

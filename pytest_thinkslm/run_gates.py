@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +147,7 @@ class RunGates:
             )
             keys = {entry.cell.label: entry.key for entry in measured}
             decided = (*self._decide(measured, complete), *_unmatched(self.specs, measured))
+            decided = _without_untrusted(decided, keys, results)
             if not decided:
                 results["problems"].append("no gate was evaluated: not one item was reported")
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
@@ -206,6 +207,27 @@ def _unmatched(specs: GateSpecs, measured: Sequence[gating.Measured]) -> list[Ga
         for wanted in specs.min_accuracy
         if not any(fnmatchcase(entry.cell.task, wanted.task) for entry in measured)
     ]
+
+
+def _without_untrusted(
+    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Mapping[str, Any]
+) -> tuple[GateResult, ...]:
+    """A gate on verdicts of a judge that failed its canaries is not evaluated."""
+    judge = results.get("judge")
+    if judge is None or judge["canaries"]["trusted"]:
+        return decided
+    judged = {group_key(row) for row in results["results"] if row.get("judge", {}).get("decided")}
+    canaries = judge["canaries"]
+    why = (
+        f"not evaluated, it rests on verdicts of the judge {judge['model']}, which got {canaries['right']} of "
+        f"{canaries['n']} canaries right (needed: {canaries['threshold']:.0%})"
+    )
+    return tuple(
+        replace(gate, passed=None, sentence=f"{gate.label}: {why}", fields={}, lost=(), gained=())
+        if keys.get(gate.label) in judged
+        else gate
+        for gate in decided
+    )
 
 
 def _errors(recorder: Recorder) -> list[tuple[str, str]]:

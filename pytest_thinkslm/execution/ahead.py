@@ -58,6 +58,8 @@ class Progress:
     first_output: float | None = None
     last_output: float | None = None
     spans: dict[str, Span] = field(default_factory=dict)
+    to_judge: int = 0
+    judged: int = 0
 
     def seconds(self) -> float | None:
         """Seconds from submission to the last output so far; None where nothing was generated."""
@@ -137,8 +139,7 @@ class Ahead:
             EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
         """
         if isinstance(handle, int):
-            part = next(i for i in range(len(self._starts) - 1, -1, -1) if self._starts[i] <= handle)
-            return _wait(self._direct[part][handle - self._starts[part]], None, self.progress)
+            return _wait(self._direct_future(handle), None, self.progress)
         output = self._kept.get(handle)
         if output is not None:
             return output
@@ -146,6 +147,20 @@ class Ahead:
         if future is None:
             raise EngineError("the journal has no output for it: run it without --rescore")
         return _wait(future, tick, self.progress)
+
+    def when_done(self, handle: Handle, finished: Callable[[Output | None], None]) -> None:
+        """Call ``finished`` with the output as soon as it is there, from any thread; with None where none will be.
+
+        What it raises is lost: it has to end by itself.
+        """
+        if isinstance(handle, str) and handle in self._kept:
+            finished(self._kept[handle])
+            return
+        future = self._direct_future(handle) if isinstance(handle, int) else self._outer.get(handle)
+        if future is None:
+            finished(None)
+            return
+        future.add_done_callback(lambda done: finished(None if done.cancelled() or done.exception() else done.result()))
 
     def cancel(self) -> None:
         """Cancel everything that the engine has not started."""
@@ -172,6 +187,10 @@ class Ahead:
         self._starts.append(start)
         self._direct.append(self._engine.submit(requests))
         return list(range(start, start + len(requests)))
+
+    def _direct_future(self, handle: int) -> Future[Output]:
+        part = next(i for i in range(len(self._starts) - 1, -1, -1) if self._starts[i] <= handle)
+        return self._direct[part][handle - self._starts[part]]
 
     def _keeper(self, key: str, request: Request) -> Callable[[Future[Output]], None]:
         """Journal first, then hand over: what a test has seen is on disk."""

@@ -76,6 +76,7 @@ class CanaryResult:
             "threshold": THRESHOLD,
             "trusted": self.trusted,
             "failed": list(self.failed),
+            **({"problem": self.problem} if self.problem else {}),
         }
 
     @classmethod

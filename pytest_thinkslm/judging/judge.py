@@ -68,7 +68,7 @@ class ServerJudge:
         environ = os.environ if environ is None else environ
         key = next((environ[name] for name in KEYS if environ.get(name, "").strip()), "")
         self.enforced = True
-        self._make = lambda: ChatClient(
+        self._make: Callable[[], ChatClient] = lambda: ChatClient(
             url, model, retries=RETRIES, timeout=TIMEOUT, log=log, environ={"OPENAI_API_KEY": key}
         )
         try:

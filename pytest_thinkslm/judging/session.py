@@ -47,6 +47,16 @@ class JudgeSession:
         self.canaries = canaries
         self.dead = dead
 
+    @property
+    def name(self) -> str:
+        """The model, without the folders that it lies in."""
+        return _name(self.settings)
+
+    @property
+    def digest(self) -> str:
+        """Of the judge's fingerprint: the name of its folder in the journal."""
+        return self.fingerprint.digest
+
     def consider(self, case: Callable[[], Case], output: Output, style: str, repeat: int) -> Future[Ruling | None]:
         """Have an output judged where the policy says so; the future ends in None where it does not."""
         policy = self.settings.judge_policy
@@ -58,10 +68,16 @@ class JudgeSession:
         most = outputs if self.desk.budget.left is None else min(outputs, self.desk.budget.left)
         fallback = self.settings.judge_policy == "fallback"
         bound = "at most " if fallback or most < outputs else "about "
-        line = f"judge {self.settings.judge} (policy {self.settings.judge_policy}): {bound}{most:,} requests"
+        line = f"judge {self.name} (policy {self.settings.judge_policy}): {bound}{most:,} requests"
         if asked:
             line += f", {bound}{most * asked:,} tokens asked and {most * answered:,} answered (by the canaries' length)"
         return line + ("; only where the parser finds no answer or several" if fallback else "")
+
+    def end(self) -> None:
+        """The run is over: stop, and leave nothing behind."""
+        self.desk.close()
+        if self.settings.report_dir is not None:
+            forget_spent(self.settings.report_dir)
 
     def for_worker(self, slot: int, slots: int) -> dict[str, Any]:
         """What an xdist worker is told, so that it asks for neither the model's description nor the canaries.
@@ -88,6 +104,8 @@ def open_session(settings: Settings, say: Say, log: Log) -> JudgeSession:
     Raises:
         UsageError, ModelError: the judge is none (its address, its name, a refused key).
     """
+    if settings.report_dir is not None:
+        forget_spent(settings.report_dir)
     judge = make_judge(settings, say, log)
     dead = judge.unreachable() if isinstance(judge, ServerJudge) else ""
     if dead:
@@ -102,7 +120,7 @@ def open_session(settings: Settings, say: Say, log: Log) -> JudgeSession:
     journal = Journal(settings.journal_dir, fingerprint, read=not settings.fresh)
     desk = JudgeDesk(judge, journal, budget=Budget(settings.judge_budget), dead=dead)
     canaries = _canaries(settings, desk, journal, say)
-    say(canary_line(str(settings.judge), canaries.as_json()))
+    say(f"judge {_name(settings)}: {canaries.right} of {canaries.n} canaries right")
     return JudgeSession(settings, desk, fingerprint, canaries, dead)
 
 
@@ -110,7 +128,7 @@ def worker_session(settings: Settings, told: Mapping[str, Any], say: Say, log: L
     """The session of an xdist worker, from ``JudgeSession.for_worker``."""
     fingerprint = Fingerprint(json.loads(told["facts"]))
     judge: Judge = make_judge(settings, say, log)
-    file = None
+    file: Path | None = None
     if told["share"] is not None and settings.report_dir is not None:
         file = spent_file(settings.report_dir, told["slot"])
     desk = JudgeDesk(
@@ -122,22 +140,15 @@ def worker_session(settings: Settings, told: Mapping[str, Any], say: Say, log: L
     return JudgeSession(settings, desk, fingerprint, CanaryResult.from_json(json.loads(told["canaries"])), told["dead"])
 
 
+def forget_spent(folder: Path) -> None:
+    """The run is over, or a new one begins in this report folder."""
+    for path in folder.glob(".judge-spent-*"):
+        path.unlink(missing_ok=True)
+
+
 def spent_file(folder: Path, slot: int | str) -> Path:
     """Where a worker's slot counts its requests while a run goes on."""
     return folder / f".judge-spent-{slot}"
-
-
-def canary_line(model: str, canaries: Mapping[str, Any]) -> str:
-    """How the judge did, in a sentence."""
-    line = f"judge {model}: {canaries['right']} of {canaries['n']} canaries right"
-    if canaries["trusted"]:
-        return line
-    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted and decides no gate"
-    if canaries.get("problem"):
-        line += f"; {canaries['problem']}"
-    elif canaries["failed"]:
-        line += f"; wrong on {', '.join(canaries['failed'])}"
-    return line
 
 
 def _canaries(settings: Settings, desk: JudgeDesk, journal: Journal, say: Say) -> CanaryResult:
@@ -152,10 +163,15 @@ def _canaries(settings: Settings, desk: JudgeDesk, journal: Journal, say: Say) -
         problem = f"--judge-budget {settings.judge_budget} does not cover the {missing} canaries: they were not asked"
         return CanaryResult(len(CANARIES), 0, tuple(canary.name for canary in CANARIES), problem)
     if missing:
-        say(f"judge {settings.judge}: {missing} canaries to ask")
+        say(f"judge {_name(settings)}: {missing} canaries to ask")
     return run_canaries(
-        desk.ask, lambda done: say(f"judge {settings.judge}: {done} of {len(CANARIES)} canaries answered"), _LINES
+        desk.ask, lambda done: say(f"judge {_name(settings)}: {done} of {len(CANARIES)} canaries answered"), _LINES
     )
+
+
+def _name(settings: Settings) -> str:
+    judge = str(settings.judge)
+    return Path(judge).name if Path(judge).expanduser().is_dir() else judge
 
 
 def _remembered(settings: Settings) -> Fingerprint:

@@ -75,6 +75,10 @@ def summarise(
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
+    if records and "parser_verdict" in records[0]:
+        from pytest_thinkslm.reports.judged import row_judge
+
+        row["judge"] = row_judge(records, void=void)
     if task.metrics is not None:
         row["metrics"] = dict(task.metrics([*records, *seeds]))
     if task.note:
@@ -152,6 +156,8 @@ def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -
         runs.setdefault(int(str(record["repeat"])), []).append(1.0 if verdict == "correct" else 0.0)
         read = verdict in ("correct", "incorrect") and record["answer"] is not None
         answer = json.dumps(record["answer"]) if read else None
+        if record.get("source") == "judge" and record["answer"] is None:
+            answer = _judged_answer(record)
         answers.setdefault(item, []).append(answer)
         if verdict == "correct":
             right.add((item, answer))
@@ -169,6 +175,13 @@ def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -
         "pass_at": {str(k): _rounded(value) for k, value in passed.items()},
         "majority_vote": {"correct": sum(voted), "n": len(voted), "accuracy": _rounded(sum(voted) / len(voted))},
     }
+
+
+def _judged_answer(record: Record) -> str | None:
+    """The answer that the judge read where the parser found none."""
+    judge = record.get("judge")
+    answer = judge.get("answer") if isinstance(judge, Mapping) else None
+    return None if answer is None else json.dumps(answer)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,0 +1,190 @@
+"""The judge in reports: figures of a row, the run's spot-check list of disagreements, and both as text. Pure.
+
+A record is one line of items.jsonl. Parser and judge disagree where one of them calls an item correct and the other
+does not. In reviews the judge is asked about the error's reason alone, so that there is nothing to agree on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from pytest_thinkslm.judging.canaries import CanaryResult
+from pytest_thinkslm.settings import Settings
+
+Record = Mapping[str, Any]
+
+#: Disagreements that summary.md lists; results.json has them all.
+_LISTED = 25
+
+
+class JudgeFacts(Protocol):
+    """What a report takes from a run's judge."""
+
+    settings: Settings
+    canaries: CanaryResult
+
+    @property
+    def name(self) -> str:
+        """The model, without the folders that it lies in."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the judge's fingerprint."""
+        ...
+
+
+def row_judge(records: Sequence[Record], *, void: bool = False) -> dict[str, object]:
+    """The judge's part in one row: counts, and the accuracies by the parser and with the judge (None where void).
+
+    Where the judge was not asked, cannot tell, or gave no ruling, ``accuracy_judge`` takes the parser's verdict.
+    """
+    asked = [record for record in records if record.get("judge")]
+    rulings = [record["judge"] for record in asked]
+    review = any(_is_review(record) for record in records)
+    compared = [_differ(record) for record in asked if record["judge"]["verdict"] and not review]
+    by_parser = [record["parser_verdict"] == "correct" for record in records]
+    by_judge = [
+        record["judge"]["verdict"] == "correct" if record.get("judge") and record["judge"]["verdict"] else right
+        for record, right in zip(records, by_parser, strict=True)
+    ]
+    return {
+        "asked": len(asked),
+        "judged": sum(ruling["status"] == "judged" for ruling in rulings),
+        "unjudged": sum(ruling["status"] != "judged" for ruling in rulings),
+        "cannot_tell": sum(ruling["status"] == "judged" and not ruling["verdict"] for ruling in rulings),
+        "decided": sum(record.get("source") == "judge" for record in records),
+        "agree": None if review else compared.count(False),
+        "disagree": None if review else compared.count(True),
+        "accuracy_parser": None if void else _share(by_parser),
+        "accuracy_judge": None if void or review else _share(by_judge),
+    }
+
+
+def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
+    """The run's block: who judged, how it did on the canaries, and every disagreement.
+
+    Args:
+        judge: the run's judge.
+        records: all item records, in order.
+    """
+    asked = judged = over = agree = 0
+    why = ""
+    disagreements = []
+    for record in records:
+        ruling = record.get("judge")
+        if not ruling:
+            continue
+        asked += 1
+        judged += ruling["status"] == "judged"
+        over += ruling["status"] == "over-budget"
+        if ruling["status"] == "unjudged":
+            why = why or ruling["reason"]
+        if ruling["verdict"] is None or _is_review(record):
+            continue
+        if _differ(record):
+            disagreements.append(_both(record))
+        else:
+            agree += 1
+    block: dict[str, Any] = {
+        "model": judge.name,
+        "policy": judge.settings.judge_policy,
+        "fingerprint": judge.digest,
+        "canaries": judge.canaries.as_json(),
+        "asked": asked,
+        "judged": judged,
+        "unjudged": asked - judged,
+        "over_budget": over,
+        "agree": agree,
+        "disagree": len(disagreements),
+        "disagreements": disagreements,
+    }
+    if why:
+        block["why_unjudged"] = why
+    return block
+
+
+def judge_problems(block: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader has to know before trusting the figures."""
+    failed = block["unjudged"] - block["over_budget"]
+    if failed:
+        yield (
+            f"judge {block['model']}: {failed} of {block['asked']} items are unjudged, the parser's verdict stands: "
+            f"{block['why_unjudged']}; --rescore --judge asks again for them alone"
+        )
+    if block["over_budget"]:
+        yield (
+            f"judge {block['model']}: --judge-budget was spent, {block['over_budget']} of {block['asked']} items are "
+            "unjudged and the parser's verdict stands"
+        )
+
+
+def terminal_lines(block: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Lines for the terminal, and whether they are red."""
+    yield canary_line(block["model"], block["canaries"]), not block["canaries"]["trusted"]
+    line = f"judge {block['model']} (policy {block['policy']}): {block['judged']} of {block['asked']} items judged"
+    if block["disagree"]:
+        line += f"; {block['disagree']} disagreements with the parser to look at: summary.md"
+    yield line, False
+
+
+def markdown_judge(block: Mapping[str, Any]) -> Iterator[str]:
+    """The section of summary.md: the judge, and the first disagreements with both readings."""
+    yield "## Judge"
+    yield ""
+    for line, red in terminal_lines(block):
+        yield f"- **{line}**" if red else f"- {line}"
+    yield ""
+    for entry in block["disagreements"][:_LISTED]:
+        parser, judge = entry["parser"], entry["judge"]
+        name = f"{entry['task']} {entry['item']} ({entry['style']}, {entry['model']} {entry['quant']})"
+        name += f" r{entry['repeat']}" if entry["repeat"] > 1 else ""
+        yield (
+            f"- {name}: parser {parser['verdict']}, read {_shown(parser['answer'])} (rule {parser['rule']}); "
+            f"judge {judge['verdict']}, read {_shown(judge['answer'])}: {judge['reason']}"
+        )
+    more = block["disagree"] - _LISTED
+    if more > 0:
+        yield f"- ... and {more} more: results.json"
+    if block["disagreements"]:
+        yield ""
+
+
+def canary_line(model: str, canaries: Mapping[str, Any]) -> str:
+    """How the judge did on the canaries, in a sentence."""
+    line = f"judge {model}: {canaries['right']} of {canaries['n']} canaries right"
+    if canaries["trusted"]:
+        return line
+    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted and decides no gate"
+    if canaries.get("problem"):
+        line += f"; {canaries['problem']}"
+    elif canaries["failed"]:
+        line += f"; wrong on {', '.join(canaries['failed'])}"
+    return line
+
+
+def _both(record: Record) -> dict[str, object]:
+    names = ("model", "quant", "task", "style", "item", "repeat")
+    ruling = record["judge"]
+    return {
+        **{name: record[name] for name in names},
+        "parser": {"verdict": record["parser_verdict"], "answer": record["answer"], "rule": record["rule"]},
+        "judge": {name: ruling[name] for name in ("verdict", "answer", "reason")},
+    }
+
+
+def _differ(record: Record) -> bool:
+    return bool((record["judge"]["verdict"] == "correct") != (record["parser_verdict"] == "correct"))
+
+
+def _is_review(record: Record) -> bool:
+    return isinstance(record.get("gold"), Mapping)
+
+
+def _share(right: Sequence[bool]) -> float | None:
+    return round(sum(right) / len(right), 6) if right else None
+
+
+def _shown(answer: object) -> str:
+    return "nothing" if answer is None else repr(answer)
