@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,13 +14,19 @@ from pytest_thinkslm.execution.scheduler import StaticShards
 from pytest_thinkslm.execution.selection import Variant
 from pytest_thinkslm.gates import any_failed
 from pytest_thinkslm.grading import Graded
+from pytest_thinkslm.models import gpus
 from pytest_thinkslm.records import Answer, Verdict
 from pytest_thinkslm.reports.items import SortKey, item_record, sort_key, to_line
-from pytest_thinkslm.reports.progress import ProgressLine
+from pytest_thinkslm.reports.progress import ProgressLine, Standing
 from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.reports.team import TeamProgress
 from pytest_thinkslm.run_gates import RunGates
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.workers import chosen_distribution
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.session import JudgeSession
 
 #: How a verdict that is a failed test is shown: (letter, word, colour).
 _SHOWN: Mapping[str, tuple[str, str, str]] = {
@@ -36,13 +42,24 @@ _LISTED = 10
 class ControllerPlugin:
     """Hooks of the process that the user started (with or without xdist)."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory, gates: RunGates) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        factory: EngineFactory,
+        gates: RunGates,
+        judge: JudgeSession | None = None,
+    ) -> None:
         assert settings.report_dir is not None
         self.config = config
         self.settings = settings
         self.recorder = Recorder(settings, factory, settings.report_dir)
         self.results: Mapping[str, Any] | None = None
         self.scheduler: StaticShards | None = None
+        self.team: TeamProgress | None = None
+        #: GPU positions of each xdist worker; empty on a CPU.
+        self.devices_by_slot: Sequence[Sequence[int]] = ()
+        self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self._gates = gates
         self._expected: list[str] = []
@@ -51,6 +68,8 @@ class ControllerPlugin:
         self._wrong: list[str] = []
         self._problem: str | None = None
         self._started = time.monotonic()
+        self._judge = judge
+        self.recorder.judge = judge
         self.progress = ProgressLine(config)
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
@@ -61,31 +80,46 @@ class ControllerPlugin:
         """The tests that are going to run: say what a gate on them could not see."""
         for line in self._gates.foresee(map(self._parse, nodeids)):
             self.progress.say(line)
+        if self._judge is not None:
+            self.progress.say(self._judge.estimate(sum(self._parse(nodeid) is not None for nodeid in nodeids)))
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
+        self._announce(variant.label, Standing.of(progress))
+
+    def _announce(self, label: str, progress: Standing) -> None:
         engine = self._factory.name
         parts = [f"{progress.items} outputs"]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
-        self.progress.say(f"{variant.label} on {engine}: " + ", ".join(parts))
+        self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Give an xdist worker its report folder and its slot."""
-        node.workerinput["thinkslm_report_dir"] = str(self.settings.report_dir)
+        """Give an xdist worker its report folder, its slot, and the GPUs of that slot."""
+        workers = len(node.nodemanager.specs)
         if self.scheduler is None:
-            self.scheduler = StaticShards(self.config, len(node.nodemanager.specs))
-        if self._own_distribution():
-            slot = self.scheduler.claim_slot()
-            node.workerinput["thinkslm_slot"] = slot
-            node.workerinput["thinkslm_slots"] = self.scheduler.slots
-            node.workerinput["thinkslm_remaining"] = self.scheduler.remaining(slot)
+            self.scheduler = StaticShards(self.config, workers)
+        slot = self.scheduler.claim_slot(node)
+        given: dict[str, Any] = {"report_dir": str(self.settings.report_dir), "workers": workers}
+        if self.devices_by_slot:
+            given["devices"] = list(self.devices_by_slot[slot])
+            given["visible_devices"] = gpus.visible(self.devices_by_slot[slot])
+        if self._judge is not None:
+            self._judge.desk.rest()  # from here on the workers ask
+            given["judge"] = self._judge.for_worker(slot, workers)
+        if not self._given_distribution:
+            given |= {"slot": slot, "slots": workers, "remaining": self.scheduler.remaining(slot)}
+            if self.team is None:
+                self.team = TeamProgress(self.progress, workers, self._announce)
+                self.config.pluginmanager.register(self.team, "thinkslm-team")
+            given["progress"] = self.team.channel(node, slot)
+        node.workerinput.update({f"thinkslm_{name}": value for name, value in given.items()})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> StaticShards | None:
         """Static shards, unless the user chose another distribution."""
-        return self.scheduler if self._own_distribution() else None
+        return None if self._given_distribution else self.scheduler
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
@@ -96,10 +130,13 @@ class ControllerPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """What a worker knows at its end."""
+        """What a worker knows at its end; its slot is free for a replacement."""
+        if self.scheduler is not None:
+            self.scheduler.release_slot(node)
         output = getattr(node, "workeroutput", {}).get("thinkslm")
         if output:
             self.recorder.add_process(output["data"], output["measured"])
+            self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
 
     # -- reports --------------------------------------------------------------------------------------------
@@ -135,6 +172,10 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
+        if self.team is not None:
+            self.team.stop()
+        if self._judge is not None:
+            self._judge.end()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -165,10 +206,6 @@ class ControllerPlugin:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
-    def _own_distribution(self) -> bool:
-        given = [*self.config.invocation_params.args, *self.config.getini("addopts")]
-        return not any(str(argument).startswith("--dist") for argument in given)
-
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
             return pytest.ExitCode.INTERRUPTED
@@ -198,12 +235,16 @@ class ControllerPlugin:
     def _crashed(self, report: pytest.TestReport) -> None:
         """An item that killed its worker twice: an ``error``."""
         self._seen.add(report.nodeid)
+        from pytest_thinkslm.judging.policy import with_ruling
+
         parsed = self._parse(report.nodeid)
         if parsed is None:
             self._others_failed += 1
             return
         variant, task, style, item, repeat = parsed
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
+        if self._judge is not None:
+            graded = with_ruling(graded, None, None)
         record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
         self.recorder.add(sort_key(record), "error", to_line(record))
         report.__dict__["thinkslm_verdict"] = "error"

@@ -1,4 +1,4 @@
-"""What tests receive: ``case`` and ``slm``."""
+"""What tests receive: ``case``, ``slm`` and ``gpu``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pytest
 if TYPE_CHECKING:
     from pytest_thinkslm.execution.run import Run
     from pytest_thinkslm.execution.selection import ItemRef, Variant
+    from pytest_thinkslm.judging.reply import Ruling
+    from pytest_thinkslm.models.gpus import Gpu
     from pytest_thinkslm.records import Case, Message, Output
 
 NO_MODEL = "needs a model: pytest --model embedded (or a hub id, or a local folder)"
+NO_JUDGE = "needs a judge: pytest --model MODEL --judge MODEL (docs/judge.md)"
 
 
 class Model:
@@ -82,10 +85,64 @@ def slm(request: pytest.FixtureRequest) -> Model:
     return Model(run, int(getattr(request, "param", 0)))
 
 
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> Gpu:
+    """Where the model under test is placed: devices, tensor-parallel size, replicas, and why.
+
+    With several variants: of the one that the test's ``slm`` is, else of the first.
+    """
+    state = _state(request)
+    if state is not None:
+        return state.run.factory.gpu(state.ref.variant)
+    run = request.config.stash.get(RUN, None)
+    if run is None:
+        pytest.skip(NO_MODEL)
+    callspec = getattr(request.node, "callspec", None)
+    variant = 0 if callspec is None else callspec.params.get("slm", 0)
+    return run.factory.gpu(variant if isinstance(variant, int) else 0)
+
+
+class AskJudge:
+    """The run's judge, for a user's own tests."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __call__(self, *, question: str, gold: str, output: str | Output, options: Sequence[str] = ()) -> Ruling:
+        """Whether the final answer in ``output`` equals ``gold``; asked now, journalled like any other.
+
+        Args:
+            question: the problem.
+            gold: reference answer in words, or the letter of the right option.
+            output: what a model made of it, as text or as ``slm.ask`` returned it; its final region alone is judged.
+            options: texts of the choices.
+
+        Returns:
+            The ruling; ``verdict`` is None where the judge cannot tell, or where ``status`` says that it did not judge.
+        """
+        from pytest_thinkslm.answers.region import final_region
+        from pytest_thinkslm.judging.prompt import Question, gold_text
+        from pytest_thinkslm.records import Output
+
+        given = output if isinstance(output, Output) else Output(output)
+        asked = Question("answer", question, gold_text(gold, tuple(options)), final_region(given).text, tuple(options))
+        assert self._run.judge is not None
+        return self._run.judge.desk.ask(asked).result()
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest) -> AskJudge:
+    """The run's LLM judge: ``judge(question=..., gold=..., output=...)``. Skips without ``--judge``."""
+    run = request.config.stash.get(RUN, None)
+    if run is None or run.judge is None:
+        pytest.skip(NO_JUDGE)
+    return AskJudge(run)
+
+
 class ItemState:
     """What the plugin keeps of an item between its setup and its report."""
 
-    __slots__ = ("case", "item", "output", "ref", "run")
+    __slots__ = ("case", "item", "output", "ref", "ruling", "run")
 
     def __init__(self, run: Run, item: pytest.Item, ref: ItemRef, case: Case, output: Output) -> None:
         self.run = run
@@ -93,6 +150,8 @@ class ItemState:
         self.ref = ref
         self.case = case
         self.output = output
+        #: The judge's word on the output, in a run with a judge that was asked about it.
+        self.ruling: Ruling | None = None
 
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_thinkslm import options
 from pytest_thinkslm.errors import ThinkSLMError
-from pytest_thinkslm.fixtures import NO_MODEL, case, slm
+from pytest_thinkslm.fixtures import NO_MODEL, case, gpu, judge, slm
 
-__all__ = ["case", "slm"]
+__all__ = ["case", "gpu", "judge", "slm"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,8 +65,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """``-n auto``: one worker where there is no GPU, since each would load the model on the same cores."""
-    return 1 if getattr(config.option, "slm_model", None) or config.getini("slm_model") else None
+    """``-n auto``: one worker a GPU group; one where there is no GPU, since each would load the model on its cores."""
+    if not (getattr(config.option, "slm_model", None) or config.getini("slm_model")):
+        return None
+    from pytest_thinkslm.workers import auto_count
+
+    return auto_count(config)
 
 
 def suite_path() -> Path:

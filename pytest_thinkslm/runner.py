@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
@@ -18,9 +18,14 @@ from pytest_thinkslm.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.records import Verdict
 from pytest_thinkslm.reports.items import error_graded, item_record, payload
+from pytest_thinkslm.reports.progress import ProgressLine
+from pytest_thinkslm.reports.team import WorkerProgress
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.text import safe_line
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.session import JudgeSession
 
 #: Properties of an item in JUnit: few, since each is kept in memory until the file is written (a right answer
 #: is the gold; gold and rule of a wrong one stand in the failure's line, everything else in items.jsonl).
@@ -30,21 +35,27 @@ _PROPERTIES = ("verdict", "answer", "failure")
 class RunnerPlugin:
     """Hooks of a process that collects and executes items (the main process, or an xdist worker)."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, factory: EngineFactory) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, factory: EngineFactory, judge: JudgeSession | None = None
+    ) -> None:
         self.config = config
         self.settings = settings
         self.factory = factory
         self.selected = {task.key for task in registry.select(settings.tasks)}
         self.problem: str | None = None
+        #: What was wrong when this process got its devices; said when there are items that need them.
+        self.too_late = ""
         self._controller = config.pluginmanager.getplugin("thinkslm-controller")
+        self._progress = _progress(config, self._controller)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
             settings,
             factory,
             log=lambda: open_log(settings.report_dir, "engine.log"),
-            announce=getattr(self._controller, "announce", None),
-            tick=None if self._controller is None else self._controller.progress.show,
+            announce=getattr(self._controller or self._progress, "announce", None),
+            tick=None if self._progress is None else self._progress.show,
+            judge=judge,
         )
         config.stash[RUN] = self.run
 
@@ -105,6 +116,8 @@ class RunnerPlugin:
         if len(refs) == len(session.items):
             _spare_logging(self.config, session.items)
         try:
+            if self.too_late:
+                raise UsageError(self.too_late)
             mine = self._mine(session.items, refs, places)
             self.run.start(refs, mine)
             # Tens of thousands of tests live to the end: the collector need not walk them again and again.
@@ -130,10 +143,12 @@ class RunnerPlugin:
         if self.problem is not None:
             raise EngineError(self.problem)
         output = self.run.output(ref)
-        if self._controller is not None:
-            self._controller.progress.settle()
+        if self._progress is not None:
+            self._progress.settle()
         case = self.run.case(ref)
-        self.config.stash[STATE] = ItemState(self.run, item, ref, case, output)
+        state = self.config.stash[STATE] = ItemState(self.run, item, ref, case, output)
+        if self.run.judge is not None:
+            state.ruling = self.run.ruling(ref, output)
         # Filled in here, the two arguments of nearly every item cost no fixture set-up; other fixtures that ask for
         # them get the same values from the fixtures of these names.
         names, arguments = item.fixturenames, item.funcargs  # type: ignore[attr-defined]
@@ -164,6 +179,9 @@ class RunnerPlugin:
         if isinstance(error, pytest.skip.Exception | KeyboardInterrupt | pytest.exit.Exception):
             return None
         graded = self._graded(error, found)
+        if self.run.judge is not None:
+            by_parser = found is not None if error is None else isinstance(error, WrongAnswer)
+            graded = self._ruled(graded, by_parser=by_parser)
         report = self._report(item, call, error, graded)
         self._attach(item, report, ref, graded)
         self.run.release(ref)
@@ -178,6 +196,7 @@ class RunnerPlugin:
                 "data": _wire(self.run.data_states()),
                 "measured": _wire(self.run.measured),
                 "problem": self.problem,
+                "judge": self._close_judge(),
             }
         else:
             self._controller_add()
@@ -187,6 +206,23 @@ class RunnerPlugin:
     def _controller_add(self) -> None:
         if self._controller is not None:
             self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
+            self._controller.recorder.add_judge(self._close_judge())
+
+    def _close_judge(self) -> Mapping[str, object] | None:
+        """What judging took in this process; None without a judge."""
+        if self.run.judge is None:
+            return None
+        self.run.judge.desk.close()
+        return self.run.judge.desk.measured()
+
+    def _ruled(self, graded: Graded, *, by_parser: bool) -> Graded:
+        """The verdict with the judge's word; a test that decides by its own assertions keeps what it decided."""
+        from pytest_thinkslm.judging.policy import with_ruling
+
+        state = self.config.stash.get(STATE, None)
+        if state is None:
+            return with_ruling(graded, None, None)
+        return with_ruling(graded, state.case, state.ruling, decides=by_parser)
 
     def _late(self, key: str) -> set[str]:
         """Tasks that a conftest registered after the options were read."""
@@ -207,8 +243,13 @@ class RunnerPlugin:
 
     def _seed_records(self, ref: ItemRef) -> None:
         """Records of the further cases that this item carries."""
-        for extra, output in self.run.auxiliary(ref):
+        for place, (extra, output) in enumerate(self.run.auxiliary(ref)):
             graded = error_graded(str(output)) if isinstance(output, EngineError) else grade(extra.case, output)
+            if self.run.judge is not None:
+                from pytest_thinkslm.judging.policy import with_ruling
+
+                ruling = None if isinstance(output, EngineError) else self.run.ruling(ref, output, place)
+                graded = with_ruling(graded, extra.case, ruling)
             record = item_record(
                 self.run.variants[ref.variant],
                 extra.case,
@@ -305,6 +346,15 @@ class RunnerPlugin:
             call.stop,
             user_properties=item.user_properties,
         )
+
+
+def _progress(config: pytest.Config, controller: Any) -> ProgressLine | WorkerProgress | None:
+    """The terminal's line, or the way to it from an xdist worker."""
+    if controller is not None:
+        line: ProgressLine = controller.progress
+        return line
+    channel = getattr(config, "workerinput", {}).get("thinkslm_progress")
+    return None if channel is None else WorkerProgress(channel)
 
 
 def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from pytest_thinkslm.engines.base import Engine, Fingerprint
 from pytest_thinkslm.errors import UsageError, nearest
 from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.models.placement import PlacementError
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
 from pytest_thinkslm.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
+    from pytest_thinkslm.models.gpus import Gpu
+    from pytest_thinkslm.models.hardware import Placement as Hardware
     from pytest_thinkslm.models.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
 
@@ -35,16 +39,25 @@ class EngineFactory:
     ) -> None:
         self.settings = settings
         self._say = say
-        self._resolved: dict[str, ResolvedModel] = {}
+        self._resolved: dict[Variant, ResolvedModel] = {}
         self._files: list[tuple[ReplayFile, int]] = []
         self._fingerprints: dict[int, Fingerprint] = {}
-        self.name = _engine_name(settings.engine)
+        self._placements: dict[int, Placement | None] = {}
+        #: Processes that run engines side by side on this machine (xdist workers).
+        self.workers = 1
+        #: Positions of this process's GPUs among those that the run may use; None: all of them.
+        self.devices: Sequence[int] | None = None
+        #: Whether this process checks that the machine will do; workers run beside each other, after the controller.
+        self.checks = not settings.rescore
+        self.name, self._passed_over = _engines(settings)
         if self.name == "replay":
             self.variants = self._replayed(item_counts)
         else:
             self._arguments = {_model_name(model, settings.models): model for model in settings.models}
             self.variants = tuple(
-                Variant(model, quant) for model in self._arguments for quant in (settings.quants or ("none",))
+                Variant(name, quant)
+                for name, model in self._arguments.items()
+                for quant in (settings.quants or (self._own_quant(model),))
             )
 
     @property
@@ -61,14 +74,31 @@ class EngineFactory:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
         if self.name in ("replay", "openai"):
             return None
-        if variant.model not in self._resolved:
-            from pytest_thinkslm.models.resolve import resolve
+        if variant not in self._resolved:
+            from pytest_thinkslm.models.variants import resolve_variant
 
-            self._resolved[variant.model] = resolve(
-                self._arguments[variant.model], trust_remote_code=self.settings.trust_remote_code, progress=self._say
+            settings = self.settings
+            self._resolved[variant] = resolve_variant(
+                self._arguments[variant.model],
+                variant.quant if settings.quants else None,
+                self.name,
+                others=self._passed_over,
+                trust_remote_code=settings.trust_remote_code,
+                engine_args=settings.engine_args,
+                data_dir=settings.data_dir,
+                check=self.checks,
+                progress=self._say,
             )
-            check_thinking(self._resolved[variant.model], self.settings.thinking)
-        return self._resolved[variant.model]
+            check_thinking(self._resolved[variant], settings.thinking)
+        return self._resolved[variant]
+
+    def _own_quant(self, model: str) -> str:
+        """The quant of a checkpoint that is taken as it is."""
+        if self.name == "openai":
+            return "none"
+        from pytest_thinkslm.models.variants import label_of
+
+        return label_of(model)
 
     def thought_room(self, index: int) -> ThoughtRoom:
         """Whether outputs of the variant at this position begin with a thought, and the context that bounds them."""
@@ -81,6 +111,55 @@ class EngineFactory:
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)
+
+    @property
+    def local(self) -> bool:
+        """Whether the model is loaded on this machine."""
+        return self.name not in ("replay", "openai")
+
+    @property
+    def waits(self) -> bool:
+        """Whether an output takes time, so that asking for one at a time would keep the engine idle."""
+        return self.name != "replay" or self._latency() > 0
+
+    def placement(self, index: int) -> Placement | None:
+        """Where the variant at this position goes on the visible GPUs, decided once, before anything is loaded.
+
+        None where it runs on a CPU or elsewhere. Raises ``PlacementError`` where it cannot fit, except under
+        ``--rescore``, which loads nothing.
+        """
+        if index not in self._placements:
+            model = self.resolve(self.variants[index])
+            try:
+                self._placements[index] = None if model is None else _placed(self.name, model, self.settings)
+            except PlacementError:
+                if not self.settings.rescore:
+                    raise
+                self._placements[index] = None
+        return self._placements[index]
+
+    def largest_placement(self) -> Placement | None:
+        """The placement with the largest groups: every variant fits on each of them. None without a GPU."""
+        found = [self.placement(index) for index in range(len(self.variants))]
+        placed = [placement for placement in found if placement is not None]
+        return max(placed, key=lambda placement: (placement.tensor_parallel, -placement.replicas), default=None)
+
+    def gpu(self, index: int) -> Gpu:
+        """The devices that the variant at this position has in this process."""
+        from pytest_thinkslm.models import gpus
+
+        if not self.local:
+            where = "recorded outputs" if self.name == "replay" else "the model runs on the server"
+            return gpus.Gpu("none", (), 1, 1, f"--engine {self.name}: {where}")
+        placement = self.placement(index)
+        if placement is None:
+            return gpus.Gpu("cpu", (), 1, 1, _on_cpu(self.name, self.settings))
+        groups = placement.groups[: _replicas(self.name, self.settings, len(placement.groups))]
+        found = gpus.devices()
+        used = [found[position] for group in groups for position in group]
+        if self.devices is not None:
+            used = [replace(device, index=self.devices[device.index]) for device in used]
+        return gpus.Gpu("cuda", tuple(used), placement.tensor_parallel, len(groups), placement.reason)
 
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
@@ -114,12 +193,19 @@ class EngineFactory:
                 engine_args=settings.engine_args,
                 trust_remote_code=settings.trust_remote_code,
                 log=log,
-                placement=_placed(model),
+                placement=self.placement(index),
+                beside=self.workers,
             )
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
+        place = self.placement(index)
         return TransformersEngine(
-            model, engine_args=settings.engine_args, trust_remote_code=settings.trust_remote_code, log=log
+            model,
+            engine_args=settings.engine_args,
+            trust_remote_code=settings.trust_remote_code,
+            log=log,
+            gpu=0 if place is None else place.groups[0][0],
+            beside=self.workers,
         )
 
     def fingerprint(self, index: int) -> Fingerprint:
@@ -163,25 +249,65 @@ class EngineFactory:
         return tuple(variants)
 
 
-def _engine_name(asked: str) -> str:
-    """``auto`` is vLLM where it can be imported, else transformers."""
-    if asked != "auto":
-        return asked
-    from pytest_thinkslm.engines.vllm_args import available
+def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """The engine's name, and the engines that ``auto`` passed over.
 
-    return "vllm" if available() else "transformers"
+    ``auto`` is vLLM where it can be imported and loads every variant here, else transformers where that does.
+    """
+    if settings.engine != "auto":
+        return settings.engine, ()
+    from pytest_thinkslm.models import loading
+    from pytest_thinkslm.models.variants import loads_with
+
+    machine = loading.this_machine()
+    wanted = [(model, quant) for model in settings.models for quant in (settings.quants or (None,))]
+    able = [
+        engine
+        for engine in loading.LOCAL_ENGINES
+        if all(loads_with(model, quant, engine, machine) for model, quant in wanted)
+    ]
+    name = able[0] if able else "vllm" if "vllm" in machine.modules else "transformers"
+    return name, tuple(engine for engine in loading.LOCAL_ENGINES if engine != name)
 
 
-def _placed(model: ResolvedModel) -> Placement | None:
-    """Where the model goes on this machine's GPUs, None without one. Raises ``PlacementError`` where it cannot fit."""
+def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement | None:
+    """Where the model goes on this machine's GPUs, None where it runs on the CPU. Raises ``PlacementError``.
+
+    vLLM spreads a model over several GPUs; transformers takes one, and makes its batches as small as they have to be.
+    """
     from pytest_thinkslm.models import gpus
-    from pytest_thinkslm.models.hardware import decide
-    from pytest_thinkslm.models.placement import need_of_checkpoint, place
+    from pytest_thinkslm.models.placement import BATCH, need_of_checkpoint, place
 
-    devices = gpus.devices()
+    hardware = _hardware(engine, settings)
+    devices = gpus.devices() if hardware.device == "cuda" else ()
     if not devices:
         return None
-    return place(need_of_checkpoint(model.path, model.config, decide().dtype), devices, model.display)
+    given = settings.engine_args.get("tensor_parallel_size", "") if engine == "vllm" else "1"
+    size = int(given) if given.isdecimal() and int(given) > 0 else None
+    batch = BATCH if engine == "vllm" else 1
+    what = need_of_checkpoint(model.path, model.config, hardware.dtype, batch=batch)
+    return place(what, devices, model.display, size)
+
+
+def _hardware(engine: str, settings: Settings) -> Hardware:
+    """Device and dtype as the engine will decide them. Raises UsageError for an argument that is not valid."""
+    from pytest_thinkslm.models.hardware import decide
+
+    given = settings.engine_args
+    if engine == "vllm":
+        return decide()
+    return decide(given.get("device", "auto"), given.get("dtype", "auto"))
+
+
+def _on_cpu(engine: str, settings: Settings) -> str:
+    hardware = _hardware(engine, settings)
+    return hardware.reason if hardware.device == "cpu" else "no GPU is visible through NVML (nvidia-ml-py)"
+
+
+def _replicas(engine: str, settings: Settings, groups: int) -> int:
+    """How many of the groups are used: transformers takes the first; vLLM all, or ``replicas=N``."""
+    given = settings.engine_args.get("replicas", "")
+    return 1 if engine == "transformers" else int(given) if given.isdecimal() and int(given) > 0 else groups
 
 
 def _model_name(model: str, models: Sequence[str]) -> str:

@@ -20,8 +20,9 @@ from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
+from pytest_thinkslm.models import gpus
 from pytest_thinkslm.models.checkpoint import text_config
-from pytest_thinkslm.models.hardware import Placement, decide
+from pytest_thinkslm.models.hardware import Placement, cpus, decide
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import opened_thought, render
 from pytest_thinkslm.records import Output, Request
@@ -57,6 +58,14 @@ class TransformersEngine:
     In float32 a request gives the same text alone, batched and resumed, greedy or seeded (``transformers_decode``
     says how far that goes); in bfloat16 the batch's composition can change long outputs.
 
+    Args:
+        model: the checkpoint.
+        engine_args: fields of ``Arguments`` by name.
+        trust_remote_code: run the checkpoint's own Python code.
+        log: receives what transformers logs.
+        gpu: position of the GPU to use among the visible ones.
+        beside: engines that run side by side on this machine, this one included; on a CPU they share cores and memory.
+
     Raises:
         UsageError: an unknown or invalid engine argument, or CUDA asked for where there is none.
         ModelError: torch or transformers are not installed.
@@ -69,11 +78,14 @@ class TransformersEngine:
         engine_args: Mapping[str, str] = _NO_ARGUMENTS,
         trust_remote_code: bool = False,
         log: TextIO | None = None,
+        gpu: int = 0,
+        beside: int = 1,
     ) -> None:
         self._arguments = Arguments.parse(engine_args)
         self._versions = {name: _version(name) for name in ("transformers", "torch")}
         self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
         self._resolved, self._trust, self._log = model, trust_remote_code, log
+        self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()
         self._queue: deque[_Asked] = deque()
         self._closed = False
@@ -114,12 +126,20 @@ class TransformersEngine:
         )
 
     def measured(self) -> Mapping[str, object]:
-        """Device, dtype, load seconds, threads, peak memory in bytes, output tokens, seconds spent generating."""
+        """Device, dtype, load seconds, threads, peak memory in bytes, output tokens, seconds; absent is unknown.
+
+        Peak memory is that of this process, once the model has been loaded.
+        """
+        loaded: dict[str, object] = {}
+        if "load_seconds" in self._measured:
+            loaded = {"peak_memory_bytes": peak_memory(), "peak_gpu_memory_bytes": None}
+            if self._placement.device == "cuda":
+                loaded["gpu_seconds"] = round(self._generating, 3)
         return {
+            **loaded,
             **self._measured,
             "output_tokens": self._output_tokens,
             "generating_seconds": round(self._generating, 3),
-            "peak_memory_bytes": self._peak_memory(),
         }
 
     def close(self) -> None:
@@ -139,13 +159,6 @@ class TransformersEngine:
             self._thread.start()
             # A daemon thread inside torch while the interpreter shuts down would crash it.
             atexit.register(_close_if_alive, weakref.ref(self))
-
-    def _peak_memory(self) -> int | None:
-        if self._placement.device == "cuda" and "load_seconds" in self._measured:
-            import torch
-
-            return int(torch.cuda.max_memory_allocated())
-        return peak_memory()
 
     # Everything below runs in the engine's own thread.
 
@@ -169,13 +182,17 @@ class TransformersEngine:
             # Read when torch is loaded. Threads that spin at every barrier wait out whole time slices of a busy
             # machine: 40 times slower was measured with two threads on two cores that others used, too.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        threads = self._threads()
         import torch
 
         from pytest_thinkslm.engines.transformers_load import load
 
         started = time.perf_counter()
-        if self._arguments.threads is not None:
-            torch.set_num_threads(self._arguments.threads)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if self._placement.device == "cuda":
+            torch.cuda.set_device(self._gpu)
+            torch.cuda.reset_peak_memory_stats()
         loaded = load(self._resolved, self._placement, self._trust)
         self._measured |= {
             "load_seconds": round(time.perf_counter() - started, 3),
@@ -183,6 +200,8 @@ class TransformersEngine:
         }
         while window := self._next_window():
             self._answer_window(loaded, window)
+        if self._placement.device == "cuda":
+            self._measured |= _peak_gpu_memory()
         del loaded
         gc.collect()
         if self._placement.device == "cuda":
@@ -300,7 +319,31 @@ class TransformersEngine:
 
             free = int(torch.cuda.mem_get_info()[0])
             return free + int(torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
-        return free_memory()
+        return free_memory() // self._beside
+
+    def _threads(self) -> int | None:
+        """The number of threads to set: the user's, or this engine's share of the cores; None: as torch likes."""
+        if self._arguments.threads is not None or self._placement.device != "cpu":
+            return self._arguments.threads
+        if self._beside == 1 or "OMP_NUM_THREADS" in os.environ:
+            return None
+        share = max(1, cpus() // self._beside)
+        os.environ["OMP_NUM_THREADS"] = str(share)  # what else computes in this process, too; read at its loading
+        return share
+
+
+def _peak_gpu_memory() -> dict[str, object]:
+    """What this process took of its GPU at most, as NVML or torch's own allocator tells it.
+
+    NVML counts the CUDA context, too, but knows the present only; torch keeps what it has taken until it is told to
+    give it back, so that the larger of the two is the peak.
+    """
+    import torch
+
+    reserved = int(torch.cuda.max_memory_reserved())
+    held = gpus.memory_by_process([os.getpid()]).get(str(os.getpid()), 0)
+    source = "NVML, by process" if held >= reserved else "torch's allocator, without the CUDA context"
+    return {"peak_gpu_memory_bytes": max(held, reserved), "peak_gpu_memory_source": source}
 
 
 def _fail(one: _Asked, error: EngineError) -> None:

@@ -86,7 +86,7 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
     common = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolved.path, **common)
-        on_gpu = {"device_map": {"": "cuda:0"}} if placement.device == "cuda" else {}
+        on_gpu = {"device_map": {"": f"cuda:{torch.cuda.current_device()}"}} if placement.device == "cuda" else {}
         model = AutoModelForCausalLM.from_pretrained(
             resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
         )

@@ -19,7 +19,7 @@ from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models import gpus
-from pytest_thinkslm.models.hardware import decide
+from pytest_thinkslm.models.hardware import cpus, decide
 from pytest_thinkslm.models.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.records import Output, Request
@@ -49,6 +49,7 @@ class VLLMEngine:
         trust_remote_code: run the checkpoint's own Python code.
         log: receives everything that vLLM and its processes print.
         placement: tensor-parallel size and GPU groups; each group gets a replica. None: the devices as they are.
+        beside: engines that run side by side on this machine, this one included; on a CPU they share cores and memory.
 
     Raises:
         UsageError: an unknown or invalid engine argument.
@@ -63,11 +64,13 @@ class VLLMEngine:
         trust_remote_code: bool = False,
         log: TextIO | None = None,
         placement: Placement | None = None,
+        beside: int = 1,
     ) -> None:
         given = vllm_args.parse(engine_args or {})
         self._version = vllm_args.installed_version()
         self._device = decide("auto", "auto")
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
+        self._beside = max(1, beside)
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
         self._lock = threading.Condition()
@@ -113,16 +116,17 @@ class VLLMEngine:
         )
 
     def measured(self) -> Mapping[str, object]:
-        """Load seconds, sizes that vLLM chose, peak memory by process in bytes, output tokens, seconds generating."""
+        """Load seconds, sizes that vLLM chose, peak memory in bytes, output tokens, seconds; what is unknown is absent.
+
+        Peak memory is that of this process and all of vLLM's; on GPUs what NVML tells of vLLM's processes.
+        """
         with self._lock:
             processes = list(self._processes.values())
         pids = [pid for process in processes for pid in process.pids()]
         if pids:
-            self._memory = {
-                "peak_memory_by_process": gpus.peak_resident(pids),
-                "gpu_memory_by_process": gpus.memory_by_process(pids),
-            }
+            self._memory = _memory(pids)
         seconds = self._last - self._first
+        used = {"gpu_seconds": round(seconds * len(self._groups) * self._arguments.get("tensor_parallel_size", 1), 3)}
         return {
             **self._facts,
             **self._memory,
@@ -131,9 +135,7 @@ class VLLMEngine:
             "seeds": "per request",
             "output_tokens": self._output_tokens,
             "generating_seconds": round(seconds, 3),
-            "gpu_seconds": round(seconds * len(self._groups) * self._arguments.get("tensor_parallel_size", 1), 3)
-            if self._device.device == "cuda"
-            else 0.0,
+            **(used if self._device.device == "cuda" and self._facts else {}),
         }
 
     def close(self) -> None:
@@ -189,11 +191,12 @@ class VLLMEngine:
             environ["CUDA_VISIBLE_DEVICES"] = gpus.visible(group, os.environ)
         elif self._device.device == "cpu":
             # Room for 64 sequences of 2,048 tokens, at most a quarter of the memory: vLLM takes it all at once.
+            sharing = len(self._groups) * self._beside
             wanted = 64 * 2048 * kv_bytes_per_token(self._model.config)
-            space = min(math.ceil(wanted / _GIB), free_memory() // (4 * len(self._groups) * _GIB))
+            space = min(math.ceil(wanted / _GIB), free_memory() // (4 * sharing * _GIB))
             environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
-            if len(self._groups) > 1:
-                environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(self._groups))))
+            if sharing > 1:
+                environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // sharing)))
         return environ
 
     def _start(self) -> None:
@@ -317,6 +320,19 @@ def _groups(placement: Placement | None, replicas: int | None, device: str) -> S
     if placement is None or device == "cpu":
         return [None] * (replicas or 1)
     return placement.groups[: replicas or len(placement.groups)]
+
+
+def _memory(pids: Sequence[int]) -> dict[str, Any]:
+    """Peak memory of vLLM's processes and of this one, which feeds them; on GPUs that of vLLM's alone."""
+    resident = gpus.peak_resident([os.getpid(), *pids])
+    on_gpus = gpus.memory_by_process(pids)
+    return {
+        "peak_memory_by_process": resident,
+        "peak_memory_bytes": sum(resident.values()) if resident else None,
+        "gpu_memory_by_process": on_gpus,
+        "peak_gpu_memory_bytes": sum(on_gpus.values()) if on_gpus else None,
+        **({"peak_gpu_memory_source": "NVML, by process"} if on_gpus else {}),
+    }
 
 
 def _labelled(one: _Asked, reason: str) -> str:

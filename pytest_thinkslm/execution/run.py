@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import EngineError
-from pytest_thinkslm.execution.ahead import Ahead, Handle, Progress
+from pytest_thinkslm.execution.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.execution.journal import Journal
 from pytest_thinkslm.execution.planner import Planner
 from pytest_thinkslm.execution.selection import ItemRef, Variant
+from pytest_thinkslm.models import gpus
 from pytest_thinkslm.records import Auxiliary, Case, Message, Output, Request, Sampling
 from pytest_thinkslm.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.reply import Ruling
+    from pytest_thinkslm.judging.session import JudgeSession
 
 Announce = Callable[[Variant, Progress], None]
 
@@ -29,6 +37,7 @@ class Run:
         log: opens the file for the engines' own chatter.
         announce: told, before a variant is generated, what is about to be done.
         tick: called now and then while a test waits.
+        judge: the run's judge; told of each output as soon as it is finished.
     """
 
     def __init__(
@@ -39,8 +48,12 @@ class Run:
         log: Callable[[], TextIO | None],
         announce: Announce | None = None,
         tick: Callable[[Progress], None] | None = None,
+        judge: JudgeSession | None = None,
     ) -> None:
         self.settings = settings
+        self.judge = judge
+        #: By item and place: -1 is the item's own output, 0 and up its further cases'.
+        self._rulings: dict[tuple[ItemRef, int], Future[Ruling | None]] = {}
         self.factory = factory
         self._log = log
         self._announce = announce
@@ -126,6 +139,27 @@ class Run:
                 results.append((extra, error))
         return results
 
+    def ruling(self, ref: ItemRef, output: Output, place: int = -1) -> Ruling | None:
+        """Await the judge's word on an item's output (or on that of its further case at ``place``).
+
+        None where the judge is not asked about it. Never raises for what the judge does.
+        """
+        if self.judge is None:
+            return None
+        future = self._rulings.pop((ref, place), None)
+        if future is None:
+            future = self._judge(ref, place, output)
+        progress = self._ahead.progress if self._ahead is not None else Progress()
+        while True:
+            try:
+                return future.result(timeout=TICK)
+            except FutureTimeout:
+                if self._tick:
+                    progress.judged, progress.to_judge = self.judge.desk.done, self.judge.desk.offered
+                    self._tick(progress)
+            except CancelledError:
+                return None
+
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
         """One free question to a variant (for a user's own tests), with the run's thinking; journalled like any."""
         ahead = self._activate(variant)
@@ -152,8 +186,10 @@ class Run:
             label = self.variants[self._current].label
             progress = self._ahead.progress
             self._ahead.close()
+            engine = self._ahead.measured()
             self.measured[label] = {
-                **self._ahead.measured(),
+                **engine,
+                **({"devices": self._devices()} if "load_seconds" in engine else {}),
                 "generated": progress.finished,
                 "output_tokens": progress.output_tokens,
                 "seconds": _rounded(progress.seconds()),
@@ -162,6 +198,13 @@ class Run:
             }
             self._ahead = None
             self._current = -1
+
+    def _devices(self) -> list[dict[str, object]]:
+        """The GPUs of the current variant, for the report."""
+        return [
+            {"index": device.index, "name": device.name, "total_bytes": device.total_bytes}
+            for device in self.factory.gpu(self._current).devices
+        ]
 
     @property
     def _plan(self) -> Planner:
@@ -175,6 +218,8 @@ class Run:
             return self._ahead
         self.close()
         self._current = variant
+        if self.measured:
+            gpus.measured_from_here()
         engine = self.factory.build(variant, self._log())
         journal: Journal | None = None
         if self.factory.journalled:
@@ -196,7 +241,34 @@ class Run:
         self._extra = {}
         for ref, handle in zip(owners, handles[len(refs) :], strict=True):
             self._extra.setdefault(ref, []).append(handle)
+        if self.judge is not None:
+            self._judge_ahead(ahead)
         return ahead
+
+    def _judge_ahead(self, ahead: Ahead) -> None:
+        """Have each output judged as soon as it is finished."""
+        own = [(ref, -1, handle) for ref, handle in self._handles.items()]
+        further = [(ref, place, handle) for ref, extra in self._extra.items() for place, handle in enumerate(extra)]
+        for ref, place, handle in [*own, *further]:
+            waiting: Future[Ruling | None] = Future()
+            self._rulings[ref, place] = waiting
+            ahead.when_done(handle, functools.partial(self._hand_over, ref, place, waiting))
+
+    def _hand_over(self, ref: ItemRef, place: int, waiting: Future[Ruling | None], output: Output | None) -> None:
+        if output is None:
+            waiting.set_result(None)
+            return
+        self._judge(ref, place, output).add_done_callback(
+            lambda done: waiting.set_result(None if done.cancelled() else done.result())
+        )
+
+    def _judge(self, ref: ItemRef, place: int, output: Output) -> Future[Ruling | None]:
+        assert self.judge is not None
+
+        def case() -> Case:
+            return self.case(ref) if place < 0 else self._plan.auxiliary(ref)[place].case
+
+        return self.judge.consider(case, output, ref.style, ref.repeat)
 
 
 def open_log(folder: Path | None, name: str) -> TextIO | None:

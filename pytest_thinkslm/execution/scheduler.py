@@ -1,7 +1,7 @@
 """The xdist scheduler: static shards, one a slot, so that every worker knows its whole future.
 
-A slot is a place to run (a GPU group later on). A replacement worker takes over the slot of the dead one with
-its remaining items; the item that was running when the worker died is tried once more, and reported as
+A slot is a place to run: its GPUs, or its share of the CPUs. A replacement worker takes over the slot of the dead one
+with its remaining items; the item that was running when the worker died is tried once more, and reported as
 crashed the second time. Called by ``xdist.dsession.DSession`` on the controller.
 """
 
@@ -31,14 +31,21 @@ class StaticShards:
         self.node2collection: dict[WorkerController, list[str]] = {}
         self.pending: list[dict[int, None]] = [{} for _ in range(slots)]
         self.free: list[int] = list(range(slots))
+        self.claimed: dict[WorkerController, int] = {}
         self.crashed: set[int] = set()
         self._sent: set[Any] = set()
 
-    def claim_slot(self) -> int:
-        """The slot of the next node to be configured: one with work left before one without."""
+    def claim_slot(self, node: WorkerController) -> int:
+        """The slot of a node that is being configured: one with work left before one without."""
         slot = next((slot for slot in self.free if self.pending[slot]), self.free[0])
         self.free.remove(slot)
+        self.claimed[node] = slot
         return slot
+
+    def release_slot(self, node: WorkerController) -> None:
+        """A node is gone, perhaps before xdist called it ready; under a ``--dist`` of the user's that is all it is."""
+        if node in self.claimed:
+            self.free.append(self.claimed.pop(node))
 
     def remaining(self, slot: int) -> list[int] | None:
         """What a replacement node has to run; None before the first distribution."""
@@ -70,7 +77,7 @@ class StaticShards:
 
     def add_node(self, node: WorkerController) -> None:
         """A worker is ready."""
-        self.node2slot[node] = int(node.workerinput["thinkslm_slot"])
+        self.node2slot[node] = self.claimed[node]
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """A worker has collected; every collection must be the same."""
@@ -110,10 +117,10 @@ class StaticShards:
         raise NotImplementedError
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """A worker is gone: its slot is free again. Returns the id of an item that crashed it twice."""
+        """A worker is gone. Returns the id of an item that crashed it twice."""
         slot = self.node2slot.pop(node)
         self.node2collection.pop(node, None)
-        self.free.append(slot)
+        self.release_slot(node)
         pending = self.pending[slot]
         if not pending or self.collection is None:
             return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,25 @@ class Device:
     name: str
     total_bytes: int
     free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The placement of the model under test in this process: what the fixture ``gpu`` gives.
+
+    Attributes:
+        device: ``"cuda"``, ``"cpu"``, or ``"none"`` where no model is loaded on this machine.
+        devices: the GPUs that it is on; ``index`` counts within those that the run may use. Empty without a GPU.
+        tensor_parallel: GPUs that hold one copy of the model together.
+        replicas: copies of the model.
+        reason: one line that says why.
+    """
+
+    device: Literal["cuda", "cpu", "none"]
+    devices: tuple[Device, ...]
+    tensor_parallel: int
+    replicas: int
+    reason: str
 
 
 def devices(environ: Mapping[str, str] | None = None) -> tuple[Device, ...]:
@@ -82,6 +101,12 @@ def peak_resident(pids: Iterable[int]) -> dict[str, int]:
             if found:
                 peaks[str(pid)] = int(found[1]) * 1024
     return peaks
+
+
+def measured_from_here() -> None:
+    """Let this process's peak resident memory begin anew; where the kernel does not allow it, it goes on counting."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 @contextmanager

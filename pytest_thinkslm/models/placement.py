@@ -104,26 +104,33 @@ def need_of_catalogue(disk_gib: float | None, billions: float, bits: int = 16) -
     return need(int(weights), int(40_000 * math.sqrt(billions)))
 
 
-def place(what: Need, devices: Sequence[Device], name: str = "the model") -> Placement:
+def place(what: Need, devices: Sequence[Device], name: str = "the model", size: int | None = None) -> Placement:
     """Smallest tensor-parallel size that fits, with as many replicas as there are groups.
+
+    ``size`` is the one tensor-parallel size that may be, where the user or the engine leaves no choice.
 
     Raises:
         PlacementError: it fits on no group; a machine without a GPU is no error (one replica, on the CPU).
     """
     if not devices:
         return Placement(1, 1, (), "no GPU is visible: one replica on the CPU")
-    for size in _sizes(what, len(devices)):
-        fitting = [device.index for device in devices if _usable(device) >= what.share(size)]
-        groups = tuple(tuple(fitting[at : at + size]) for at in range(0, len(fitting) - size + 1, size))
+    if size is not None and size > len(devices):
+        raise PlacementError(
+            f"{name}: a tensor-parallel size of {size} was asked for, but there is {_inventory(devices)}"
+        )
+    sizes = list(_sizes(what, len(devices))) if size is None else [size]
+    for group in sizes:
+        fitting = [device.index for device in devices if _usable(device) >= what.share(group)]
+        groups = tuple(tuple(fitting[at : at + group]) for at in range(0, len(fitting) - group + 1, group))
         if groups:
             several = f"{len(groups)} replicas" if len(groups) > 1 else "one replica"
-            on = f"{size} GPUs each" if size > 1 else "one GPU each"
+            on = f"{group} GPUs each" if group > 1 else "one GPU each"
             reason = (
-                f"{name} needs {_gib(what.share(size))} on each GPU of a group of {size} "
+                f"{name} needs {_gib(what.share(group))} on each GPU of a group of {group} "
                 f"(weights {_gib(what.weights)}): {several} on {on}"
             )
-            return Placement(size, len(groups), groups, reason)
-    raise PlacementError(_refusal(what, devices, name))
+            return Placement(group, len(groups), groups, reason)
+    raise PlacementError(_refusal(what, devices, name, sizes, (1, 2, 4, 8) if size is None else (size,)))
 
 
 def weights_bytes(folder: Path, dtype: str = "auto") -> int:
@@ -179,26 +186,23 @@ def _usable(device: Device) -> int:
     return min(int(device.total_bytes * UTILIZATION), device.free_bytes)
 
 
-def _refusal(what: Need, devices: Sequence[Device], name: str) -> str:
-    largest = max(_sizes(what, len(devices)))
+def _refusal(what: Need, devices: Sequence[Device], name: str, sizes: Sequence[int], offered: Sequence[int]) -> str:
+    largest = max(sizes)
     room = sorted((_usable(device) for device in devices), reverse=True)
-    most = max(
-        (room[size - 1] - what.overhead) * size - what.kv_cache
-        for size in _sizes(what, len(devices))
-        if size <= len(room)
-    )
+    most = max((room[size - 1] - what.overhead) * size - what.kv_cache for size in sizes if size <= len(room))
     busy = [device for device in devices if device.free_bytes < device.total_bytes * UTILIZATION]
     options = [
         f"{size} x {label}"
         for gib, label in _COMMON
-        for size in (1, 2, 4, 8)
+        for size in offered
         if (what.heads is None or what.heads % size == 0) and gib * GIB * UTILIZATION >= what.share(size)
     ]
     smallest = {option.partition(" x ")[2]: option for option in reversed(options)}
-    fits = ", ".join(smallest[label] for _, label in _COMMON if label in smallest) or "no single machine of 8 x 141 GB"
+    fits = ", ".join(smallest[label] for _, label in _COMMON if label in smallest) or f"no {max(offered)} x 141 GB"
+    together = "it has to be on one" if largest == 1 else f"at most {largest} GPUs work together on it"
     return (
         f"{name} does not fit: it needs {what}; there is {_inventory(devices)}, of which "
-        f"{_gib(room[0])} is usable on the freest, and at most {largest} GPUs work together on it. "
+        f"{_gib(room[0])} is usable on the freest, and {together}. "
         + (f"Other programs hold memory on {len(busy)} of them. " if busy else "")
         + f"It would fit on {fits}; here a checkpoint with weights of at most {_gib(max(0, most))} would fit "
         "(a smaller model, or this one quantized: --quant)"
