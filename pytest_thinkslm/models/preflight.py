@@ -75,10 +75,17 @@ class Preflight:
         if missing:
             raise ModelError(self._message(known, missing)) from hub_problem
 
+    def refuse_unloadable(self, known: Known) -> None:
+        """Raises ModelError for a checkpoint that no current engine loads anywhere: the hub is not even asked."""
+        if _loadable_nowhere(known) and (missing := self.missing(known)):
+            raise ModelError(self._message(known, missing))
+
     def missing(self, known: Known) -> list[tuple[str, str]]:
         """(what, why) of each obstacle."""
         found: list[tuple[str, str]] = []
-        engines = [self.asked.engine, *self.asked.others]
+        engines = dict.fromkeys(
+            (self.asked.engine, *self.asked.others, *(LOCAL_ENGINES if _loadable_nowhere(known) else ()))
+        )
         per_engine = {engine: self._engine_obstacles(known, engine) for engine in engines}
         if per_engine[self.asked.engine]:
             shared = {why for whys in per_engine.values() for why in whys if all(why in w for w in per_engine.values())}
@@ -158,13 +165,23 @@ class Preflight:
             needs.append(
                 f"{_gib(known.need.share(1))} of GPU memory, {_gib(known.need.weights)} of it for weights{has}"
             )
-        engines = loading.requirements(known.stored)
+        never = known.entry.no_engine if known.entry is not None else {}
+        engines = loading.requirements(known.stored, never)
         if engines and known.stored != "unknown":
             needs.append(engines)
         if known.entry is not None and known.fetch is not None:
             gated = any(one.gated and one.hub_id == known.title for one in known.entry.checkpoints.values())
             needs += [f"its terms accepted on https://huggingface.co/{known.title}, and HF_TOKEN"] if gated else []
         return needs
+
+
+def no_engine(entry: Entry, stored: Format) -> Mapping[str, str]:
+    """Engine -> why no current release of it loads a checkpoint of an entry; empty text where it does."""
+    return {engine: entry.no_engine.get(engine) or loading.in_principle(stored, engine) for engine in LOCAL_ENGINES}
+
+
+def _loadable_nowhere(known: Known) -> bool:
+    return known.entry is not None and all(no_engine(known.entry, known.stored).values())
 
 
 def _runs_code(known: Known) -> bool:

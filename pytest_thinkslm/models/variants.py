@@ -17,7 +17,7 @@ from pytest_thinkslm.errors import ModelError, ThinkSLMError, UsageError
 from pytest_thinkslm.models import checkpoint, embedded, hub, loading
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Format, Published, catalogue, published_as
 from pytest_thinkslm.models.loading import Machine
-from pytest_thinkslm.models.placement import GIB, Need, need_of_catalogue, need_of_checkpoint
+from pytest_thinkslm.models.placement import Need, need_of_catalogue, need_of_checkpoint
 from pytest_thinkslm.models.preflight import Asked, Known, Preflight
 from pytest_thinkslm.models.quantization import describe, of_checkpoint
 from pytest_thinkslm.models.resolve import ResolvedModel, described, unknown_name
@@ -50,6 +50,7 @@ def resolve_variant(
     others: Sequence[str] = (),
     trust_remote_code: bool = False,
     engine_args: Mapping[str, str] = _NOTHING,
+    data_dir: Path | None = None,
     machine: Machine | None = None,
     check: bool = True,
     progress: Progress = lambda line: None,
@@ -63,6 +64,7 @@ def resolve_variant(
         others: engines that ``--engine auto`` passed over; a message tells of them, too.
         trust_remote_code: whether code that the checkpoint brings along may run.
         engine_args: ``--engine-args``; some change what the checkpoint needs.
+        data_dir: ``--data-dir``, for the calibration of a compression on demand.
         machine: what it is to run on; default: this machine.
         check: False where another process of the run has checked the machine already, and loads beside this one.
         progress: takes lines for the user.
@@ -74,7 +76,7 @@ def resolve_variant(
     asked = Asked(model, quant, engine, tuple(others), trust_remote_code)
     place = _place(asked)
     here = _as_used(machine or loading.this_machine(), engine, engine_args) if check else None
-    return _at(asked, place, Preflight(asked, here), progress)
+    return _at(asked, place, Preflight(asked, here), data_dir, progress)
 
 
 def label_of(model: str) -> str:
@@ -174,9 +176,14 @@ def _default(entry: Entry) -> str:
 # -- from the place to the checkpoint ------------------------------------------------------------------------------
 
 
-def _at(asked: Asked, place: _Place, preflight: Preflight, progress: Progress) -> ResolvedModel:
+def _at(asked: Asked, place: _Place, preflight: Preflight, data_dir: Path | None, progress: Progress) -> ResolvedModel:
     known, config = _before_fetching(asked, place)
+    preflight.refuse_unloadable(known)
     if place.hub_id is not None and config is None:
+        if _to_compress(asked, place, None):
+            from pytest_thinkslm.models.compression.environment import interpreter
+
+            interpreter()  # where none is set up this says so before gigabytes are fetched
         progress(f"looking up {place.hub_id} on the hub")
         try:
             remote = hub.look_up(place.hub_id, place.revision)
@@ -193,7 +200,13 @@ def _at(asked: Asked, place: _Place, preflight: Preflight, progress: Progress) -
         from pytest_thinkslm.models.compression import compressed
 
         assert asked.quant is not None
-        folder = compressed(model, asked.quant, progress=progress)
+        folder = compressed(
+            model,
+            asked.quant,
+            progress=progress,
+            data_dir=data_dir,
+            trust_remote_code=asked.trust_remote_code,
+        )
         made = described(asked.model, "folder", folder, f"{model.display}, compressed to {asked.quant}")
         return replace(made, source="on-demand", catalogue=model.catalogue)
     if preflight.machine is not None:
@@ -209,11 +222,8 @@ def _before_fetching(asked: Asked, place: _Place) -> tuple[Known, Mapping[str, o
     known = Known(title, published.format if published else "unknown", published.quant if published else None)
     known = replace(known, entry=entry)
     if entry is not None and published is not None:
-        known = replace(
-            known,
-            need=_need(entry, published.quant, published.disk_gib),
-            fetch=int(published.disk_gib * GIB) if place.hub_id and published.disk_gib is not None else None,
-        )
+        need = _need(entry, published.quant, published.disk_gib)
+        known = replace(known, need=need, fetch=need.weights if place.hub_id else None)
     if place.folder is not None:
         config: Mapping[str, object] | None = checkpoint.read_config(place.folder, asked.model)
     elif place.hub_id is not None:

@@ -217,8 +217,11 @@ class Recorder:
 
     def _variant(self, index: int, variant: Variant) -> dict[str, object]:
         facts: dict[str, object] = {"model": variant.model, "quant": variant.quant, "display": variant.model}
+        facts.update(compression=None, catalogue=None)
         model = self.factory.resolve(variant)
         if model is not None:
+            compression = asdict(model.compression)
+            del compression["kernel"]  # known to the engine alone: measured.variants has it
             facts.update(
                 display=model.display,
                 revision=model.revision,
@@ -227,6 +230,8 @@ class Recorder:
                 context=model.context,
                 disk_bytes=model.disk_bytes,
                 note=model.note,
+                compression=compression,
+                catalogue=model.catalogue,
             )
         fingerprint = self.factory.fingerprint(index)
         facts["engine"] = self.factory.name
