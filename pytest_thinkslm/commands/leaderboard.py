@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     board = merge(_read(_places(arguments.runs), skip=arguments.skip_unreadable), cast("PaperRows", arguments.paper))
     paths = [_write(folder, *FORMATS[name], board) for name in formats]
     own = [group for group in board.groups if not group.paper]
-    print(f"{sum(len(group.lines) for group in own)} variants in {len(own)} group{'s' * (len(own) != 1)}")
+    count = sum(len(group.lines) for group in own)
+    print(f"{count} variant{'s' * (count != 1)} in {len(own)} group{'s' * (len(own) != 1)}")
     for group in own:
         for text in [f"{group.title}: " + ", ".join(f"{k} {v}" for k, v in group.conditions.items()), *group.differs]:
             print(f"  {_printable(text)}")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pytest_thinkslm.models.schemes import SCHEMES
 from pytest_thinkslm.reference.table import COLUMNS as PAPER_CELLS
-from pytest_thinkslm.reference.table import RUNS, SPLIT_SIZES, paper_row, paper_rows
+from pytest_thinkslm.reference.table import RUNS, SPLIT_SIZES, paper_rows
 from pytest_thinkslm.reports.leaderboard_entries import Asked, Cell, CellKey, Entry
 
 #: The six columns of which ``sorting_average`` is the mean.
@@ -94,8 +94,7 @@ def merge(found: Iterable[Entry], paper: PaperRows = "all") -> Leaderboard:
             home = _Builder(entry.conditions, reasons)
             groups.append(home)
         remarks += home.add(entry)
-        row = paper_row(entry.model, entry.quant)
-        models.add(entry.model.lower() if row is None else row.model)
+        models.add(entry.model.lower())
     groups.sort(key=lambda group: -len(group.lines))
     for place, group in enumerate(groups):
         group.name = _letters(place)
@@ -177,6 +176,11 @@ def _home(groups: Sequence[_Builder], entry: Entry) -> tuple[_Builder | None, li
 
 
 def _paper_group(models: Collection[str] | None) -> list[Group]:
+    """Its rows, or those of whose model one of these names (in lower case) is the key or the hub id of a row."""
+    rows = paper_rows()
+    if models is not None:
+        same = {row.model for row in rows if row.model in models or row.hub_id.lower() in models}
+        rows = tuple(row for row in rows if row.model in same)
     lines = [
         Line(
             row.name,
@@ -189,8 +193,7 @@ def _paper_group(models: Collection[str] | None) -> list[Group]:
             {key: Cell(accuracy, None, SPLIT_SIZES[key[0]]) for key, accuracy in row.accuracies.items()},
             overall_average=row.overall_average,
         )
-        for row in paper_rows()
-        if models is None or row.model in models
+        for row in rows
     ]
     conditions = {
         "source": "ThinkSLM, EMNLP 2025, as published",

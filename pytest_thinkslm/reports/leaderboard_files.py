@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -78,10 +79,10 @@ def csv_text(board: Leaderboard) -> str:
 def markdown(board: Leaderboard) -> str:
     """A table a group, for a README; columns without a figure in a group are left out of its table."""
     lines = ["# Leaderboard", ""]
-    lines += [f"> {markdown_cell(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
+    lines += [f"> {_text(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
     for group in board.groups:
-        lines += [f"## {group.title}", "", f"{markdown_cell(_conditions(group))}.", ""]
-        lines += [f"- {markdown_cell(text)}" for text in group.differs] + [""] * bool(group.differs)
+        lines += [f"## {group.title}", "", f"{_text(_conditions(group))}.", ""]
+        lines += [f"- {_text(text)}" for text in group.differs] + [""] * bool(group.differs)
         lines += [*_markdown_table(group, board.columns), ""]
     if any(_sorted(group) for group in board.groups):
         lines += [AVERAGES, ""]
@@ -113,7 +114,7 @@ def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
         *(name for name, _ in lead),
         *(f"{_title(k)} (n = {_range(sizes[k])})" for k in shown),
     ]
-    lines = ["| " + " | ".join(map(markdown_cell, [*heads, *after])) + " |"]
+    lines = ["| " + " | ".join(map(_text, [*heads, *after])) + " |"]
     lines += ["| --- | --- |" + " ---: |" * (len(heads) - 2 + len(after))]
     digits = _digits(group)
     for line in group.lines:
@@ -121,7 +122,7 @@ def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
         averages += [_percent(line.overall_average, digits)] * group.paper
         cells = [line.model, line.quantization, *(read(line) for _, read in lead)]
         cells += [_figure(line.cells.get(key), digits) for key in shown] + averages
-        lines.append("| " + " | ".join(map(markdown_cell, cells)) + " |")
+        lines.append("| " + " | ".join(map(_text, cells)) + " |")
     return lines
 
 
@@ -140,6 +141,7 @@ def _html_group(group: Group, columns: Sequence[CellKey]) -> dict[str, Any]:
         "paper": group.paper,
         "conditions": _conditions(group),
         "differs": group.differs,
+        "items": _items(group),
         "partial": group.conditions.get("selection") == "partial",
         "lines": [
             {
@@ -215,6 +217,12 @@ def _about(line: Line) -> str:
     return "; ".join(filter(None, parts))
 
 
+def _items(group: Group) -> str:
+    """How many items a figure of a group rests on; empty for the paper, whose splits are full."""
+    sizes = {cell.n for line in group.lines for cell in line.cells.values()}
+    return "" if group.paper else f"{_range(sizes)} items a figure"
+
+
 def _conditions(group: Group) -> str:
     return "; ".join(f"{name} {value}" if name != "source" else value for name, value in group.conditions.items())
 
@@ -238,6 +246,11 @@ def _csv_cell(cell: Cell | None) -> list[object]:
 def _inert(value: object) -> object:
     """Text that a spreadsheet would take for a formula, marked as text."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _text(text: object) -> str:
+    """Text that is neither markup nor a link in Markdown."""
+    return re.sub(r"([\[\]`*])", r"\\\1", markdown_cell(text))
 
 
 def _plain_name(key: CellKey) -> str:
