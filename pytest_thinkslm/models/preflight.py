@@ -98,9 +98,7 @@ class Preflight:
                     "the checkpoint brings code of its own, which runs only with that option: look at it first",
                 )
             )
-        if self.machine is None:
-            return found
-        if known.need is not None and not per_engine[self.asked.engine]:
+        if self.machine is not None and known.need is not None and not per_engine[self.asked.engine]:
             too_large = loading.too_large(self._grown(known, known.need), self.asked.engine, self.machine, known.title)
             found += [("memory", too_large)] if too_large else []
         if known.fetch is not None:

