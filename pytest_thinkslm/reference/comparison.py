@@ -8,7 +8,7 @@ from typing import Any
 from pytest_thinkslm.reference.gates import published_figure
 from pytest_thinkslm.reference.table import RUNS
 from pytest_thinkslm.reports.results import group_key
-from pytest_thinkslm.statistics import AccuracyInterval, compare_unpaired
+from pytest_thinkslm.statistics import difference_interval
 
 Row = Mapping[str, Any]
 
@@ -39,13 +39,10 @@ def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str
         paper, paper_n = figure
         value: dict[str, Any] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
         value.update(paper=paper, paper_n=paper_n, accuracy=row["accuracy"], n=row["n"], difference=None, ci95=None)
-        if row["accuracy"] is not None:
-            low, high = row["ci95"]
-            ours = AccuracyInterval(row["accuracy"], low, high, row["n"], row["n_effective"], row["ci_method"])
-            compared = compare_unpaired(paper, paper_n, ours)
-            if compared is not None:
-                value["difference"] = round(compared.difference, 6)
-                value["ci95"] = [round(end, 6) for end in compared.interval]
+        if row["accuracy"] is not None and row["n_effective"] > 0:
+            interval = difference_interval(paper, paper_n, row["accuracy"], row["n_effective"])
+            value["difference"] = round(row["accuracy"] - paper, 6)
+            value["ci95"] = [round(end, 6) for end in interval]
         value["note"] = "; ".join(_notes(row, paper_n, sources.get(key[:2])))
         found.append(value)
     return found

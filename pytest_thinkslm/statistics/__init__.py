@@ -16,7 +16,7 @@ from pytest_thinkslm.statistics.power import (
     smallest_detectable_drop,
 )
 from pytest_thinkslm.statistics.repeats import RunSpread, majority_vote, mean_pass_at_k, pass_at_k, run_spread
-from pytest_thinkslm.statistics.unpaired import UnpairedResult, compare_unpaired
+from pytest_thinkslm.statistics.unpaired import UnpairedResult, compare_unpaired, difference_interval
 
 __all__ = [
     "AccuracyInterval",
@@ -30,6 +30,7 @@ __all__ = [
     "assumed_discordance",
     "compare_paired",
     "compare_unpaired",
+    "difference_interval",
     "holm",
     "holm_levels",
     "items_needed",

@@ -32,17 +32,22 @@ def compare_unpaired(
     if candidate.estimate is None or candidate.n_effective <= 0 or reference_n <= 0:
         return None
     share, n = candidate.estimate, candidate.n_effective
-    mine, theirs = wilson(share * n, n), wilson(reference * reference_n, reference_n)
-    difference = share - reference
-    interval = Interval(
-        max(-1.0, difference - hypot(share - mine.low, theirs.high - reference)),
-        min(1.0, difference + hypot(mine.high - share, reference - theirs.low)),
-    )
+    interval = difference_interval(reference, reference_n, share, n)
     return UnpairedResult(
-        difference,
+        share - reference,
         interval,
         PValue(_score_p(share, n, reference, reference_n, 0.0, "two-sided"), "unpaired score test, two-sided"),
         PValue(_score_p(share, n, reference, reference_n, -margin, "smaller"), "unpaired score test, one-sided"),
+    )
+
+
+def difference_interval(reference: float, reference_n: int, share: float, n: float) -> Interval:
+    """Newcombe's 95% interval of ``share`` over ``n`` items minus ``reference`` over ``reference_n``."""
+    mine, theirs = wilson(share * n, n), wilson(reference * reference_n, reference_n)
+    difference = share - reference
+    return Interval(
+        max(-1.0, difference - hypot(share - mine.low, theirs.high - reference)),
+        min(1.0, difference + hypot(mine.high - share, reference - theirs.low)),
     )
 
 
