@@ -54,9 +54,11 @@ def render(
             "the chat template and the tokenizer both add one"
         )
     if prefix:
-        opened = opened_thought(tokenizer, ids).rstrip()
-        if opened and prefix.startswith(opened):
-            prefix = prefix.removeprefix(opened).lstrip()
+        opened = opened_thought(tokenizer, ids)
+        if prefix.startswith(opened):
+            prefix = prefix.removeprefix(opened)
+        elif prefix.startswith(opened.rstrip()):
+            prefix = prefix.removeprefix(opened.rstrip()).lstrip()
         ids += [int(token) for token in tokenizer(prefix, add_special_tokens=False)["input_ids"]]
     return ids
 

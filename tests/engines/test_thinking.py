@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+import os
 import random
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -251,10 +258,12 @@ def test_unknown_counts_stay_unknown(backend: Scripted, thinking: ThinkingEngine
     assert (whole.prompt_tokens, whole.output_tokens, whole.latency) == (None, None, None)
 
 
-@pytest.mark.parametrize("setting", [None, "on", "off"])
-def test_other_requests_pass_through(backend: Scripted, thinking: ThinkingEngine, setting: str | None) -> None:
-    (future,) = thinking.submit([ask(thinking=setting)])
-    assert backend.asked == [ask(thinking=setting)]
+@pytest.mark.parametrize(
+    "request_", [ask(thinking=None), ask(thinking="on"), ask(thinking="off"), dataclasses.replace(ask(), prefix="So")]
+)
+def test_other_requests_pass_through(backend: Scripted, thinking: ThinkingEngine, request_: Request) -> None:
+    (future,) = thinking.submit([request_])
+    assert backend.asked == [request_]
     assert future is backend.futures[0]
 
 
@@ -542,6 +551,9 @@ def test_prompts_of_both_settings_and_of_a_prefix(loaded: Any, opens: ResolvedMo
     closed = render(loaded.tokenizer, [Message("user", "Hi")], opens, "8", f"<think>\nOne{CLOSING}")
     assert closed[: len(on)] == on
     assert text(closed).endswith(f"<|im_start|>assistant\n<think>\nOne{CLOSING}"), "the mark is not repeated"
+    for prefix, says in (("<think>\n\nOne", "\nOne"), ("<think> One", "One"), ("One", "One")):
+        turn = render(loaded.tokenizer, [Message("user", "Hi")], opens, "8", prefix)
+        assert text(turn) == text(on) + says
     leaves = dataclasses.replace(opens, chat_template=LEAVES)
     assert text(render(loaded.tokenizer, [Message("user", "Hi")], leaves, "8", "<think>One")).endswith(
         "<|im_start|>assistant\n<think>One"
@@ -691,7 +703,12 @@ def test_a_server_that_cannot_continue_a_turn(serve: Callable[..., ThinkingServe
 
 
 def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServer]) -> None:
-    server = serve(lambda body: completion(5, "stop", content="4"))
+    def reply(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return (
+            completion(9, "stop", content="4") if len(body["messages"]) > 1 else completion(5, "length", content="hm")
+        )
+
+    server = serve(reply)
     digests = set()
     for thinking, kind, room in (
         (None, OpenAIEngine, ThoughtRoom(False, None)),
@@ -704,7 +721,96 @@ def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServe
         factory = EngineFactory(settings, lambda task: None, lambda line: None)
         engine = factory.build(0, None)
         assert isinstance(engine, kind)
+        if thinking == "8":
+            assert engine.submit([ask()])[0].result(timeout=30).thought_closed, "a server's text without marks"
         engine.close()
         digests.add(factory.fingerprint(0).digest)
         assert factory.thought_room(0) == room
     assert len(digests) == 1, "the bound is part of the requests, not of the engine"
+
+
+# -- a real vLLM --------------------------------------------------------------------------------------------
+
+
+def post(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    import urllib.request
+
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        content: dict[str, Any] = json.loads(reply.read())
+    return content
+
+
+needs_vllm = [
+    pytest.mark.vllm,
+    pytest.mark.model,
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no module vllm in this environment"),
+    pytest.mark.timeout(600),
+]
+
+
+class TestRealVLLM:
+    pytestmark = needs_vllm
+
+    def test_in_process(self, opens: ResolvedModel) -> None:
+        from pytest_thinkslm.engines.vllm_engine import VLLMEngine
+
+        backend = VLLMEngine(opens, engine_args={"max_num_seqs": "8"})
+        try:
+            self.check(backend, ThinkingEngine(backend))
+        finally:
+            backend.close()
+
+    def test_served(self, opens: ResolvedModel, tmp_path: Path) -> None:
+        """``vllm serve`` continues the assistant's turn that it is sent, and puts nothing between."""
+        (tmp_path / "template.jinja").write_text(OPENS)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(opens.path)]
+        command += ["--port", str(port), "--host", "127.0.0.1", "--served-model-name", "tiny", "--enforce-eager"]
+        command += ["--max-num-seqs", "8", "--max-model-len", "2048", "--dtype", "bfloat16"]
+        command += ["--chat-template", str(tmp_path / "template.jinja")]
+        environ = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+        url = f"http://127.0.0.1:{port}"
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
+            try:
+                end = time.monotonic() + 400
+                while time.monotonic() < end and process.poll() is None:
+                    try:
+                        socket.create_connection(("127.0.0.1", port), 1).close()
+                        break
+                    except OSError:
+                        time.sleep(0.5)
+                backend = OpenAIEngine("tiny", server_url=url)
+                try:
+                    self.check(backend, ThinkingEngine(backend, unmarked_is_thought=True))
+                finally:
+                    backend.close()
+                # The second prompt, as the server itself renders it.
+                turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": f"<think>\nhm{CLOSING}"}]
+                body = {"model": "tiny", "messages": turns, "continue_final_message": True}
+                found = post(f"{url}/tokenize", {**body, "add_generation_prompt": False})
+                text = post(f"{url}/detokenize", {"model": "tiny", "tokens": found["tokens"]})["prompt"]
+                assert text.endswith(f"<|im_start|>assistant\n<think>\nhm{CLOSING}")
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def check(self, backend: Any, bounded: ThinkingEngine) -> None:
+        thoughts = answers(backend, [ask("What is 2 + 2?", "on", 6), ask("Name a colour.", "on", 6)])
+        outputs = answers(bounded, [ask("What is 2 + 2?", "6", 5), ask("Name a colour.", "6", 5)])
+        for thought, output in zip(thoughts, outputs, strict=True):
+            said = thought.text.removeprefix("<think>\n")
+            assert output.text.split()[: len(said.split()) + 1] == ["<think>", *said.split()]
+            assert CLOSING in output.text
+            assert output.thought_closed
+            assert final_region(output).text.strip()
+            assert 6 < (output.output_tokens or 0) <= 11
+            assert output.prompt_tokens == thought.prompt_tokens
+        (off,) = answers(backend, [ask("What is 2 + 2?", "off", 6)])
+        assert thought_of(off) is None
+        assert off.prompt_tokens is not None
+        assert thoughts[0].prompt_tokens is not None
+        assert off.prompt_tokens > thoughts[0].prompt_tokens, "the empty thought is in the prompt"
