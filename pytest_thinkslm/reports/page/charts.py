@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
 from pytest_thinkslm.execution.selection import short_name
@@ -68,13 +69,17 @@ class Chart:
 
 def charts(results: Results) -> list[Chart]:
     """Every plot that the run has something for."""
-    made: list[Chart] = []
-    for suffix, title, rows, series in _panels(results):
-        made += _accuracy(results, rows, series, suffix, title)
-    made += [chart for chart in (_list_length(results), *_groups(results)) if chart]
-    made += [_verdicts(results), *filter(None, [_failures(results)])]
-    made += [chart for chart in (_deltas(results), _baseline(results)) if chart]
-    return [chart for chart in made if chart.spec["data"]["values"]]
+    panels = list(_panels(results))
+    made = [
+        *(_accuracy(results, panel) for panel in panels),
+        *(_list_length(results, panel) for panel in panels),
+        *chain.from_iterable(zip_longest(*(_groups(results, panel) for panel in panels))),
+        *(_verdicts(panel) for panel in panels),
+        *(_failures(panel) for panel in panels),
+        *(_deltas(results, panel) for panel in panels),
+        *(_baseline(results, panel) for panel in panels),
+    ]
+    return [chart for chart in made if chart and chart.spec["data"]["values"]]
 
 
 def variant_labels(results: Results) -> dict[tuple[str, str], str]:
@@ -92,39 +97,55 @@ def variant_labels(results: Results) -> dict[tuple[str, str], str]:
     return {variant: f"{names[variant[0]]}, {variant[1]}" for variant in variants}
 
 
-def _panels(results: Results) -> Iterator[tuple[str, str, list[Row], Callable[[Row], str]]]:
-    """Rows for one plot each, as (suffix of its name, of its title, rows, what its colours stand for).
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """The rows of one plot, and what its colours stand for: variants, or styles where the run has one variant.
 
-    Colours are variants, or styles where there is one variant; several of both give a plot a style.
+    ``suffix`` and ``title`` are appended to the name and the title of its plots: the style where a run has several
+    variants and styles, so that no plot shows both.
     """
-    rows = list(results["results"])
+
+    rows: list[Row]
+    series: Callable[[Row], str]
+    several: bool
+    suffix: str = ""
+    title: str = ""
+
+    def bar(self, row: Row) -> str:
+        """The label of a row's bar."""
+        return f"{row['task']} · {self.series(row)}" if self.several else str(row["task"])
+
+
+def _panels(results: Results) -> Iterator[_Panel]:
     labels = variant_labels(results)
+    order = list(labels)
+    # by task first, then in the run's order of variants
+    tasks = list(dict.fromkeys(row["task"] for row in results["results"]))
+    rows = sorted(results["results"], key=lambda row: (tasks.index(row["task"]), order.index(_variant(row))))
     styles = list(dict.fromkeys(str(row["style"]) for row in rows))
-
-    def variant(row: Row) -> str:
-        return labels[str(row["model"]), str(row["quant"])]
-
-    if len(styles) == 1 or len(labels) == 1:
-        yield "", "", rows, variant if len(labels) > 1 else lambda row: str(row["style"])
+    if len(labels) == 1:
+        yield _Panel(rows, lambda row: str(row["style"]), len(styles) > 1)
         return
     for style in styles:
-        yield f"-{style}", f", {style}", [row for row in rows if row["style"] == style], variant
+        own = [row for row in rows if row["style"] == style]
+        named = (f"-{style}", f", {style}") if len(styles) > 1 else ("", "")
+        yield _Panel(own, lambda row: labels[_variant(row)], True, *named)
 
 
-def _accuracy(
-    results: Results, rows: Sequence[Row], series: Callable[[Row], str], suffix: str, title: str
-) -> Iterator[Chart]:
+def _accuracy(results: Results, panel: _Panel) -> Chart:
+    rows, series = panel.rows, panel.series
     values = [
         _point(str(row["task"]), series(row), row["accuracy"], row["ci95"], n=row["n"])
         for row in rows
         if row["accuracy"] is not None
     ]
     spec = _points(values, "accuracy (%)", domain=(0, 100))
-    paper = {(r["task"], r["style"]): r["paper"] for r in results.get("reference", ()) if r.get("paper") is not None}
+    paper = {(*_variant(row), row["task"], row["style"]): row["paper"] for row in results.get("reference") or ()}
+    keys = [(row, (*_variant(row), row["task"], row["style"])) for row in rows]
     ticks = [
-        {"group": str(row["task"]), "series": series(row), "paper": _percent(paper[row["task"], row["style"]])}
-        for row in rows
-        if (row["task"], row["style"]) in paper
+        {"group": str(row["task"]), "series": series(row), "paper": _percent(paper[key])}
+        for row, key in keys
+        if paper.get(key) is not None
     ]
     note = "Bars are 95% intervals."
     if ticks:
@@ -141,28 +162,28 @@ def _accuracy(
                 },
             }
         )
-    yield Chart(f"accuracy{suffix}", f"Accuracy{title}", note, spec)
+    return Chart(f"accuracy{panel.suffix}", f"Accuracy{panel.title}", note, spec)
 
 
-def _list_length(results: Results) -> Chart | None:
-    """Sorting: accuracy over the length of the list, a line each series and kind of list."""
-    several = _several(results)
+def _list_length(results: Results, panel: _Panel) -> Chart | None:
+    """Sorting: accuracy over the length of the list."""
     values = []
-    for row in results["results"]:
+    for row in panel.rows:
         condition = str(row["task"]).partition("_")[2] or str(row["task"])
         for length, share in _shares(row, "by_length"):
             values.append(
                 {
-                    **_point(str(length), several(row) or "accuracy", *share(results), n=share.n),
+                    **_point(str(length), panel.series(row), *share(results), n=share.n),
                     "length": int(length) if str(length).isdecimal() else length,
                     "list": condition,
+                    "place": f"{condition}, {panel.series(row)}",
                 }
             )
     if not values:
         return None
     colour = _colour(values)
     x = {"field": "length", "type": "ordinal", "title": "length of the list", "axis": {"labelAngle": 0}}
-    offset = {"xOffset": {"field": "list"}}
+    offset = {"xOffset": {"field": "place", "sort": sorted(dict.fromkeys(value["place"] for value in values))}}
     spec = {
         **_frame(values),
         "height": 220,
@@ -183,45 +204,45 @@ def _list_length(results: Results) -> Chart | None:
             },
         ],
     }
-    return Chart("list-length", "Sorting: accuracy by length of the list", "Bars are 95% intervals.", spec)
+    title = f"Sorting: accuracy by length of the list{panel.title}"
+    return Chart(f"list-length{panel.suffix}", title, "Bars are 95% intervals.", spec)
 
 
-def _groups(results: Results) -> Iterator[Chart]:
+def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
     """Accuracy within a task: by level, subject, perturbation, question type."""
-    several = _several(results)
     for metric, (name, title, axis) in _GROUPS.items():
         by_task: dict[str, list[dict[str, Any]]] = {}
         titles: dict[str, str] = {}
-        for row in results["results"]:
+        for row in panel.rows:
             for group, share in _shares(row, metric):
-                point = _point(str(group), several(row) or "accuracy", *share(results), n=share.n)
+                point = _point(str(group), panel.series(row), *share(results), n=share.n)
                 by_task.setdefault(str(row["task"]), []).append(point)
                 titles[str(row["task"])] = str(row["title"])
         for task, values in by_task.items():
             spec = _points(values, "accuracy (%)", domain=(0, 100), axis=axis)
-            yield Chart(f"{task}-{name}", f"{titles[task]}: accuracy {title}", "Bars are 95% intervals.", spec)
+            full = f"{titles[task]}: accuracy {title}{panel.title}"
+            yield Chart(f"{task}-{name}{panel.suffix}", full, "Bars are 95% intervals.", spec)
 
 
-def _verdicts(results: Results) -> Chart:
-    label = _bar_labels(results)
+def _verdicts(panel: _Panel) -> Chart:
     values = []
-    for row in results["results"]:
+    for row in panel.rows:
         shares = {"correct": row["correct"] / row["n"] if row["n"] else None}
         shares |= {name: row[f"{name}_rate"] for name in VERDICTS if name != "correct"}
         values += [
-            {"group": label(row), "class": name, "value": _percent(share), "n": row["n"], "order": place}
+            {"group": panel.bar(row), "class": name, "value": _percent(share), "n": row["n"], "order": place}
             for place, (name, share) in enumerate(shares.items())
             if share
         ]
     spec = _stacked(values, "share of all items (%)", VERDICTS)
-    return Chart("verdicts", "Verdicts", "Truncated and unparsed answers were never graded: see what they hide.", spec)
+    note = "Unparsed and truncated answers were not graded: they count as wrong."
+    return Chart(f"verdicts{panel.suffix}", f"Verdicts{panel.title}", note, spec)
 
 
-def _failures(results: Results) -> Chart | None:
+def _failures(panel: _Panel) -> Chart | None:
     """Wrong items by failure class; the rest of a bar up to 100% was right."""
-    label = _bar_labels(results)
     totals: dict[str, int] = {}
-    for row in results["results"]:
+    for row in panel.rows:
         for name, count in row["failures"].items():
             totals[name] = totals.get(name, 0) + count
     if not totals:
@@ -230,63 +251,73 @@ def _failures(results: Results) -> Chart | None:
     colours = dict(zip(names, (_CLASSES[i % len(_CLASSES)] for i in range(len(names))), strict=True))
     colours[UNCLASSIFIED] = "#b8bfc6"
     values = []
-    for row in results["results"]:
+    for row in panel.rows:
         counts = {**row["failures"], UNCLASSIFIED: row["n"] - row["correct"] - sum(row["failures"].values())}
         values += [
-            {"group": label(row), "class": name, "value": _percent(counts[name] / row["n"]), "n": row["n"], "order": i}
+            {
+                "group": panel.bar(row),
+                "class": name,
+                "value": _percent(counts[name] / row["n"]),
+                "n": row["n"],
+                "order": i,
+            }
             for i, name in enumerate(names)
             if counts.get(name, 0) > 0
         ]
     spec = _stacked(values, "share of all items (%)", colours)
-    return Chart("failures", "Failure classes of wrong items", "What is missing to 100% was right.", spec)
+    title = f"Failure classes of wrong items{panel.title}"
+    return Chart(f"failures{panel.suffix}", title, "What is missing to 100% was right.", spec)
 
 
-def _deltas(results: Results) -> Chart | None:
-    """Change of accuracy against the first variant."""
-    deltas = results.get("deltas") or ()
-    if not deltas:
-        return None
+def _deltas(results: Results, panel: _Panel) -> Chart | None:
+    """Change of accuracy of each variant against its reference."""
+    rows = {(*_variant(row), row["task"], row["style"]): row for row in results.get("deltas") or ()}
     labels = variant_labels(results)
-    several_styles = len({row["style"] for row in deltas}) > 1
-    references = list(dict.fromkeys(labels[_variant(row["against"])] for row in deltas))
-    values = []
-    for row in deltas:
-        if row["difference"] is None:
-            continue
-        series = labels[_variant(row)]
-        if len(references) > 1:
-            series += f" against {labels[_variant(row['against'])]}"
-        series += f", {row['style']}" if several_styles else ""
-        values.append(_point(str(row["task"]), series, row["difference"], row["ci95"], n=row["n"]))
-    first = references[0] if len(references) == 1 else "the reference"
-    spec = _points(values, f"change of accuracy against {first} (points)", zero=True)
-    return Chart("deltas", f"Change against {first}", "Paired over the items; bars are 95% intervals.", spec)
+    references = list(dict.fromkeys(labels[_variant(row["against"])] for row in rows.values()))
+    changes = {
+        key: (row["difference"], row["ci95"], row["n"]) for key, row in rows.items() if row["difference"] is not None
+    }
+    against = references[0] if len(references) == 1 else "the reference"
+    return _changes("deltas", panel, changes, against, "Paired over the items; bars are 95% intervals.")
 
 
-def _baseline(results: Results) -> Chart | None:
+def _baseline(results: Results, panel: _Panel) -> Chart | None:
     """Change of accuracy against the baseline, from its gates."""
-    several = _several(results)
-    values = []
+    changes = {}
     for gate in results["gates"]:
         fields = gate["fields"]
-        if gate["kind"] in ("regression", "noninferiority", "paper") and isinstance(
-            fields.get("difference"), float | int
-        ):
+        if "task" in gate and isinstance(fields.get("difference"), float | int):
             ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
-            series = several(gate) or "change"
-            values.append(_point(str(gate["task"]), series, fields["difference"] / 100, ends, n=fields.get("n")))
+            key = (*_variant(gate), gate["task"], gate["style"])
+            changes[key] = (fields["difference"] / 100, ends, fields.get("n"))
+    name = str((results.get("baseline") or {}).get("name", "the baseline"))
+    return _changes("baseline", panel, changes, f"the baseline {name}", "Bars are 95% intervals.")
+
+
+def _changes(
+    name: str,
+    panel: _Panel,
+    changes: Mapping[tuple[str, str, str, str], tuple[float, Sequence[float] | None, object]],
+    against: str,
+    note: str,
+) -> Chart | None:
+    """Differences, their intervals and n, by (model, quant, task, style)."""
+    values = []
+    for row in panel.rows:
+        change = changes.get((*_variant(row), row["task"], row["style"]))
+        if change is not None:
+            values.append(_point(str(row["task"]), panel.series(row), change[0], change[1], n=change[2]))
     if not values:
         return None
-    name = (results.get("baseline") or {}).get("name", "the baseline")
-    spec = _points(values, f"change of accuracy against {name} (points)", zero=True)
-    return Chart("baseline", f"Change against the baseline {name}", "Bars are 95% intervals.", spec)
+    spec = _points(values, f"change of accuracy against {against} (points)", zero=True)
+    return Chart(f"{name}{panel.suffix}", f"Change against {against}{panel.title}", note, spec)
 
 
 # -- building blocks ----------------------------------------------------------------------------------------------
 
 
 def _frame(values: list[dict[str, Any]]) -> Spec:
-    fit = {"type": "fit-x", "contains": "padding"}
+    fit = {"type": "fit-x", "contains": "padding", "resize": True}
     return {"width": "container", "autosize": fit, "data": {"values": values}}
 
 
@@ -395,24 +426,6 @@ def _order(values: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 3)
-
-
-def _several(results: Results) -> Callable[[Row], str]:
-    """Names a row's variant and style, as far as the run has several; empty where it has one of each."""
-    labels = variant_labels(results)
-    styles = {row["style"] for row in results["results"]}
-
-    def label(row: Row) -> str:
-        variant = labels.get((str(row.get("model")), str(row.get("quant"))), str(row.get("quant")))
-        parts = [variant] * (len(labels) > 1) + [str(row.get("style"))] * (len(styles) > 1)
-        return ", ".join(parts)
-
-    return label
-
-
-def _bar_labels(results: Results) -> Callable[[Row], str]:
-    several = _several(results)
-    return lambda row: f"{row['task']} · {name}" if (name := several(row)) else str(row["task"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -408,11 +408,11 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const font = getComputedStyle(document.body).fontFamily;
-    const words = { labelColor: colour("--text"), titleColor: colour("--quiet"), labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
+    const words = { labelFlush: false, labelColor: colour("--text"), titleColor: colour("--quiet"), labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
     return {
       background: "transparent", font, view: { stroke: null },
       axis: { ...words, gridColor: colour("--line"), domainColor: colour("--line"), tickColor: colour("--line") },
-      legend: { ...words, orient: "top", symbolType: "circle", columns: { signal: "max(1, floor(width / 120))" } },
+      legend: { ...words, labelFlush: undefined, orient: "top", symbolType: "circle", symbolOpacity: 1, columns: { signal: "max(1, floor(width / 120))" } },
       rule: { color: colour("--quiet") },
     };
   }

@@ -49,8 +49,14 @@ _CONFIG = {
     "padding": 12,
     "font": "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif",
     "view": {"stroke": None},
-    "axis": {"gridColor": "#e3e6ea", "domainColor": "#c9ced5", "labelFontSize": 12, "titleFontWeight": "normal"},
-    "legend": {"orient": "top", "labelFontSize": 12},
+    "axis": {
+        "gridColor": "#e3e6ea",
+        "domainColor": "#c9ced5",
+        "labelFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelFlush": False,
+    },
+    "legend": {"orient": "top", "labelFontSize": 12, "symbolOpacity": 1, "symbolType": "circle"},
 }
 
 
@@ -60,7 +66,7 @@ def write_svg(spec: Mapping[str, Any], target: Path, *, width: int = 720) -> Non
     Raises:
         UsageError: no browser is installed, or it could not draw.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise UsageError(f"a plot is drawn by a browser, and none of {', '.join(BROWSERS)} is installed: install one")
     page = _PAGE.format(

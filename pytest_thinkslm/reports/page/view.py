@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from pytest_thinkslm.execution.selection import short_name
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.page.charts import charts, variant_labels
 from pytest_thinkslm.reports.page.items import Index
@@ -23,14 +24,17 @@ _RATES = ("unparsed", "truncated", "error")
 def sections(results: Results, index: Index) -> View:
     """The template's variables. A section that the run has nothing for is empty."""
     labels = variant_labels(results)
+    rows = summary.by_variant(results["results"])
     return {
-        "title": ", ".join(dict.fromkeys(labels.values())) if len(labels) < 4 else f"{len(labels)} variants",
+        "title": _title(labels),
         "results": results,
         "counts": dict(index.verdicts),
         "items": sum(index.verdicts.values()),
         "lines": index.count,
         "facts": _facts(results),
-        "variants": [_variant(results, key, rows) for key, rows in summary.by_variant(results["results"]).items()],
+        "overview": _overview(results),
+        "notes": summary.notes(results["results"]),
+        "variants": [_variant(results, key, rows[key]) for key in labels if key in rows],
         "charts": [
             # about the height of the drawn plot, so that the page does not jump when it is drawn
             {"name": chart.name, "title": chart.title, "note": chart.note, "height": chart.spec["height"] + 90}
@@ -76,6 +80,36 @@ def filter_link(**filters: object) -> str:
     return "#" + "&".join(f"{name}={quote(str(value), safe='/+.,:')}" for name, value in filters.items())
 
 
+def _title(labels: Mapping[tuple[str, str], str]) -> str:
+    models = list(dict.fromkeys(short_name(model) for model, _ in labels))
+    quants = list(dict.fromkeys(quant for _, quant in labels))
+    if len(models) == 1:
+        return models[0] if quants == ["none"] else f"{models[0]}: {', '.join(quants)}"
+    return ", ".join(labels.values()) if len(labels) <= 3 else f"{len(labels)} variants of {len(models)} models"
+
+
+def _overview(results: Results) -> View | None:
+    """Accuracies of several variants side by side, one line a task and style; None for a single variant."""
+    labels = variant_labels(results)
+    if len(labels) < 2:
+        return None
+    lines: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+    for row in results["results"]:
+        lines.setdefault((row["task"], row["style"]), {})[row["model"], row["quant"]] = row
+    return {
+        "variants": list(labels.values()),
+        "rows": [
+            {
+                "task": task,
+                "style": style,
+                "link": filter_link(task=task, style=style),
+                "cells": [_row(found[variant], {}) if variant in found else None for variant in labels],
+            }
+            for (task, style), found in lines.items()
+        ],
+    }
+
+
 def _variant(results: Results, key: tuple[str, str], rows: Sequence[Row]) -> View:
     model, quant = key
     own = results["measured"].get("variants", {}).get(f"{model}|{quant}", {})
@@ -84,7 +118,6 @@ def _variant(results: Results, key: tuple[str, str], rows: Sequence[Row]) -> Vie
         "name": f"{found.get('display', model)} ({quant})",
         "speed": summary.speed_line(own),
         "rows": [_row(row, summary.row_measured(own, row)) for row in rows],
-        "notes": summary.notes(rows),
         "thoughts": any("unfinished_thought_rate" in row for row in rows),
     }
 
