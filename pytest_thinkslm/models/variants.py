@@ -158,6 +158,8 @@ def _place_of(model: str, entries: Mapping[str, Entry]) -> _Place | None:
         entry = entries[model]
         published = entry.checkpoints[_default(entry)]
         return _Place(published.hub_id, published.folder, published.revision, entry, published)
+    if not model.strip():
+        return None
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _Place(folder=folder.resolve())
