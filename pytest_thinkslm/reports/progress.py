@@ -74,6 +74,8 @@ def add(standings: Iterable[Standing]) -> Standing:
 def describe(progress: Progress | Standing) -> str:
     """``34/64 outputs, 44 tokens/s, about 82 s left``."""
     standing = Standing.of(progress) if isinstance(progress, Progress) else progress
+    if standing.to_judge and standing.done >= standing.to_generate:
+        return f"judge {standing.judged}/{standing.to_judge} outputs"
     text = f"{standing.done}/{standing.to_generate} outputs"
     if standing.rate:
         text += f", {standing.rate:.0f} tokens/s"

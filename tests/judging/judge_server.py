@@ -4,7 +4,7 @@
 the candidate's text. ``wrong``: the opposite. ``prose``, ``echo`` (repeats a JSON object of the candidate's text),
 ``twice`` (prose first, then honest), ``malformed`` (a body that is no JSON), ``hang``, ``reset``, ``500``,
 ``no-schema`` (a 400 as long as a schema is asked for), ``chatty`` (an honest verdict amid prose), ``open`` (cannot
-tell), ``gullible`` (always correct).
+tell), ``gullible`` (always correct). A chat that is no question to a judge is answered as a model under test would.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ from pytest_thinkslm.judging.canaries import CANARIES
 class JudgeServer:
     """Use as a context manager; ``url`` is its address with ``/v1``."""
 
-    def __init__(self, conduct: str = "honest", *, canaries: str = "honest", key: str = "", latency: float = 0.0) -> None:
+    def __init__(
+        self, conduct: str = "honest", *, canaries: str = "honest", key: str = "", latency: float = 0.0
+    ) -> None:
         self.conduct = conduct
         self.canaries = canaries
         self.key = key
         self.latency = latency
         self.bodies: list[dict[str, Any]] = []
+        self.generated = 0
         self.about_items = 0
         self.asked: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.http.daemon_threads = True
+        self.http = _Http(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
 
     @property
@@ -52,6 +54,14 @@ class JudgeServer:
         self.stopping.set()
         self.http.shutdown()
         self.http.server_close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken pipes are what this server is for."""
 
 
 def parts(messages: list[Mapping[str, str]]) -> tuple[str, str, str]:
@@ -89,6 +99,11 @@ def _handler(server: JudgeServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if not self.admitted():
+                return
+            if "untrusted, between" not in body["messages"][-1]["content"]:
+                with server.lock:
+                    server.generated += 1
+                self.say("I like turtles.")
                 return
             right, canary = _right(body["messages"])
             _, text, after = parts(body["messages"])
