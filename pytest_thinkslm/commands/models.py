@@ -251,15 +251,15 @@ def _detail(entry: Entry, machine: Machine) -> str:
         "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
         "(docs/models.md)"
     )
-    return _printed(table, *lines)
+    return _printed(table, *lines, width=160)
 
 
-def _printed(table: Any, *lines: str) -> str:
+def _printed(table: Any, *lines: str, width: int = 120) -> str:
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(file=sys.stdout, highlight=False)
-    console = Console(force_terminal=console.is_terminal, width=max(console.width, 120), highlight=False)
+    console = Console(force_terminal=console.is_terminal, width=max(console.width, width), highlight=False)
     with console.capture() as capture:
         console.print(table)
         for line in lines:
