@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.execution.ahead import Progress
 from pytest_thinkslm.execution.selection import Variant
+from pytest_thinkslm.reports import team as team_progress
 from pytest_thinkslm.reports.progress import ProgressLine, Standing, add, describe, message, read
 from pytest_thinkslm.reports.team import TeamProgress, WorkerProgress
 
@@ -121,9 +122,12 @@ def test_who_never_arrives_is_not_waited_for_at_the_end() -> None:
     assert not one._ticker.is_alive(), "nothing is started or said after the end"
 
 
-def test_waiting_is_shown_in_one_line_of_all() -> None:
+def test_waiting_is_shown_in_one_line_of_all_once_it_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team_progress, "_LOOK", 0.01)
     one, line, written = team()
     one.receive(0, sent(5, 2))
+    time.sleep(0.1)
+    assert not written
     one.receive(1, sent(5, 1))
     one._say_what_is_due()
     line._due = 0.0

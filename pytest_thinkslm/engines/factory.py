@@ -282,8 +282,7 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
     devices = gpus.devices() if hardware.device == "cuda" else ()
     if not devices:
         return None
-    given = settings.engine_args.get("tensor_parallel_size", "") if engine == "vllm" else "1"
-    size = int(given) if given.isdecimal() and int(given) > 0 else None
+    size = _asked(settings, "tensor_parallel_size") if engine == "vllm" else 1
     batch = BATCH if engine == "vllm" else 1
     what = need_of_checkpoint(model.path, model.config, hardware.dtype, batch=batch)
     return place(what, devices, model.display, size)
@@ -306,8 +305,14 @@ def _on_cpu(engine: str, settings: Settings) -> str:
 
 def _replicas(engine: str, settings: Settings, groups: int) -> int:
     """How many of the groups are used: transformers takes the first; vLLM all, or ``replicas=N``."""
-    given = settings.engine_args.get("replicas", "")
-    return 1 if engine == "transformers" else int(given) if given.isdecimal() and int(given) > 0 else groups
+    return 1 if engine == "transformers" else min(groups, _asked(settings, "replicas") or groups)
+
+
+def _asked(settings: Settings, name: str) -> int | None:
+    """A whole number among vLLM's arguments, spelled as vLLM takes them; None without one, or for it to refuse."""
+    spelled = {key.strip().removeprefix("--").replace("-", "_"): text for key, text in settings.engine_args.items()}
+    text = spelled.get(name, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _model_name(model: str, models: Sequence[str]) -> str:

@@ -125,7 +125,7 @@ class TeamProgress:
         while not self._end.wait(_LOOK):
             self._say_what_is_due()
             standing = self._sum()
-            if not standing.finished:
+            if not standing.finished and self._first.keys() <= self._announced:
                 self._line.show(standing)
 
     def _say_what_is_due(self, *, at_once: bool = False) -> None:

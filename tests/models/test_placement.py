@@ -151,6 +151,19 @@ def test_unequal_gpus() -> None:
     assert place(need_of_catalogue(90.0, 32.0), devices).groups == ((1, 2),)
 
 
+def test_one_size_that_may_be() -> None:
+    """transformers takes one GPU; a user may name vLLM's tensor-parallel size."""
+    small, large = need_of_catalogue(10.0, 5.0), need_of_catalogue(30.0, 15.0)
+    assert place(small, machine(4, 24), size=1).groups == ((0,), (1,), (2,), (3,))
+    assert place(small, machine(4, 24), size=2).groups == ((0, 1), (2, 3))
+    assert place(large, machine(2, 24)).tensor_parallel == 2
+    with pytest.raises(PlacementError, match="it has to be on one") as error:
+        place(large, machine(2, 24), size=1)
+    assert re.findall(r"(\d) x (\d+) GB", str(error.value)) == [("1", "48"), ("1", "80"), ("1", "141")]
+    with pytest.raises(PlacementError, match="tensor-parallel size of 4 was asked for, but there is 2 x Simulated"):
+        place(small, machine(2, 24), size=4)
+
+
 def test_heads_that_do_not_divide() -> None:
     what = need(30 * GIB, 1, heads=9)
     assert place(need(30 * GIB, 1, heads=8), machine(2, 24)).tensor_parallel == 2
