@@ -182,8 +182,10 @@ def _list_length(results: Results, panel: _Panel) -> Chart | None:
     if not values:
         return None
     colour = _colour(values)
+    series, lists = _order(values, "series"), sorted(_order(values, "list"))
+    places = [f"{each}, {name}" for each in lists for name in series]
     x = {"field": "length", "type": "ordinal", "title": "length of the list", "axis": {"labelAngle": 0}}
-    offset = {"xOffset": {"field": "place", "sort": sorted(dict.fromkeys(value["place"] for value in values))}}
+    offset = {"xOffset": {"field": "place", "sort": places}}
     spec = {
         **_frame(values),
         "height": 220,
@@ -378,7 +380,7 @@ def _stacked(values: list[dict[str, Any]], title: str, colours: Mapping[str, str
     }  # fmt: skip
 
 
-_LABELS = {"labelLimit": 190, "ticks": False, "domain": False}
+_LABELS = {"ticks": False, "domain": False}
 
 
 def _point(group: str, series: str, value: float, interval: Sequence[float] | None, *, n: object) -> dict[str, Any]:

@@ -135,6 +135,12 @@
     return rows;
   }
 
+  function total(role) {
+    let found = 0;
+    for (let row = 0; row < index.count; row++) found += role === "" || value(row, "role") === role;
+    return found;
+  }
+
   // Applies filters at once; a search then goes through the blocks and adds what it finds as it goes.
   async function apply() {
     const mine = ++searching;
@@ -143,7 +149,7 @@
     $("progress").hidden = !words;
     if (!words) {
       show(rows);
-      status(`${count(rows.length)} of ${count(index.count)} items`);
+      status(`${count(rows.length)} of ${count(total(filters.role))} items`);
       return;
     }
     show([]);
@@ -267,7 +273,7 @@
       h("p", {}, h("span", { class: `verdict ${line.verdict}` }, line.verdict), " ", line.reason ?? ""),
       h("div", { class: "pair" },
         h("div", {}, h("h4", {}, "answer"), text(show1(line.answer), words)),
-        h("div", {}, h("h4", {}, "judge"), judge ? h("div", {}, text(judgeText(line), words)) : h("p", { class: "quiet" }, "not asked"))),
+        judge ? h("div", {}, h("h4", {}, "judge"), text(judgeText(line), words)) : null),
       h("p", { class: "quiet" }, facts),
       ...(withPrompt ? prompt(line, words) : []),
       ...(line.reasoning ? [h("h4", {}, "thought"), text(line.reasoning, words)] : []),
@@ -404,7 +410,8 @@
     paint();
   }
 
-  function config() {
+  // Columns of a legend are set by the width at hand: a legend that grows while it is laid out is cut.
+  function config(width) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const font = getComputedStyle(document.body).fontFamily;
@@ -412,7 +419,8 @@
     return {
       background: "transparent", font, view: { stroke: null },
       axis: { ...words, gridColor: colour("--line"), domainColor: colour("--line"), tickColor: colour("--line") },
-      legend: { ...words, labelFlush: undefined, orient: "top", symbolType: "circle", symbolOpacity: 1, columns: { signal: "max(1, floor(width / 120))" } },
+      axisY: { labelLimit: Math.min(200, 0.36 * width) },
+      legend: { ...words, labelFlush: undefined, orient: "top", symbolType: "circle", symbolOpacity: 1, symbolBaseFillColor: colour("--quiet"), symbolBaseStrokeColor: colour("--quiet"), columns: Math.max(1, Math.floor((0.6 * width) / 125)) },
       rule: { color: colour("--quiet") },
     };
   }
@@ -422,7 +430,7 @@
     const mine = ++drawing;
     for (const { name, spec } of page.charts) {
       const place = document.querySelector(`[data-chart="${CSS.escape(name)}"]`);
-      await window.vegaEmbed(place, structuredClone(spec), { mode: "vega-lite", ast: true, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: name, config: config() });
+      await window.vegaEmbed(place, structuredClone(spec), { mode: "vega-lite", ast: true, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: name, config: config(place.clientWidth) });
       place.style.minHeight = "";
       await new Promise((resolve) => setTimeout(resolve));
       if (mine !== drawing) return;

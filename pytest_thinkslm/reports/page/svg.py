@@ -56,6 +56,7 @@ _CONFIG = {
         "titleFontWeight": "normal",
         "labelFlush": False,
     },
+    "axisY": {"labelLimit": 220},
     "legend": {"orient": "top", "labelFontSize": 12, "symbolOpacity": 1, "symbolType": "circle"},
 }
 

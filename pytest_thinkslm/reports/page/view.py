@@ -18,6 +18,9 @@ View = dict[str, Any]
 #: Single links shown of a list of items; all of them are one click away in the browser of items.
 LINKS_SHOWN = 12
 
+#: Up to so many gates are all shown.
+GATES_SHOWN = 20
+
 _RATES = ("unparsed", "truncated", "error")
 
 
@@ -44,7 +47,7 @@ def sections(results: Results, index: Index) -> View:
         "baseline": _baseline(results),
         "reference": _reference(results),
         "judge": _judge(results),
-        "gates": summary.gate_lines(results),
+        "gates": _gates(results),
         "environment": _environment(results),
     }
 
@@ -256,7 +259,7 @@ def _rate_changes(row: Row) -> list[str]:
     return [
         f"{name} {summary.percent(pair['before'])} → {summary.percent(pair['now'])}"
         for name, pair in (row.get("rates") or {}).items()
-        if pair["before"] or pair["now"]
+        if pair["before"] != pair["now"]
     ]
 
 
@@ -265,23 +268,44 @@ def _failure_changes(row: Row) -> list[str]:
     return [f"{name} {_number(pair['before'])} → {_number(pair['now'])}" for name, pair in changed]
 
 
-def _reference(results: Results) -> list[View]:
+def _reference(results: Results) -> View | None:
+    """Our figures beside the paper's; a note that all of them share stands once."""
+    rows = results.get("reference") or ()
+    if not rows:
+        return None
     labels = variant_labels(results)
-    return [
-        {
-            "variant": labels.get((row["model"], row["quant"]), row["quant"]),
-            "task": row["task"],
-            "style": row["style"],
-            "paper": summary.percent(row["paper"]),
-            "paper_n": row.get("paper_n"),
-            "accuracy": summary.percent(row["accuracy"]),
-            "n": row["n"],
-            "difference": _points(row["difference"]),
-            "interval": _span(row.get("ci95")),
-            "note": row.get("note") or "",
-        }
-        for row in results.get("reference") or ()
-    ]
+    notes = [str(row.get("note") or "").split("; ") for row in rows]
+    shared = [note for note in notes[0] if note and all(note in own for own in notes)]
+    return {
+        "notes": shared,
+        "rows": [
+            {
+                "variant": labels.get((row["model"], row["quant"]), row["quant"]),
+                "task": row["task"],
+                "style": row["style"],
+                "paper": summary.percent(row["paper"]),
+                "accuracy": summary.percent(row["accuracy"]),
+                "n": row["n"],
+                "difference": _points(row["difference"]),
+                "interval": _span(row.get("ci95")),
+                "note": "; ".join(note for note in own if note not in shared),
+            }
+            for row, own in zip(rows, notes, strict=True)
+        ],
+    }
+
+
+def _gates(results: Results) -> View | None:
+    """Gates as (state, sentence); where there are many, those that passed are folded away."""
+    lines = summary.gate_lines(results)
+    if not lines:
+        return None
+    if len(lines) <= GATES_SHOWN:
+        return {"shown": lines, "folded": []}
+    return {
+        "shown": [line for line in lines if line[0] != "passed"],
+        "folded": [sentence for state, sentence in lines if state == "passed"],
+    }
 
 
 def _judge(results: Results) -> View | None:
