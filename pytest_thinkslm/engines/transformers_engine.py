@@ -196,6 +196,7 @@ class TransformersEngine:
         loaded = load(self._resolved, self._placement, self._trust)
         self._measured |= {
             "load_seconds": round(time.perf_counter() - started, 3),
+            "loaded": loaded.facts,
             "threads": torch.get_num_threads(),
         }
         while window := self._next_window():

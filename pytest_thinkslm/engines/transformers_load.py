@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from pytest_thinkslm.engines import loaded
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.models.hardware import Placement
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
@@ -24,7 +25,7 @@ class Loaded:
 
     ``stop_ids`` end a row; ``stop_strings`` do so for a base model, which would go on with a question of its own.
     ``thought_ids`` are special tokens that mark a thought: they stay in the text, so that it can be told from
-    the answer.
+    the answer. ``facts`` are what was loaded, as ``loaded.of_model`` tells.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class Loaded:
     stop_strings: tuple[str, ...]
     thought_ids: frozenset[int]
     pad_id: int
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def text(self, tokens: Sequence[int]) -> str:
         """New token ids as text: without the stop token and other special tokens, thought markers kept."""
@@ -79,7 +81,10 @@ class Loaded:
 
 
 def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
-    """Load from the resolved folder, never from the network. Raises EngineError with the loader's reason."""
+    """Load from the resolved folder, never from the network.
+
+    Raises EngineError with the loader's reason, and where a compressed checkpoint was loaded as if it were not.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -87,9 +92,14 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolved.path, **common)
         on_gpu = {"device_map": {"": f"cuda:{torch.cuda.current_device()}"}} if placement.device == "cuda" else {}
-        model = AutoModelForCausalLM.from_pretrained(
-            resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
-        )
+        with _no_bars():
+            model = AutoModelForCausalLM.from_pretrained(
+                resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
+            )
+            facts = loaded.of_model(model, resolved.compression, resolved.display)
+            loaded.decompress(model)
+    except ThinkSLMError:
+        raise
     except Exception as problem:  # loaders of every architecture and quantization: any error is the checkpoint's
         raise EngineError(f"cannot load {resolved.display}: {one_line(problem)}") from problem
     model.eval()
@@ -105,6 +115,7 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
         stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
         thought_ids=frozenset(thought & special),
         pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
+        facts=facts,
     )
 
 
@@ -133,6 +144,23 @@ def chatter_to(log: TextIO | None) -> Iterator[None]:
             logger.handlers, logger.propagate = handlers, propagate
         if had_bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Show no progress bars: compressed-tensors draws its own, which transformers' setting does not reach."""
+    from tqdm import tqdm
+
+    original = tqdm.__init__
+
+    def silent(bar: Any, *given: Any, **named: Any) -> None:
+        original(bar, *given, **{**named, "disable": True})
+
+    tqdm.__init__ = silent
+    try:
+        yield
+    finally:
+        tqdm.__init__ = original
 
 
 def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
+from pytest_thinkslm.engines import vllm_loaded
+from pytest_thinkslm.engines.loaded import summary
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.records import FinishReason, Output, Request
@@ -186,7 +188,8 @@ class _Served:
             pad_id=0,
         )
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**order.arguments), usage_context=UsageContext.LLM_CLASS)
+        arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
+        self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         self.context = int(self.engine.model_config.max_model_len)
 
     def facts(self) -> dict[str, Any]:
@@ -209,7 +212,13 @@ class _Served:
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
             "core": type(self.engine.engine_core).__name__,
+            "loaded": self._loaded(),
         }
+
+    def _loaded(self) -> Mapping[str, object]:
+        """What the layers are, of the first worker; raises EngineError where they are not what the checkpoint says."""
+        layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
+        return summary(layers, self.model.compression, zeros, self.model.display)
 
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
