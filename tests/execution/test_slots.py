@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -55,6 +56,7 @@ def test_whatever_dies_every_test_is_reported_once(slots: int, deaths: list[tupl
     scheduler = StaticShards(cast("Any", SimpleNamespace()), slots)
     reported: list[str] = []
     slot_of: dict[Node, int] = {}
+    crashes: Counter[int] = Counter()
 
     def start() -> Node:
         node = Node()
@@ -74,6 +76,7 @@ def test_whatever_dies_every_test_is_reported_once(slots: int, deaths: list[tupl
     for which, done in deaths:
         node = nodes[which % len(nodes)]
         finish(node, done)
+        crashes.update(node.sent[:1])
         scheduler.release_slot(cast("Any", node))  # as the controller does it, before xdist takes it off
         crashed = scheduler.remove_node(cast("Any", node))
         if crashed is not None:
@@ -87,6 +90,7 @@ def test_whatever_dies_every_test_is_reported_once(slots: int, deaths: list[tupl
         finish(node, len(IDS))
     assert sorted(reported) == IDS
     assert scheduler.tests_finished
+    assert set(crashes.values()) <= {1, 2}, "tried once more, and no more than that"
 
 
 def test_a_slot_comes_back_from_a_node_that_never_was_ready() -> None:
