@@ -345,3 +345,27 @@ def test_the_key_file_is_plain_json(tmp_path: Path) -> None:
             "weight": 1.0,
         }
     ]
+
+
+def test_a_replayed_run_is_audited_as_it_was_recorded(pytester: pytest.Pytester) -> None:
+    outputs = ["\\boxed{1, 2, 3}", "I like turtles.", "-7 is the least"]
+    lines = [{"task": "sort8_mixed", "item": item, "output": output} for item, output in enumerate(outputs)]
+    pytester.path.joinpath("outputs.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    selected = " or ".join(f"direct-{item:04d}" for item in range(3))
+    result = pytester.runpytest_subprocess(
+        "--model=outputs.jsonl",
+        "--engine=replay",
+        "--task=sort8_mixed",
+        "-k",
+        selected,
+        "--report-dir=run",
+        timeout=120,
+    )
+    assert result.ret == 0
+    assert main(["audit", "run"]) == 0
+    sheet = read_labels(pytester.path / "audit-run.csv")
+    shown = {sheet.text(position, "output"): position for position in range(len(sheet))}
+    assert set(shown) == set(outputs)
+    gold = sheet.text(shown["I like turtles."], "gold").split(", ")
+    assert len(gold) == 8
+    assert all(number in sheet.text(shown["I like turtles."], "question") for number in gold)
