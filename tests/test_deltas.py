@@ -246,8 +246,9 @@ def test_hostile_text_breaks_neither_table() -> None:
         for item in range(4)
     ]
     value = results(report(records))
-    text = printed(value)
-    assert HOSTILE in text.replace("\n", " ")
+    assert HOSTILE in printed(value).replace("\n", " ")
+    value["deltas"][0]["examples"][0]["now"]["ending"] = "[/red] [bold]"
+    assert "“[/red] [bold]”" in printed(value)
     lines = markdown_deltas(value)
     table = [line for line in lines if line.startswith("| sort8")]
     assert [line.count("|") for line in table] == [12]

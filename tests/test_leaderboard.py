@@ -167,6 +167,7 @@ def test_tasks_of_several_runs_are_joined_and_the_newest_figure_wins(tmp_path: P
     figures = {key[0]: cell.accuracy for key, cell in line.cells.items()}
     assert figures == {**dict.fromkeys(TASKS[1:], 0.9), TASKS[0]: 0.1}
     assert line.runs == ["new", "old"]
+    assert board(tmp_path / "old").groups[0].lines[0].sorting_average is None
     assert line.sorting_average == pytest.approx((0.1 + 5 * 0.9) / 6)
     assert value.remarks == ("m (none): sort8_mixed (direct) of run old is older than what is shown, and left out",)
 
