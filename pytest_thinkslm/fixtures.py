@@ -1,4 +1,4 @@
-"""What tests receive: ``case``, ``slm`` and ``gpu``."""
+"""What tests receive: ``case``, ``slm``, ``compression``, ``gpu`` and ``judge``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.execution.selection import ItemRef, Variant
     from pytest_thinkslm.judging.reply import Ruling
     from pytest_thinkslm.models.gpus import Gpu
+    from pytest_thinkslm.models.schemes import Compression
     from pytest_thinkslm.records import Case, Message, Output
 
 NO_MODEL = "needs a model: pytest --model embedded (or a hub id, or a local folder)"
@@ -35,6 +36,12 @@ class Model:
     def variant(self) -> Variant:
         """Which model and quant this is."""
         return self._run.variants[self._index]
+
+    @property
+    def compression(self) -> Compression | None:
+        """How its checkpoint is compressed; None where the engine has none here."""
+        model = self._run.factory.resolve(self.variant)
+        return None if model is None else model.compression
 
     def __call__(self, case: Case) -> Output:
         """The output for ``case``: the test's own, or another one asked in the same way."""
@@ -83,6 +90,19 @@ def slm(request: pytest.FixtureRequest) -> Model:
     if run is None:
         pytest.skip(NO_MODEL)
     return Model(run, int(getattr(request, "param", 0)))
+
+
+@pytest.fixture
+def compression(slm: Model) -> Compression:
+    """How the model under test is compressed (scheme, bits, method, sparsity, source, bytes); loads nothing.
+
+    Read from the checkpoint's own files, once for each variant of the run. Skips where the engine has no checkpoint
+    here: recorded outputs, or a server.
+    """
+    found = slm.compression
+    if found is None:
+        pytest.skip("no checkpoint is here (--engine replay or openai): what is served can be compressed in any way")
+    return found
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_thinkslm import options
 from pytest_thinkslm.errors import ThinkSLMError
-from pytest_thinkslm.fixtures import NO_MODEL, case, gpu, judge, slm
+from pytest_thinkslm.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 
-__all__ = ["case", "gpu", "judge", "slm"]
+__all__ = ["case", "compression", "gpu", "judge", "slm"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
