@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _COLUMNS = ("", "n", "people", "rater", "agree", "kappa (95% CI)", "rho (95% CI)", "TPR (95% CI)", "TNR (95% CI)")
 
 
+#: Outputs named below a rater's table.
+_LISTED = 8
+
+
 def print_validation(validation: Validation) -> None:
     """Print the report: the people, then each rater."""
     from rich.console import Console
@@ -86,6 +90,10 @@ def _print_rater(console: Console, report: RaterReport) -> None:
         _say(console, f"no verdict on: {parts}", "yellow")
     if result.overall.n:
         _print_confusion(console, result.overall)
+    if report.differences:
+        first = ", ".join(f"{pick.item.key.task} {pick.item.key.item}" for pick in report.differences[:_LISTED])
+        more = f" and {len(report.differences) - _LISTED} more" if len(report.differences) > _LISTED else ""
+        _say(console, f"read otherwise than people do: {first}{more} (--json lists them all)")
     tasks = result.tasks
     correlations = f"Pearson {_interval(tasks.pearson)}, Spearman {_interval(tasks.spearman)}"
     _say(console, f"over tasks: MAE {_points(tasks.mae)}, {correlations}")

@@ -14,6 +14,7 @@ from pytest_thinkslm.judging.krippendorff import krippendorff_alpha, percent_agr
 from pytest_thinkslm.judging.labels import Label
 from pytest_thinkslm.judging.paper import paper_as_json
 from pytest_thinkslm.judging.run_items import AuditItem, ItemKey
+from pytest_thinkslm.judging.sample import Pick
 
 #: By annotator, by id: the label, None where there is none yet.
 Labels = Mapping[str, Mapping[str, Label | None]]
@@ -34,11 +35,15 @@ class Rater:
 
 @dataclass(frozen=True, slots=True)
 class RaterReport:
-    """A rater against the people's reading, and against each annotator alone where there are several."""
+    """A rater against the people's reading, and against each annotator alone where there are several.
+
+    ``differences`` are the outputs that it reads otherwise than the people: the ones to look at.
+    """
 
     rater: Rater
     agreement: RaterAgreement
     by_annotator: Mapping[str, RaterAgreement]
+    differences: tuple[Pick, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,10 @@ class Validation:
                     "over_tasks": report.agreement.tasks.as_json(),
                     "by_task": {task: row.as_json() for task, row in report.agreement.by_task.items()},
                     "by_annotator": {name: row.overall.as_json() for name, row in report.by_annotator.items()},
+                    "differences": [
+                        {"id": pick.id, **pick.item.key._asdict(), "rater": _word(report.rater.readings[pick.id])}
+                        for pick in report.differences
+                    ],
                 }
                 for report in self.raters
             ],
@@ -229,7 +238,16 @@ def _report(
         rater,
         rater_agreement(_pairs(key, rater, readings)),
         {name: rater_agreement(_pairs(key, rater, own)) for name, own in several.items()},
+        tuple(
+            pick
+            for pick in key.sample.picks
+            if pick.id in readings and rater.readings.get(pick.id, readings[pick.id]) != readings[pick.id]
+        ),
     )
+
+
+def _word(reading: bool) -> Label:
+    return "correct" if reading else "incorrect"
 
 
 def _pairs(key: AuditKey, rater: Rater, readings: Mapping[str, bool]) -> list[Pair]:

@@ -332,7 +332,13 @@ def test_the_command_reports_the_known_figures(
         "both_correct": 20, "only_rater_correct": 10, "only_human_correct": 5, "both_incorrect": 15
     }  # fmt: skip
     assert (judge["name"], judge["agreement"]["value"]) == ("judge jury-1", pytest.approx(48 / 50))
+    assert {(entry["task"], entry["item"], entry["rater"]) for entry in judge["differences"]} == {
+        ("gsm8k", "0000", "incorrect"),
+        ("arc_easy", "0000", "incorrect"),
+    }
+    assert len(parser["differences"]) == 15
     text = capsys.readouterr().out
+    assert "and 7 more (--json lists them all)" in text
     assert "0.40" in text  # kappa
     assert "MAE 10.00 points" in text
     assert "GPT-4-turbo in the paper: 0.99 (0.98 to 1.00)" in text
