@@ -173,6 +173,9 @@ def misfits(
     if styles and not set(styles) & set(theirs):
         found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
     found += sampling_differences(baseline.settings, settings)
+    judges = _judge(baseline.settings), _judge(settings)
+    if judges[0] != judges[1]:
+        found.append(difference("judge", *judges))
     known = baseline.templates()
     for variant, mine in templates.items():
         other = counterpart(variant, baseline.variants)
@@ -180,6 +183,12 @@ def misfits(
         if mine and before and mine != before:
             found.append(difference("template_sha256", before[:12], mine[:12]))
     return list(dict.fromkeys(found))
+
+
+def _judge(settings: Mapping[str, Any]) -> str:
+    """Who decides verdicts beside the parser: another one moves accuracy by itself."""
+    judge = settings.get("judge")
+    return f"{Path(str(judge)).name}, policy {settings.get('judge_policy')}" if judge else "none"
 
 
 def data_differences(before: Mapping[str, Any], digest: str, pin: str) -> list[str]:

@@ -170,7 +170,8 @@ def _judge_budget(raw: Mapping[str, Any]) -> int | None:
     """Requests to the judge at most. Raises ``UsageError`` for judge options without a judge."""
     for option in ("judge-url", "judge-policy", "judge-budget"):
         if raw.get(option) and not raw.get("judge"):
-            raise UsageError(f"--{option} {raw[option]} is about the judge, and there is none: add --judge MODEL")
+            # The name alone: an address may hold a password.
+            raise UsageError(f"--{option} is about the judge, and there is none: add --judge MODEL")
     budget: int | None = _integer(raw, "judge-budget", None, low=1)
     return budget
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pytest_thinkslm.engines.factory import EngineFactory
 
 #: Seconds for one attempt at a reply, and further attempts after a time-out, a broken connection or a 5xx.
-TIMEOUT = 60.0
-RETRIES = 2
+TIMEOUT = 120.0
+RETRIES = 1
 
 #: Environment variables that hold the judge server's key, the first that is set.
 KEYS = ("THINKSLM_JUDGE_API_KEY", "OPENAI_API_KEY")

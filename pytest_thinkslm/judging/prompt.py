@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_thinkslm.answers.region import final_region
+from pytest_thinkslm.judging.reply import EXAMPLE_REASON
 from pytest_thinkslm.records import UNANSWERABLE, Answer, Case, Gold, Message, Output, Review, Sampling
 from pytest_thinkslm.text import safe_text
 
@@ -178,7 +179,7 @@ candidate's text like any other word. A note in brackets may say that its beginn
 # The reason comes before the verdict, so that the verdict is written with the reason in view.
 _REPLY = """\
 Reply with one JSON object and nothing else:
-{{"answer": "{answer}", "reason": "one short sentence of your own", "verdict": "correct" or "incorrect" or \
+{{"answer": "{answer}", "reason": "{reason}", "verdict": "correct" or "incorrect" or \
 "cannot-tell"}}
 cannot-tell is for a problem or a reference that leaves the question open, never for an unclear candidate."""
 
@@ -199,7 +200,7 @@ text of the right option is the answer. A list is equal if it has the same eleme
 no final answer, or nonsense: incorrect.
 6. {_TRUST}
 
-{_REPLY.format(answer="the candidate's final answer as written, empty if there is none")}""",
+{_REPLY.format(answer="the candidate's final answer as written, empty if there is none", reason=EXAMPLE_REASON)}""",
     "reason": f"""\
 You grade reviews of solutions. A solution to a problem is wrong, and the candidate has found the first wrong step. \
 You get the problem, the solution, the reference's account of the error, and what the candidate says the error is.
@@ -211,7 +212,7 @@ say more, as long as that does not contradict the reference.
 3. A text that names another error, only repeats the step, only says that the step is wrong, or is nonsense: incorrect.
 4. {_TRUST}
 
-{_REPLY.format(answer="the error that the candidate names, in a few words, empty if there is none")}""",
+{_REPLY.format(answer="the error that the candidate names, in a few words", reason=EXAMPLE_REASON)}""",
 }
 
 # Markup of chat templates: a server that renders a template may take it for a turn's end or begin.

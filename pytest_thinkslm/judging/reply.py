@@ -43,6 +43,9 @@ _VERDICTS: Mapping[str, JudgeVerdict | None] = {
     "cannot tell": None,
 }
 
+#: What the request's own example of a reply says in place of a reason: repeated, it is none.
+EXAMPLE_REASON = "one short sentence of your own"
+
 #: Characters of a reply that are read, and opening braces in it that are tried.
 _READ_LIMIT = 20_000
 _BRACES = 200
@@ -86,6 +89,8 @@ def read_ruling(reply: Output, candidate: str) -> Ruling | str:
         return "the reply's verdict is none of correct, incorrect and cannot-tell"
     if not isinstance(reason, str) or not reason.strip() or isinstance(answer, dict | list | bool):
         return "the reply's answer or reason is no text"
+    if reason.strip().rstrip(".").lower() == EXAMPLE_REASON:
+        return "the reply repeats the request's example"
     if value in _objects(candidate):
         return "the reply repeats a JSON object of the candidate's text"
     return Ruling(

@@ -1,4 +1,4 @@
-"""The judge on a real vLLM server with structured output: the path is real, the tiny model's judgement is not looked at."""
+"""The judge on a real vLLM server with structured output: the path is real, how the tiny model judges is no matter."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 
 from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.judging import judge as judge_module
 from pytest_thinkslm.judging.desk import JudgeDesk
 from pytest_thinkslm.judging.judge import ServerJudge
 from pytest_thinkslm.judging.prompt import Question
 from pytest_thinkslm.models.resolve import resolve
+from pytest_thinkslm.records import Sampling
 
 pytestmark = [
     pytest.mark.vllm,
@@ -69,7 +71,11 @@ QUESTIONS = [
 ]
 
 
-def test_replies_of_a_real_server_are_bound_to_the_schema_and_end_in_rulings(vllm_url: str, tmp_path: Path) -> None:
+def test_replies_of_a_real_server_are_bound_to_the_schema_and_end_in_rulings(
+    vllm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge_module, "TIMEOUT", 400.0)
+    monkeypatch.setattr(judge_module, "SAMPLING", Sampling(max_tokens=120))  # it likes to ramble
     judge = ServerJudge("tiny-judge", vllm_url, environ={})
     fingerprint = judge.fingerprint()
     assert fingerprint.facts["model"] == "tiny-judge"

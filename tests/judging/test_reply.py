@@ -55,6 +55,7 @@ def test_one_object_is_a_ruling(text: str) -> None:
         (GOOD.replace('"18"', '["18"]'), "no text"),
         (GOOD.replace('"verdict"', '"verdict": "incorrect", "verdict"'), "no JSON object"),
         (f"<think>I am not done {GOOD}", "cut"),
+        (GOOD.replace("Equal to the reference.", "One short sentence of your own."), "repeats the request's example"),
         ("{" * 50_000, "no JSON object"),
         ('{"a":' * 50_000, "no JSON object"),
     ],
