@@ -150,7 +150,8 @@ def _tell(key: AuditKey, items: Sequence[AuditItem], errors: int, n: int, out: P
     print(f"files: {out} (for annotators), {key_path(out)} (the verdicts: not for annotators)")
     command = f"thinkslm label {out}"
     print(f"next:  {command} --annotator NAME, once for each annotator; or fill in the column 'label' in a spreadsheet")
-    print(f"then:  thinkslm agreement {out.with_name(f'{out.stem}.*{out.suffix}')}")
+    own = out.with_name(f"{out.stem}.*{out.suffix}")
+    print(f"then:  thinkslm agreement {own} (or {out}, where that was filled in)")
 
 
 def _print_tasks(there: Counter[str], drawn: Counter[str]) -> None:
