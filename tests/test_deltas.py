@@ -59,7 +59,7 @@ def results(found: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 
 def printed(value: Mapping[str, Any], width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    show_deltas(console, value, {(v["model"], v["quant"]): v["display"] for v in value["variants"]})
+    show_deltas(console, value)
     show_reference(console, value)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text

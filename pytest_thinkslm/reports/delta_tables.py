@@ -34,7 +34,6 @@ _COST_NAMES = {
     "peak_memory_bytes": "peak memory",
     "peak_gpu_memory_bytes": "peak GPU memory",
     "tokens_per_second": "tokens/s",
-    "load_seconds": "load",
 }
 
 
@@ -52,14 +51,14 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.3g}"
 
 
-def show_deltas(console: Console, results: Row, names: Mapping[tuple[str, str], str]) -> None:
-    """Print the delta report of a run, if it has one; ``names`` are the models' display names by (model, quant)."""
+def show_deltas(console: Console, results: Row) -> None:
+    """Print the delta report of a run, if it has one."""
     from rich.markup import escape
 
     costs = results["measured"].get("deltas", {})
     several = len(results["settings"]["styles"]) > 1
     for variant, rows in _by_variant(results.get("deltas", ())):
-        table = _table(escape(_title(rows[0], names)), _COLUMNS if several else _without_style(_COLUMNS))
+        table = _table(escape(_title(rows[0])), _COLUMNS if several else _without_style(_COLUMNS))
         for row in rows:
             cells = _cells(row)
             if row["p_corrected"] is not None and row["p_corrected"] <= 0.05:
@@ -93,11 +92,10 @@ def show_reference(console: Console, results: Row) -> None:
 
 def markdown_deltas(results: Row) -> list[str]:
     """The delta report's lines of ``summary.md``; none where there is none."""
-    names = {(variant["model"], variant["quant"]): variant["display"] for variant in results["variants"]}
     costs = results["measured"].get("deltas", {})
     lines: list[str] = []
     for variant, rows in _by_variant(results.get("deltas", ())):
-        lines += [f"## {markdown_cell(_title(rows[0], names))}", "", *_markdown_table(_COLUMNS, map(_cells, rows)), ""]
+        lines += [f"## {markdown_cell(_title(rows[0]))}", "", *_markdown_table(_COLUMNS, map(_cells, rows)), ""]
         if cost := _cost_line(costs.get("|".join(variant), {})):
             lines += [markdown_cell(cost) + ".", ""]
         lines += [f"- {markdown_cell(line)}" for line in _behaviour(rows)]
@@ -200,15 +198,14 @@ def _amount(name: str, value: float | None) -> str:
         return "unknown"
     if name.endswith("_bytes"):
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
-    return f"{value:.1f} s" if name.endswith("_seconds") else f"{value:.0f}"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _title(row: Row, names: Mapping[tuple[str, str], str]) -> str:
-    against, model = row["against"], names.get((row["model"], row["quant"]), row["model"])
+def _title(row: Row) -> str:
+    against = row["against"]
     if against["model"] == row["model"]:
-        return f"{model}: {row['quant']} against {against['quant']}"
-    other = names.get((against["model"], against["quant"]), against["model"])
-    return f"{model}, {row['quant']} against {other}, {against['quant']}"
+        return f"{row['model']}: {row['quant']} against {against['quant']}"
+    return f"{row['model']}, {row['quant']} against {against['model']}, {against['quant']}"
 
 
 def _label(row: Row) -> str:

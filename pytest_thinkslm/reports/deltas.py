@@ -23,7 +23,7 @@ EXAMPLES = 3
 _ENDING, _ANSWER = 60, 40
 
 _RATES = ("unparsed", "truncated", "error")
-_COSTS = ("peak_memory_bytes", "peak_gpu_memory_bytes", "tokens_per_second", "load_seconds")
+_COSTS = ("peak_memory_bytes", "peak_gpu_memory_bytes", "tokens_per_second")
 
 
 def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:

@@ -61,7 +61,7 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
                 )
         for note in summary.notes(rows):
             console.print(escape(note), style="yellow", soft_wrap=True)
-    show_deltas(console, results, names)
+    show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import terminal_lines
