@@ -107,7 +107,16 @@ def _header(file: Path) -> list[Matrix]:
             for name, entry in entries.items()
             if name != "__metadata__"
         ]
-    except (OSError, ValueError, KeyError, TypeError, struct.error, MemoryError, OverflowError) as problem:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        struct.error,
+        MemoryError,
+        OverflowError,
+    ) as problem:
         raise ModelError(
             f"{file} is no safetensors file ({type(problem).__name__}); get the checkpoint again"
         ) from None
