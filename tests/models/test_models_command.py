@@ -108,7 +108,7 @@ def test_one_model_in_detail(capsys: pytest.CaptureFixture[str], name: str) -> N
     text = capsys.readouterr().out
     for one in shipped()["llama-3.1-8b"].checkpoints.values():
         assert str(one.hub_id) in text
-    assert "19.7 GiB" in text
+    assert "20.0 GiB" in text
     assert "none: accept its terms on https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct" in text
     assert "on demand (thinkslm compress): gptq8, gptq4, sparse-2of4" in text
 
