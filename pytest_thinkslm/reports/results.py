@@ -131,9 +131,7 @@ def figures(
     for record in seeds:
         beside[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
     rows = {
-        key: summarise(
-            key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]), thinking=thinking
-        )
+        key: summarise(key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]), thinking=thinking)
         for key, group in groupby(records, key=group_key)
     }
     return [rows[key] for key in sorted(rows, key=_order)]
