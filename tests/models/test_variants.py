@@ -450,41 +450,60 @@ def test_auto_takes_the_engine_that_loads_it(tmp_path: Path) -> None:
 # -- a hub that answers ------------------------------------------------------------------------------------------------
 
 
+class LoopbackHub:
+    """A hub on the loopback: refuses with a status and an error code, or has one repository that is quantized."""
+
+    def __init__(self) -> None:
+        self.refuses: tuple[int, str] | None = None
+        self.asked: list[str] = []
+        files = {"config.json": 100, "model.safetensors": 5 * GIB, "pytorch_model.bin": 9 * GIB, "consolidated.pth": 1}
+        siblings = [{"rfilename": name, "size": size} for name, size in files.items()]
+        facts = {"id": "org/m", "modelId": "org/m", "sha": 40 * "a", "siblings": siblings}
+        outer, info, config = self, json.dumps(facts), json.dumps({**BARE, "quantization_config": GPTQ})
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                status, code = outer.refuses or (200, "")
+                body = b"" if code else (config if "/resolve/" in self.path else info).encode()
+                self.send_response(status)
+                for name, value in {"X-Error-Code": code, "X-Error-Message": code and "restricted"}.items():
+                    if value:
+                        self.send_header(name, value)
+                for name, value in {"ETag": '"e"', "X-Repo-Commit": 40 * "a", "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
 @pytest.fixture
-def refusing_hub() -> Iterator[tuple[str, dict[str, object]]]:
-    """A hub on the loopback that answers everything with one status and error code."""
-    answer: dict[str, object] = {"status": 401, "code": "GatedRepo"}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(int(str(answer["status"])))
-            if answer["code"]:
-                self.send_header("X-Error-Code", str(answer["code"]))
-                self.send_header("X-Error-Message", "Access to this resource is restricted.")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", answer
-    server.shutdown()
-    server.server_close()
+def loopback_hub() -> Iterator[LoopbackHub]:
+    there = LoopbackHub()
+    yield there
+    there.server.shutdown()
+    there.server.server_close()
 
 
-def refusal(endpoint: str, tmp_path: Path, **environment: str) -> str:
+def refusal(endpoint: str, tmp_path: Path, model: str, quant: str | None, **environment: str) -> str:
+    """What is said in a process that has this hub."""
     code = (
         "import sys\n"
-        "from pytest_thinkslm.errors import ModelError\n"
+        "from pytest_thinkslm.errors import ThinkSLMError\n"
         "from pytest_thinkslm.models.loading import Machine\n"
         "from pytest_thinkslm.models.variants import resolve_variant\n"
         "try:\n"
-        "    resolve_variant('llama-3.2-1b', None, 'transformers', machine=Machine())\n"
-        "except ModelError as problem:\n"
+        f"    resolve_variant({model!r}, {quant!r}, 'transformers', machine=Machine())\n"
+        "except ThinkSLMError as problem:\n"
         "    print(problem)\n"
         "assert 'torch' not in sys.modules\n"
     )
@@ -516,15 +535,30 @@ def refusal(endpoint: str, tmp_path: Path, **environment: str) -> str:
     ],
 )
 def test_a_gated_repository(
-    refusing_hub: tuple[str, dict[str, object]], tmp_path: Path, status: int, code: str, token: str, message: str
+    loopback_hub: LoopbackHub, tmp_path: Path, status: int, code: str, token: str, message: str
 ) -> None:
-    endpoint, answer = refusing_hub
-    answer.update(status=status, code=code)
-    text = refusal(endpoint, tmp_path, **({"HF_TOKEN": token} if token else {}))
+    loopback_hub.refuses = (status, code)
+    given = {"HF_TOKEN": token} if token else {}
+    text = refusal(loopback_hub.endpoint, tmp_path, "llama-3.2-1b", None, **given)
     assert re.search(message, text), text
     assert "HF_TOKEN" in text
     assert "checkpoint: meta-llama/Llama-3.2-1B-Instruct" in text
     assert "hf_secret" not in text
+
+
+def test_the_config_is_looked_at_before_weights_are_fetched(loopback_hub: LoopbackHub, tmp_path: Path) -> None:
+    text = refusal(loopback_hub.endpoint, tmp_path, "org/m", "none")
+    assert "org/m is gptq4 (GPTQ, 4-bit weights) by its own config" in text
+    assert any(path.endswith("/config.json") for path in loopback_hub.asked)
+    assert not any("safetensors" in path or "pytorch_model" in path for path in loopback_hub.asked)
+
+
+def test_the_size_is_that_of_the_files_which_are_fetched(loopback_hub: LoopbackHub, tmp_path: Path) -> None:
+    code = "from pytest_thinkslm.models import hub; print(hub.look_up('org/m').bytes)"
+    surroundings = {"HF_ENDPOINT": loopback_hub.endpoint, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    environment = {**os.environ, **surroundings, "THINKSLM_CACHE": str(tmp_path / "own")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 5 * GIB + 100
 
 
 def test_every_scheme_has_words() -> None:
