@@ -15,6 +15,8 @@ from pytest_thinkslm.errors import ModelError
 
 #: Not compressed: tables of tokens and positions, the output layer, routers of experts.
 _LEFT_ALONE = re.compile(r"lm_head|embed|wte\b|wpe\b|output_layer|router|gate\.weight$|norm|(^|\.)ln_")
+#: What reading a file that is none can raise.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, MemoryError, OverflowError)
 #: A float is zero when all its bits but the sign are.
 _UNSIGNED = {"F64": "<u8", "F32": "<u4", "BF16": "<u2", "F16": "<u2"}
 

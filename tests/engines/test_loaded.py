@@ -1,0 +1,138 @@
+"""What was loaded, from layers as the libraries make them; real checkpoints: tests/models/test_compression_real.py."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_thinkslm.engines.loaded import Layer, of_model, share_of_zeros, summary
+from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models.schemes import Compression
+
+torch = pytest.importorskip("torch")
+
+ROWS, COLUMNS = 8, 256
+
+
+class Holder(torch.nn.Module):  # type: ignore[misc]
+    """A linear layer of some library: tensors by name, and the sizes of the layer."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__()
+        self.in_features, self.out_features = COLUMNS, ROWS
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+def empty(*shape: int, dtype: Any) -> Any:
+    return torch.empty(*shape, dtype=dtype)
+
+
+def scheme(activation_bits: int | None) -> Any:
+    inputs = None if activation_bits is None else SimpleNamespace(num_bits=activation_bits)
+    return SimpleNamespace(input_activations=inputs, format=SimpleNamespace(value="pack-quantized"))
+
+
+FLOAT8 = torch.float8_e4m3fn
+UNPACKED = "Holder on weights decompressed from pack-quantized when loaded"
+LAYERS: list[tuple[str, dict[str, Any], Layer]] = [
+    ("bfloat16", {"weight": empty(ROWS, COLUMNS, dtype=torch.bfloat16)}, Layer(16, None, 16, "Holder", "bfloat16")),
+    ("float32", {"weight": empty(ROWS, COLUMNS, dtype=torch.float32)}, Layer(32, None, 32, "Holder", "float32")),
+    (
+        "compressed-tensors, packed 4 bits in groups of 64",
+        {
+            "weight_packed": empty(ROWS, COLUMNS // 8, dtype=torch.int32),
+            "weight_scale": empty(ROWS, COLUMNS // 64, dtype=torch.bfloat16),
+            "quantization_scheme": scheme(None),
+        },
+        Layer(4, 64, 16, UNPACKED, "int32"),
+    ),
+    (
+        "compressed-tensors, 8-bit weights and activations, a scale a row",
+        {
+            "weight": empty(ROWS, COLUMNS, dtype=torch.int8),
+            "weight_scale": empty(ROWS, 1, dtype=torch.bfloat16),
+            "quantization_scheme": scheme(8),
+        },
+        Layer(8, None, 8, f"{UNPACKED}, activations rounded to 8 bits", "int8"),
+    ),
+    (
+        "GPTQ, 4 bits in groups of 128",
+        {
+            "qweight": empty(COLUMNS // 8, ROWS, dtype=torch.int32),
+            "scales": empty(COLUMNS // 128, ROWS, dtype=torch.float16),
+        },
+        Layer(4, 128, 16, "Holder", "int32"),
+    ),
+    (
+        "FP8, a scale a tensor",
+        {"weight": empty(ROWS, COLUMNS, dtype=FLOAT8), "weight_scale": empty(1, dtype=torch.float32)},
+        Layer(8, None, 16, "Holder", "float8_e4m3fn"),
+    ),
+]
+
+
+def model(*layers: Any) -> Any:
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(("attributes", "expected"), [case[1:] for case in LAYERS], ids=[case[0] for case in LAYERS])
+def test_layers_are_read_by_what_they_hold(attributes: dict[str, Any], expected: Layer) -> None:
+    facts = of_model(model(Holder(**attributes)), Compression(None, expected.bits), "m")
+    named = {name: facts[name] for name in ("bits", "group_size", "activation_bits", "kernel", "dtype")}
+    assert Layer(**named) == expected  # type: ignore[arg-type]
+    assert facts["quantized_layers"] == (expected.bits < 16)
+
+
+def test_the_scheme_is_the_checkpoints_where_the_layers_agree() -> None:
+    layers = [Layer(4, 64, 16, "k", "int32")] * 2 + [Layer(16, None, 16, "Linear", "bfloat16")]
+    assert summary(layers, Compression("gptq4", 4, "gptq", 64), None, "m") == {
+        "scheme": "gptq4",
+        "bits": 4,
+        "group_size": 64,
+        "activation_bits": 16,
+        "kernel": "k",
+        "dtype": "int32",
+        "sparsity": None,
+        "quantized_layers": 2,
+        "linear_layers": 3,
+    }
+    for other in (Compression("gptq4", 4, "gptq", 128), Compression("gptq8", 8, "gptq", 64)):
+        assert summary(layers, other, None, "m")["scheme"] is None
+
+
+def test_a_quantization_that_the_engine_ignored_is_an_error() -> None:
+    dense = Holder(weight=empty(ROWS, COLUMNS, dtype=torch.bfloat16))
+    with pytest.raises(EngineError) as caught:
+        of_model(model(dense), Compression("gptq4", 4, "gptq", 128), "some model")
+    for part in ("some model", "4-bit weights (gptq)", "16-bit weights in all of its 1 linear layers", "ignored"):
+        assert part in str(caught.value)
+
+
+def test_a_pruned_model_without_zeros_is_an_error() -> None:
+    dense = Holder(weight=torch.ones(ROWS, COLUMNS))
+    with pytest.raises(EngineError, match=r"2:4 pruned, but only 0\.0% of the loaded weights are zero"):
+        of_model(model(dense), Compression("sparse-2of4", 16, sparsity=0.5), "m")
+    half = torch.ones(ROWS, COLUMNS)
+    half[:, ::2] = 0
+    facts = of_model(model(Holder(weight=half)), Compression("sparse-2of4", 16, sparsity=0.5), "m")
+    assert (facts["scheme"], facts["sparsity"]) == ("sparse-2of4", 0.5)
+
+
+def test_the_output_layer_and_embeddings_do_not_count() -> None:
+    body = model(Holder(weight=empty(ROWS, COLUMNS, dtype=torch.int8)), torch.nn.Embedding(4, 4))
+    output = torch.nn.Linear(4, 4)
+    body.append(output)
+    body.get_output_embeddings = lambda: output
+    facts = of_model(body, Compression(None, 8), "m")
+    assert (facts["quantized_layers"], facts["linear_layers"]) == (1, 1)
+
+
+def test_zeros_are_counted_in_a_few_layers_over_the_whole_model() -> None:
+    ones, zeros = torch.ones(4), torch.zeros(4)
+    assert share_of_zeros([]) is None
+    assert share_of_zeros([zeros]) == 1.0
+    assert share_of_zeros([ones, zeros] * 4) == 0.0, "every second of eight"
+    assert share_of_zeros([zeros, zeros, ones, ones]) == 0.5
