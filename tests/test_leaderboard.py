@@ -97,7 +97,10 @@ def test_runs_of_the_same_settings_make_one_group_with_ci_and_settings(tmp_path:
         "1",
     )
     assert "| 80.0 (49.0–94.3) |" in markdown(value)
-    assert "80.0<small>49.0–94.3</small>" in html(value)
+    page = html(value)
+    assert "80.0<small>49.0–94.3</small>" in page
+    assert "temperature 0; max tokens by task; thinking as the model does; repeats 1; 10 items a figure" in page
+    assert "GPTQ, 4-bit weights (4 bits, groups of 64); vllm; run two; 2026-01-02" in page
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def _html_group(group: Group, columns: Sequence[CellKey]) -> dict[str, Any]:
         "paper": group.paper,
         "conditions": _conditions(group),
         "differs": group.differs,
-        "items": _items(group),
+        "sizes": _sizes(group),
         "partial": group.conditions.get("selection") == "partial",
         "lines": [
             {
@@ -212,19 +212,27 @@ def _html_number(value: float | None, digits: int) -> dict[str, str]:
 
 
 def _about(line: Line) -> str:
-    """A row's runs and engine, in one line."""
-    parts = [", ".join(line.engines), f"run {', '.join(line.runs)}" if line.runs else "", line.started[:10]]
+    """What tells a row from others of its model, its engine and its runs, in one line."""
+    parts = [
+        line.parameters,
+        line.quantization,
+        ", ".join(line.engines),
+        f"run {', '.join(line.runs)}" if line.runs else "",
+        line.started[:10],
+    ]
     return "; ".join(filter(None, parts))
 
 
-def _items(group: Group) -> str:
+def _sizes(group: Group) -> str:
     """How many items a figure of a group rests on; empty for the paper, whose splits are full."""
     sizes = {cell.n for line in group.lines for cell in line.cells.values()}
     return "" if group.paper else f"{_range(sizes)} items a figure"
 
 
 def _conditions(group: Group) -> str:
-    return "; ".join(f"{name} {value}" if name != "source" else value for name, value in group.conditions.items())
+    return "; ".join(
+        f"{name} {value}" if name not in ("source", "runs") else value for name, value in group.conditions.items()
+    )
 
 
 def _digits(group: Group) -> int:
