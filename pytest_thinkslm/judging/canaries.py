@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_thinkslm.judging.prompt import Question
 from pytest_thinkslm.judging.reply import JudgeVerdict, Ruling
@@ -106,6 +107,19 @@ def run_canaries(
     failed = [canary.name for canary, ruling in zip(CANARIES, rulings, strict=True) if ruling.verdict != canary.verdict]
     problems = [ruling.reason for ruling in rulings if ruling.status != "judged"]
     return CanaryResult(len(CANARIES), len(CANARIES) - len(failed), tuple(failed), problems[0] if problems else "")
+
+
+def canary_line(model: str, canaries: Mapping[str, Any]) -> str:
+    """How the judge did on the canaries, in a sentence."""
+    line = f"judge {model}: {canaries['right']} of {canaries['n']} canaries right"
+    if canaries["trusted"]:
+        return line
+    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted and decides no gate"
+    if canaries.get("problem"):
+        line += f"; {canaries['problem']}"
+    elif canaries["failed"]:
+        line += f"; wrong on {', '.join(canaries['failed'])}"
+    return line
 
 
 _BAKER = "A baker fills 14 trays with 6 rolls each and sells 29 rolls. How many rolls are left?"

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.errors import ThinkSLMError
 from pytest_thinkslm.execution.journal import Journal
-from pytest_thinkslm.judging.canaries import CANARIES, CanaryResult, run_canaries
+from pytest_thinkslm.judging.canaries import CANARIES, CanaryResult, canary_line, run_canaries
 from pytest_thinkslm.judging.desk import Budget, JudgeDesk
 from pytest_thinkslm.judging.judge import Judge, ServerJudge, judge_facts, make_judge
 from pytest_thinkslm.judging.policy import question_about
@@ -120,7 +120,7 @@ def open_session(settings: Settings, say: Say, log: Log) -> JudgeSession:
     journal = Journal(settings.journal_dir, fingerprint, read=not settings.fresh)
     desk = JudgeDesk(judge, journal, budget=Budget(settings.judge_budget), dead=dead)
     canaries = _canaries(settings, desk, journal, say)
-    say(f"judge {_name(settings)}: {canaries.right} of {canaries.n} canaries right")
+    say(canary_line(_name(settings), canaries.as_json()))
     return JudgeSession(settings, desk, fingerprint, canaries, dead)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from pytest_thinkslm.judging.canaries import CanaryResult
+from pytest_thinkslm.judging.canaries import CanaryResult, canary_line
 from pytest_thinkslm.settings import Settings
 
 Record = Mapping[str, Any]
@@ -149,19 +149,6 @@ def markdown_judge(block: Mapping[str, Any]) -> Iterator[str]:
         yield f"- ... and {more} more: results.json"
     if block["disagreements"]:
         yield ""
-
-
-def canary_line(model: str, canaries: Mapping[str, Any]) -> str:
-    """How the judge did on the canaries, in a sentence."""
-    line = f"judge {model}: {canaries['right']} of {canaries['n']} canaries right"
-    if canaries["trusted"]:
-        return line
-    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted and decides no gate"
-    if canaries.get("problem"):
-        line += f"; {canaries['problem']}"
-    elif canaries["failed"]:
-        line += f"; wrong on {', '.join(canaries['failed'])}"
-    return line
 
 
 def _both(record: Record) -> dict[str, object]:

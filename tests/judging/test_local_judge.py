@@ -17,25 +17,27 @@ pytestmark = pytest.mark.model
 #: The user's own cache, although pytester moves the home folder.
 CACHE = str(cache_root())
 
-#: As many words as show that it is the text that is read, and not more.
+#: Two canaries, and as many words as show that it is the text that is read.
 BRIEF = """
-from pytest_thinkslm.judging import judge
+from pytest_thinkslm.judging import canaries, judge, session
 from pytest_thinkslm.records import Sampling
 judge.SAMPLING = Sampling(max_tokens=4)
+session.CANARIES = canaries.CANARIES = canaries.CANARIES[:2]
 """
+TWO = ("--task=sort8_positive", "-k", "direct-0000 or direct-0003")
 
 
 def test_a_local_judge_ends_in_recorded_states(judged: JudgedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINKSLM_CACHE", CACHE)
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))
     judged.pytester.makeconftest(BRIEF)
-    result = judged("--judge-policy=all", judge="embedded")
+    result = judged(*TWO, "--judge-policy=all", judge="embedded")
     assert result.ret == 0
-    assert {record["judge"]["status"] for record in judged.items()[:4]} == {"unjudged"}
+    assert {record["judge"]["status"] for record in judged.items()} == {"unjudged"}
     assert judged.results()["judge"]["canaries"]["trusted"] is False
     measured = judged.results()["measured"]["judge"]
-    assert measured["requests"] == measured["replies"] == 2 * 20, "every reply was unreadable, and asked for once more"
-    again = judged("--judge-policy=all", judge="embedded")
+    assert measured["requests"] == measured["replies"] == 2 * 4, "every reply was unreadable, and asked for once more"
+    again = judged(*TWO, "--judge-policy=all", judge="embedded")
     assert again.ret == 0
     assert judged.results()["measured"]["judge"]["requests"] == 0
 
