@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 from pytest_thinkslm.errors import ModelError
@@ -31,12 +32,20 @@ class Remote:
 
 
 def look_up(hub_id: str, revision: str | None = None) -> Remote:
-    """Config and size of a repository, without its weights. Raises ModelError as ``snapshot`` does."""
-    import huggingface_hub
-    from huggingface_hub import constants, errors
+    """Config and size of a repository, without its weights; asked of the hub once in a process.
 
-    if constants.is_offline_mode():
-        raise ModelError(f"--model {hub_id}: {_reason(errors.OfflineModeIsEnabled('offline mode'), hub_id, revision)}")
+    Raises ModelError as ``snapshot`` does.
+    """
+    found = _looked_up(hub_id, revision)
+    if isinstance(found, ModelError):
+        raise found
+    return found
+
+
+@cache
+def _looked_up(hub_id: str, revision: str | None) -> Remote | ModelError:
+    import huggingface_hub
+
     try:
         facts = huggingface_hub.HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=_PATIENCE)
         # A cache of its own: in the hub's a config alone would look like a checkpoint without weights.
@@ -45,7 +54,7 @@ def look_up(hub_id: str, revision: str | None = None) -> Remote:
         )
         config = json.loads(Path(file).read_text(encoding="utf-8"))
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
-        raise ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}") from problem
+        return ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}")
     size = sum(file.size or 0 for file in facts.siblings or () if _wanted(file.rfilename))
     return Remote(config if isinstance(config, dict) else {}, size)
 

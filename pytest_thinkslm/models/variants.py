@@ -82,7 +82,8 @@ def resolve_variant(
 def label_of(model: str) -> str:
     """The quant of a variant for which none was typed: ``"none"``, or what the checkpoint itself says that it is.
 
-    Looks at what is on this disk and in the catalogue alone; a scheme without a key is called by its method.
+    Looks at this disk and in the catalogue, and for another hub id at its config.json. A scheme without a key is called
+    by its method. What cannot be looked up is called "none": it is an error as soon as it is resolved.
     """
     place = _place_of(model, catalogue())
     if place is None or (place.hub_id is None and place.folder is None):
@@ -95,8 +96,18 @@ def label_of(model: str) -> str:
         config = checkpoint.read_config(place.folder, model)
         found = of_checkpoint(place.folder, config, checkpoint.quantization_of(config))
     else:
-        found = describe(checkpoint.quantization_of(hub.cached_config(str(place.hub_id)) or {}))
+        found = describe(checkpoint.quantization_of(_config_of(str(place.hub_id))))
     return found.scheme or str(found.method or "none")
+
+
+def _config_of(hub_id: str) -> Mapping[str, object]:
+    cached = hub.cached_config(hub_id)
+    if cached is not None:
+        return cached
+    try:
+        return hub.look_up(hub_id).config
+    except ModelError:
+        return {}
 
 
 def loads_with(model: str, quant: str | None, engine: str, machine: Machine) -> bool:

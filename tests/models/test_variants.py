@@ -561,5 +561,21 @@ def test_the_size_is_that_of_the_files_which_are_fetched(loopback_hub: LoopbackH
     assert int(done.stdout) == 5 * GIB + 100
 
 
+def test_a_hub_id_is_labelled_by_its_config(loopback_hub: LoopbackHub, tmp_path: Path) -> None:
+    """By the process that fetches it as by its workers, which find it fetched."""
+    code = "from pytest_thinkslm.models.variants import label_of; print(label_of('org/m'), label_of('org/m'))"
+    surroundings = {"HF_ENDPOINT": loopback_hub.endpoint, "NO_PROXY": "127.0.0.1"}
+
+    def label(home: Path) -> str:
+        environment = {**os.environ, **surroundings, "HF_HOME": str(home), "THINKSLM_CACHE": str(home / "own")}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert label(tmp_path / "one") == "gptq4 gptq4"
+    assert sum(path.startswith("/api/models/") for path in loopback_hub.asked) == 1
+    loopback_hub.refuses = (404, "RepoNotFound")
+    assert label(tmp_path / "two") == "none none"
+
+
 def test_every_scheme_has_words() -> None:
     assert all(scheme.title for scheme in SCHEMES.values())
