@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -123,9 +124,9 @@ class _Bars:
 
         def started(bar: Any, *given: Any, **named: Any) -> None:
             original(bar, *given, **named)
-            description = str(named.get("desc") or "")
-            if description.startswith("(") and ")" in description:
-                say(stage=f"{saying}: {description.rstrip(': ').lower()}")
+            step = re.fullmatch(r"\((\d+)/(\d+)\): (\w+)", str(named.get("desc") or ""))
+            if step:
+                say(stage=f"{saying}: step {step[1]} of {step[2]}, {step[3].lower()}")
 
         bars.tqdm.__init__ = started
 
