@@ -198,7 +198,7 @@ def test_keyboard(page: Any) -> None:
     page.keyboard.press("End")
     opened(page, "sort8_positive direct 0129")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'detail'")
+    page.wait_for_function("() => document.activeElement.id === 'detail'")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "list"
     page.keyboard.press("/")

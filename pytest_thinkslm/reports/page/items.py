@@ -25,7 +25,7 @@ PREVIEW = 60
 BLOCK_BYTES, BLOCK_LINES = 400_000, 400
 
 #: zlib's level: above it a page gets little smaller and takes much longer to build.
-LEVEL = 3
+LEVEL = 2
 
 Record = Mapping[str, object]
 
