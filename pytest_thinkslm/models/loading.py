@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_thinkslm.models import gpus, hardware
 from pytest_thinkslm.models.catalogue import Format
@@ -76,6 +77,7 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ("unknown", "transformers"): _ANY,
 }
 
+_NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 _INSTALL = {"vllm": "pytest-thinkslm[vllm]", "transformers": "pytest-thinkslm[transformers]"}
 _MODULES = ("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate")
 
@@ -92,6 +94,7 @@ class Machine:
         vllm_version: ``"unknown"`` without vLLM.
         cpu_build: the installed torch, and so vLLM, is for CPUs.
         cpu_fp8: the CPU multiplies FP8 itself (AMX-FP8).
+        dtype: what transformers holds weights in that are not quantized; ``"auto"``: as stored.
     """
 
     gpus: tuple[Device, ...] = ()
@@ -101,10 +104,15 @@ class Machine:
     vllm_version: str = "unknown"
     cpu_build: bool = True
     cpu_fp8: bool = False
+    dtype: str = "auto"
 
 
-def this_machine() -> Machine:
-    """The machine as it is now."""
+def this_machine(engine: str = "vllm", engine_args: Mapping[str, str] = _NO_ARGUMENTS) -> Machine:
+    """The machine as it is now, as an engine with these arguments uses it.
+
+    Raises:
+        UsageError: a device or dtype that is not valid.
+    """
     from pytest_thinkslm.engines import vllm_args
 
     devices = gpus.devices()
@@ -117,6 +125,9 @@ def this_machine() -> Machine:
         vllm_version=vllm_args.installed_version() if "vllm" in modules else "unknown",
         cpu_build=not hardware.torch_is_cuda_build(),
         cpu_fp8=_cpu_fp8(),
+        dtype=hardware.decide(engine_args.get("device", "auto"), engine_args.get("dtype", "auto")).dtype
+        if engine == "transformers"
+        else "auto",
     )
 
 

@@ -45,7 +45,7 @@ class Known:
         title: its hub id, or what else it is called.
         stored: its format; ``"unknown"`` where only its own config would tell.
         scheme: key of ``SCHEMES``; None where it is not known or has no key.
-        need: memory in bytes; None where it is not known.
+        need: memory in bytes; None where it is not known. ``exact`` where it was read from the weights themselves.
         fetch: bytes that have to be fetched first; None where that is nothing, or not known.
         entry: its catalogue entry.
         config: content of its config.json, where that is here already.
@@ -58,6 +58,7 @@ class Known:
     fetch: int | None = None
     entry: Entry | None = None
     config: Mapping[str, object] | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,13 @@ class Preflight:
         return loading.obstacles(known.stored, known.scheme, engine, self.machine)
 
     def _grown(self, known: Known, need: Need) -> Need:
-        """Weights as they are once loaded: transformers turns compressed-tensors back into 16 bits."""
-        if self.asked.engine == "transformers" and known.stored == "compressed-tensors" and known.entry is not None:
+        """Weights as transformers holds them: compressed-tensors turned back into 16 bits, all in 32 on some CPUs."""
+        if self.asked.engine != "transformers" or self.machine is None:
+            return need
+        if known.stored == "compressed-tensors" and known.entry is not None:
             return replace(need, weights=max(need.weights, int(known.entry.params * 2e9)))
+        if known.stored == "safetensors" and self.machine.dtype == "float32" and not known.exact:
+            return replace(need, weights=2 * need.weights)
         return need
 
     def _message(self, known: Known, missing: list[tuple[str, str]]) -> str:

@@ -9,18 +9,19 @@ the weights is checked before they are fetched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from pytest_thinkslm.errors import ModelError, ThinkSLMError, UsageError
 from pytest_thinkslm.models import checkpoint, embedded, hub, loading
-from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Format, Published, catalogue, published_as
+from pytest_thinkslm.models.catalogue import Entry, Format, catalogue
 from pytest_thinkslm.models.loading import Machine
 from pytest_thinkslm.models.placement import Need, need_of_catalogue, need_of_checkpoint
+from pytest_thinkslm.models.places import Place, find_place, not_on_demand, place_of
 from pytest_thinkslm.models.preflight import Asked, Known, Preflight
 from pytest_thinkslm.models.quantization import describe, of_checkpoint
-from pytest_thinkslm.models.resolve import ResolvedModel, described, unknown_name
+from pytest_thinkslm.models.resolve import ResolvedModel, described
 from pytest_thinkslm.models.schemes import SCHEMES, Compression
 
 Progress = Callable[[str], None]
@@ -29,17 +30,6 @@ Progress = Callable[[str], None]
 _SAME = ({"gptq4", "w4a16"}, {"awq4", "w4a16"}, {"gptq8", "w8a16"})
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a checkpoint is; all None: the embedded model. ``published`` is what the catalogue says of it."""
-
-    hub_id: str | None = None
-    folder: Path | None = None
-    revision: str | None = None
-    entry: Entry | None = None
-    published: Published | None = None
 
 
 def resolve_variant(
@@ -74,8 +64,8 @@ def resolve_variant(
         ModelError: the checkpoint cannot be fetched, is incomplete, or cannot be loaded here; says all that is missing.
     """
     asked = Asked(model, quant, engine, tuple(others), trust_remote_code)
-    place = _place(asked)
-    here = _as_used(machine or loading.this_machine(), engine, engine_args) if check else None
+    place = find_place(asked)
+    here = _as_used(machine or loading.this_machine(engine, engine_args), engine, engine_args) if check else None
     return _at(asked, place, Preflight(asked, here), data_dir, progress)
 
 
@@ -85,7 +75,7 @@ def label_of(model: str) -> str:
     Looks at this disk and in the catalogue, and for another hub id at its config.json. A scheme without a key is called
     by its method. What cannot be looked up is called "none": it is an error as soon as it is resolved.
     """
-    place = _place_of(model, catalogue())
+    place = place_of(model, catalogue())
     if place is None or (place.hub_id is None and place.folder is None):
         return "none"
     if place.published is not None:
@@ -114,7 +104,7 @@ def loads_with(model: str, quant: str | None, engine: str, machine: Machine) -> 
     """Whether an engine has a loader for a variant here, as far as the catalogue and this disk tell. For ``auto``."""
     asked = Asked(model, quant, engine, (), True)
     try:
-        known, _ = _before_fetching(asked, _place(asked))
+        known, _ = _before_fetching(asked, find_place(asked))
     except ThinkSLMError:
         return True  # whatever is wrong is so with any engine, and is said when it is resolved
     return not Preflight(asked, machine).missing(replace(known, need=None, fetch=None))
@@ -134,62 +124,7 @@ def contradicts(quant: str | None, found: Compression) -> bool:
     return quant is not None and quant != found.scheme and not any({quant, found.scheme} <= same for same in _SAME)
 
 
-# -- where a checkpoint is -----------------------------------------------------------------------------------------
-
-
-def _place(asked: Asked) -> _Place:
-    """Raises UsageError for a name that means nothing, and for a scheme that is neither published nor can be made."""
-    entries = catalogue()
-    entry = entries.get(asked.model)
-    if entry is None:
-        place = _place_of(asked.model, entries)
-        if place is None:
-            raise unknown_name(asked.model, entries)
-        return place
-    published = entry.checkpoints.get(asked.quant or _default(entry))
-    if published is not None:
-        return _Place(published.hub_id, published.folder, published.revision, entry, published)
-    assert asked.quant is not None
-    names = ", ".join(entry.checkpoints)
-    lacks = f"{asked}: {entry.key} has no published {asked.quant} checkpoint (published: {names})"
-    if not SCHEMES[asked.quant].on_demand:
-        raise UsageError(
-            f"{lacks}, and {_not_on_demand(asked.quant)}. Give a checkpoint of that scheme itself (--model with a hub "
-            "id or a folder), or name one in pyproject.toml (docs/models.md)"
-        )
-    source = entry.checkpoints.get("none")
-    if source is None:
-        raise UsageError(f"{lacks}, nor one that is not compressed, from which it could be made")
-    return _Place(source.hub_id, source.folder, source.revision, entry, source)
-
-
-def _place_of(model: str, entries: Mapping[str, Entry]) -> _Place | None:
-    """The place that a name means when nothing is asked of it."""
-    if model in entries:
-        entry = entries[model]
-        published = entry.checkpoints[_default(entry)]
-        return _Place(published.hub_id, published.folder, published.revision, entry, published)
-    if not model.strip():
-        return None
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return _Place(folder=folder.resolve())
-    if HUB_ID.fullmatch(model) and not folder.is_file():
-        known = published_as(model, entries)
-        if known is None:
-            return _Place(model)
-        return _Place(model, None, known[1].revision, *known)
-    return None
-
-
-def _default(entry: Entry) -> str:
-    return "none" if "none" in entry.checkpoints else next(iter(entry.checkpoints))
-
-
-# -- from the place to the checkpoint ------------------------------------------------------------------------------
-
-
-def _at(asked: Asked, place: _Place, preflight: Preflight, data_dir: Path | None, progress: Progress) -> ResolvedModel:
+def _at(asked: Asked, place: Place, preflight: Preflight, data_dir: Path | None, progress: Progress) -> ResolvedModel:
     known, config = _before_fetching(asked, place)
     preflight.refuse_unloadable(known)
     if place.hub_id is not None and config is None:
@@ -223,12 +158,13 @@ def _at(asked: Asked, place: _Place, preflight: Preflight, data_dir: Path | None
         made = described(asked.model, "folder", folder, f"{model.display}, compressed to {asked.quant}")
         return replace(made, source="on-demand", catalogue=model.catalogue)
     if preflight.machine is not None:
-        here = need_of_checkpoint(model.path, model.config)
-        preflight.require(replace(known, need=here, fetch=None, config=model.config))
+        dtype = "auto" if model.quantization else preflight.machine.dtype
+        need = need_of_checkpoint(model.path, model.config, dtype)
+        preflight.require(replace(known, need=need, fetch=None, config=model.config, exact=True))
     return model
 
 
-def _before_fetching(asked: Asked, place: _Place) -> tuple[Known, Mapping[str, object] | None]:
+def _before_fetching(asked: Asked, place: Place) -> tuple[Known, Mapping[str, object] | None]:
     """What is known of what will be loaded, and its source's config where that is on this disk."""
     entry, published = place.entry, place.published
     title = place.hub_id or (f"{place.folder.name} (local folder)" if place.folder else embedded.DISPLAY_NAME)
@@ -248,7 +184,7 @@ def _before_fetching(asked: Asked, place: _Place) -> tuple[Known, Mapping[str, o
     return _as_compressed(asked, known) if published and _to_compress(asked, place, None) else known, None
 
 
-def _with_config(asked: Asked, place: _Place, known: Known, config: Mapping[str, object]) -> Known:
+def _with_config(asked: Asked, place: Place, known: Known, config: Mapping[str, object]) -> Known:
     """The checkpoint's own config decides; what is asked and what the catalogue promises have to agree with it."""
     found = _found(place, config)
     _check_agreement(asked, place, found)
@@ -269,7 +205,7 @@ def _as_compressed(asked: Asked, known: Known) -> Known:
     )
 
 
-def _obtained(asked: Asked, place: _Place, progress: Progress) -> ResolvedModel:
+def _obtained(asked: Asked, place: Place, progress: Progress) -> ResolvedModel:
     """The checkpoint at the place, on this disk."""
     if place.folder is not None:
         model = described(asked.model, "folder", place.folder, f"{place.folder.name} (local folder)")
@@ -290,7 +226,7 @@ def _obtained(asked: Asked, place: _Place, progress: Progress) -> ResolvedModel:
     return replace(model, catalogue=entry.key, scheme=named, sparsity=sparsity)
 
 
-def _found(place: _Place, config: Mapping[str, object]) -> Compression:
+def _found(place: Place, config: Mapping[str, object]) -> Compression:
     """How the checkpoint is compressed by its own files, by the name that the catalogue has for it."""
     quantization = checkpoint.quantization_of(config)
     found = describe(quantization) if place.folder is None else of_checkpoint(place.folder, config, quantization)
@@ -306,13 +242,13 @@ def _found(place: _Place, config: Mapping[str, object]) -> Compression:
     return found
 
 
-def _to_compress(asked: Asked, place: _Place, found: Compression | None) -> bool:
+def _to_compress(asked: Asked, place: Place, found: Compression | None) -> bool:
     """Whether the checkpoint has to be compressed on demand. Without ``found`` the catalogue's word counts."""
     is_now = found.scheme if found is not None else place.published.quant if place.published else None
     return asked.quant not in (None, "none") and is_now == "none"
 
 
-def _check_agreement(asked: Asked, place: _Place, found: Compression) -> None:
+def _check_agreement(asked: Asked, place: Place, found: Compression) -> None:
     name = place.hub_id or (place.folder.name if place.folder else embedded.NAME)
     if _to_compress(asked, place, found):
         assert asked.quant is not None
@@ -323,7 +259,7 @@ def _check_agreement(asked: Asked, place: _Place, found: Compression) -> None:
             )
         if not SCHEMES[asked.quant].on_demand:
             raise UsageError(
-                f"{asked}: {name} is not compressed, and {_not_on_demand(asked.quant)}: give one of that scheme"
+                f"{asked}: {name} is not compressed, and {not_on_demand(asked.quant)}: give one of that scheme"
             )
         return
     if contradicts(asked.quant, found):
@@ -345,11 +281,6 @@ def _in_words(found: Compression) -> str:
         return "not compressed" if found.scheme == "none" else f"{found.scheme} ({SCHEMES[found.scheme].title})"
     sparse = ", 2:4 pruned" if found.sparsity == 0.5 else ""
     return f"quantized by {found.method or 'an unnamed method'} to {found.bits:g} bits{sparse}"
-
-
-def _not_on_demand(quant: str) -> str:
-    possible = ", ".join(one.key for one in SCHEMES.values() if one.on_demand)
-    return f"{quant} ({SCHEMES[quant].title}) cannot be made on demand (that is possible for {possible})"
 
 
 def _need(entry: Entry, quant: str, disk_gib: float | None) -> Need:

@@ -302,6 +302,19 @@ def test_too_little_memory(
     assert resolve_variant("qwen2.5-7b", None, engine, machine=machine, check=False).kind == "hub"
 
 
+def test_weights_in_32_bits_take_twice_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Hub(monkeypatch, tmp_path, BARE)
+    machine = replace(CPU, memory=20 * GIB, dtype="float32")
+    with pytest.raises(ModelError, match=r"its weights take 30.0 GiB of memory, and 20.0 GiB are available"):
+        resolve_variant("qwen2.5-7b", None, "transformers", machine=machine)
+    assert there.fetched == []
+    # What is here is counted, tensor by tensor: 8 bytes of bfloat16 here.
+    small = str(checkpoint(tmp_path / "mine"))
+    with pytest.raises(ModelError, match="its weights take"):
+        resolve_variant(small, None, "transformers", machine=replace(machine, memory=15))
+    assert resolve_variant(small, None, "transformers", machine=replace(machine, memory=16)).kind == "folder"
+
+
 def test_an_unknown_amount_of_memory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Hub(monkeypatch, tmp_path, BARE)
     assert resolve_variant("qwen2.5-7b", None, "transformers", machine=replace(CPU, memory=None)).kind == "hub"
