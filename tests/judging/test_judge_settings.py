@@ -90,6 +90,13 @@ def test_what_a_ruling_decides(text: str, ruling: Ruling | None, verdict: str, s
     assert kept.verdict == grade(CASE, Output(text)).verdict
 
 
+def test_the_verdict_on_a_review_stays_the_parsers() -> None:
+    output = Output("Final Judgement: wrong\nFirst Error Step: 2\nError Analysis: it is bad")
+    graded = with_ruling(grade(REVIEW, output), REVIEW, WRONG)
+    assert graded.judged is not None
+    assert (graded.verdict.name, graded.judged.source, graded.judged.ruling) == ("correct", "parser", WRONG)
+
+
 def record(parser: str, judge: Ruling | None, verdict: str, gold: object = "5") -> dict[str, Any]:
     return {
         "task": "gsm8k",
