@@ -177,7 +177,7 @@ class Recorder:
         write_json(self.folder / "results.json", results)
         self._write_page()
         draft = self.folder / ".summary.md.draft"
-        draft.write_text(markdown(results, page=self.page and self.page.name), encoding="utf-8")
+        draft.write_text(markdown(results, page=None if self.page is None else self.page.name), encoding="utf-8")
         draft.replace(self.folder / "summary.md")
 
     def _write_page(self) -> None:
