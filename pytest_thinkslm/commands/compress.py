@@ -75,15 +75,23 @@ def run(arguments: argparse.Namespace) -> int:
 def _set_up(yes: bool) -> bool:
     from pytest_thinkslm.models.compression import environment
 
-    _say(f"--setup-env {environment.what_it_takes()}")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("compress --setup-env: nobody is there to confirm it; add --yes to go on")
-        if input("go on? [y/N] ").strip().lower() not in ("y", "yes"):
-            _say("nothing was installed")
-            return False
+    if not environment.is_set_up() and not _confirmed(environment.what_it_takes(), yes):
+        return False
     environment.set_up(_say)
     return True
+
+
+def _confirmed(what: str, yes: bool) -> bool:
+    """Say what would be installed, and ask unless ``--yes`` was given."""
+    _say(f"--setup-env {what}")
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("compress --setup-env: nobody is there to confirm it; add --yes to go on")
+    if input("go on? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    _say("nothing was installed")
+    return False
 
 
 def _compress(arguments: argparse.Namespace) -> None:

@@ -50,9 +50,8 @@ def interpreter() -> Interpreter:
         return Interpreter(_checked(Path(named).expanduser()), VARIABLE, own=False)
     if importlib.util.find_spec("llmcompressor") is not None:
         return Interpreter(Path(sys.executable), "this environment", own=True)
-    python = _python(folder())
-    if _ready(folder()).is_file() and python.is_file():
-        return Interpreter(python, str(folder()), own=False)
+    if is_set_up():
+        return Interpreter(_python(folder()), str(folder()), own=False)
     raise CompressionError(
         f"compression is not set up: there is no llm-compressor here. 'thinkslm compress --setup-env' makes an "
         f"environment for it ({what_it_takes()}); or name a Python that has it with {VARIABLE}"
@@ -62,6 +61,11 @@ def interpreter() -> Interpreter:
 def folder() -> Path:
     """Where the environment made on request is or will be."""
     return cache_root() / "compress-env"
+
+
+def is_set_up() -> bool:
+    """Whether the environment made on request is there, whole."""
+    return _ready(folder()).is_file() and _python(folder()).is_file()
 
 
 def what_it_takes() -> str:
@@ -84,7 +88,7 @@ def set_up(progress: Callable[[str], None]) -> Path:
     root = cache_folder("compressed")
     with held(root / "setup.lock", progress, "waiting for another process that sets compression up"):
         python = _python(place)
-        if _ready(place).is_file() and python.is_file():
+        if is_set_up():
             progress(f"compression is set up already: {place}")
             return python
         free = shutil.disk_usage(root).free / 1e9

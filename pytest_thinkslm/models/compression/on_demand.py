@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 
 from pytest_thinkslm.errors import DataError
 from pytest_thinkslm.models.cache import cache_folder
@@ -165,7 +166,8 @@ def texts_for(plan: Plan, data_dir: Path | None, progress: Progress) -> Calibrat
         progress("looking for GSM8K's training split on the hub, to calibrate with")
         return calibration.from_hub(plan.seed)
     except DataError as problem:
-        progress(f"calibrating with made-up problems, no training split is at hand: {' '.join(str(problem).split())}")
+        cause = shorten(str(problem), 200, placeholder=" ...")
+        progress(f"{plan.label}: no training split is at hand, so made-up problems are used ({cause})")
         return calibration.generated(plan.seed)
 
 

@@ -80,7 +80,7 @@ def group_size(scheme: str, columns: Mapping[str, int], display: str) -> int | N
     name, count = next((name, count) for name, count in columns.items() if count % smallest)
     raise CompressionError(
         f"{display} cannot be compressed to {scheme}: weights share a scale in groups of {_list(GROUP_SIZES)}, and "
-        f"none of these divides the {count} columns of {name}. Schemes with a scale a channel do not need it: "
+        f"none of these divides the {count} columns of {name}. Schemes without groups: "
         f"{_list([key for key, one in _RECIPES.items() if not one.grouped])}"
     )
 
