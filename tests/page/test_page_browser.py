@@ -55,7 +55,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     lines += [line(item, True, task="sort16_mixed", style="cot", quant="q4", output="quite other") for item in range(9)]
     lines += [line(0, True, role="seed", output="asked beside")]
     folder = tmp_path_factory.mktemp("page") / "run"
-    return write_page(report_folder(folder, lines, deltas=[delta(["0004", "0008"])])).as_uri()
+    lines[2 * 33]["judge"] = {"status": "judged", "verdict": "correct", "answer": None, "reason": "as asked"}
+    lines[2 * 33] |= {"source": "parser", "parser_verdict": "incorrect"}
+    rows = [{"model": "m", "quant": "none", "task": "sort8_positive", "style": "direct", "item": "0033", "repeat": 1}]
+    rows[0] |= {"parser": {"verdict": "incorrect", "answer": "2", "rule": "boxed"}}
+    rows[0] |= {"judge": {"verdict": "correct", "answer": None, "reason": "as asked"}}
+    judge = {"model": "j", "policy": "all", "disagreements": rows, "unjudged": 0}
+    return write_page(report_folder(folder, lines, deltas=[delta(["0004", "0008"])], judge=judge)).as_uri()
 
 
 @pytest.fixture
@@ -170,6 +176,16 @@ def test_lost_items_open_from_the_table_of_changes(page: Any) -> None:
     ]
 
 
+def test_disagreements_open_with_both_opinions(page: Any) -> None:
+    page.click("#judge a[href='#set=disagreements']")
+    status(page, "judge and parser disagree: 1 of 1,809 items")
+    page.locator(".row").click()
+    opened(page, "sort8_positive direct 0033")
+    shown = page.locator("#detail").inner_text()
+    assert "as asked" in shown
+    assert "parser: incorrect, decided by the parser" in shown
+
+
 def test_a_hostile_output_stays_text(page: Any) -> None:
     page.evaluate("location.hash = '#item=m|none|sort8_positive|direct|0077|1'")
     opened(page, "sort8_positive direct 0077")
@@ -179,6 +195,9 @@ def test_a_hostile_output_stays_text(page: Any) -> None:
     assert page.evaluate("window.hacked") is None
     page.fill("#search", "</script><img")
     status(page, "1 of 1,809 items have “</script><img”")
+    page.locator(".row").click()
+    sync_api.expect(page.locator("#detail mark")).to_have_text("</script><img")
+    assert page.locator("#detail img, #detail svg, #detail script").count() == 0
     assert page.evaluate("window.hacked") is None
 
 

@@ -380,7 +380,7 @@ def _stacked(values: list[dict[str, Any]], title: str, colours: Mapping[str, str
     }  # fmt: skip
 
 
-_LABELS = {"ticks": False, "domain": False}
+_LABELS = {"labelPadding": 6, "ticks": False, "domain": False}
 
 
 def _point(group: str, series: str, value: float, interval: Sequence[float] | None, *, n: object) -> dict[str, Any]:

@@ -53,9 +53,10 @@ def sections(results: Results, index: Index) -> View:
 
 
 def item_sets(results: Results) -> dict[str, View]:
-    """Named sets of items that a link opens in the browser of items: what a comparison lost or gained.
+    """Named sets of items that a link opens in the browser of items.
 
-    Each is {"title", "model", "quant", "task", "style", "items"}.
+    What a comparison lost or gained is {"title", "model", "quant", "task", "style", "items": names}; where judge and
+    parser disagree {"title", "items": [[model, quant, task, style, item, repeat], ...]}.
     """
     labels = variant_labels(results)
     sets: dict[str, View] = {}
@@ -70,6 +71,12 @@ def item_sets(results: Results) -> dict[str, View]:
                     **{name: row[name] for name in ("model", "quant", "task", "style")},
                     "items": list(row[change]),
                 }
+    if found := (results.get("judge") or {}).get("disagreements"):
+        names = ("model", "quant", "task", "style", "item", "repeat")
+        sets["disagreements"] = {
+            "title": "judge and parser disagree",
+            "items": [[row[name] for name in names] for row in found],
+        }
     return sets
 
 
