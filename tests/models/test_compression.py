@@ -142,7 +142,7 @@ def test_other_sources_seeds_and_texts_have_results_of_their_own(
     data.mkdir()
     rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n}<<+1>>.\n#### {n + 1}"} for n in range(300)]
     (data / "gsm8k_train.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    other = resolve(str(layout(tmp_path / "other", hidden=64)))
+    other = resolve(str(layout(tmp_path / "elsewhere" / "tiny", rope_theta=5)))
     made = [
         make(source, "gptq4")[0],
         make(source, "gptq4", seed=1)[0],
@@ -152,6 +152,8 @@ def test_other_sources_seeds_and_texts_have_results_of_their_own(
         make(other, "gptq4")[0],
     ]
     assert len(set(made)) == len(made)
+    assert jobs(python)[0]["calibration"] != jobs(python)[1]["calibration"]
+    assert jobs(python)[2]["calibration"] != jobs(python)[3]["calibration"]
     texts = jobs(python)[2]["calibration"]
     assert isinstance(texts, list)
     assert len(texts) == calibration.SAMPLES
@@ -159,6 +161,21 @@ def test_other_sources_seeds_and_texts_have_results_of_their_own(
     assert all("<<" not in text["answer"] and "####" not in text["answer"] for text in texts)
     # Rounding looks at weights alone: neither seed nor texts make another result.
     assert make(source)[0] == make(source, seed=1, data_dir=data)[0]
+
+
+def test_what_the_hub_calibrated_is_found_without_the_hub(
+    source: ResolvedModel, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n}.\n#### {n + 1}"} for n in range(300)]
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", lambda *_: rows)
+    first, second = make(source, "gptq4")[0], make(source, "gptq4", seed=1)[0]
+    assert first != second
+    mark = marker.read(first)
+    assert mark is not None
+    assert mark.calibration is not None
+    assert mark.calibration["source"] == "openai/gsm8k"
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", _no_hub)
+    assert [make(source, "gptq4", seed=seed) for seed in (0, 1)] == [(first, []), (second, [])]
 
 
 def test_two_at_a_time_make_it_once(source: ResolvedModel, python: Path) -> None:
