@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pytest_thinkslm.execution.selection import short_name
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.page.charts import charts, variant_labels
-from pytest_thinkslm.reports.page.items import Index
+from pytest_thinkslm.reports.page.items import Index, preview
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -17,6 +17,9 @@ View = dict[str, Any]
 
 #: Single links shown of a list of items; all of them are one click away in the browser of items.
 LINKS_SHOWN = 12
+
+#: Rows of disagreements between judge and parser; all of them are one click away, too.
+DISAGREEMENTS_SHOWN = 200
 
 #: Up to so many gates are all shown.
 GATES_SHOWN = 20
@@ -320,18 +323,25 @@ def _judge(results: Results) -> View | None:
     if not judge:
         return None
     labels = variant_labels(results)
+    counts = ("asked", "judged", "unjudged", "agree", "disagree")
+    disagreements = judge.get("disagreements") or ()
     return {
         "model": judge["model"],
         "policy": judge["policy"],
         "canaries": judge.get("canaries"),
-        "unjudged": judge.get("unjudged"),
+        "counts": [(name, judge[name]) for name in counts if judge.get(name) is not None],
+        "total": len(disagreements),
         "disagreements": [
             {
+                "name": " ".join(str(row[name]) for name in ("task", "style", "item")),
                 "variant": labels.get((row["model"], row["quant"]), row["quant"]),
                 "link": item_link(row["model"], row["quant"], row["task"], row["style"], row["item"], row["repeat"]),
-                **row,
+                "parser": f"{row['parser']['verdict']}: {preview(row['parser']['answer']) or 'nothing read'}",
+                "rule": row["parser"]["rule"],
+                "judge": f"{row['judge']['verdict']}: {preview(row['judge']['answer']) or 'nothing read'}",
+                "reason": row["judge"]["reason"],
             }
-            for row in judge.get("disagreements") or ()
+            for row in disagreements[:DISAGREEMENTS_SHOWN]
         ],
     }
 
