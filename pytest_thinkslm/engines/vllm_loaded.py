@@ -12,6 +12,8 @@ from typing import Any
 
 from pytest_thinkslm.engines.loaded import Layer, share_of_zeros
 
+#: Where schemes and methods keep the object that computes.
+_KERNELS = ("kernel", "fp8_linear")
 #: As ``worker_extension_cls`` and ``collective_rpc`` take them.
 EXTENSION, METHOD = f"{__name__}.LoadedLayers", "thinkslm_loaded_layers"
 
@@ -43,7 +45,7 @@ def _layer(module: Any) -> Layer:
     config = getattr(method, "quant_config", None)
     bits = _first(scheme, ["num_bits"]) or _first(weights, ["num_bits"]) or _first(config, ["weight_bits"])
     group = _first(scheme, ["group_size"]) or _first(weights, ["group_size"]) or _first(config, ["group_size"])
-    kernel = getattr(scheme, "kernel", None) or getattr(method, "kernel", None)
+    kernel = _first(scheme, _KERNELS) or _first(method, _KERNELS)
     names = [type(scheme).__name__ if scheme is not None else name, *([type(kernel).__name__] if kernel else [])]
     return Layer(
         float(bits or 8),  # the methods that name no bits are those of FP8
