@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,10 @@ def measure(page: Path) -> list[tuple[str, str]]:
         rows = [("list, filters and tables usable after", time.perf_counter() - started)]
         tab.wait_for_selector("html[data-plotted]", timeout=120_000)
         rows.append(("every plot drawn after", time.perf_counter() - started))
-        rows.append(("filter by verdict", wait_for_status(tab, "s.selectOption('verdict', 'incorrect')")))
-        rows.append(("clear the filter", wait_for_status(tab, "s.clear()")))
+        rows.append(
+            ("filter by verdict", wait_for_status(tab, lambda: tab.select_option("#filter-verdict", "incorrect")))
+        )
+        rows.append(("clear the filter", wait_for_status(tab, lambda: tab.click("#clear"))))
         rows.append(("open an item (its block unpacked)", open_last(tab)))
         rows.append(("search through every output, rare words", wait_for_search(tab, "boxed{[1")))
         rows.append(("search through every output, one word found in most", wait_for_search(tab, "boxed")))
@@ -125,16 +128,10 @@ def measure(page: Path) -> list[tuple[str, str]]:
     return [(name, f"{seconds:.2f} s") for name, seconds in rows]
 
 
-HELP = """() => { window.s = {
-  selectOption(name, value) { const e = document.getElementById('filter-' + name); e.value = value; e.dispatchEvent(new Event('change')); },
-  clear() { document.getElementById('clear').click(); } }; }"""  # noqa: E501
-
-
-def wait_for_status(tab: Any, action: str) -> float:
-    tab.evaluate(HELP)
+def wait_for_status(tab: Any, act: Callable[[], object]) -> float:
     before = tab.locator("#status").text_content()
     started = time.perf_counter()
-    tab.evaluate(action)
+    act()
     tab.wait_for_function("before => document.getElementById('status').textContent !== before", arg=before)
     return time.perf_counter() - started
 

@@ -216,6 +216,13 @@ def test_sections_of_a_full_run(tmp_path: Path) -> None:
     assert sets["gate-1-lost"]["title"] == "lost: sort8_positive (direct), q4"
 
 
+def test_a_run_without_items_has_a_page(tmp_path: Path) -> None:
+    variant = {"model": "m", "quant": "none", "display": "m", "engine": "replay"}
+    page = write_page(report_folder(tmp_path / "run", [], variants=[variant], selection="partial"))
+    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}}
+    assert "<b>partial</b>" in page.read_text(encoding="utf-8")
+
+
 def test_links_survive_odd_names() -> None:
     assert item_link("a/b c|d", "q", "t", "direct", "0001") == "#item=a/b%20c%7Cd|q|t|direct|0001|1"
     assert filter_link(task="gsm8k", verdict="a&b") == "#task=gsm8k&verdict=a%26b"

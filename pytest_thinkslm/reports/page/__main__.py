@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_thinkslm.reports.page.svg import write_svg
 
             target = options.out or Path(f"{options.svg}.svg")
-            write_svg(made[options.svg].spec, target, width=options.width)
+            write_svg({**made[options.svg].spec, "description": made[options.svg].title}, target, width=options.width)
             print(target)
             return 0
         _results(options.folder)

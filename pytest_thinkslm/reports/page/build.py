@@ -82,7 +82,9 @@ def _frame(results: dict[str, Any], index: Index) -> tuple[bytes, bytes]:
     script = _source("page.js")
     vendor = vendor_script()
     data = {
-        "charts": [{"name": chart.name, "spec": chart.spec} for chart in charts(results)],
+        "charts": [
+            {"name": chart.name, "spec": {**chart.spec, "description": chart.title}} for chart in charts(results)
+        ],
         "sets": item_sets(results),
     }
     environment = Environment(
