@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan
+from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan, reset_peak_memory
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.models import gpus
@@ -193,6 +193,7 @@ class TransformersEngine:
         if self._placement.device == "cuda":
             torch.cuda.set_device(self._gpu)
             torch.cuda.reset_peak_memory_stats()
+        reset_peak_memory()
         loaded = load(self._resolved, self._placement, self._trust)
         self._measured |= {
             "load_seconds": round(time.perf_counter() - started, 3),

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from pytest_thinkslm.engines import vllm_args
 from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.engines.batching import free_memory
+from pytest_thinkslm.engines.batching import free_memory, reset_peak_memory
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.errors import EngineError
@@ -200,6 +200,7 @@ class VLLMEngine:
         return environ
 
     def _start(self) -> None:
+        reset_peak_memory()
         self._alive = len(self._groups)
         for number, group in enumerate(self._groups):
             thread = threading.Thread(

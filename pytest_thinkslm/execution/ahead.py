@@ -17,6 +17,9 @@ from pytest_thinkslm.records import Output, Request
 #: Seconds between two looks at the progress while a test waits.
 TICK = 0.5
 
+#: Outputs that finish within so many seconds of one another count as finished together (rows of one batch).
+TOGETHER = 0.1
+
 #: What ``submit`` returns for each request and ``result`` takes: opaque, small, one an item.
 Handle = str | int
 
@@ -26,7 +29,7 @@ class Span:
     """What generating the outputs of one task and style took.
 
     The time between two finished outputs counts for the later one's task, so that the seconds of all tasks add up to
-    the run's although batches mix them.
+    the run's although batches mix them. Outputs that finish together share the time before them by their tokens.
     """
 
     seconds: float = 0.0
@@ -226,17 +229,7 @@ class Ahead:
             if output is None:
                 progress.failed += 1
                 return
-            now = time.monotonic()
-            span = progress.spans.setdefault(group, Span())
-            tokens = output.output_tokens or 0
-            span.outputs += 1
-            span.output_tokens += tokens
-            span.seconds += now - (progress.last_output or progress.started)
-            progress.finished += 1
-            progress.output_tokens += tokens
-            progress.last_output = now
-            if progress.first_output is None:
-                progress.first_output = now
+            progress.finish(group, output.output_tokens or 0, time.monotonic())
 
 
 def _wait(future: Future[Output], tick: Callable[[Progress], None] | None, progress: Progress) -> Output:

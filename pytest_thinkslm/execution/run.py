@@ -186,6 +186,7 @@ class Run:
             label = self.variants[self._current].label
             progress = self._ahead.progress
             self._ahead.close()
+            progress.settle()
             engine = self._ahead.measured()
             self.measured[label] = {
                 **engine,

@@ -197,11 +197,11 @@ def too_large(what: Need, engine: str, machine: Machine, name: str) -> str:
             except PlacementError as problem:
                 return str(problem)
             return ""
-        first = machine.gpus[0]  # transformers takes the first GPU alone
-        if what.weights > first.free_bytes:
+        best = max(machine.gpus, key=lambda gpu: gpu.free_bytes)  # transformers takes one GPU that has room
+        if what.weights > best.free_bytes:
             return (
-                f"its weights take {_gib(what.weights)}, and of the {_gib(first.total_bytes)} of {first.name} "
-                f"{_gib(first.free_bytes)} are free (transformers uses one GPU): a smaller model, this one quantized "
+                f"its weights take {_gib(what.weights)}, and of the {_gib(best.total_bytes)} of {best.name} "
+                f"{_gib(best.free_bytes)} are free (transformers uses one GPU): a smaller model, this one quantized "
                 "(--quant), or --engine vllm, which spreads it over several"
             )
         return ""

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.engines.batching import Footprint, Size, footprint, free_memory, peak_memory, plan
+from pytest_thinkslm.engines.batching import (
+    Footprint,
+    Size,
+    footprint,
+    free_memory,
+    peak_memory,
+    plan,
+    reset_peak_memory,
+)
 
 SMALL = Footprint(cached_token=1000, prefill_token=100, row=10)
 SIZES = st.lists(st.builds(Size, st.integers(1, 3000), st.integers(1, 2000)), max_size=60)
@@ -60,3 +69,15 @@ def test_measured_memory_is_plausible() -> None:
     assert 10**6 < free_memory() < 10**14
     peak = peak_memory()
     assert peak is None or peak > 10**6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads and writes /proc")
+def test_the_peak_begins_again_where_it_is_reset() -> None:
+    block = bytearray(b"x" * 200_000_000)
+    before = peak_memory()
+    del block
+    reset_peak_memory()
+    after = peak_memory()
+    assert before is not None
+    assert after is not None
+    assert after < before - 100_000_000

@@ -123,3 +123,20 @@ def test_an_estimate_needs_some_outputs() -> None:
     progress.finished, progress.first_output = 100, progress.started
     assert progress.seconds_left() is not None
     assert replace(progress, finished=99).seconds_left() is None
+
+
+def test_outputs_that_finish_together_share_the_time_before_them_by_their_tokens() -> None:
+    progress = Progress(started=0.0)
+    for group, tokens, now in (("a", 30, 10.0), ("b", 10, 10.0), ("a", 5, 12.0)):
+        progress.finish(group, tokens, now)
+    progress.settle()
+    assert {group: span.seconds for group, span in progress.spans.items()} == {"a": 7.5 + 2.0, "b": 2.5}
+    assert progress.seconds() == 12.0
+
+
+def test_outputs_without_tokens_share_alike() -> None:
+    progress = Progress(started=0.0)
+    progress.finish("a", 0, 4.0)
+    progress.finish("b", 0, 4.0)
+    progress.settle()
+    assert [span.seconds for span in progress.spans.values()] == [2.0, 2.0]
