@@ -63,6 +63,32 @@ class Progress:
     spans: dict[str, Span] = field(default_factory=dict)
     to_judge: int = 0
     judged: int = 0
+    together: list[tuple[Span, int]] = field(default_factory=list)
+    together_seconds: float = 0.0
+
+    def finish(self, group: str, tokens: int, now: float) -> None:
+        """An output of this task and style is finished."""
+        waited = now - (self.last_output or self.started)
+        if waited > TOGETHER:
+            self.settle()
+        span = self.spans.setdefault(group, Span())
+        span.outputs += 1
+        span.output_tokens += tokens
+        self.together.append((span, tokens))
+        self.together_seconds += waited
+        self.finished += 1
+        self.output_tokens += tokens
+        self.last_output = now
+        if self.first_output is None:
+            self.first_output = now
+
+    def settle(self) -> None:
+        """Share the time before the outputs that finished together among their tasks."""
+        total = sum(tokens for _, tokens in self.together)
+        for span, tokens in self.together:
+            share = tokens / total if total else 1 / len(self.together)
+            span.seconds += self.together_seconds * share
+        self.together, self.together_seconds = [], 0.0
 
     def seconds(self) -> float | None:
         """Seconds from submission to the last output so far; None where nothing was generated."""
