@@ -7,20 +7,30 @@ are percent, or percentage points for differences. Intervals are those of result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
 from pytest_thinkslm.execution.selection import short_name
+from pytest_thinkslm.reports.page.vegalite import (
+    ROW_HEIGHT,
+    Spec,
+    distinct,
+    dot,
+    dots,
+    frame,
+    interval_ends,
+    percent,
+    quantity,
+    series_colour,
+    stacked_bars,
+    tooltip,
+)
 from pytest_thinkslm.statistics import wilson
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
-Spec = dict[str, Any]
-
-#: Colours that stay apart for colour-blind readers, in light and in dark (after Okabe and Ito 2008).
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 #: Verdicts in the order in which they are stacked, with their colours.
 VERDICTS = {
@@ -53,8 +63,6 @@ _GROUPS = {
     "by_perturbation": ("perturbation", "by perturbation", ""),
     "by_question_type": ("question-type", "by question type", ""),
 }
-
-_ROW_HEIGHT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +143,15 @@ def _panels(results: Results) -> Iterator[_Panel]:
 def _accuracy(results: Results, panel: _Panel) -> Chart:
     rows, series = panel.rows, panel.series
     values = [
-        _point(str(row["task"]), series(row), row["accuracy"], row["ci95"], n=row["n"])
+        dot(str(row["task"]), series(row), row["accuracy"], row["ci95"], n=row["n"])
         for row in rows
         if row["accuracy"] is not None
     ]
-    spec = _points(values, "accuracy (%)", domain=(0, 100))
+    spec = dots(values, "accuracy (%)", domain=(0, 100))
     paper = {(*_variant(row), row["task"], row["style"]): row["paper"] for row in results.get("reference") or ()}
     keys = [(row, (*_variant(row), row["task"], row["style"])) for row in rows]
     ticks = [
-        {"group": str(row["task"]), "series": series(row), "paper": _percent(paper[key])}
+        {"group": str(row["task"]), "series": series(row), "paper": percent(paper[key])}
         for row, key in keys
         if paper.get(key) is not None
     ]
@@ -154,10 +162,10 @@ def _accuracy(results: Results, panel: _Panel) -> Chart:
         spec["layer"].append(
             {
                 "data": {"values": ticks},
-                "mark": {"type": "tick", "thickness": 2, "size": _ROW_HEIGHT - 2, "color": "#888888"},
+                "mark": {"type": "tick", "thickness": 2, "size": ROW_HEIGHT - 2, "color": "#888888"},
                 "encoding": {
                     **place,
-                    "x": _quantity("paper", "accuracy (%)", (0, 100)),
+                    "x": quantity("paper", "accuracy (%)", (0, 100)),
                     "tooltip": [{"field": "group", "title": "of"}, {"field": "paper", "title": "paper (%)"}],
                 },
             }
@@ -173,7 +181,7 @@ def _list_length(results: Results, panel: _Panel) -> Chart | None:
         for length, share in _shares(row, "by_length"):
             values.append(
                 {
-                    **_point(str(length), panel.series(row), *share(results), n=share.n),
+                    **dot(str(length), panel.series(row), *share(results), n=share.n),
                     "length": int(length) if str(length).isdecimal() else length,
                     "list": condition,
                     "place": f"{condition}, {panel.series(row)}",
@@ -181,26 +189,26 @@ def _list_length(results: Results, panel: _Panel) -> Chart | None:
             )
     if not values:
         return None
-    colour = _colour(values)
-    series, lists = _order(values, "series"), sorted(_order(values, "list"))
+    colour = series_colour(values)
+    series, lists = distinct(values, "series"), sorted(distinct(values, "list"))
     places = [f"{each}, {name}" for each in lists for name in series]
     x = {"field": "length", "type": "ordinal", "title": "length of the list", "axis": {"labelAngle": 0}}
     offset = {"xOffset": {"field": "place", "sort": places}}
     spec = {
-        **_frame(values),
+        **frame(values),
         "height": 220,
         "encoding": {"x": x, "color": colour},
         "layer": [
             {
                 "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.45},
-                "encoding": {**_span("y", "accuracy (%)", (0, 100)), **offset},
+                "encoding": {**interval_ends("y", "accuracy (%)", (0, 100)), **offset},
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
                 "encoding": {
-                    "y": _quantity("value", "accuracy (%)", (0, 100)),
+                    "y": quantity("value", "accuracy (%)", (0, 100)),
                     "shape": {"field": "list", "type": "nominal", "title": None},
-                    "tooltip": _tooltip({"list": "list"}),
+                    "tooltip": tooltip({"list": "list"}),
                     **offset,
                 },
             },
@@ -217,11 +225,11 @@ def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
         titles: dict[str, str] = {}
         for row in panel.rows:
             for group, share in _shares(row, metric):
-                point = _point(str(group), panel.series(row), *share(results), n=share.n)
+                point = dot(str(group), panel.series(row), *share(results), n=share.n)
                 by_task.setdefault(str(row["task"]), []).append(point)
                 titles[str(row["task"])] = str(row["title"])
         for task, values in by_task.items():
-            spec = _points(values, "accuracy (%)", domain=(0, 100), axis=axis)
+            spec = dots(values, "accuracy (%)", domain=(0, 100), axis=axis)
             full = f"{titles[task]}: accuracy {title}{panel.title}"
             yield Chart(f"{task}-{name}{panel.suffix}", full, "Bars are 95% intervals.", spec)
 
@@ -232,11 +240,11 @@ def _verdicts(panel: _Panel) -> Chart:
         shares = {"correct": row["correct"] / row["n"] if row["n"] else None}
         shares |= {name: row[f"{name}_rate"] for name in VERDICTS if name != "correct"}
         values += [
-            {"group": panel.bar(row), "class": name, "value": _percent(share), "n": row["n"], "order": place}
+            {"group": panel.bar(row), "class": name, "value": percent(share), "n": row["n"], "order": place}
             for place, (name, share) in enumerate(shares.items())
             if share
         ]
-    spec = _stacked(values, "share of all items (%)", VERDICTS)
+    spec = stacked_bars(values, "share of all items (%)", VERDICTS)
     note = "Unparsed and truncated answers were not graded: they count as wrong."
     return Chart(f"verdicts{panel.suffix}", f"Verdicts{panel.title}", note, spec)
 
@@ -259,14 +267,14 @@ def _failures(panel: _Panel) -> Chart | None:
             {
                 "group": panel.bar(row),
                 "class": name,
-                "value": _percent(counts[name] / row["n"]),
+                "value": percent(counts[name] / row["n"]),
                 "n": row["n"],
                 "order": i,
             }
             for i, name in enumerate(names)
             if counts.get(name, 0) > 0
         ]
-    spec = _stacked(values, "share of all items (%)", colours)
+    spec = stacked_bars(values, "share of all items (%)", colours)
     title = f"Failure classes of wrong items{panel.title}"
     return Chart(f"failures{panel.suffix}", title, "What is missing to 100% was right.", spec)
 
@@ -308,126 +316,15 @@ def _changes(
     for row in panel.rows:
         change = changes.get((*_variant(row), row["task"], row["style"]))
         if change is not None:
-            values.append(_point(str(row["task"]), panel.series(row), change[0], change[1], n=change[2]))
+            values.append(dot(str(row["task"]), panel.series(row), change[0], change[1], n=change[2]))
     if not values:
         return None
-    spec = _points(values, f"change of accuracy against {against} (points)", zero=True)
+    spec = dots(values, f"change of accuracy against {against} (points)", zero=True)
     return Chart(f"{name}{panel.suffix}", f"Change against {against}{panel.title}", note, spec)
-
-
-# -- building blocks ----------------------------------------------------------------------------------------------
-
-
-def _frame(values: list[dict[str, Any]]) -> Spec:
-    fit = {"type": "fit-x", "contains": "padding", "resize": True}
-    return {"width": "container", "autosize": fit, "data": {"values": values}}
-
-
-def _points(
-    values: list[dict[str, Any]],
-    title: str,
-    *,
-    domain: tuple[float, float] | None = None,
-    zero: bool = False,
-    axis: str = "",
-) -> Spec:
-    """A dot with its interval for each group and series, groups from top to bottom in their order."""
-    series = list(dict.fromkeys(value["series"] for value in values))
-    y = {"field": "group", "type": "nominal", "sort": _order(values, "group"), "title": axis or None, "axis": _LABELS}
-    marks: list[Spec] = [
-        {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6}, "encoding": _span("x", title, domain)},
-        {
-            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-            "encoding": {"x": _quantity("value", title, domain), "tooltip": _tooltip()},
-        },
-    ]
-    encoding: Spec = {"y": y, "color": _colour(values)}
-    if len(series) > 1:
-        encoding["yOffset"] = {"field": "series", "sort": series}
-    layers: list[Spec] = [{"encoding": encoding, "layer": marks}]
-    if zero:
-        layers.insert(0, {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}})
-    height = max(22, _ROW_HEIGHT * len(series) + 6) * len(_order(values, "group"))
-    return {**_frame(values), "height": height, "layer": layers}
-
-
-def _stacked(values: list[dict[str, Any]], title: str, colours: Mapping[str, str]) -> Spec:
-    """Stacked bars of shares, one a group, classes in the order of ``colours``."""
-    present = [name for name in colours if any(value["class"] == name for value in values)]
-    return {
-        **_frame(values),
-        "height": 20 * len(_order(values, "group")),
-        "mark": {"type": "bar", "height": {"band": 0.8}},
-        "encoding": {
-            "y": {
-                "field": "group", "type": "nominal", "sort": _order(values, "group"), "title": None, "axis": _LABELS,
-            },
-            "x": {**_quantity("value", title, (0, 100)), "stack": "zero"},
-            "order": {"field": "order"},
-            "color": {
-                "field": "class",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": present, "range": [colours[name] for name in present]},
-            },
-            "tooltip": [
-                {"field": "group", "title": "task"},
-                {"field": "class", "title": "class"},
-                {"field": "value", "title": "share (%)", "format": ".1f"},
-                {"field": "n", "title": "items"},
-            ],
-        },
-    }  # fmt: skip
-
-
-_LABELS = {"labelPadding": 6, "ticks": False, "domain": False}
-
-
-def _point(group: str, series: str, value: float, interval: Sequence[float] | None, *, n: object) -> dict[str, Any]:
-    low, high = interval or (value, value)
-    return {
-        "group": group,
-        "series": series,
-        "value": _percent(value),
-        "low": _percent(low),
-        "high": _percent(high),
-        "n": n,
-    }
-
-
-def _quantity(field: str, title: str, domain: tuple[float, float] | None = None) -> Spec:
-    scale = {"scale": {"domain": list(domain)}} if domain else {}
-    return {"field": field, "type": "quantitative", "title": title, **scale}
-
-
-def _span(axis: str, title: str, domain: tuple[float, float] | None) -> Spec:
-    return {axis: _quantity("low", title, domain), f"{axis}2": {"field": "high"}}
-
-
-def _colour(values: Iterable[Mapping[str, Any]]) -> Spec:
-    names = list(dict.fromkeys(value["series"] for value in values))
-    colours = [PALETTE[index % len(PALETTE)] for index in range(len(names))]
-    scale = {"domain": names, "range": colours}
-    legend = {} if len(names) > 1 else {"legend": None}
-    return {"field": "series", "type": "nominal", "title": None, "scale": scale, **legend}
-
-
-def _tooltip(more: Mapping[str, str] | None = None) -> list[Spec]:
-    own = [{"field": field, "title": title} for field, title in (more or {}).items()]
-    ends = [{"field": f, "title": t, "format": ".1f"} for f, t in (("value", "%"), ("low", "from"), ("high", "to"))]
-    return [{"field": "group", "title": "of"}, {"field": "series", "title": "series"}, *own, *ends, {"field": "n"}]
 
 
 def _variant(row: Row) -> tuple[str, str]:
     return str(row["model"]), str(row["quant"])
-
-
-def _order(values: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
-    return list(dict.fromkeys(value[field] for value in values))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 3)
 
 
 @dataclass(frozen=True, slots=True)
