@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.items import Index, pack
-from pytest_thinkslm.reports.page.view import item_sets, sections
+from pytest_thinkslm.reports.page.links import item_sets
+from pytest_thinkslm.reports.page.view import sections
 
 #: The plotting library, in the order in which it is loaded.
 VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
