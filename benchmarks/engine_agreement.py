@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -29,27 +30,43 @@ def main() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(resolve("embedded").path)
     print(
-        "| engines | items | equal prompts' token counts | equal outputs | first difference at token | equal verdicts |"
+        "| engines | quant | items | equal prompt lengths | equal outputs | first difference at token | equal verdicts |"
     )
-    print("|---|---:|---:|---:|---:|---:|")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for other in others:
-        shared = sorted(first["items"].keys() & other["items"].keys())
-        pairs = [(first["items"][key], other["items"][key]) for key in shared]
-        assert all(a["messages"] == b["messages"] for a, b in pairs), "the runs asked different prompts"
-        places = [difference(tokenizer, a["output"], b["output"]) for a, b in pairs if a["output"] != b["output"]]
-        where = f"median {statistics.median(places):.0f}, earliest {min(places)}" if places else "–"
-        counts = share(a["prompt_tokens"] == b["prompt_tokens"] for a, b in pairs)
-        equal = share(a["output"] == b["output"] for a, b in pairs)
-        verdicts = share(a["verdict"] == b["verdict"] for a, b in pairs)
-        print(f"| {first['engine']}, {other['engine']} | {len(pairs)} | {counts} | {equal} | {where} | {verdicts} |")
+        for quant in sorted(first.keys() & other.keys()):
+            print(row(tokenizer, quant, first[quant], other[quant]))
 
 
-def read(folder: Path) -> dict[str, Any]:
-    lines = (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
-    items = {(r["task"], r["style"], r["item"], r["repeat"]): r for r in records if r["role"] == "item"}
-    (variant,) = json.loads((folder / "results.json").read_text())["variants"]
-    return {"engine": variant["engine"], "items": items}
+def row(tokenizer: Any, quant: str, one: Run, other: Run) -> str:
+    pairs = [(one.items[key], other.items[key]) for key in sorted(one.items.keys() & other.items.keys())]
+    assert all(a["messages"] == b["messages"] for a, b in pairs), "the runs asked different prompts"
+    places = [difference(tokenizer, a["output"], b["output"]) for a, b in pairs if a["output"] != b["output"]]
+    where = f"median {statistics.median(places):.0f}, earliest {min(places)}" if places else "–"
+    lengths = share(a["prompt_tokens"] == b["prompt_tokens"] for a, b in pairs)
+    equal = share(a["output"] == b["output"] for a, b in pairs)
+    verdicts = share(a["verdict"] == b["verdict"] for a, b in pairs)
+    engines = f"{one.engine}, {other.engine}"
+    return f"| {engines} | {quant} | {len(pairs)} | {lengths} | {equal} | {where} | {verdicts} |"
+
+
+@dataclass
+class Run:
+    """One variant of a run: its engine, and its items by (task, style, item, repeat)."""
+
+    engine: str
+    items: dict[tuple[str, str, str, int], dict[str, Any]]
+
+
+def read(folder: Path) -> dict[str, Run]:
+    """A run's variants by quant."""
+    variants = json.loads((folder / "results.json").read_text())["variants"]
+    runs = {variant["quant"]: Run(variant["engine"], {}) for variant in variants}
+    for line in (folder / "items.jsonl").read_text(encoding="utf-8").splitlines():
+        r = json.loads(line)
+        if r["role"] == "item":
+            runs[r["quant"]].items[r["task"], r["style"], r["item"], r["repeat"]] = r
+    return runs
 
 
 def difference(tokenizer: Any, one: str, other: str) -> int:

@@ -294,7 +294,7 @@ def _no_fp8(engine: str, machine: Machine, whole: bool) -> list[str]:
     instead = {
         "vllm": "vLLM would keep the weights in FP8 and compute in 16 bits (Marlin, from compute capability 7.5 on; "
         "--engine-args linear_backend=marlin asks for that)",
-        "transformers": "transformers would turn the weights back into 16 bits",
+        "transformers": "transformers would compute in 16 bits with values rounded to FP8",
     }[engine]
     lacks = (
         f"FP8 needs a GPU of compute capability {FP8_CAPABILITY} or later (Ada, Hopper, Blackwell), and {has}: use "
