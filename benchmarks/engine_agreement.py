@@ -29,9 +29,7 @@ def main() -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(resolve("embedded").path)
-    print(
-        "| engines | quant | items | equal prompt lengths | equal outputs | first difference at token | equal verdicts |"
-    )
+    print("| engines | quant | items | prompt lengths | equal outputs | first difference at token | equal verdicts |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for other in others:
         for quant in sorted(first.keys() & other.keys()):
