@@ -305,7 +305,7 @@ _DENIED_ANYWHERE = re.compile(
 def _lettered_lines(text: str, options: Options) -> Answer | None:
     """Lines that begin with a letter: one letter is the choice, several are a list."""
     named: list[str] = []
-    bare_line = ""
+    bare_line, bare_lines = "", 0
     for match in _first(_LINE_LETTER.finditer(text), _LINES_READ):
         letter = match[2]
         if letter not in options.letters:
@@ -315,10 +315,14 @@ def _lettered_lines(text: str, options: Options) -> Answer | None:
         rest = text[match.end() : min(line_end, match.end() + 4 * _WINDOW)]
         if _is_denied(text, match.end(), options, listed=bool(match[3])):
             continue
-        bare_line = letter if not rest.strip(" .)") and line_end >= len(text.rstrip()) else ""
+        bare = not rest.strip(" .)")
+        bare_lines += bare
+        bare_line = letter if bare and line_end >= len(text.rstrip()) else ""
         named.append(letter)
     if not named:
         return None
+    if bare_lines == len(named) and len(set(named)) > 1:
+        return Answer(None, "several")  # a column of letters: no choice, whichever comes last
     if bare_line:
         return Answer(bare_line, "bare", anchored=True, detail="last line")
     if len(set(named)) == 1:

@@ -63,6 +63,7 @@ def test_options_by_letter_number_or_text(text: str) -> None:
     [
         *("A or B", "The answer is A or B.", "A and B", "both A and C", "The answer is both A and C.", "Answer: A/B"),
         *("Answer: A, B", "The answer is either Paris or Rome.", r"\boxed{A, B}", "Both A and C are correct."),
+        *("A.\nB.\nC.", "A.\n\nA.\n\nB.\n\nA.", "C\nD"),
     ],
 )
 def test_two_options_offered_are_no_answer(text: str) -> None:
