@@ -195,6 +195,8 @@ class VLLMEngine:
             wanted = 64 * 2048 * kv_bytes_per_token(self._model.config)
             space = min(math.ceil(wanted / _GIB), free_memory() // (4 * sharing * _GIB))
             environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
+            # Threads that spin at every barrier wait out whole time slices of a machine that does other things, too.
+            environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             if sharing > 1:
                 environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // sharing)))
         return environ

@@ -8,6 +8,7 @@ scheme, and its kernel is the class that computes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pytest_thinkslm.engines.loaded import Layer, share_of_zeros
@@ -21,11 +22,14 @@ EXTENSION, METHOD = f"{__name__}.LoadedLayers", "thinkslm_loaded_layers"
 class LoadedLayers:
     """Mixed into vLLM's worker."""
 
-    def thinkslm_loaded_layers(self) -> tuple[list[Layer], float | None]:
-        """The linear layers of this worker, and the share of zeros in a few dense ones (None: none is dense)."""
+    def thinkslm_loaded_layers(self) -> tuple[list[dict[str, Any]], float | None]:
+        """The linear layers of this worker, and the share of zeros in a few dense ones (None: none is dense).
+
+        As plain values: where the core is a process of its own they travel to it.
+        """
         model = self.model_runner.model  # type: ignore[attr-defined]  # the worker's own
         modules = [module for module in model.modules() if _is_linear(module)]
-        return [_layer(module) for module in modules], share_of_zeros(list(_dense(modules)))
+        return [asdict(_layer(module)) for module in modules], share_of_zeros(list(_dense(modules)))
 
 
 def _is_linear(module: Any) -> bool:

@@ -28,7 +28,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.engines import vllm_loaded
-from pytest_thinkslm.engines.loaded import summary
+from pytest_thinkslm.engines.loaded import Layer, summary
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.records import FinishReason, Output, Request
@@ -218,7 +218,7 @@ class _Served:
     def _loaded(self) -> Mapping[str, object]:
         """What the layers are, of the first worker; raises EngineError where they are not what the checkpoint says."""
         layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
-        return summary(layers, self.model.compression, zeros, self.model.display)
+        return summary([Layer(**layer) for layer in layers], self.model.compression, zeros, self.model.display)
 
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
