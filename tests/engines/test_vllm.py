@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ class EngineArgs:
     generation_config: str = "auto"
     disable_log_stats: bool = False
     use_tqdm_on_load: bool = True
+    worker_extension_cls: str = ""
     gpu_memory_utilization: float = 0.9
     tensor_parallel_size: int = 1
     compilation_config: "CompilationConfig" = None
@@ -121,6 +123,12 @@ class LLMEngine:
             multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), name="Core").start()
         os.write(1, b"from native code\\n")
         return self
+
+    def collective_rpc(self, method):
+        assert self.args.worker_extension_cls.endswith(".LoadedLayers") and method == "thinkslm_loaded_layers"
+        layer = {"bits": float(os.environ.get("PRETEND_BITS", "16")), "group_size": 64, "activation_bits": 8}
+        layer |= {"kernel": "Pretended", "dtype": "int8"}
+        return [([layer, layer], None)]
 
     def add_request(self, name, prompt, params):
         self.running[name] = [prompt["prompt_token_ids"], params, 0]
@@ -201,6 +209,25 @@ def test_answers_counts_and_parameters(pretended: ResolvedModel, tmp_path: Path)
     assert "from native code" in log.getvalue()
     assert "on stderr too" in log.getvalue()
     assert "orderly shutdown" in log.getvalue()
+
+
+def test_what_was_loaded_is_asked_of_the_worker(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRETEND_BITS", "8")
+    quantized = replace(pretended, quantization={"quant_method": "gptq", "bits": 8, "group_size": 64})
+    engine = VLLMEngine(quantized)
+    assert engine.submit([ask("a")])[0].result(timeout=60).text
+    loaded = engine.measured()["loaded"]
+    engine.close()
+    assert isinstance(loaded, dict)
+    assert (loaded["scheme"], loaded["bits"], loaded["group_size"]) == ("gptq8", 8, 64)
+    assert (loaded["kernel"], loaded["linear_layers"]) == ("Pretended", 2)
+
+
+def test_a_quantization_that_vllm_ignores_is_an_error(pretended: ResolvedModel) -> None:
+    quantized = replace(pretended, quantization={"quant_method": "gptq", "bits": 8, "group_size": 64})
+    engine = VLLMEngine(quantized)
+    assert "it ignored the quantization" in reason(engine.submit([ask("a")])[0])
+    engine.close()
 
 
 def test_nothing_reaches_the_terminal(pretended: ResolvedModel, capfd: pytest.CaptureFixture[str]) -> None:
