@@ -7,6 +7,8 @@ window prompts are ordered by length, which keeps the padding small, and cut int
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +127,12 @@ def peak_memory() -> int | None:
 
 
 def reset_peak_memory() -> None:
-    """Let the peak begin again at what is resident now, so that a variant is not charged for the one before it."""
+    """Let the peak begin again at what is resident now, so that a variant is not charged for the one before it.
+
+    What the allocator keeps of freed memory goes back to the system first.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):  # no Linux, or a container that forbids it: the peak is then the process's
         Path("/proc/self/clear_refs").write_text("5")
