@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def llm_compressor() -> None:
+def llm_compressor() -> Iterator[None]:
+    """The Python that compresses, by name: tests move the cache, and its environment may be in there."""
     try:
-        environment.interpreter()
+        found = environment.interpreter()
     except CompressionError as problem:
         pytest.skip(str(problem))
     for module in ("torch", "transformers", "compressed_tensors"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(environment.VARIABLE, str(found.python))
+        yield
 
 
 @pytest.fixture(autouse=True)
