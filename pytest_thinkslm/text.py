@@ -1,8 +1,9 @@
-"""Text from a model, made safe for XML 1.0, UTF-8, execnet and a terminal."""
+"""Text from a model, made safe for XML 1.0, UTF-8, execnet and a terminal; answers in short."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # What XML 1.0 forbids (control characters, surrogates, U+FFFE and U+FFFF), and what moves a terminal's cursor or text
 # direction: C0 and C1 controls but tab and newline, and the bidirectional overrides.
@@ -27,3 +28,17 @@ def safe_line(text: str, limit: int = 80) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def preview(value: object, limit: int = 60) -> str | None:
+    """An answer or a gold of an item record in at most ``limit`` characters: text, a list, or a review's judgement."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        text = ", ".join(map(str, value))
+    elif isinstance(value, Mapping):
+        step = value.get("first_error_step")
+        text = f"{value.get('judgement')}" + (f", step {step}" if step else "")
+    else:
+        text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,6 +12,7 @@ from pytest_thinkslm import gating
 from pytest_thinkslm.baselines import Group, RecordedRun, VariantKey
 from pytest_thinkslm.reports.results import GroupKey, Record, group_key
 from pytest_thinkslm.statistics import PairedResult, holm
+from pytest_thinkslm.text import preview
 
 Row = Mapping[str, Any]
 ItemKey = tuple[str, str, str, str, str]
@@ -213,20 +214,7 @@ def _end(record: Record) -> dict[str, Any]:
     text = None if output is None else " ".join(str(output)[-8 * _ENDING :].split())
     if text is not None and (len(text) > _ENDING or len(str(output)) > 8 * _ENDING):
         text = "…" + text[-_ENDING:]
-    return {"verdict": record["verdict"], "answer": _shown(record.get("answer")), "ending": text}
-
-
-def _shown(answer: object) -> str | None:
-    if answer is None:
-        return None
-    if isinstance(answer, list):
-        text = ", ".join(map(str, answer))
-    elif isinstance(answer, Mapping):
-        step = answer.get("first_error_step")
-        text = str(answer.get("judgement")) + ("" if step is None else f", step {step}")
-    else:
-        text = str(answer)
-    return text if len(text) <= _ANSWER else text[: _ANSWER - 1] + "…"
+    return {"verdict": record["verdict"], "answer": preview(record.get("answer"), _ANSWER), "ending": text}
 
 
 def _significant(p: float) -> float:

@@ -15,11 +15,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from loopback_server import LoopbackServer
 
-class FaultyServer:
+
+class FaultyServer(LoopbackServer):
     """Use as a context manager; ``url`` is its address with ``/v1``."""
 
     def __init__(
@@ -44,29 +46,7 @@ class FaultyServer:
         self.begun_at: list[float] = []
         self.now = self.most = 0
         self.lock = threading.Lock()
-        self.stopping = threading.Event()
-        self.http = _Http(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-
-    def __enter__(self) -> FaultyServer:
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.http.shutdown()
-        self.http.server_close()
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken pipes are what this server is for."""
+        super().__init__(_handler(self))
 
 
 def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:

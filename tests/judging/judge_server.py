@@ -14,13 +14,15 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from loopback_server import LoopbackServer
 
 from pytest_thinkslm.judging.canaries import CANARIES
 
 
-class JudgeServer:
+class JudgeServer(LoopbackServer):
     """Use as a context manager; ``url`` is its address with ``/v1``."""
 
     def __init__(
@@ -35,33 +37,11 @@ class JudgeServer:
         self.about_items = 0
         self.asked: Counter[str] = Counter()
         self.lock = threading.Lock()
-        self.stopping = threading.Event()
-        self.http = _Http(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        super().__init__(_handler(self))
 
     @property
     def requests(self) -> int:
         return len(self.bodies)
-
-    def __enter__(self) -> JudgeServer:
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.http.shutdown()
-        self.http.server_close()
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken pipes are what this server is for."""
 
 
 def parts(messages: list[Mapping[str, str]]) -> tuple[str, str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.page.charts import variant_labels
-from pytest_thinkslm.reports.page.items import preview
 from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
+from pytest_thinkslm.text import preview
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pytest_thinkslm.text import preview
+
 #: Columns whose values repeat: the column has indices into a table.
 CODED = ("model", "quant", "task", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
 
-#: Columns with values of their own; answers and golds are cut to ``PREVIEW`` characters.
+#: Columns with values of their own; answers and golds as previews.
 PLAIN = ("item", "repeat", "output_tokens", "answer", "gold")
-
-PREVIEW = 60
 
 #: A block is closed at this many bytes or lines, whichever comes first: one of them is unpacked to show an item.
 BLOCK_BYTES, BLOCK_LINES = 400_000, 400
@@ -96,17 +96,3 @@ def pack(lines: Iterable[bytes], write: Callable[[bytes], object]) -> Index:
         index.starts.append(index.count - len(block))
         write(zlib.compress(b"".join(block), LEVEL))
     return index
-
-
-def preview(value: object) -> str | None:
-    """An answer or a gold in a few characters: text, a list of numbers, or the judgement of a review."""
-    if value is None:
-        return None
-    if isinstance(value, list):
-        text = ", ".join(map(str, value))
-    elif isinstance(value, Mapping):
-        step = value.get("first_error_step")
-        text = f"{value.get('judgement')}" + (f", step {step}" if step else "")
-    else:
-        text = str(value)
-    return text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"
