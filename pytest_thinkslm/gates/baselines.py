@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, group_key
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, group_key
+from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
@@ -51,33 +53,34 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRun:
-    """A finished run: ``name`` of its folder, the content of its ``results.json``, its items by group."""
+class RunFigures:
+    """What runs are compared by: the figures and the items of each group."""
 
-    name: str
-    results: Mapping[str, Any]
+    rows: Mapping[GroupKey, FigureRow]
     groups: Mapping[GroupKey, Group]
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What the run was asked to do."""
-        value: Mapping[str, Any] = self.results["settings"]
-        return value
-
-    @property
-    def selection(self) -> str:
-        """full, limit or partial."""
-        return str(self.results["selection"])
-
-    @property
-    def rows(self) -> dict[GroupKey, Mapping[str, Any]]:
-        """The figures of each group."""
-        return {group_key(row): row for row in self.results["results"]}
 
     @property
     def variants(self) -> list[VariantKey]:
         """Its (model, quant) pairs, in order."""
         return list(dict.fromkeys((key[0], key[1]) for key in self.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun(RunFigures):
+    """A finished run: ``name`` of its folder, the content of its ``results.json``, its items by group."""
+
+    name: str
+    results: Results
+
+    @property
+    def settings(self) -> SettingsJson:
+        """What the run was asked to do."""
+        return self.results["settings"]
+
+    @property
+    def selection(self) -> Selection:
+        """full, limit or partial."""
+        return self.results["selection"]
 
     def templates(self) -> dict[VariantKey, str | None]:
         """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
@@ -117,10 +120,11 @@ def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
             f"{asked}: items.jsonl does not belong to results.json: {key[2]} ({key[3]}) has {counted.get(key, 0)} "
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
-    return RecordedRun(path.absolute().parent.name, results, groups)
+    rows = {group_key(row): row for row in results["results"]}
+    return RecordedRun(rows, groups, path.absolute().parent.name, results)
 
 
-def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
+def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
     """Item records by group; further cases asked beside items (role ``seed``) are left out."""
     groups: dict[GroupKey, Group] = {}
     for _ in collecting(records, groups):
@@ -128,7 +132,7 @@ def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
     return groups
 
 
-def collecting(records: Iterable[Record], groups: dict[GroupKey, Group]) -> Iterator[Record]:
+def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> Iterator[ItemRecord]:
     """The records as they come, each also added to ``groups``: two uses of one pass."""
     for record in records:
         if record.get("role", "item") == "item":
@@ -191,7 +195,7 @@ def _judge(settings: Mapping[str, Any]) -> str:
     return f"{Path(str(judge)).name}, policy {settings.get('judge_policy')}" if judge else "none"
 
 
-def data_differences(before: Mapping[str, Any], digest: str, pin: str) -> list[str]:
+def data_differences(before: FigureRow, digest: str, pin: str) -> list[str]:
     """What differs between the data of a baseline's row and a data set with this pin digest and pin state."""
     data = before.get("data")
     if not data:
@@ -237,14 +241,14 @@ def refused(asked: str, found: Sequence[str]) -> UsageError:
     )
 
 
-def _collect(group: Group, record: Record) -> None:
-    item, verdict = str(record["item"]), cast("VerdictName", record["verdict"])
+def _collect(group: Group, record: ItemRecord) -> None:
+    item, verdict = record["item"], record["verdict"]
     group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
     group.verdicts[verdict] += 1
     if verdict == "error":
         group.errors.add(item)
     if record.get("cluster"):
-        group.clusters[item] = str(record["cluster"])
+        group.clusters[item] = record["cluster"]
     messages = record.get("messages")
     if isinstance(messages, list) and messages:
         group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
@@ -261,7 +265,7 @@ def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
     return digest.digest()
 
 
-def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
+def _read_results(path: Path, asked: str) -> Results:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -279,10 +283,10 @@ def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
             f"{asked}: {path.name} has schema version {value.get('schema_version')}, this version reads "
             f"{SCHEMA_VERSION}; run the baseline again"
         )
-    return value
+    return cast("Results", value)
 
 
-def _read_lines(path: Path, asked: str) -> Iterator[Record]:
+def _read_lines(path: Path, asked: str) -> Iterator[ItemRecord]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:

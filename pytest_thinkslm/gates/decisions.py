@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.runs.types import GateKind
 from pytest_thinkslm.settings.gate_specs import (
     GateMode,
     GateSpecs,
@@ -91,7 +92,7 @@ class GateResult:
     """
 
     name: str
-    kind: str
+    kind: GateKind
     label: str
     passed: bool | None
     sentence: str
@@ -314,8 +315,15 @@ def _min_accuracy_gate(wanted: MinAccuracy, cell: Cell) -> GateResult:
     )
 
 
+_MAX_RATE: Mapping[RateKind, GateKind] = {
+    "unparsed": "max-unparsed",
+    "truncated": "max-truncated",
+    "error": "max-error",
+}
+
+
 def _max_rate_gate(allowed: MaxRate, cell: Cell) -> GateResult:
-    name, kind = f"gate::{cell.label}", f"max-{allowed.kind}"
+    name, kind = f"gate::{cell.label}", _MAX_RATE[allowed.kind]
     n, count = sum(cell.verdicts.values()), cell.verdicts.get(allowed.kind, 0)
     if n == 0:
         return GateResult(name, kind, cell.label, None, f"{cell.label}: not evaluated, it has no items")

@@ -6,13 +6,14 @@ Imports neither pytest nor an engine; the controller and ``thinkslm compare`` bo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_thinkslm.core.identity import short_name
-from pytest_thinkslm.gates.baselines import Group, RecordedRun, counterpart
+from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
 from pytest_thinkslm.runs.results import GroupKey, interval_of
+from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.statistics import PairedResult, compare_paired
 
 #: A task's own metrics that are shown beside the change of its accuracy.
@@ -34,8 +35,8 @@ class Measured:
 
 def measure(
     groups: Mapping[GroupKey, Group],
-    rows: Mapping[GroupKey, Mapping[str, Any]],
-    baseline: RecordedRun | None = None,
+    rows: Mapping[GroupKey, FigureRow],
+    baseline: RunFigures | None = None,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -82,7 +83,7 @@ def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
     return names
 
 
-def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RecordedRun) -> list[str]:
+def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RunFigures) -> list[str]:
     """Before anything is generated: what a margin gate will not see or not compare, in lines; none where all is well.
 
     Args:
@@ -119,16 +120,26 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     return lines
 
 
-def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
+def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
     """A gate as it stands in results.json."""
-    value = asdict(result)
-    value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
+    value: GateJson = {
+        "name": result.name,
+        "kind": result.kind,
+        "label": result.label,
+        "state": outcome(result),
+        "passed": result.passed,
+        "sentence": result.sentence,
+        "fields": dict(result.fields),
+        "lost": list(result.lost),
+        "gained": list(result.gained),
+        "advisory": result.advisory,
+    }
     if key is not None:
-        value.update(zip(("model", "quant", "task", "style"), key, strict=True))
+        value["model"], value["quant"], value["task"], value["style"] = key
     return value
 
 
-def outcome(result: GateResult) -> str:
+def outcome(result: GateResult) -> GateState:
     """passed, failed or not evaluated; "advisory" where a gate that fails no run found something."""
     if result.passed is None:
         return "not evaluated"
@@ -141,9 +152,9 @@ def _measure(
     key: GroupKey,
     label: str,
     group: Group,
-    row: Mapping[str, Any],
-    baseline: RecordedRun | None,
-    before: Mapping[GroupKey, Mapping[str, Any]],
+    row: FigureRow,
+    baseline: RunFigures | None,
+    before: Mapping[GroupKey, FigureRow],
 ) -> Measured:
     cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
     if baseline is None:
@@ -165,7 +176,7 @@ def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
     return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
 
 
-def _match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
+def _match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
     """The baseline's group that a group is compared with."""
     task, style = key[2:]
     variant = counterpart((key[0], key[1]), baseline.variants)
@@ -186,7 +197,7 @@ def _variant_note(key: GroupKey, match: GroupKey) -> str:
     return "" if key[:2] == match[:2] else f"compared with {match[0]} ({match[1]})"
 
 
-def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     """The change of the task's own metrics, each over all items of its own run."""
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
@@ -25,6 +25,7 @@ from pytest_thinkslm.gates.baselines import (
 )
 from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
 from pytest_thinkslm.runs.results import GroupKey, group_key
+from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class RunGates:
     # -- after it -------------------------------------------------------------------------------------------
 
     def finish(
-        self, config: pytest.Config, recorder: Recorder, results: dict[str, Any], *, complete: bool
+        self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
     ) -> tuple[GateResult, ...]:
         """Decide every gate, report each, put them into ``results`` and write ``gates.xml``.
 
@@ -182,7 +183,7 @@ class RunGates:
     def _asked(self) -> str:
         return f"--baseline {self.settings.baseline}"
 
-    def _described(self) -> Mapping[str, object]:
+    def _described(self) -> BaselineJson:
         if self.baseline is None:
             return {"name": PAPER, "paired": False, "advisory": self.advisory}
         return {
@@ -210,13 +211,13 @@ def _unmatched(specs: GateSpecs, measured: Sequence[gating.Measured]) -> list[Ga
 
 
 def _without_untrusted(
-    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Mapping[str, Any]
+    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Results
 ) -> tuple[GateResult, ...]:
     """A gate on verdicts of a judge that failed its canaries is not evaluated."""
     judge = results.get("judge")
     if judge is None or judge["canaries"]["trusted"]:
         return decided
-    judged = {group_key(row) for row in results["results"] if row.get("judge", {}).get("decided")}
+    judged = {group_key(row) for row in results["results"] if "judge" in row and row["judge"]["decided"]}
     canaries = judge["canaries"]
     why = (
         f"not evaluated, it rests on verdicts of the judge {judge['model']}, which got {canaries['right']} of "

@@ -285,7 +285,7 @@ class RunnerPlugin:
         )
         right = graded.verdict.name == "correct"
         for name in _PROPERTIES:
-            value = record[name]
+            value = record.get(name)
             if value is not None and not (right and name == "answer"):
                 item.user_properties.append((name, value if isinstance(value, str) else str(value)))
         report.__dict__["thinkslm"] = [payload(record), *self._records]

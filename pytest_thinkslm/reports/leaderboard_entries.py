@@ -7,14 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.gates.baselines import Group as Items
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
+from pytest_thinkslm.runs.types import CompressionJson, FigureRow, LoadedJson, VariantFacts
 
-Row = Mapping[str, Any]
 CellKey = tuple[str, str]
 
 _GIB = 2**30
@@ -84,12 +83,14 @@ def entries(place: Path) -> list[Entry]:
     return found
 
 
-def _entry(run: RecordedRun, variant: Row, rows: Mapping[CellKey, Row], groups: Mapping[CellKey, Items]) -> Entry:
+def _entry(
+    run: RecordedRun, variant: VariantFacts, rows: Mapping[CellKey, FigureRow], groups: Mapping[CellKey, Items]
+) -> Entry:
     model, quant = variant["model"], variant["quant"]
     measured = run.results.get("measured", {})
     own = measured.get("variants", {}).get(f"{model}|{quant}", {})
-    compression = variant.get("compression") or {}
-    disk = compression.get("bytes") or variant.get("disk_bytes")
+    compression = variant.get("compression")
+    disk = (compression and compression["bytes"]) or variant.get("disk_bytes")
     gpu = own.get("peak_gpu_memory_bytes")
     return Entry(
         identity=(model, quant, _weights(variant)),
@@ -109,7 +110,7 @@ def _entry(run: RecordedRun, variant: Row, rows: Mapping[CellKey, Row], groups: 
     )
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: FigureRow) -> Cell:
     interval = None if row["ci95"] is None else (row["ci95"][0], row["ci95"][1])
     return Cell(row["accuracy"], interval, row["items"], str(row.get("void", "")))
 
@@ -118,9 +119,9 @@ def _cell(row: Row) -> Cell:
 _KNOWN: dict[bytes, Asked] = {}
 
 
-def _asked(items: Items, row: Row) -> Asked:
-    data = row.get("data") or {}
-    state = (str(data.get("digest", "")), str(data.get("pin", "")), str(data.get("partial") or ""))
+def _asked(items: Items, row: FigureRow) -> Asked:
+    data = row.get("data")
+    state = (data["digest"], data["pin"], data["partial"] or "") if data else ("", "", "")
     asked = Asked(frozenset(items.scores), items.prompts, state)
     digest = hashlib.blake2b(json.dumps([sorted(asked.items), state]).encode())
     for item in sorted(asked.prompts):
@@ -148,15 +149,15 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _weights(variant: Row) -> str:
+def _weights(variant: VariantFacts) -> str:
     """Tells checkpoints of one name apart, as far as the run knows them."""
-    facts = (variant.get("fingerprint") or {}).get("facts", {})
+    facts = variant["fingerprint"]["facts"] if "fingerprint" in variant else {}
     known = {name: facts[name] for name in _WEIGHTS if name in facts}
     known["revision"] = variant.get("revision")
     return hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _parameters(variant: Row) -> str:
+def _parameters(variant: VariantFacts) -> str:
     """As the paper words it, or from the catalogue; empty where neither knows the model."""
     from pytest_thinkslm.models.catalogue import shipped
 
@@ -170,9 +171,11 @@ def _parameters(variant: Row) -> str:
     return ""
 
 
-def _quantization(quant: str, known: Row) -> str:
+def _quantization(quant: str, known: LoadedJson | CompressionJson | None) -> str:
     """The scheme in words, with what was loaded where the run knows it."""
     title = "None" if quant == "none" else SCHEMES[quant].title if quant in SCHEMES else quant
+    if known is None:
+        return title
     if quant == "none" and known.get("scheme") in (None, "none") and float(known.get("bits") or 16) >= 16:
         return title
     parts = [f"{known['bits']:g} bits"] if known.get("bits") is not None else []

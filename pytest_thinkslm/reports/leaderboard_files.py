@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from typing import Any
 
-from pytest_thinkslm.reports.cells import markdown_cell
+from pytest_thinkslm.core.tables import Cell as TableCell
+from pytest_thinkslm.core.tables import (
+    Column,
+    Table,
+    figure_columns,
+    html_rows,
+    markdown_table,
+    markdown_text,
+    text_columns,
+)
 from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Line
 from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
 
@@ -32,10 +39,11 @@ def html(board: Leaderboard) -> str:
     source = resources.files("pytest_thinkslm.reports").joinpath("leaderboard.html").read_text("utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     columns = board.columns
+    heads = [*text_columns("model", "params", "quantization"), Column("GPU memory, GiB"), Column("disk, GiB")]
+    heads += map(Column, _titles(columns))
     return template.render(
-        groups=[_html_group(group, columns) for group in board.groups],
-        heads=["model", "params", "quantization", "GPU memory, GiB", "disk, GiB", *_titles(columns)],
-        text_columns=3,
+        groups=[_html_group(group, columns, heads) for group in board.groups],
+        heads=heads,
         remarks=[*board.remarks, AVERAGES],
         several=len(board.groups) > 1,
     )
@@ -79,10 +87,10 @@ def csv_text(board: Leaderboard) -> str:
 def markdown(board: Leaderboard) -> str:
     """A table a group, for a README; columns without a figure in a group are left out of its table."""
     lines = ["# Leaderboard", ""]
-    lines += [f"> {_text(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
+    lines += [f"> {markdown_text(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
     for group in board.groups:
-        lines += [f"## {group.title}", "", f"{_text(_conditions(group))}.", ""]
-        lines += [f"- {_text(text)}" for text in group.differs] + [""] * bool(group.differs)
+        lines += [f"## {group.title}", "", f"{markdown_text(_conditions(group))}.", ""]
+        lines += [f"- {markdown_text(text)}" for text in group.differs] + [""] * bool(group.differs)
         lines += [*_markdown_table(group, board.columns), ""]
     if any(_sorted(group) for group in board.groups):
         lines += [AVERAGES, ""]
@@ -114,16 +122,14 @@ def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
         *(name for name, _ in lead),
         *(f"{_title(k)} (n = {_range(sizes[k])})" for k in shown),
     ]
-    lines = ["| " + " | ".join(map(_text, [*heads, *after])) + " |"]
-    lines += ["| --- | --- |" + " ---: |" * (len(heads) - 2 + len(after))]
     digits = _digits(group)
+    rows = []
     for line in group.lines:
         averages = [_percent(line.sorting_average, digits)] * bool(_sorted(group))
         averages += [_percent(line.overall_average, digits)] * group.paper
         cells = [line.model, line.quantization, *(read(line) for _, read in lead)]
-        cells += [_figure(line.cells.get(key), digits) for key in shown] + averages
-        lines.append("| " + " | ".join(map(_text, cells)) + " |")
-    return lines
+        rows.append([*cells, *(_figure(line.cells.get(key), digits) for key in shown), *averages])
+    return markdown_table(Table([*text_columns(*heads[:2]), *figure_columns(*heads[2:], *after)], rows))
 
 
 def _figure(cell: Cell | None, digits: int) -> str:
@@ -134,32 +140,31 @@ def _figure(cell: Cell | None, digits: int) -> str:
     return _percent(cell.accuracy, digits) + (f" ({_interval(cell.interval)})" if cell.interval else "")
 
 
-def _html_group(group: Group, columns: Sequence[CellKey]) -> dict[str, Any]:
+def _html_group(group: Group, columns: Sequence[CellKey], heads: Sequence[Column]) -> Mapping[str, object]:
+    rows = [_html_row(group, line, columns) for line in group.lines]
     return {
         "name": group.name,
         "title": group.title,
-        "paper": group.paper,
         "conditions": _conditions(group),
         "differs": group.differs,
         "sizes": _sizes(group),
         "partial": group.conditions.get("selection") == "partial",
-        "lines": [
-            {
-                "model": line.model,
-                "display": line.display,
-                "params": line.parameters,
-                "params_value": _size(line.parameters),
-                "quantization": line.quantization,
-                "about": _about(line),
-                "cells": [
-                    _html_number(line.gpu_memory, 2),
-                    _html_number(line.disk, 2),
-                    *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
-                ],
-            }
-            for line in group.lines
-        ],
+        "rows": html_rows(Table(heads, rows), "paper" if group.paper else ""),
     }
+
+
+def _html_row(group: Group, line: Line, columns: Sequence[CellKey]) -> list[TableCell]:
+    marks = [
+        (group.name, "mark"),
+        *([("partial", "mark warn")] if group.conditions.get("selection") == "partial" else []),
+    ]
+    return [
+        TableCell(line.model, title=line.display, small=_about(line), value=line.model, marks=tuple(marks)),
+        TableCell(line.parameters, value=_size(line.parameters)),
+        TableCell(line.quantization, value=line.quantization),
+        *(TableCell(text, value=text) for text in (_number(line.gpu_memory, 2), _number(line.disk, 2))),
+        *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
+    ]
 
 
 def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Cell | None]:
@@ -196,19 +201,14 @@ def _average(value: float | None) -> Cell | None:
     return None if value is None else Cell(value, None, 0)
 
 
-def _html_cell(cell: Cell | None, digits: int) -> dict[str, str]:
+def _html_cell(cell: Cell | None, digits: int) -> TableCell:
     if cell is None:
-        return {"value": "", "text": "", "small": "", "title": ""}
+        return TableCell("", value="")
     if cell.accuracy is None:
-        return {"value": "", "text": "void", "small": "", "title": cell.void}
+        return TableCell("void", value="", title=cell.void)
     interval = _interval(cell.interval) if cell.interval else ""
     title = f"{cell.n} items" if cell.n else ""
-    return {"value": f"{cell.accuracy:.6f}", "text": _percent(cell.accuracy, digits), "small": interval, "title": title}
-
-
-def _html_number(value: float | None, digits: int) -> dict[str, str]:
-    text = _number(value, digits)
-    return {"value": text, "text": text, "small": "", "title": ""}
+    return TableCell(_percent(cell.accuracy, digits), value=f"{cell.accuracy:.6f}", small=interval, title=title)
 
 
 def _about(line: Line) -> str:
@@ -254,11 +254,6 @@ def _csv_cell(cell: Cell | None) -> list[object]:
 def _inert(value: object) -> object:
     """Text that a spreadsheet would take for a formula, marked as text."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def _text(text: object) -> str:
-    """Text that is neither markup nor a link in Markdown."""
-    return re.sub(r"([\[\]`*])", r"\\\1", markdown_cell(text))
 
 
 def _plain_name(key: CellKey) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
 from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.scoring.answers.region import final_region
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: Fields of a line that only people and parsers of outputs need; statistics do without.
 BULK = ("messages", "output", "reasoning")
-
-Thought = Literal["ended", "closed", "unfinished"]
 
 #: Lines are sorted by these fields.
 SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
@@ -40,10 +39,10 @@ def item_record(
     output: Output | None = None,
     graded: Graded,
     role: ItemRole = "item",
-) -> dict[str, object]:
+) -> ItemLine:
     """The record of one item; text from a model is escaped here, once, for every report."""
     answer, verdict = graded.answer, graded.verdict
-    record: dict[str, object] = {
+    record: ItemLine = {
         "model": variant.model,
         "quant": variant.quant,
         "task": task,
@@ -90,7 +89,7 @@ def thought_of(output: Output) -> Thought | None:
     return None if region.thought is None else "ended"
 
 
-def judged(ruling: Ruling | None) -> dict[str, object] | None:
+def judged(ruling: Ruling | None) -> RulingJson | None:
     """The judge's word as JSON; None where it was not asked."""
     if ruling is None:
         return None
@@ -108,27 +107,28 @@ def error_graded(reason: str) -> Graded:
     return Graded(Answer(None, "none"), Verdict("error", reason))
 
 
-def to_line(record: Mapping[str, object]) -> str:
+def to_line(record: ItemLine) -> str:
     """A record as one JSON line (ASCII, so that any text survives any transport)."""
     return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def payload(record: Mapping[str, object]) -> list[str | int]:
+def payload(record: ItemLine) -> list[str | int]:
     """A record as it travels on a test's report: its sort key, its verdict, its line."""
     return [*sort_key(record), str(record["verdict"]), to_line(record)]
 
 
-def slim(record: Mapping[str, object]) -> dict[str, object]:
+def slim(record: ItemLine) -> ItemRecord:
     """The record without its bulky texts."""
-    return {name: value for name, value in record.items() if name not in BULK}
+    return cast("ItemRecord", {name: value for name, value in record.items() if name not in BULK})
 
 
-def sort_key(record: Mapping[str, object]) -> SortKey:
+def sort_key(record: ItemRecord) -> SortKey:
     """Position of a line in the file."""
-    return tuple(record[name] for name in SORT_FIELDS)  # type: ignore[return-value]
+    names = record["model"], record["quant"], record["task"], record["style"], record["item"]
+    return (*names, record["repeat"], record["role"])
 
 
-def plain(value: AnswerValue | None) -> object:
+def plain(value: AnswerValue | None) -> AnswerJson:
     """An answer or gold as JSON: text, list of integers, or an object for reviews."""
     if value is None:
         return None
@@ -170,17 +170,18 @@ class ItemSpool:
         """The keys of all lines."""
         return self._places.keys()
 
-    def records(
-        self, wanted: Callable[[SortKey], bool] = lambda key: True, *, bulk: bool = False
-    ) -> Iterator[dict[str, object]]:
-        """The kept records in order, read back from the disk one at a time; without their bulky texts unless asked."""
+    def records(self, wanted: Callable[[SortKey], bool]) -> Iterator[ItemRecord]:
+        """The wanted records in order, without their bulky texts."""
+        return map(slim, self.lines(wanted))
+
+    def lines(self, wanted: Callable[[SortKey], bool]) -> Iterator[ItemLine]:
+        """The wanted records in order, whole, read back from the disk one at a time."""
         self._file.flush()
         with self._path.open("rb") as source:
             for key in sorted(self._places):
                 if wanted(key):
                     source.seek(self._places[key])
-                    record = json.loads(source.readline())
-                    yield record if bulk else slim(record)
+                    yield json.loads(source.readline())
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""

@@ -27,10 +27,8 @@ from pytest_thinkslm.reports.page.vegalite import (
     stacked_bars,
     tooltip,
 )
+from pytest_thinkslm.runs.types import FigureRow, Results, VariantJson
 from pytest_thinkslm.statistics import wilson
-
-Results = Mapping[str, Any]
-Row = Mapping[str, Any]
 
 #: Verdicts in the order in which they are stacked, with their colours.
 VERDICTS = {
@@ -113,13 +111,13 @@ class _Panel:
     variants and styles, so that no plot shows both.
     """
 
-    rows: list[Row]
-    series: Callable[[Row], str]
+    rows: list[FigureRow]
+    series: Callable[[FigureRow], str]
     several: bool
     suffix: str = ""
     title: str = ""
 
-    def bar(self, row: Row) -> str:
+    def bar(self, row: FigureRow) -> str:
         """The label of a row's bar."""
         return f"{row['task']} · {self.series(row)}" if self.several else str(row["task"])
 
@@ -237,8 +235,13 @@ def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
 def _verdicts(panel: _Panel) -> Chart:
     values = []
     for row in panel.rows:
-        shares = {"correct": row["correct"] / row["n"] if row["n"] else None}
-        shares |= {name: row[f"{name}_rate"] for name in VERDICTS if name != "correct"}
+        shares = {
+            "correct": row["correct"] / row["n"] if row["n"] else None,
+            "incorrect": row["incorrect_rate"],
+            "unparsed": row["unparsed_rate"],
+            "truncated": row["truncated_rate"],
+            "error": row["error_rate"],
+        }
         values += [
             {"group": panel.bar(row), "class": name, "value": percent(share), "n": row["n"], "order": place}
             for place, (name, share) in enumerate(shares.items())
@@ -295,12 +298,12 @@ def _baseline(results: Results, panel: _Panel) -> Chart | None:
     """Change of accuracy against the baseline, from its gates."""
     changes = {}
     for gate in results["gates"]:
-        fields = gate["fields"]
-        if "task" in gate and isinstance(fields.get("difference"), float | int):
+        fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
+        if "task" in gate and "difference" in fields:
             ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
-            key = (*_variant(gate), gate["task"], gate["style"])
+            key = (gate["model"], gate["quant"], gate["task"], gate["style"])
             changes[key] = (fields["difference"] / 100, ends, fields.get("n"))
-    name = str((results.get("baseline") or {}).get("name", "the baseline"))
+    name = results["baseline"]["name"] if "baseline" in results else "the baseline"
     return _changes("baseline", panel, changes, f"the baseline {name}", "Bars are 95% intervals.")
 
 
@@ -323,7 +326,7 @@ def _changes(
     return Chart(f"{name}{panel.suffix}", f"Change against {against}{panel.title}", note, spec)
 
 
-def _variant(row: Row) -> tuple[str, str]:
+def _variant(row: VariantJson) -> tuple[str, str]:
     return str(row["model"]), str(row["quant"])
 
 
@@ -341,7 +344,7 @@ class _Share:
         return self.value, [interval.low, interval.high]
 
 
-def _shares(row: Row, metric: str) -> Iterator[tuple[str, _Share]]:
+def _shares(row: FigureRow, metric: str) -> Iterator[tuple[str, _Share]]:
     """The groups of a metric such as ``by_level`` that have an accuracy."""
     for group, value in (row.get("metrics") or {}).get(metric, {}).items():
         if isinstance(value, Mapping) and isinstance(value.get("value"), float | int) and value.get("n"):

@@ -1,0 +1,81 @@
+"""One line of ``items.jsonl`` as typed JSON: what everything after an item's verdict works on."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, VerdictName
+from pytest_thinkslm.core.rulings import JudgeVerdict, Status
+
+#: How an output's thought ended: by itself, closed at its bound, or not at all.
+Thought = Literal["ended", "closed", "unfinished"]
+
+#: Who decided a verdict.
+Decider = Literal["parser", "judge"]
+
+
+class Turn(TypedDict):
+    """One message of a prompt."""
+
+    role: Role
+    content: str
+
+
+class ReviewJson(TypedDict):
+    """An answer or a gold of a task that reviews solutions."""
+
+    judgement: Literal["correct", "wrong"]
+    first_error_step: str | None
+
+
+#: An answer or a gold as JSON; None: no answer was found.
+AnswerJson = str | list[int] | ReviewJson | None
+
+
+class RulingJson(TypedDict):
+    """The judge's word on an output."""
+
+    status: Status
+    verdict: JudgeVerdict | None
+    answer: str | None
+    reason: str
+
+
+class ItemRecord(TypedDict):
+    """Everything that statistics need of an item. ``judge`` is None where no judge was asked.
+
+    With a judge ``source`` says who decided the verdict, and ``parser_verdict`` what it is without the judge.
+    """
+
+    model: str
+    quant: str
+    task: str
+    style: str
+    item: str
+    repeat: int
+    role: ItemRole
+    finish_reason: FinishReason | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+    answer: AnswerJson
+    rule: str
+    gold: AnswerJson
+    verdict: VerdictName
+    reason: str
+    failure: str | None
+    judge: RulingJson | None
+    facets: dict[str, str]
+    cluster: str
+    thought: NotRequired[Thought]
+    grading_timeout: NotRequired[bool]
+    source: NotRequired[Decider]
+    parser_verdict: NotRequired[VerdictName]
+    note: NotRequired[str]
+
+
+class ItemLine(ItemRecord):
+    """A whole line: with the texts that only people and readers of outputs need."""
+
+    messages: list[Turn]
+    output: str | None
+    reasoning: NotRequired[str]
