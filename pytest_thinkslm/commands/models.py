@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -39,6 +39,7 @@ _COLUMNS = (
     Column("gated", "left"),
 )
 _DETAIL = ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated")
+_LISTED = "'thinkslm models' lists them all"
 _SIZE = re.compile(r"(?:(?P<sign>[<>]=?)(?P<bound>[\d.]+)B?|(?P<low>[\d.]+)B?(?:-(?P<high>[\d.]+)B?)?)", re.IGNORECASE)
 
 
@@ -79,7 +80,9 @@ def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequ
         if known is not None:
             return [known[0]]
         if arguments.model not in entries:
-            raise UsageError(f"thinkslm models {arguments.model}: no such model: {_near(arguments.model, entries)}")
+            raise UsageError(
+                f"thinkslm models {arguments.model}: no such model: {nearest(arguments.model, entries, _LISTED)}"
+            )
         return [entries[arguments.model]]
     chosen = list(entries.values())
     if arguments.family is not None:
@@ -121,29 +124,21 @@ def size_range(text: str) -> tuple[float, float]:
         ) from None
 
 
-def _near(name: str, keys: Iterable[str]) -> str:
-    advice = nearest(name, keys)
-    return advice if advice.startswith("did") else "'thinkslm models' lists them all"
-
-
 def _need(entry: Entry, published: Published) -> Need:
     return need_of_catalogue(published.disk_gib, entry.params, SCHEMES[published.quant].weight_bits)
 
 
-def _engines(entry: Entry, published: Published) -> dict[str, str]:
-    """Engine -> what it needs beside itself ("" for nothing), or "no: why"."""
-    found = {}
-    for engine, why in no_engine(entry, published.format).items():
-        packages = loading.LOADERS[published.format, engine].packages or {}
-        found[engine] = f"no: {why}" if why else " and ".join(packages.values())
-    return found
+def _packages(published: Published, engine: str) -> str:
+    """What an engine needs beside itself to load a checkpoint; empty for nothing."""
+    return " and ".join((loading.LOADERS[published.format, engine].packages or {}).values())
 
 
 def _as_json(entry: Entry) -> dict[str, object]:
     checkpoints = []
     for published in entry.checkpoints.values():
         needed = _need(entry, published)
-        engines = _engines(entry, published)
+        refused = no_engine(entry, published.format)
+        packages = {engine: _packages(published, engine) for engine, why in refused.items() if not why}
         checkpoints.append(
             {
                 "quant": published.quant,
@@ -155,9 +150,9 @@ def _as_json(entry: Entry) -> dict[str, object]:
                 "gated": published.gated,
                 "weights_bytes": needed.weights,
                 "gpu_bytes": needed.share(1),
-                "engines": [engine for engine, needs in engines.items() if not needs.startswith("no: ")],
-                "packages": {engine: needs for engine, needs in engines.items() if needs and needs[:4] != "no: "},
-                "not_loaded_by": {engine: needs[4:] for engine, needs in engines.items() if needs[:4] == "no: "},
+                "engines": list(packages),
+                "packages": {engine: needs for engine, needs in packages.items() if needs},
+                "not_loaded_by": {engine: why for engine, why in refused.items() if why},
                 "remark": published.remark,
             }
         )
@@ -225,11 +220,11 @@ def _detail(entry: Entry, machine: Machine) -> str:
         place += f" @{one.revision}" if one.revision else ""
         memory = f"{_need(entry, one).share(1) / GIB:.1f} GiB"
         rows.append((one.quant, place, disk, memory, one.format, "yes" if one.gated else ""))
-        for engine, needs in _engines(entry, one).items():
-            if needs[:4] == "no: ":
-                lines.append(f"{one.quant}, {engine}: {needs[2:].strip(': ')}")
+        for engine, why in no_engine(entry, one.format).items():
+            if why:
+                lines.append(f"{one.quant}, {engine}: {why}")
                 continue
-            with_what = f" with {needs}" if needs else ""
+            with_what = f" with {needs}" if (needs := _packages(one, engine)) else ""
             here = loading.obstacles(one.format, one.quant, engine, machine)
             state = "loads it here" if not here else f"not here: {'; '.join(here)}"
             lines.append(f"{one.quant}, {engine}{with_what}: {state}")

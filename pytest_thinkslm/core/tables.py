@@ -192,6 +192,9 @@ def markdown_table(table: Table) -> list[str]:
 
 # --- HTML
 
+#: Characters of a second line from which on it may be cut on a page, and is given whole as a title.
+_LONG = 40
+
 _CLASSES = {"strong": "plain strong", "quiet": "quiet", "good": "gained", "warning": "some", "bad": "lost"}
 
 
@@ -232,7 +235,8 @@ def _html_text(cell: Cell) -> str:
         text = f'<a href="{escape(cell.link)}"{_class([tone])}{title}>{text}</a>'
     elif tone:
         text = f"<span{_class([tone])}>{text}</span>"
-    return text + (f'<small title="{escape(cell.small)}">{escape(cell.small)}</small>' if cell.small else "")
+    whole = f' title="{escape(cell.small)}"' if len(cell.small) > _LONG else ""
+    return text + (f"<small{whole}>{escape(cell.small)}</small>" if cell.small else "")
 
 
 def _html_links(cell: Cell) -> str:

@@ -168,9 +168,14 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 
-FailureKind = Literal["busy", "timeout", "connection", "server", "malformed", "denied", "absent", "refused"]
+_NO_SCHEMA = re.compile(r"response_format|json_schema|structured|guided|grammar|extra inputs|unrecogni[sz]ed", re.I)
 
-#: Kinds that are tried again. "denied" (401, 403, no credit), "absent" (404) and "refused" (this request) are final.
+FailureKind = Literal[
+    "busy", "timeout", "connection", "server", "malformed", "denied", "absent", "refused", "no-schema"
+]
+
+#: Kinds that are tried again. Final are "denied" (401, 403, no credit), "absent" (404), "refused" (this request) and
+#: "no-schema" (this request, because the server knows no structured output).
 TRANSIENT: frozenset[FailureKind] = frozenset({"busy", "timeout", "connection", "server", "malformed"})
 
 
@@ -240,6 +245,11 @@ def read_error(status: int, data: bytes, headers: Mapping[str, str], now: float 
     if status in (408, 409, 425) or (status >= 500 and status != 501):
         return Failure("server", message, wait)
     return Failure("refused", message)
+
+
+def refuses_schema(message: str) -> bool:
+    """Whether a refusal's words are those of a server that knows no structured output."""
+    return _NO_SCHEMA.search(message) is not None
 
 
 def _explanation(data: bytes) -> str:

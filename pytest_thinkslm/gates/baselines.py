@@ -23,6 +23,9 @@ from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJs
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
 
+#: The option that names a run's baseline.
+BASELINE = "--baseline"
+
 #: Settings that change what a model says to the same prompt (the seed does so by chance alone).
 _SAMPLING = ("temperature", "top_p", "max_tokens", "thinking")
 
@@ -90,7 +93,7 @@ class RecordedRun(RunFigures):
         }
 
 
-def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
+def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     """Read a run from its report folder or its ``results.json``.
 
     Args:
@@ -102,7 +105,7 @@ def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
     """
     path = place / "results.json" if place.is_dir() else place
     asked = f"{option} {place}"
-    results = _read_results(path, asked)
+    results = _read_results(path, asked, paper=option == BASELINE)
     items = path.with_name("items.jsonl")
     groups: dict[GroupKey, Group]
     try:
@@ -265,14 +268,14 @@ def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
     return digest.digest()
 
 
-def _read_results(path: Path, asked: str) -> Results:
+def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        paper = f", or '{PAPER}'" if asked.startswith("--baseline") else ""
+        or_paper = f", or '{PAPER}'" if paper else ""
         raise UsageError(
             f"{asked}: {path} cannot be read ({error.strerror or error}); give a report folder, or a results.json "
-            f"with its items.jsonl beside it{paper}"
+            f"with its items.jsonl beside it{or_paper}"
         ) from None
     except ValueError as error:
         raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None

@@ -54,7 +54,7 @@ def _looked_up(hub_id: str, revision: str | None) -> Remote | ModelError:
         )
         config = json.loads(Path(file).read_text(encoding="utf-8"))
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
-        return ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}")
+        return _error(problem, hub_id, revision)
     size = sum(file.size or 0 for file in facts.siblings or () if _wanted(file.rfilename))
     return Remote(config if isinstance(config, dict) else {}, size)
 
@@ -115,11 +115,16 @@ def snapshot(
             tqdm_class=Silent,
         )
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
-        raise ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}") from problem
+        raise _error(problem, hub_id, revision) from problem
     path = Path(folder)
     if path.parent.name != "snapshots":
         raise ModelError(f"--model {hub_id}: the hub's cache has an unknown layout ({path}); give the folder itself")
     return path, path.name
+
+
+def _error(problem: Exception, hub_id: str, revision: str | None) -> ModelError:
+    reason = _reason(problem, hub_id, revision)
+    return ModelError(f"--model {hub_id}: {reason}", reason)
 
 
 def _reason(problem: Exception, hub_id: str, revision: str | None) -> str:

@@ -72,7 +72,7 @@ class Preflight:
         """Raises ModelError with everything that is missing; none of it is fetched or loaded then."""
         missing = self.missing(known)
         if hub_problem is not None:
-            missing.append(("the hub", str(hub_problem).partition(": ")[2] or str(hub_problem)))
+            missing.append(("the hub", hub_problem.reason))
         if missing:
             raise ModelError(self._message(known, missing)) from hub_problem
 

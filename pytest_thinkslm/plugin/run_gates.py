@@ -87,14 +87,15 @@ class RunGates:
             if ref.repeat == 1 and key is not None:
                 prompts[key][f"{ref.index:04d}"] = prompt_digest(planner.messages(ref))
         rows = self.baseline.rows
-        shared, found = 0, []
+        shared, found, other_prompts = 0, [], []
         for key, now in prompts.items():
             state = planner.datasets[key[2]].state
             before = self.baseline.groups[key].prompts
             shared += sum(item in self.baseline.groups[key].scores for item in now)
             found += data_differences(rows[key], state.digest, state.pin)
-            found += prompt_differences(f"{key[2]} ({key[3]})", before, now)
-        if any(line.startswith("prompts") for line in found):
+            other_prompts += prompt_differences(f"{key[2]} ({key[3]})", before, now)
+        found += other_prompts
+        if other_prompts:
             seeds = self.baseline.settings.get("data_seed"), self.settings.data_seed
             found += [difference("data_seed", *seeds)] if seeds[0] != seeds[1] else []
         if not found and not shared:

@@ -187,7 +187,7 @@ class BaselineJson(TypedDict):
     name: str
     paired: bool
     advisory: bool
-    selection: NotRequired[str]
+    selection: NotRequired[Selection]
     variants: NotRequired[list[VariantJson]]
 
 
@@ -330,6 +330,7 @@ class LoadedJson(TypedDict):
 class Speed(TypedDict, total=False):
     """What generating some outputs took."""
 
+    generated: int
     output_tokens: int
     seconds: float | None
     tokens_per_second: float | None
@@ -338,7 +339,6 @@ class Speed(TypedDict, total=False):
 class VariantMeasured(Speed, total=False):
     """One variant, all processes together; what was not measured is absent or null. ``tasks`` is by "task|style"."""
 
-    generated: int
     load_seconds: float
     gpu_seconds: float
     threads: int
