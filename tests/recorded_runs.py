@@ -42,6 +42,7 @@ def record(
         "verdict": "correct" if right else "incorrect",
         "reason": "",
         "failure": None,
+        "judge": None,
         "facets": {},
         "cluster": cluster,
         **fields,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal, NotRequired, TypedDict
 
 from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, VerdictName
@@ -79,3 +80,26 @@ class ItemLine(ItemRecord):
     messages: list[Turn]
     output: str | None
     reasoning: NotRequired[str]
+
+
+_TEXTS = ("model", "quant", "task", "style", "item", "verdict")
+
+
+def read_line(text: str) -> ItemLine:
+    """One line as it was written. Raises ``ValueError`` where it is not what a run writes."""
+    try:
+        record = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in _TEXTS):
+        raise ValueError(f"no object with {', '.join(_TEXTS)}")
+    judge, turns = record.get("judge"), record.get("messages") or []
+    if judge is not None and not (isinstance(judge, dict) and RulingJson.__required_keys__ <= set(judge)):
+        raise ValueError("judge is no ruling")
+    if not isinstance(turns, list) or not all(
+        isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns
+    ):
+        raise ValueError("messages are none")
+    record.setdefault("repeat", 1)
+    line: ItemLine = record
+    return line

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.item_record import ItemRecord, read_line
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, group_key
@@ -162,7 +162,7 @@ def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> Varian
 
 def misfits(
     baseline: RecordedRun,
-    settings: Mapping[str, Any],
+    settings: SettingsJson,
     templates: Mapping[VariantKey, str | None],
     styles: Collection[str],
 ) -> list[str]:
@@ -192,7 +192,7 @@ def misfits(
     return list(dict.fromkeys(found))
 
 
-def _judge(settings: Mapping[str, Any]) -> str:
+def _judge(settings: SettingsJson) -> str:
     """Who decides verdicts beside the parser: another one moves accuracy by itself."""
     judge = settings.get("judge")
     return f"{Path(str(judge)).name}, policy {settings.get('judge_policy')}" if judge else "none"
@@ -221,7 +221,7 @@ def prompt_differences(label: str, before: Mapping[str, bytes], now: Mapping[str
     )
 
 
-def sampling_differences(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+def sampling_differences(baseline: SettingsJson, run: SettingsJson) -> list[str]:
     """The sampling parameters that differ, each with both values; top_p means nothing at temperature 0."""
     greedy = baseline.get("temperature") == run.get("temperature") == 0
     return [
@@ -293,10 +293,8 @@ def _read_lines(path: Path, asked: str) -> Iterator[ItemRecord]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                record = json.loads(line)
-                group_key(record), record["item"], record["verdict"]
-            except (ValueError, KeyError, TypeError):
+                yield read_line(line)
+            except ValueError:
                 raise UsageError(
                     f"{asked}: line {number} of items.jsonl is damaged; fetch or make the run again"
                 ) from None
-            yield record

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 
 _TOKENIZERS = (
@@ -27,9 +26,9 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_s
 class Checkpoint:
     """Contents of a checkpoint folder; see ``resolve.ResolvedModel`` for the meaning of the fields."""
 
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
-    quantization: Mapping[str, object] | None
+    quantization: Config | None
     chat_template: str | None
     context: int | None
 
@@ -53,7 +52,7 @@ def read(folder: Path, name: str) -> Checkpoint:
     )
 
 
-def read_config(folder: Path, name: str) -> Mapping[str, object]:
+def read_config(folder: Path, name: str) -> Config:
     """The config.json of the checkpoint folder of model ``name``; ModelError where there is none, or a damaged one."""
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -62,7 +61,7 @@ def read_config(folder: Path, name: str) -> Mapping[str, object]:
     return _json(folder / "config.json", name)
 
 
-def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None:
+def quantization_of(config: Config) -> Config | None:
     """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
     found = config.get("quantization_config") or config.get("compression_config")
     return found if isinstance(found, dict) else None
@@ -97,7 +96,7 @@ def _hint(folder: Path) -> str:
     return f"; a folder below it does: {folder / below[0]}" if below else ""
 
 
-def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
+def _chat_template(folder: Path, tokenizer: Config, name: str) -> str | None:
     """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
     own = folder / "chat_template.jinja"
     if own.is_file():
@@ -110,7 +109,7 @@ def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> 
     return template if isinstance(template, str) and template else None
 
 
-def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:
+def _context(config: Config, tokenizer: Config) -> int | None:
     inner = text_config(config)
     for key in _CONTEXT_KEYS:
         value = inner.get(key)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.cache import cache_folder
 
@@ -27,7 +28,7 @@ _PATIENCE = 10.0
 class Remote:
     """A repository that is not on this disk: its config.json, and the bytes of the files that would be fetched."""
 
-    config: Mapping[str, object]
+    config: Config
     bytes: int
 
 
@@ -59,7 +60,7 @@ def _looked_up(hub_id: str, revision: str | None) -> Remote | ModelError:
     return Remote(config if isinstance(config, dict) else {}, size)
 
 
-def cached_config(hub_id: str, revision: str | None = None) -> Mapping[str, object] | None:
+def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
     """The config.json of a checkpoint that is in the hub's cache with weights; None where it is not. No network."""
     from huggingface_hub import try_to_load_from_cache
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine import gpus, hardware
 from pytest_thinkslm.machine.gpus import Device
@@ -213,7 +214,7 @@ def too_large(what: Need, engine: str, machine: Machine, name: str) -> str:
     return ""
 
 
-def stored_as(quantization: Mapping[str, object] | None) -> Format:
+def stored_as(quantization: Config | None) -> Format:
     """The format that a checkpoint's own quantization config tells."""
     if not quantization:
         return "safetensors"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine.placement import GIB, Need
@@ -57,7 +57,7 @@ class Known:
     need: Need | None = None
     fetch: int | None = None
     entry: Entry | None = None
-    config: Mapping[str, object] | None = None
+    config: Config | None = None
     exact: bool = False
 
 

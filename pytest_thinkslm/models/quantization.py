@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES, Compression, Source
 from pytest_thinkslm.models import marker
 
@@ -15,8 +15,8 @@ _BITS_OF_DTYPE = {"float32": 32, "float64": 64}
 
 def of_checkpoint(
     folder: Path,
-    config: Mapping[str, object],
-    quantization: Mapping[str, object] | None,
+    config: Config,
+    quantization: Config | None,
     *,
     source: Source = "original",
     disk_bytes: int | None = None,
@@ -43,7 +43,7 @@ def of_checkpoint(
     return replace(found, source=source, bytes=disk_bytes)
 
 
-def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Compression:
+def describe(config: Config | None, *, dtype_bits: int = 16) -> Compression:
     """What a ``quantization_config`` says: GPTQ, compressed-tensors, AutoFP8, AWQ; others by name.
 
     Args:
@@ -62,7 +62,7 @@ def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Co
     return replace(found, method=method)
 
 
-def dtype_bits(config: Mapping[str, object]) -> int:
+def dtype_bits(config: Config) -> int:
     """Bits of an unquantized weight, from config.json's ``dtype`` (16 where it does not say)."""
     inner = config.get("text_config")
     dtype = config.get("dtype") or config.get("torch_dtype")
@@ -71,10 +71,10 @@ def dtype_bits(config: Mapping[str, object]) -> int:
     return _BITS_OF_DTYPE.get(str(dtype).removeprefix("torch."), 16)
 
 
-def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]:
+def _integers(prefix: str) -> Callable[[Config, int], Compression]:
     """GPTQ and AWQ: integers with a scale a group of weights; -1 is a group a column."""
 
-    def read(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    def read(config: Config, dtype_bits: int) -> Compression:
         bits = _number(config.get("bits") or config.get("w_bit"), dtype_bits)
         size = int(_number(config.get("group_size") or config.get("q_group_size"), -1))
         return Compression(_known(f"{prefix}{bits:g}"), bits, group_size=size if size > 0 else None)
@@ -82,22 +82,22 @@ def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]
     return read
 
 
-def _fp8(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _fp8(config: Config, dtype_bits: int) -> Compression:
     """AutoFP8; without static scales activations are scaled as they come."""
     static = config.get("activation_scheme") == "static"
     return Compression("fp8" if static else "fp8-dynamic", 8, activation_bits=8)
 
 
-def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _bitsandbytes(config: Config, dtype_bits: int) -> Compression:
     bits = 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else dtype_bits
     return Compression(None, bits)
 
 
-def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _unknown(config: Config, dtype_bits: int) -> Compression:
     return Compression(None, _number(config.get("bits"), dtype_bits))
 
 
-def _compressed_tensors(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _compressed_tensors(config: Config, dtype_bits: int) -> Compression:
     """One scheme for each group of layers; 2:4 pruning, with or without quantization, in ``sparsity_config``."""
     sparsity = _sparsity(config.get("sparsity_config"))
     groups = config.get("config_groups")
@@ -142,7 +142,7 @@ def _sparsity(config: object) -> float:
     return round(float(share), 4) if isinstance(share, int | float) and pruning.get("format") != "dense" else 0.0
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
+_READERS: Mapping[str, Callable[[Config, int], Compression]] = {
     "gptq": _integers("gptq"),
     "awq": _integers("awq"),
     "fp8": _fp8,
@@ -156,7 +156,7 @@ def _known(key: str) -> str | None:
     return key if key in SCHEMES else None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _mapping(value: object) -> Config:
     return value if isinstance(value, Mapping) else {}
 
 

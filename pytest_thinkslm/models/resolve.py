@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import Compression, Source
 from pytest_thinkslm.models import checkpoint, embedded, hub
@@ -53,11 +54,11 @@ class ResolvedModel:
     kind: Kind
     path: Path
     display: str
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
     hub_id: str | None = None
     revision: str | None = None
-    quantization: Mapping[str, object] | None = None
+    quantization: Config | None = None
     chat_template: str | None = None
     context: int | None = None
     source: Source = "original"

@@ -15,6 +15,7 @@ from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.plugin import workers
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.data.reader import item_count
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
 
 
-def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
+def activate(config: pytest.Config, raw: RawOptions) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
@@ -25,7 +25,7 @@ from pytest_thinkslm.gates.baselines import (
 )
 from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
 from pytest_thinkslm.runs.results import GroupKey, group_key
-from pytest_thinkslm.runs.types import BaselineJson, Results
+from pytest_thinkslm.runs.types import BaselineJson, Results, SettingsJson
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RunGates:
         for variant in factory.variants:
             model = factory.resolve(variant)
             templates[variant.model, variant.quant] = None if model is None else model.template_sha256
-        found = misfits(self.baseline, asdict(self.settings), templates, self.settings.styles)
+        found = misfits(self.baseline, cast("SettingsJson", asdict(self.settings)), templates, self.settings.styles)
         if found:
             raise refused(self._asked, found)
 
@@ -187,11 +187,13 @@ class RunGates:
     def _described(self) -> BaselineJson:
         if self.baseline is None:
             return {"name": PAPER, "paired": False, "advisory": self.advisory}
+        selection = self.baseline.selection
+        assert selection != "partial"  # such a run is refused at the start
         return {
             "name": self.baseline.name,
             "paired": True,
             "advisory": self.advisory,
-            "selection": self.baseline.selection,
+            "selection": selection,
             "variants": [{"model": model, "quant": quant} for model, quant in self.baseline.variants],
         }
 

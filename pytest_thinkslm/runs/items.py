@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 #: Fields of a line that only people and parsers of outputs need; statistics do without.
 BULK = ("messages", "output", "reasoning")
 
-#: Lines are sorted by these fields.
-SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
-
+#: What lines are sorted by: model, quant, task, style, item, repeat, role.
 SortKey = tuple[str, str, str, str, str, int, str]
 
 

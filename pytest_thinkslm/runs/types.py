@@ -187,7 +187,7 @@ class BaselineJson(TypedDict):
     name: str
     paired: bool
     advisory: bool
-    selection: NotRequired[Selection]
+    selection: NotRequired[Literal["full", "limit"]]
     variants: NotRequired[list[VariantJson]]
 
 

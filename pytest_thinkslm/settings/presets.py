@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.settings.values import RawOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class Applied:
     ``styles`` are prompt styles by task, empty where ``--style`` (or no preset) decides.
     """
 
-    raw: Mapping[str, Any]
+    raw: RawOptions
     choices: tuple[str, ...] = ()
     styles: Mapping[str, tuple[str, ...]] | None = None
 
 
-def _evaluator(raw: Mapping[str, Any]) -> str:
+def _evaluator(raw: RawOptions) -> str:
     """Who decides, beside the paper's GPT-4 Turbo."""
     paper = "evaluator: the paper's is GPT-4 Turbo, asked about every output"
     if not raw.get("judge"):
@@ -79,7 +79,7 @@ def _evaluator(raw: Mapping[str, Any]) -> str:
     )
 
 
-def apply_preset(raw: Mapping[str, Any]) -> Applied:
+def apply_preset(raw: RawOptions) -> Applied:
     """Fill in what the preset sets and the user did not.
 
     Args:

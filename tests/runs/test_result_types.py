@@ -1,0 +1,128 @@
+"""The types of results.json and its JSON schema say the same: the same keys, the same of them required."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+
+import pytest_thinkslm.runs
+from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, ReviewJson, RulingJson
+from pytest_thinkslm.core.records import Answer, Case, Message, Output, Review, Verdict
+from pytest_thinkslm.core.rulings import Ruling
+from pytest_thinkslm.runs.items import item_record, slim
+from pytest_thinkslm.runs.types import Results
+from pytest_thinkslm.scoring.grading import Graded, Judged
+
+SCHEMA = json.loads((Path(pytest_thinkslm.runs.__file__).parent / "results.schema.json").read_text())
+
+
+def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A node of the schema behind its reference; the object where it may be null, too."""
+    while "$ref" in node:
+        node = SCHEMA["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    options = [option for option in node.get("oneOf", ()) if option.get("type") != "null"]
+    return resolved(options[0]) if len(options) == 1 else node
+
+
+def typed_dicts(hint: Any, node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Every TypedDict below a type, beside its node of the schema."""
+    node = resolved(node)
+    if is_typeddict(hint):
+        yield path, hint, node
+        for name, inner in get_type_hints(hint).items():
+            if name in node.get("properties", {}):
+                yield from typed_dicts(inner, node["properties"][name], f"{path}.{name}")
+    elif get_origin(hint) is list:
+        yield from typed_dicts(get_args(hint)[0], node.get("items", {}), f"{path}[]")
+    elif get_origin(hint) is dict:
+        more = node.get("additionalProperties")
+        yield from typed_dicts(get_args(hint)[1], more if isinstance(more, dict) else {}, f"{path}{{}}")
+    else:
+        for option in get_args(hint):
+            if is_typeddict(option):
+                yield from typed_dicts(option, node, path)
+
+
+#: The schema has one definition of a fraction for places that may be null and those that never are.
+NEVER_NULL = {
+    "thought_rate", "unfinished_thought_rate", "closed_thought_rate", "paper", "threshold", "sparsity",
+}  # fmt: skip
+
+
+def nullable(node: Mapping[str, Any]) -> bool:
+    """Whether the schema takes null there."""
+    while "$ref" in node:
+        node = SCHEMA["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    return any(nullable(option) for option in node.get("oneOf", ())) or "null" in (
+        [node["type"]] if isinstance(node.get("type"), str) else node.get("type", ())
+    )
+
+
+def keys(hint: Any) -> tuple[set[str], set[str]]:
+    """All keys of a TypedDict, and those that it requires."""
+    hints = get_type_hints(hint, include_extras=True)
+    optional = {name for name, inner in hints.items() if get_origin(inner) is NotRequired}
+    return set(hints), (set(hints) & hint.__required_keys__) - optional
+
+
+FOUND = {path: (hint, node) for path, hint, node in typed_dicts(Results, SCHEMA, "results")}
+
+
+def test_every_part_of_the_file_is_reached() -> None:
+    assert len(FOUND) > 30
+    assert {"results.results[].repeats.pooled", "results.measured.variants{}.devices[]"} <= set(FOUND)
+
+
+@pytest.mark.parametrize("path", FOUND)
+def test_keys_and_what_is_required_agree(path: str) -> None:
+    hint, node = FOUND[path]
+    assert keys(hint) == (set(node["properties"]), set(node.get("required", ())))
+
+
+@pytest.mark.parametrize("path", FOUND)
+def test_words_and_nulls_agree(path: str) -> None:
+    hint, node = FOUND[path]
+    for name, inner in get_type_hints(hint).items():
+        part = node["properties"][name]
+        options = get_args(inner) if get_origin(inner) in (Union, type(int | str)) else (inner,)
+        words = {word for option in options if get_origin(option) is Literal for word in get_args(option)}
+        assert words == set(resolved(part).get("enum", ())), name
+        if inner is not Any and "enum" not in resolved(part) and "const" not in part:
+            assert (type(None) in options) or not nullable(part) or name in NEVER_NULL, name
+            assert nullable(part) or type(None) not in options, name
+
+
+def items() -> Iterator[ItemLine]:
+    case = Case("t", 0, "number", "q", "1", facets={"level": "1"}, cluster="c", note="odd")
+    variant, verdict = Variant("m"), Verdict("incorrect", "why", "cut", grading_timeout=True)
+    plain = Graded(Answer("2", "box"), verdict)
+    judged = Graded(Answer(None, "none"), verdict, Judged(Ruling("judged", "correct", "1", "so"), "judge", verdict))
+    output = Output("text", "thought", "length", 3, 4)
+    names: dict[str, Any] = {"task": "t", "style": "direct", "item": "0000", "repeat": 1}
+    yield item_record(variant, None, graded=plain, **names)
+    yield item_record(variant, case, graded=plain, output=Output("x"), messages=[Message("user", "q")], **names)
+    yield item_record(variant, case, graded=judged, output=output, **names)
+    yield item_record(variant, case, graded=Graded(Answer(Review("wrong", "2"), "box"), verdict), **names)
+
+
+@pytest.mark.parametrize("line", list(items()))
+def test_lines_have_the_keys_of_their_type(line: ItemLine) -> None:
+    for value, hint in (
+        (line, ItemLine),
+        (slim(line), ItemRecord),
+        (line["judge"], RulingJson),
+        (line["answer"], ReviewJson),
+    ):
+        if isinstance(value, dict):
+            known, required = keys(hint)
+            assert required <= set(value) <= known
+
+
+def test_every_optional_key_of_a_line_occurs() -> None:
+    seen = {name for line in items() for name in line}
+    assert seen == set(get_type_hints(ItemLine))
