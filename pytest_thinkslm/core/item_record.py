@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, cast
 
 from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, VerdictName
 from pytest_thinkslm.core.rulings import JudgeVerdict, Status
@@ -96,10 +96,8 @@ def read_line(text: str) -> ItemLine:
     judge, turns = record.get("judge"), record.get("messages") or []
     if judge is not None and not (isinstance(judge, dict) and RulingJson.__required_keys__ <= set(judge)):
         raise ValueError("judge is no ruling")
-    if not isinstance(turns, list) or not all(
-        isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns
-    ):
+    turn_keys = Turn.__required_keys__
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) and turn_keys <= set(turn) for turn in turns):
         raise ValueError("messages are none")
     record.setdefault("repeat", 1)
-    line: ItemLine = record
-    return line
+    return cast("ItemLine", record)

@@ -208,7 +208,7 @@ def _repeats(records: Sequence[ItemRecord], scores: Mapping[str, Sequence[float]
 
 def _judged_answer(record: ItemRecord) -> str | None:
     """The answer that the judge read where the parser found none."""
-    judge = record.get("judge")
+    judge = record["judge"]
     return None if judge is None or judge["answer"] is None else json.dumps(judge["answer"])
 
 
