@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.tables import (
@@ -42,14 +42,15 @@ from pytest_thinkslm.statistics import PairedResult
 
 FORMATS = ("rich", "markdown", "json")
 
-_DESCRIPTION = """\
+HELP = "compare existing runs item by item"
+DESCRIPTION = """\
 Compare runs that have been made: each with the first one, on the items that both have.
 
 A run is its report folder (or its results.json, with items.jsonl beside it). Runs are paired item by item, so
 that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate 1 when a gate fails
 and 2 when a run is not complete; 4 when something cannot be compared."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm compare reports/before reports/after
   thinkslm compare reports/none reports/gptq4 reports/w8a8 --format markdown > comment.md
@@ -81,15 +82,8 @@ class Comparison:
     remarks: tuple[str, ...]
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare existing runs item by item",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("baseline", metavar="RUN_A", help="the run that the others are held against")
     parser.add_argument("runs", metavar="RUN_B", nargs="+", help="one or more further runs")
     parser.add_argument("--format", choices=FORMATS, default="rich", help="how to print it (default: rich)")
@@ -99,7 +93,6 @@ def add_parser(commands: Any) -> None:
         choices=get_args(GateMode),
         help="regression (default): fail where a larger drop is shown; noninferiority: fail unless it is ruled out",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import SCHEMES
@@ -19,13 +18,14 @@ from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, publis
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
 from pytest_thinkslm.models.preflight import no_engine
 
-_DESCRIPTION = """\
+HELP = "list the models that have a name, and what each needs"
+DESCRIPTION = """\
 List the models that have a name after --model, with their published checkpoints.
 
 With a name: that model in detail. Entries of your own come from [tool.thinkslm.models] in pyproject.toml
 (docs/models.md); any hub id (owner/name) or local folder works without an entry."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm models --family qwen2.5 --size 1-8B
   thinkslm models --scheme gptq4 --size '<8B'
@@ -43,21 +43,13 @@ _LISTED = "'thinkslm models' lists them all"
 _SIZE = re.compile(r"(?:(?P<sign>[<>]=?)(?P<bound>[\d.]+)B?|(?P<low>[\d.]+)B?(?:-(?P<high>[\d.]+)B?)?)", re.IGNORECASE)
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "models",
-        help="list the models that have a name, and what each needs",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("model", metavar="MODEL", nargs="?", help="one model, in detail")
     parser.add_argument("--family", metavar="NAME", help="models of a family (qwen2.5, llama-3.1 ...); globs allowed")
     parser.add_argument("--size", metavar="RANGE", help="parameters: 7B, 1-4B, '<8B', '>=14B'")
     parser.add_argument("--scheme", metavar="Q", help="models with a published checkpoint of this scheme (gptq4 ...)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

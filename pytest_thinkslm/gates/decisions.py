@@ -222,7 +222,7 @@ def _margin_gates(margin: Margin, cells: Sequence[Cell], advisory: bool) -> Iter
         change = comparison.change
         parts = [
             f"{cell.label}: {_paired_summary(comparison)}: {finding}",
-            f"any change: {change.test}, {_p(change.p)}",
+            f"any change: {change.test}, {p_text(change.p)}",
             sense.sentence if passed is (margin.mode == "regression") and not sense.resolved else "",
             cell.note,
         ]
@@ -253,8 +253,8 @@ def _regression(margin: Margin, comparison: PairedResult[str], corrected: float,
     failed = corrected <= ALPHA
     bound = 100 * comparison.table.drop_at_least(1 - level)
     drop = "drop" if margin.points == 0 else f"drop of more than {margin.points:g} points"
-    correction = f", {_p(corrected)} after Holm's correction over {family} gates" if family > 1 else ""
-    finding = f"{'a' if failed else 'no'} {drop} is shown ({test.test}, {_p(test.p)}{correction}"
+    correction = f", {p_text(corrected)} after Holm's correction over {family} gates" if family > 1 else ""
+    finding = f"{'a' if failed else 'no'} {drop} is shown ({test.test}, {p_text(test.p)}{correction}"
     if failed:
         finding += f"; the drop is at least {bound:.1f} points at one-sided {100 * (1 - level):.3g}% confidence"
     fields: dict[str, FieldValue] = {"p": test.p, "p_corrected": corrected, "test": test.test, "family": family}
@@ -269,7 +269,7 @@ def _noninferiority(
     bound = 100 * comparison.table.drop_at_most(1 - level)
     finding = (
         f"a drop of {margin.points:g} points is {'ruled out' if passed else 'not ruled out'} "
-        f"({test.test}, {_p(test.p)}; the drop is at most {bound:.1f} points "
+        f"({test.test}, {p_text(test.p)}; the drop is at most {bound:.1f} points "
         f"at one-sided {100 * (1 - level):.3g}% confidence)"
     )
     fields: dict[str, FieldValue] = {"p": test.p, "test": test.test}
@@ -371,7 +371,8 @@ def _rounded(percent: float) -> float:
     return round(percent, 9)
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """A p-value in a sentence."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.3g}"
 
 

@@ -19,6 +19,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Line
 from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
+from pytest_thinkslm.reports.summary import interval_text
 
 #: Conditions that have a column of their own in the CSV.
 _CONDITIONS = ("selection", "temperature", "top-p", "max tokens", "thinking", "repeats", "judge")
@@ -137,7 +138,7 @@ def _figure(cell: Cell | None, digits: int) -> str:
         return ""
     if cell.accuracy is None:
         return "void"
-    return _percent(cell.accuracy, digits) + (f" ({_interval(cell.interval)})" if cell.interval else "")
+    return _percent(cell.accuracy, digits) + (f" ({interval_text(cell.interval)})" if cell.interval else "")
 
 
 def _html_group(group: Group, columns: Sequence[CellKey], heads: Sequence[Column]) -> Mapping[str, object]:
@@ -206,7 +207,7 @@ def _html_cell(cell: Cell | None, digits: int) -> TableCell:
         return TableCell("", value="")
     if cell.accuracy is None:
         return TableCell("void", value="", title=cell.void)
-    interval = _interval(cell.interval) if cell.interval else ""
+    interval = interval_text(cell.interval) if cell.interval else ""
     title = f"{cell.n} items" if cell.n else ""
     return TableCell(_percent(cell.accuracy, digits), value=f"{cell.accuracy:.6f}", small=interval, title=title)
 
@@ -262,10 +263,6 @@ def _plain_name(key: CellKey) -> str:
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool, SortKey
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, figures, write_json
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     OpenedData,
@@ -182,9 +183,8 @@ class Recorder:
         ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
         write_json(self.folder / "results.json", ordered)
         self._write_page()
-        draft = self.folder / ".summary.md.draft"
-        draft.write_text(markdown(results, page=None if self.page is None else self.page.name), encoding="utf-8")
-        draft.replace(self.folder / "summary.md")
+        page = None if self.page is None else self.page.name
+        write_text(self.folder / "summary.md", markdown(results, page=page))
 
     def _write_page(self) -> None:
         """Write ``report.html``; where that fails the run's figures stand all the same, and the terminal says why."""

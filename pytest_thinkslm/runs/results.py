@@ -1,4 +1,4 @@
-"""``results.json``: the figures of a run, from its item records. Pure, but for the writing.
+"""``results.json``: the figures of a run, from its item records. Pure.
 
 Everything volatile (seconds, tokens a second, memory) stands under ``measured``; the rest is the same
 however often, and on however many workers, the same outputs are scored.
@@ -10,7 +10,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 
 from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.core.records import VerdictName
@@ -166,13 +165,6 @@ def figures(
         for key, group in groupby(records, key=group_key)
     }
     return [rows[key] for key in sorted(rows, key=_order)]
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True) + "\n", encoding="utf-8")
-    draft.replace(path)
 
 
 def _repeats(records: Sequence[ItemRecord], scores: Mapping[str, Sequence[float]]) -> Repeats:
