@@ -12,7 +12,7 @@ from typing import cast, get_args
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_text
 from pytest_thinkslm.reports.leaderboard import Leaderboard, PaperRows, merge
-from pytest_thinkslm.reports.leaderboard_entries import Entry, entries
+from pytest_thinkslm.reports.leaderboard_entries import RunEntry, entries
 from pytest_thinkslm.reports.leaderboard_files import FORMATS
 
 HELP = "merge runs into one sortable table"
@@ -88,9 +88,9 @@ def _places(asked: Sequence[str]) -> list[Path]:
     return list({os.path.realpath(place): place for place in places}.values())
 
 
-def _read(places: Sequence[Path], *, skip: bool) -> list[Entry]:
+def _read(places: Sequence[Path], *, skip: bool) -> list[RunEntry]:
     """Every variant of every run; what cannot be read is named, all at once. Raises ``UsageError``."""
-    found: list[Entry] = []
+    found: list[RunEntry] = []
     problems = []
     live = sys.stderr.isatty()
     for number, place in enumerate(places, 1):

@@ -18,7 +18,7 @@ from pytest_thinkslm.settings.run_settings import Settings
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
     from pytest_thinkslm.machine.gpus import Gpu
-    from pytest_thinkslm.machine.hardware import Placement as Hardware
+    from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
 
@@ -289,7 +289,7 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
     return place(what, devices, model.display, size)
 
 
-def _hardware(engine: str, settings: Settings) -> Hardware:
+def _hardware(engine: str, settings: Settings) -> DeviceChoice:
     """Device and dtype as the engine will decide them. Raises UsageError for an argument that is not valid."""
     from pytest_thinkslm.machine.hardware import decide
 

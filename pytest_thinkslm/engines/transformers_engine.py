@@ -23,7 +23,7 @@ from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus
-from pytest_thinkslm.machine.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import opened_thought, render
@@ -84,7 +84,7 @@ class TransformersEngine:
     ) -> None:
         self._arguments = Arguments.parse(engine_args)
         self._versions = {name: _version(name) for name in ("transformers", "torch")}
-        self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
+        self._placement: DeviceChoice = decide(self._arguments.device, self._arguments.dtype)
         self._resolved, self._trust, self._log = model, trust_remote_code, log
         self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.engines import loaded
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.machine.hardware import Placement
+from pytest_thinkslm.machine.hardware import DeviceChoice
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
 
@@ -80,7 +80,7 @@ class Loaded:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
+def load(resolved: ResolvedModel, placement: DeviceChoice, trust_remote_code: bool) -> Loaded:
     """Load from the resolved folder, never from the network.
 
     Raises EngineError with the loader's reason, and where a compressed checkpoint was loaded as if it were not.

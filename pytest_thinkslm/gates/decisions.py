@@ -1,6 +1,7 @@
 """Gates: decisions on a run, each in one sentence. Pure; percent and percentage points throughout.
 
-`GateSpecs` says what is asked, a `Cell` what was measured for one model, quant, task and style, and `evaluate` decides.
+`GateSpecs` says what is asked, a `GatedGroup` what was measured for one model, quant, task and style, and `evaluate`
+decides.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from pytest_thinkslm.statistics import (
 
 __all__ = [
     "ALPHA",
-    "Cell",
     "FieldValue",
     "GateMode",
     "GateResult",
     "GateSpecs",
+    "GatedGroup",
     "Margin",
     "MaxRate",
     "MinAccuracy",
@@ -61,7 +62,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GatedGroup:
     """What was measured for one member of the family (task x style x variant).
 
     Attributes:
@@ -117,7 +118,7 @@ class Sensitivity:
 
 
 def evaluate(
-    specs: GateSpecs, cells: Sequence[Cell], *, complete: bool = True, advisory: bool = False
+    specs: GateSpecs, cells: Sequence[GatedGroup], *, complete: bool = True, advisory: bool = False
 ) -> tuple[GateResult, ...]:
     """Decide every gate on every cell that it concerns, cell by cell.
 
@@ -186,7 +187,7 @@ def sensitivity(
     return Sensitivity(None if smallest is None else 100 * smallest, resolved, needed, sentence)
 
 
-def _margin_gates(margin: Margin, cells: Sequence[Cell], advisory: bool) -> Iterator[GateResult]:
+def _margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) -> Iterator[GateResult]:
     compared = {
         cell.label: cell.comparison for cell in cells if cell.comparison and cell.comparison.n and not cell.void
     }
@@ -276,7 +277,7 @@ def _noninferiority(
     return passed, finding, {**fields, "drop_at_most": bound, "bound_confidence": 100 * (1 - level)}
 
 
-def _plain_gates(specs: GateSpecs, cell: Cell) -> Iterator[GateResult]:
+def _plain_gates(specs: GateSpecs, cell: GatedGroup) -> Iterator[GateResult]:
     matching = [wanted for wanted in specs.min_accuracy if fnmatchcase(cell.task, wanted.task)]
     if matching:
         exact = [wanted for wanted in matching if wanted.task == cell.task]
@@ -285,7 +286,7 @@ def _plain_gates(specs: GateSpecs, cell: Cell) -> Iterator[GateResult]:
         yield _max_rate_gate(allowed, cell)
 
 
-def _min_accuracy_gate(wanted: MinAccuracy, cell: Cell) -> GateResult:
+def _min_accuracy_gate(wanted: MinAccuracy, cell: GatedGroup) -> GateResult:
     name, accuracy = f"gate::{cell.label}", cell.accuracy
     if accuracy.estimate is None or cell.void:
         reason = cell.void or "it has no items"
@@ -322,7 +323,7 @@ _MAX_RATE: Mapping[RateKind, GateKind] = {
 }
 
 
-def _max_rate_gate(allowed: MaxRate, cell: Cell) -> GateResult:
+def _max_rate_gate(allowed: MaxRate, cell: GatedGroup) -> GateResult:
     name, kind = f"gate::{cell.label}", _MAX_RATE[allowed.kind]
     n, count = sum(cell.verdicts.values()), cell.verdicts.get(allowed.kind, 0)
     if n == 0:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_thinkslm.core.identity import short_name
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
-from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
+from pytest_thinkslm.gates.decisions import GatedGroup, GateResult, GateSpecs, Margin, evaluate, sensitivity
 from pytest_thinkslm.runs.results import GroupKey, interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.statistics import PairedResult, compare_paired
@@ -28,7 +28,7 @@ class Measured:
     """
 
     key: GroupKey
-    cell: Cell
+    cell: GatedGroup
     against: GroupKey | None = None
     unfit: str = ""
 
@@ -156,7 +156,9 @@ def _measure(
     baseline: RunFigures | None,
     before: Mapping[GroupKey, FigureRow],
 ) -> Measured:
-    cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
+    cell = GatedGroup(
+        label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
+    )
     if baseline is None:
         return Measured(key, cell)
     match = _match(key, baseline)

@@ -13,7 +13,7 @@ from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
-from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, render
+from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, prompt_messages
 
 
 class Planner:
@@ -106,7 +106,7 @@ class Planner:
 
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
-        return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        return prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
 
     def _room(self, variant: int) -> ThoughtRoom:
         if variant not in self._rooms:

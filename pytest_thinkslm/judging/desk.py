@@ -21,7 +21,7 @@ from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging.judge import Judge
-from pytest_thinkslm.judging.prompt import SAMPLING, Question, content_key, new_fence, render
+from pytest_thinkslm.judging.prompt import SAMPLING, Question, content_key, judge_prompt, new_fence
 from pytest_thinkslm.judging.reply import read_ruling
 
 #: After so many failures in a row (no reply at all) nothing more is asked.
@@ -207,7 +207,7 @@ class JudgeDesk:
         if not self.budget.take():
             asked.future.set_result(Ruling("over-budget", reason=f"--judge-budget {self.budget.limit} was spent"))
             return
-        messages = render(asked.question, new_fence(asked.question), again=asked.again)
+        messages = judge_prompt(asked.question, new_fence(asked.question), again=asked.again)
         enforced = self._judge.enforced
         self.spent.requests += 1
         self.spent.started = self.spent.started or time.monotonic()

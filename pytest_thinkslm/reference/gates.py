@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_thinkslm.gates.decisions import ALPHA, Cell, FieldValue, GateResult, Margin, p_text
+from pytest_thinkslm.gates.decisions import ALPHA, FieldValue, GatedGroup, GateResult, Margin, p_text
 from pytest_thinkslm.reference.table import SPLIT_SIZES, paper_row
 from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.statistics import UnpairedResult, compare_unpaired, holm, smallest_detectable_drop
 
 
 def paper_gates(
-    margin: Margin, cells: Mapping[GroupKey, Cell], *, complete: bool = True, advisory: bool = True, alone: bool = True
+    margin: Margin,
+    cells: Mapping[GroupKey, GatedGroup],
+    *,
+    complete: bool = True,
+    advisory: bool = True,
+    alone: bool = True,
 ) -> tuple[GateResult, ...]:
     """A regression gate for each cell: fails where a drop of more than the margin below the paper's figure is shown.
 
@@ -80,7 +85,7 @@ def foresee_paper(margin: Margin, wanted: Mapping[GroupKey, int], labels: Mappin
 
 def _gate(
     margin: Margin,
-    cell: Cell,
+    cell: GatedGroup,
     found: UnpairedResult,
     published: tuple[float, int],
     corrected: Mapping[str, float],

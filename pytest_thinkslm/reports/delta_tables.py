@@ -26,7 +26,7 @@ from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, GroupJson, Refe
 if TYPE_CHECKING:
     from rich.console import Console
 
-Group = TypeVar("Group", bound=GroupJson)
+AnyRow = TypeVar("AnyRow", bound=GroupJson)
 
 #: Links to single items of a cell on the page; all of them are one click away in its browser of items.
 LINKS_SHOWN = 12
@@ -287,7 +287,7 @@ def _label(row: GroupJson) -> str:
     return f"{row['task']} ({row['style']})"
 
 
-def _by_variant(rows: Iterable[Group]) -> list[tuple[tuple[str, str], list[Group]]]:
+def _by_variant(rows: Iterable[AnyRow]) -> list[tuple[tuple[str, str], list[AnyRow]]]:
     return [(key, list(own)) for key, own in groupby(rows, key=lambda row: (row["model"], row["quant"]))]
 
 

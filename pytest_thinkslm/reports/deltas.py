@@ -24,7 +24,7 @@ from pytest_thinkslm.runs.types import (
 )
 from pytest_thinkslm.statistics import PairedResult, holm
 
-ItemKey = tuple[str, str, str, str, str]
+ExampleKey = tuple[str, str, str, str, str]
 
 #: Lost items, and as many gained ones, of a row of which the two outputs' ends are kept.
 EXAMPLES = 3
@@ -81,7 +81,7 @@ def deltas(
     return found
 
 
-def wanted_examples(found: Iterable[DeltaRow]) -> set[ItemKey]:
+def wanted_examples(found: Iterable[DeltaRow]) -> set[ExampleKey]:
     """The items, of both variants, whose outputs ``add_examples`` needs."""
     return {
         (*variant, row["task"], row["style"], item)
@@ -99,7 +99,7 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
     Args:
         records: whole item records of at least the ``wanted_examples``, in order.
     """
-    ends: dict[tuple[ItemKey, bool], Ending] = {}
+    ends: dict[tuple[ExampleKey, bool], Ending] = {}
     for record in records:
         key = (*group_key(record), record["item"])
         ends.setdefault((key, record["verdict"] == "correct"), _end(record))

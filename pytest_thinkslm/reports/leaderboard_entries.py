@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core.schemes import SCHEMES
-from pytest_thinkslm.gates.baselines import Group as Items
-from pytest_thinkslm.gates.baselines import RecordedRun, load_run
+from pytest_thinkslm.gates.baselines import Group, RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
 from pytest_thinkslm.runs.types import CompressionJson, FigureRow, LoadedJson, VariantFacts
 
@@ -23,7 +22,7 @@ _WEIGHTS = ("model", "revision", "gguf", "recipe", "files", "compression")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Score:
     """The accuracy of one (task, style), a fraction with its 95% interval; None where it is void.
 
     ``n`` is the number of items. The paper's figures have no interval of their own.
@@ -36,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Basis:
     """What a cell rests on: the items' names, the digest of each one's prompt, the state of the data."""
 
     items: frozenset[str]
@@ -45,7 +44,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """One variant of one run.
 
     Attributes:
@@ -66,11 +65,11 @@ class Entry:
     disk: float | None
     engine: str
     conditions: Mapping[str, str]
-    cells: Mapping[CellKey, Cell]
-    asked: Mapping[CellKey, Asked]
+    cells: Mapping[CellKey, Score]
+    asked: Mapping[CellKey, Basis]
 
 
-def entries(place: Path) -> list[Entry]:
+def entries(place: Path) -> list[RunEntry]:
     """Read a run. Raises ``UsageError`` that names the folder."""
     run = load_run(place, "leaderboard")
     found = []
@@ -84,15 +83,15 @@ def entries(place: Path) -> list[Entry]:
 
 
 def _entry(
-    run: RecordedRun, variant: VariantFacts, rows: Mapping[CellKey, FigureRow], groups: Mapping[CellKey, Items]
-) -> Entry:
+    run: RecordedRun, variant: VariantFacts, rows: Mapping[CellKey, FigureRow], groups: Mapping[CellKey, Group]
+) -> RunEntry:
     model, quant = variant["model"], variant["quant"]
     measured = run.results.get("measured", {})
     own = measured.get("variants", {}).get(f"{model}|{quant}", {})
     compression = variant.get("compression")
     disk = (compression and compression["bytes"]) or variant.get("disk_bytes")
     gpu = own.get("peak_gpu_memory_bytes")
-    return Entry(
+    return RunEntry(
         identity=(model, quant, _weights(variant)),
         run=run.name,
         started=str(measured.get("started", "")),
@@ -110,19 +109,19 @@ def _entry(
     )
 
 
-def _cell(row: FigureRow) -> Cell:
+def _cell(row: FigureRow) -> Score:
     interval = None if row["ci95"] is None else (row["ci95"][0], row["ci95"][1])
-    return Cell(row["accuracy"], interval, row["items"], str(row.get("void", "")))
+    return Score(row["accuracy"], interval, row["items"], str(row.get("void", "")))
 
 
 #: Equal ones are kept once: many runs ask the same items.
-_KNOWN: dict[bytes, Asked] = {}
+_KNOWN: dict[bytes, Basis] = {}
 
 
-def _asked(items: Items, row: FigureRow) -> Asked:
+def _asked(items: Group, row: FigureRow) -> Basis:
     data = row.get("data")
     state = (data["digest"], data["pin"], data["partial"] or "") if data else ("", "", "")
-    asked = Asked(frozenset(items.scores), items.prompts, state)
+    asked = Basis(frozenset(items.scores), items.prompts, state)
     digest = hashlib.blake2b(json.dumps([sorted(asked.items), state]).encode())
     for item in sorted(asked.prompts):
         digest.update(item.encode() + asked.prompts[item])

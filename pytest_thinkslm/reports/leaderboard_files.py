@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
-from pytest_thinkslm.core.tables import Cell as TableCell
 from pytest_thinkslm.core.tables import (
+    Cell,
     Column,
     Table,
     figure_columns,
@@ -17,8 +17,8 @@ from pytest_thinkslm.core.tables import (
     markdown_text,
     text_columns,
 )
-from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Line
-from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
+from pytest_thinkslm.reports.leaderboard import SORTING, Leaderboard, Line, RankedGroup
+from pytest_thinkslm.reports.leaderboard_entries import CellKey, Score
 from pytest_thinkslm.reports.summary import interval_text
 
 #: Conditions that have a column of their own in the CSV.
@@ -107,7 +107,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[Leaderboard], str]]] = {
 }
 
 
-def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
+def _markdown_table(group: RankedGroup, columns: Sequence[CellKey]) -> list[str]:
     shown = [key for key in columns if any(key in line.cells for line in group.lines)]
     extra: list[tuple[str, Callable[[Line], str]]] = [
         ("params", lambda line: line.parameters),
@@ -133,7 +133,7 @@ def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
     return markdown_table(Table([*text_columns(*heads[:2]), *figure_columns(*heads[2:], *after)], rows))
 
 
-def _figure(cell: Cell | None, digits: int) -> str:
+def _figure(cell: Score | None, digits: int) -> str:
     if cell is None:
         return ""
     if cell.accuracy is None:
@@ -141,7 +141,7 @@ def _figure(cell: Cell | None, digits: int) -> str:
     return _percent(cell.accuracy, digits) + (f" ({interval_text(cell.interval)})" if cell.interval else "")
 
 
-def _html_group(group: Group, columns: Sequence[CellKey], heads: Sequence[Column]) -> Mapping[str, object]:
+def _html_group(group: RankedGroup, columns: Sequence[CellKey], heads: Sequence[Column]) -> Mapping[str, object]:
     rows = [_html_row(group, line, columns) for line in group.lines]
     return {
         "name": group.name,
@@ -154,23 +154,23 @@ def _html_group(group: Group, columns: Sequence[CellKey], heads: Sequence[Column
     }
 
 
-def _html_row(group: Group, line: Line, columns: Sequence[CellKey]) -> list[TableCell]:
+def _html_row(group: RankedGroup, line: Line, columns: Sequence[CellKey]) -> list[Cell]:
     marks = [
         (group.name, "mark"),
         *([("partial", "mark warn")] if group.conditions.get("selection") == "partial" else []),
     ]
     return [
-        TableCell(line.model, title=line.display, small=_about(line), value=line.model, marks=tuple(marks)),
-        TableCell(line.parameters, value=_size(line.parameters)),
-        TableCell(line.quantization, value=line.quantization),
-        *(TableCell(text, value=text) for text in (_number(line.gpu_memory, 2), _number(line.disk, 2))),
+        Cell(line.model, title=line.display, small=_about(line), value=line.model, marks=tuple(marks)),
+        Cell(line.parameters, value=_size(line.parameters)),
+        Cell(line.quantization, value=line.quantization),
+        *(Cell(text, value=text) for text in (_number(line.gpu_memory, 2), _number(line.disk, 2))),
         *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
     ]
 
 
-def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Cell | None]:
+def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Score | None]:
     """The cells of a row of the page: the paper's columns, the two averages, further ones."""
-    found: list[Cell | None] = []
+    found: list[Score | None] = []
     for key in columns:
         found.append(line.cells.get(key))
         if key == SORTING[-1]:
@@ -198,18 +198,18 @@ def _title(key: CellKey) -> str:
     return f"{title} {_STYLES.get(key[1], key[1])}" if several else title
 
 
-def _average(value: float | None) -> Cell | None:
-    return None if value is None else Cell(value, None, 0)
+def _average(value: float | None) -> Score | None:
+    return None if value is None else Score(value, None, 0)
 
 
-def _html_cell(cell: Cell | None, digits: int) -> TableCell:
+def _html_cell(cell: Score | None, digits: int) -> Cell:
     if cell is None:
-        return TableCell("", value="")
+        return Cell("", value="")
     if cell.accuracy is None:
-        return TableCell("void", value="", title=cell.void)
+        return Cell("void", value="", title=cell.void)
     interval = interval_text(cell.interval) if cell.interval else ""
     title = f"{cell.n} items" if cell.n else ""
-    return TableCell(_percent(cell.accuracy, digits), value=f"{cell.accuracy:.6f}", small=interval, title=title)
+    return Cell(_percent(cell.accuracy, digits), value=f"{cell.accuracy:.6f}", small=interval, title=title)
 
 
 def _about(line: Line) -> str:
@@ -224,28 +224,28 @@ def _about(line: Line) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _sizes(group: Group) -> str:
+def _sizes(group: RankedGroup) -> str:
     """How many items a figure of a group rests on; empty for the paper, whose splits are full."""
     sizes = {cell.n for line in group.lines for cell in line.cells.values()}
     return "" if group.paper else f"{_range(sizes)} items a figure"
 
 
-def _conditions(group: Group) -> str:
+def _conditions(group: RankedGroup) -> str:
     return "; ".join(
         f"{name} {value}" if name not in ("source", "runs") else value for name, value in group.conditions.items()
     )
 
 
-def _digits(group: Group) -> int:
+def _digits(group: RankedGroup) -> int:
     """The paper's figures as it gives them."""
     return 2 if group.paper else 1
 
 
-def _sorted(group: Group) -> bool:
+def _sorted(group: RankedGroup) -> bool:
     return any(line.sorting_average is not None for line in group.lines)
 
 
-def _csv_cell(cell: Cell | None) -> list[object]:
+def _csv_cell(cell: Score | None) -> list[object]:
     if cell is None:
         return ["", "", "", ""]
     low, high = cell.interval or (None, None)

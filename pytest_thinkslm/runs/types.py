@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
+from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 
 Selection = Literal["full", "limit", "partial"]
 GateKind = Literal[
     "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error"
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
-PinState = Literal["ok", "accepted", "unpinned"]
 
 
 class VariantJson(TypedDict):
@@ -224,7 +224,7 @@ class Canaries(TypedDict):
     problem: NotRequired[str]
 
 
-class ParserReading(TypedDict):
+class ParserSide(TypedDict):
     """What the parser made of an output."""
 
     verdict: VerdictName
@@ -232,7 +232,7 @@ class ParserReading(TypedDict):
     rule: str
 
 
-class JudgeReading(TypedDict):
+class JudgeSide(TypedDict):
     """What the judge made of an output."""
 
     verdict: str | None
@@ -245,15 +245,15 @@ class Disagreement(GroupJson):
 
     item: str
     repeat: int
-    parser: ParserReading
-    judge: JudgeReading
+    parser: ParserSide
+    judge: JudgeSide
 
 
 class JudgeBlock(TypedDict):
     """The judge of a run."""
 
     model: str
-    policy: Literal["fallback", "all"]
+    policy: JudgePolicy
     fingerprint: str
     canaries: Canaries
     asked: int
@@ -377,9 +377,9 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
-    incorrect: Literal["data", "fail", "xfail"]
+    incorrect: IncorrectMode
     judge: NotRequired[str | None]
-    judge_policy: NotRequired[Literal["fallback", "all"]]
+    judge_policy: NotRequired[JudgePolicy]
     preset: NotRequired[str | None]
     preset_choices: NotRequired[list[str]]
 

@@ -1,7 +1,7 @@
 """The plots of a report as Vega-Lite specifications. Pure: the content of results.json in, dicts out.
 
 The page draws them in the browser, ``python -m pytest_thinkslm.reports.page --svg`` makes an image of one. All values
-are percent, or percentage points for differences. Intervals are those of results.json; of a group within a task
+are in_percent, or percentage points for differences. Intervals are those of results.json; of a group within a task
 (a level, a list length) Wilson's, on its number of items.
 """
 
@@ -20,8 +20,8 @@ from pytest_thinkslm.reports.page.vegalite import (
     dot,
     dots,
     frame,
+    in_percent,
     interval_ends,
-    percent,
     quantity,
     series_colour,
     stacked_bars,
@@ -149,7 +149,7 @@ def _accuracy(results: Results, panel: _Panel) -> Chart:
     paper = {(*_variant(row), row["task"], row["style"]): row["paper"] for row in results.get("reference") or ()}
     keys = [(row, (*_variant(row), row["task"], row["style"])) for row in rows]
     ticks = [
-        {"group": str(row["task"]), "series": series(row), "paper": percent(paper[key])}
+        {"group": str(row["task"]), "series": series(row), "paper": in_percent(paper[key])}
         for row, key in keys
         if paper.get(key) is not None
     ]
@@ -243,7 +243,7 @@ def _verdicts(panel: _Panel) -> Chart:
             "error": row["error_rate"],
         }
         values += [
-            {"group": panel.bar(row), "class": name, "value": percent(share), "n": row["n"], "order": place}
+            {"group": panel.bar(row), "class": name, "value": in_percent(share), "n": row["n"], "order": place}
             for place, (name, share) in enumerate(shares.items())
             if share
         ]
@@ -270,7 +270,7 @@ def _failures(panel: _Panel) -> Chart | None:
             {
                 "group": panel.bar(row),
                 "class": name,
-                "value": percent(counts[name] / row["n"]),
+                "value": in_percent(counts[name] / row["n"]),
                 "n": row["n"],
                 "order": i,
             }

@@ -20,6 +20,7 @@ from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.runs.types import Disagreement, GateJson, GroupJson, Results
 
+#: Variables of the page's template.
 View = Mapping[str, Any]
 
 #: Rows of disagreements between judge and parser; all of them are one click away.

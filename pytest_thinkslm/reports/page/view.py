@@ -11,11 +11,9 @@ from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.links import filter_link
 from pytest_thinkslm.reports.page import comparisons
 from pytest_thinkslm.reports.page.charts import charts, variant_labels
+from pytest_thinkslm.reports.page.comparisons import View
 from pytest_thinkslm.reports.page.items import Index
 from pytest_thinkslm.runs.types import FigureRow, Results
-
-#: Variables of the template.
-View = dict[str, Any]
 
 
 def sections(results: Results, index: Index) -> View:

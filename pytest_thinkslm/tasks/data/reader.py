@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
-from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.core.records import Case, PinState
 from pytest_thinkslm.tasks import pins as pins_data
 from pytest_thinkslm.tasks.data import hub as hub_data
 from pytest_thinkslm.tasks.data.local import SUFFIXES, count_records, find_file, read_jsonl
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Record, Task
 
-PinState = Literal["ok", "accepted", "unpinned"]
 _NAMED = 8
 
 
