@@ -13,7 +13,7 @@ import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
-from pytest_thinkslm.plugin import workers
+from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
 from pytest_thinkslm.tasks import registry
@@ -151,7 +151,7 @@ def _say_choices(settings: Settings, say: Say) -> None:
 
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
-    if config.option.verbose >= -1:
+    if compat_pytest.verbosity(config) >= -1:
         print(f"thinkslm: {line}", flush=True)
 
 

@@ -17,7 +17,7 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.shards import shard
-from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -132,7 +132,7 @@ class RunnerPlugin:
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
-        if self.config.option.collectonly or session.shouldfail or session.shouldstop:
+        if getattr(self.config.option, "collectonly", False) or session.shouldfail or session.shouldstop:
             return
         refs: list[ItemRef] = []
         places: list[int] = []
@@ -371,7 +371,7 @@ class RunnerPlugin:
             outcome,
             longrepr,
             cast("Literal['setup', 'call', 'teardown']", call.when),
-            [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],
+            compat_pytest.captured(item),
             call.duration,
             call.start,
             call.stop,
@@ -414,7 +414,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
     asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
-        config.pluginmanager.unregister(name="logging-plugin")
+        compat_pytest.silence_log_capture(config)
 
 
 def ref_of(item: pytest.Item) -> ItemRef | None:
