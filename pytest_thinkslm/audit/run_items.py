@@ -7,25 +7,14 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.item_record import ItemLine, read_line
+from pytest_thinkslm.core.identity import ItemKey
+from pytest_thinkslm.core.item_record import ItemLine, item_key, read_line
 from pytest_thinkslm.core.text import safe_text
 
 #: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
 TEXT_LIMIT = 30_000
-
-
-class ItemKey(NamedTuple):
-    """What names an outcome in every file of the suite."""
-
-    model: str
-    quant: str
-    task: str
-    style: str
-    item: str
-    repeat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +90,9 @@ class AuditedRun:
 
     def texts(self, wanted: Collection[ItemKey]) -> dict[ItemKey, ItemTexts]:
         """The texts of the wanted outcomes."""
-        return {key: _texts(record) for record in self._lines() if _is_item(record) and (key := _key(record)) in wanted}
+        return {
+            key: _texts(record) for record in self._lines() if _is_item(record) and (key := item_key(record)) in wanted
+        }
 
     def _lines(self) -> Iterator[ItemLine]:
         path = self.folder / "items.jsonl"
@@ -159,12 +150,13 @@ def _is_item(record: ItemLine) -> bool:
     return bool(record.get("role", "item") == "item")
 
 
-def _key(record: ItemLine) -> ItemKey:
-    return ItemKey(record["model"], record["quant"], record["task"], record["style"], record["item"], record["repeat"])
+def named(key: ItemKey) -> dict[str, object]:
+    """The key's parts by name; all are of role ``item``, so that this is left out."""
+    return {name: value for name, value in key._asdict().items() if name != "role"}
 
 
 def _audit_item(record: ItemLine) -> AuditItem:
-    key = _key(record)
+    key = item_key(record)
     judge = record.get("judge")
     reading = None
     if judge and not isinstance(record.get("gold"), Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Literal, NotRequired, TypedDict, cast
 
+from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, VerdictName
 from pytest_thinkslm.core.rulings import JudgeVerdict, Status
 
@@ -13,6 +14,21 @@ Thought = Literal["ended", "closed", "unfinished"]
 
 #: Who decided a verdict.
 Decider = Literal["parser", "judge"]
+
+
+class VariantJson(TypedDict):
+    """What names a variant."""
+
+    model: str
+    quant: str
+
+
+class GroupJson(VariantJson):
+    """What names a row of figures; ``test`` is the test function's name, without its path."""
+
+    task: str
+    test: str
+    style: str
 
 
 class Turn(TypedDict):
@@ -42,16 +58,13 @@ class RulingJson(TypedDict):
     reason: str
 
 
-class ItemRecord(TypedDict):
+class ItemRecord(GroupJson):
     """Everything that statistics need of an item. ``judge`` is None where no judge was asked.
 
-    With a judge ``source`` says who decided the verdict, and ``parser_verdict`` what it is without the judge.
+    ``attempts`` is there where there was more than one: the last one counts. With a judge ``source`` says who decided
+    the verdict, and ``parser_verdict`` what it is without the judge.
     """
 
-    model: str
-    quant: str
-    task: str
-    style: str
     item: str
     repeat: int
     role: ItemRole
@@ -72,6 +85,7 @@ class ItemRecord(TypedDict):
     source: NotRequired[Decider]
     parser_verdict: NotRequired[VerdictName]
     note: NotRequired[str]
+    attempts: NotRequired[int]
 
 
 class ItemLine(ItemRecord):
@@ -80,6 +94,17 @@ class ItemLine(ItemRecord):
     messages: list[Turn]
     output: str | None
     reasoning: NotRequired[str]
+
+
+def group_key(record: GroupJson) -> GroupKey:
+    """The row that a record counts in, or that a row is. Files of earlier versions name no test: the suite's own."""
+    test = record.get("test") or f"test_{record['task']}"
+    return GroupKey(record["model"], record["quant"], record["task"], test, record["style"])
+
+
+def item_key(record: ItemRecord) -> ItemKey:
+    """Whose line a record is."""
+    return ItemKey(*group_key(record), record["item"], record["repeat"], record.get("role", "item"))
 
 
 _TEXTS = ("model", "quant", "task", "style", "item", "verdict")
@@ -99,5 +124,6 @@ def read_line(text: str) -> ItemLine:
     turn_keys = Turn.__required_keys__
     if not isinstance(turns, list) or not all(isinstance(turn, dict) and turn_keys <= set(turn) for turn in turns):
         raise ValueError("messages are none")
-    record.setdefault("repeat", 1)
+    for name, usual in (("test", f"test_{record['task']}"), ("repeat", 1), ("role", "item")):
+        record.setdefault(name, usual)  # files of earlier versions lack them
     return cast("ItemLine", record)

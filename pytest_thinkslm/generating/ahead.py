@@ -13,6 +13,7 @@ from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.journal.journal import Journal, entry_key
+from pytest_thinkslm.runs.types import Speed
 
 #: Seconds between two looks at the progress while a test waits.
 TICK = 0.5
@@ -36,7 +37,7 @@ class Span:
     outputs: int = 0
     output_tokens: int = 0
 
-    def measured(self) -> dict[str, object]:
+    def measured(self) -> Speed:
         """For the report: seconds and output tokens a second."""
         rate = self.output_tokens / self.seconds if self.seconds > 0 and self.output_tokens else None
         return {

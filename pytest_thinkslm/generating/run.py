@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
@@ -19,6 +19,7 @@ from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Run:
         announce: told, before a variant is generated, what is about to be done.
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
+        check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Run:
         announce: Announce | None = None,
         tick: Callable[[Progress], None] | None = None,
         judge: JudgeSession | None = None,
+        check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.judge = judge
@@ -64,10 +67,9 @@ class Run:
         self._current = -1
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
-        self.measured: dict[str, dict[str, object]] = {}
-        #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
-        self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
+        self._check_plan = check_plan
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -80,8 +82,8 @@ class Run:
             ThinkSLMError: data, model or journal cannot be used.
         """
         self._planner = Planner(self.settings, refs, self.factory.thought_room)
-        if self.check_plan is not None:
-            self.check_plan(self._planner, refs)
+        if self._check_plan is not None:
+            self._check_plan(self._planner, refs)
         self._mine = mine if mine is not None else ()
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
@@ -174,33 +176,31 @@ class Run:
         )
         return ahead.result(ahead.submit([request])[0], self._tick)
 
-    def data_states(self) -> Mapping[str, dict[str, object]]:
+    def data_states(self) -> Mapping[str, OpenedData]:
         """The state of each opened data set, as plain values."""
         if self._planner is None:
             return {}
-        return {task: asdict(dataset.state) for task, dataset in self._planner.datasets.items()}
+        return {task: cast("OpenedData", asdict(dataset.state)) for task, dataset in self._planner.datasets.items()}
 
     def close(self) -> None:
         """Cancel what is not needed any more and stop the engine."""
         if self._ahead is not None:
-            label = self.variants[self._current].label
+            label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
             progress.settle()
-            engine = self._ahead.measured()
-            self.measured[label] = {
-                **engine,
-                **({"devices": self._devices()} if "load_seconds" in engine else {}),
-                "generated": progress.finished,
-                "output_tokens": progress.output_tokens,
-                "seconds": _rounded(progress.seconds()),
-                "tokens_per_second": _rounded(progress.tokens_per_second()),
-                "tasks": {group: span.measured() for group, span in sorted(progress.spans.items())},
-            }
+            measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
+            if "load_seconds" in measured:
+                measured["devices"] = self._devices()
+            measured["generated"] = progress.finished
+            measured["output_tokens"] = progress.output_tokens
+            measured["seconds"] = _rounded(progress.seconds())
+            measured["tokens_per_second"] = _rounded(progress.tokens_per_second())
+            measured["tasks"] = {group: span.measured() for group, span in sorted(progress.spans.items())}
             self._ahead = None
             self._current = -1
 
-    def _devices(self) -> list[dict[str, object]]:
+    def _devices(self) -> list[DeviceJson]:
         """The GPUs of the current variant, for the report."""
         return [
             {"index": device.index, "name": device.name, "total_bytes": device.total_bytes}

@@ -46,7 +46,7 @@ class Spent:
     started: float | None = None
     ended: float | None = None
 
-    def measured(self) -> dict[str, object]:
+    def measured(self) -> dict[str, float]:
         """For the report's ``measured.judge``."""
         seconds = 0.0 if self.started is None or self.ended is None else self.ended - self.started
         return {
@@ -168,7 +168,7 @@ class JudgeDesk:
         if self._journal is not None:
             self._journal.close()
 
-    def measured(self) -> Mapping[str, object]:
+    def measured(self) -> Mapping[str, float]:
         """What judging took in this process."""
         return self.spent.measured()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.reference.gates import published_figure
 from pytest_thinkslm.reference.table import RUNS
-from pytest_thinkslm.runs.results import group_key
 from pytest_thinkslm.runs.types import FigureRow, ReferenceRow, VariantFacts
 from pytest_thinkslm.statistics import difference_interval
 
@@ -38,17 +38,18 @@ def against_paper(rows: Sequence[FigureRow], variants: Sequence[VariantFacts]) -
             continue
         paper, paper_n = figure
         value: ReferenceRow = {
-            "model": key[0],
-            "quant": key[1],
-            "task": key[2],
-            "style": key[3],
+            "model": key.model,
+            "quant": key.quant,
+            "task": key.task,
+            "test": key.test,
+            "style": key.style,
             "paper": paper,
             "paper_n": paper_n,
             "accuracy": row["accuracy"],
             "n": row["n"],
             "difference": None,
             "ci95": None,
-            "note": "; ".join(_notes(row, paper_n, sources.get(key[:2]))),
+            "note": "; ".join(_notes(row, paper_n, sources.get(key.variant))),
         }
         if row["accuracy"] is not None and row["n_effective"] > 0:
             interval = difference_interval(paper, paper_n, row["accuracy"], row["n_effective"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from pytest_thinkslm.core.item_record import GroupJson, group_key
 from pytest_thinkslm.core.tables import (
     Cell,
     Column,
@@ -21,7 +22,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reference.comparison import CAVEAT
 from pytest_thinkslm.reports.links import filter_link, item_link
-from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, GroupJson, ReferenceRow, Results
+from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, ReferenceRow, Results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,8 +117,7 @@ def item_cells(group: GroupJson, lost: Sequence[str], gained: Sequence[str], nam
 
 
 def _item_cell(group: GroupJson, items: Sequence[str], name: str, tone: Literal["good", "bad"]) -> Cell:
-    key = group["model"], group["quant"], group["task"], group["style"]
-    links = tuple(Cell(item, link=item_link(*key, item)) for item in items[:LINKS_SHOWN])
+    links = tuple(Cell(item, link=item_link(group_key(group), item)) for item in items[:LINKS_SHOWN])
     if not items:
         return Cell("0")
     return Cell(str(len(items)), tone, filter_link(set=name), links=links, more=max(0, len(items) - LINKS_SHOWN))
@@ -188,7 +188,7 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
     counts = item_cells(row, row["lost"], row["gained"], f"delta-{number}") if known else [Cell("–"), Cell("–")]
     rates, classes = _moved_figures(row)
     return [
-        Cell(row["task"]),
+        Cell(_task(row)),
         Cell(row["style"]),
         Cell(str(row["n"]) if known else "–"),
         Cell(before),
@@ -283,8 +283,13 @@ def _title(row: DeltaRow) -> str:
     return f"{row['model']}, {row['quant']} against {against['model']}, {against['quant']}"
 
 
-def _label(row: GroupJson) -> str:
-    return f"{row['task']} ({row['style']})"
+def _label(row: DeltaRow | ReferenceRow) -> str:
+    return f"{_task(row)} ({row['style']})"
+
+
+def _task(row: DeltaRow | ReferenceRow) -> str:
+    """The task, with its test where several are on it."""
+    return str(row.get("label") or row["task"])
 
 
 def _by_variant(rows: Iterable[AnyRow]) -> list[tuple[tuple[str, str], list[AnyRow]]]:

@@ -7,24 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pytest_thinkslm.core.item_record import ItemLine
+from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
+from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
-from pytest_thinkslm.gates.baselines import Group, RunFigures, VariantKey
-from pytest_thinkslm.runs.results import GroupKey, group_key
-from pytest_thinkslm.runs.types import (
-    Change,
-    DeltaRow,
-    Ending,
-    Example,
-    FigureRow,
-    VariantFacts,
-    VariantJson,
-    VariantMeasured,
-)
+from pytest_thinkslm.gates.baselines import Group, RunFigures
+from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, holm
 
-ExampleKey = tuple[str, str, str, str, str]
+#: An item of a group, whatever its repeat.
+ExampleKey = tuple[GroupKey, str]
 
 #: Lost items, and as many gained ones, of a row of which the two outputs' ends are kept.
 EXAMPLES = 3
@@ -55,7 +47,7 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
 def deltas(
     variants: Sequence[VariantKey], rows: Sequence[FigureRow], groups: Mapping[GroupKey, Group]
 ) -> list[DeltaRow]:
-    """One row a (variant, task, style): what changed against the variant's reference (``references``).
+    """One row a (variant, task, test, style): what changed against the variant's reference (``references``).
 
     Accuracies and what follows from them are over the items that both have without an error; rates and failure classes
     over all outcomes of either. ``p_corrected`` is Holm's over all rows. Nothing is stated of accuracies where one of
@@ -67,14 +59,17 @@ def deltas(
         groups: their item scores.
     """
     figures = {group_key(row): row for row in rows}
-    present = [variant for variant in variants if any(key[:2] == variant for key in figures)]
+    present = [variant for variant in variants if any(key.variant == variant for key in figures)]
     found: list[DeltaRow] = []
     for variant, reference in references(present).items():
-        before = {key: row for key, row in figures.items() if key[:2] == reference}
-        now = {key: row for key, row in figures.items() if key[:2] == variant}
+        before = {key: row for key, row in figures.items() if key.variant == reference}
+        now = {key: row for key, row in figures.items() if key.variant == variant}
         run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
         found += [_delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run)]
-        found += [_absent(variant, reference, key) for key in before if (*variant, key[2], key[3]) not in now]
+        found += [_absent(variant, reference, key) for key in before if key.of(variant) not in now]
+    names = task_labels(group_key(row) for row in found)
+    for row in found:
+        row["label"] = names[group_key(row)]
     corrected = holm({place: row["p"] for place, row in enumerate(found) if row["p"] is not None})
     for place, p in corrected.items():
         found[place]["p_corrected"] = _significant(p)
@@ -84,9 +79,9 @@ def deltas(
 def wanted_examples(found: Iterable[DeltaRow]) -> set[ExampleKey]:
     """The items, of both variants, whose outputs ``add_examples`` needs."""
     return {
-        (*variant, row["task"], row["style"], item)
+        (key, item)
         for row in found
-        for variant in (_variant(row), _variant(row["against"]))
+        for key in (group_key(row), group_key(row).of(_variant(row["against"])))
         for item in _chosen(row)
     }
 
@@ -101,14 +96,15 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
     """
     ends: dict[tuple[ExampleKey, bool], Ending] = {}
     for record in records:
-        key = (*group_key(record), record["item"])
+        key = group_key(record), record["item"]
         ends.setdefault((key, record["verdict"] == "correct"), _end(record))
     for row in found:
         examples: list[Example] = []
         for item in _chosen(row):
             lost = item in row["lost"]
-            before = ends.get(((*_variant(row["against"]), row["task"], row["style"], item), lost))
-            now = ends.get(((*_variant(row), row["task"], row["style"], item), not lost))
+            group = group_key(row)
+            before = ends.get(((group.of(_variant(row["against"])), item), lost))
+            now = ends.get(((group, item), not lost))
             if before is not None and now is not None:
                 examples.append({"item": item, "change": "lost" if lost else "gained", "before": before, "now": now})
         if examples:
@@ -150,7 +146,7 @@ def _delta(
     entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, FigureRow], row: FigureRow
 ) -> DeltaRow:
     value = _head(entry.key, reference)
-    names = f"{reference[0]} ({reference[1]})", f"{entry.key[0]} ({entry.key[1]})"
+    names = f"{reference[0]} ({reference[1]})", f"{entry.key.model} ({entry.key.quant})"
     if entry.against is None:
         value["note"] = f"not compared: {names[0]} has no outcome of it"
         return value
@@ -196,7 +192,7 @@ def _fill(value: DeltaRow, paired: PairedResult[str]) -> None:
 
 
 def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaRow:
-    value = _head((*variant, key[2], key[3]), reference)
+    value = _head(key.of(variant), reference)
     value["note"] = f"not compared: {variant[0]} ({variant[1]}) has no outcome of it"
     return value
 
@@ -204,10 +200,12 @@ def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaR
 def _head(key: GroupKey, reference: VariantKey) -> DeltaRow:
     """A row of which nothing is known yet."""
     return {
-        "model": key[0],
-        "quant": key[1],
-        "task": key[2],
-        "style": key[3],
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "label": key.task,
         "against": {"model": reference[0], "quant": reference[1]},
         "n": 0,
         "accuracy": None,

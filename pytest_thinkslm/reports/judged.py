@@ -130,6 +130,7 @@ def _both(record: ItemRecord, ruling: RulingJson) -> Disagreement:
         "model": record["model"],
         "quant": record["quant"],
         "task": record["task"],
+        "test": record["test"],
         "style": record["style"],
         "item": record["item"],
         "repeat": record["repeat"],

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from pytest_thinkslm.core.identity import GroupKey
 
-def item_link(model: str, quant: str, task: str, style: str, item: str, repeat: int = 1) -> str:
-    """The address of one item within the page: ``#item=model|quant|task|style|0017|1``."""
-    return "#item=" + "|".join(quote(part, safe="/+.,:") for part in (model, quant, task, style, item, str(repeat)))
+
+def item_link(group: GroupKey, item: str, repeat: int = 1) -> str:
+    """The address of one item within the page: ``#item=model|quant|task|style|0017|1``.
+
+    A test that is not called after its task is named at the end: ``...|1|item|test_cities``.
+    """
+    named = () if group.test == f"test_{group.task}" else ("item", group.test)
+    parts = (*group.variant, group.task, group.style, item, str(repeat), *named)
+    return "#item=" + "|".join(quote(part, safe="/+.,:") for part in parts)
 
 
 def filter_link(**filters: object) -> str:

@@ -65,7 +65,7 @@ def _figure_cells(row: FigureRow, measured: Speed) -> list[Cell]:
     rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
     here = {"model": row["model"], "quant": row["quant"], "task": row["task"], "style": row["style"]}
     return [
-        Cell(row["task"] + ("*" if doubtful else ""), link=filter_link(**here), title=row["title"]),
+        Cell(row_name(row) + ("*" if doubtful else ""), link=filter_link(**here), title=row["title"]),
         Cell(row["style"]),
         Cell(str(row["n"])),
         Cell("void", "bad") if row.get("void") else Cell(percent(row["accuracy"])),
@@ -78,6 +78,11 @@ def _figure_cells(row: FigureRow, measured: Speed) -> list[Cell]:
         Cell("–" if rate is None else f"{rate:.0f}"),
         Cell("–" if seconds is None else f"{seconds:.1f}"),
     ]
+
+
+def row_name(row: FigureRow) -> str:
+    """The row's task, with its test where several are on it."""
+    return row.get("label") or row["task"]
 
 
 def _rate_cell(rate: float | None, tone: Tone, link: str) -> Cell:
@@ -134,7 +139,7 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
         if row.get("note"):
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
     return list(lines)
 
 
@@ -242,7 +247,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:
             if detail := details(row):
-                lines += [f"- **{row['task']}** ({row['style']}): " + markdown_line("; ".join(detail))]
+                lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_line("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
@@ -16,20 +17,6 @@ GateKind = Literal[
     "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error"
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
-
-
-class VariantJson(TypedDict):
-    """What names a variant."""
-
-    model: str
-    quant: str
-
-
-class GroupJson(VariantJson):
-    """What names a row of figures."""
-
-    task: str
-    style: str
 
 
 # --- figures
@@ -89,8 +76,9 @@ class OpenedData(RowData):
 
 
 class FigureRow(GroupJson):
-    """The figures of one model, quant, task and style. Errors count in ``n``."""
+    """The figures of one group. Errors count in ``n``; ``label`` is the task, with its test where several are on it."""
 
+    label: NotRequired[str]
     title: str
     n: int
     items: int
@@ -148,8 +136,9 @@ class Example(TypedDict):
 
 
 class DeltaRow(GroupJson):
-    """One variant, task and style against another variant; nulls where nothing could be compared."""
+    """One group against that of another variant; nulls where nothing could be compared."""
 
+    label: NotRequired[str]
     against: VariantJson
     n: int
     accuracy: float | None
@@ -207,6 +196,7 @@ class GateJson(TypedDict):
     model: NotRequired[str]
     quant: NotRequired[str]
     task: NotRequired[str]
+    test: NotRequired[str]
     style: NotRequired[str]
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 import pytest
 
 import pytest_thinkslm.runs
-from pytest_thinkslm.core.identity import Variant
-from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, ReviewJson, RulingJson
+from pytest_thinkslm.core.identity import ItemKey
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, ReviewJson, RulingJson, item_key, read_line
 from pytest_thinkslm.core.records import Answer, Case, Message, Output, Review, Verdict
 from pytest_thinkslm.core.rulings import Ruling
-from pytest_thinkslm.runs.items import item_record, slim
+from pytest_thinkslm.runs.items import ItemSpool, item_record, slim, to_line
 from pytest_thinkslm.runs.types import Results
 from pytest_thinkslm.scoring.grading import Graded, Judged
 
@@ -99,15 +99,14 @@ def test_words_and_nulls_agree(path: str) -> None:
 
 def items() -> Iterator[ItemLine]:
     case = Case("t", 0, "number", "q", "1", facets={"level": "1"}, cluster="c", note="odd")
-    variant, verdict = Variant("m"), Verdict("incorrect", "why", "cut", grading_timeout=True)
+    key, verdict = ItemKey("m", "none", "t", "test_t", "direct", "0000"), Verdict("incorrect", "why", "cut", True)
     plain = Graded(Answer("2", "box"), verdict)
     judged = Graded(Answer(None, "none"), verdict, Judged(Ruling("judged", "correct", "1", "so"), "judge", verdict))
     output = Output("text", "thought", "length", 3, 4)
-    names: dict[str, Any] = {"task": "t", "style": "direct", "item": "0000", "repeat": 1}
-    yield item_record(variant, None, graded=plain, **names)
-    yield item_record(variant, case, graded=plain, output=Output("x"), messages=[Message("user", "q")], **names)
-    yield item_record(variant, case, graded=judged, output=output, **names)
-    yield item_record(variant, case, graded=Graded(Answer(Review("wrong", "2"), "box"), verdict), **names)
+    yield item_record(key, None, graded=plain)
+    yield item_record(key, case, graded=plain, output=Output("x"), messages=[Message("user", "q")])
+    yield item_record(key, case, graded=judged, output=output)
+    yield item_record(key, case, graded=Graded(Answer(Review("wrong", "2"), "box"), verdict))
 
 
 @pytest.mark.parametrize("line", list(items()))
@@ -123,6 +122,37 @@ def test_lines_have_the_keys_of_their_type(line: ItemLine) -> None:
             assert required <= set(value) <= known
 
 
-def test_every_optional_key_of_a_line_occurs() -> None:
+def test_every_optional_key_of_a_line_occurs(tmp_path: Path) -> None:
     seen = {name for line in items() for name in line}
-    assert seen == set(get_type_hints(ItemLine))
+    assert seen == set(get_type_hints(ItemLine)) - {"attempts"}
+    spool, (line, *_) = ItemSpool(tmp_path), items()
+    for _ in range(2):
+        spool.add(item_key(line), to_line(line))
+    assert [record["attempts"] for record in spool.records(lambda key: True)] == [2]
+    spool.discard()
+
+
+def test_a_line_is_read_as_it_was_written() -> None:
+    for line in items():
+        assert read_line(to_line(line)) == line
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "", "[]", "{", "[" * 100_000,
+        *({"item": 3}, {"model": None}, {"judge": "yes"}, {"judge": {"verdict": None}}),
+        *({"messages": 1}, {"messages": [1]}),
+    ],
+)  # fmt: skip
+def test_what_is_no_line_is_a_value_error(damage: str | dict[str, Any]) -> None:
+    text = damage if isinstance(damage, str) else json.dumps({**next(items()), **damage})
+    with pytest.raises(ValueError, match=r"."):
+        read_line(text)
+
+
+def test_a_line_of_an_earlier_version_is_of_the_suites_own_test() -> None:
+    line: dict[str, Any] = {
+        name: value for name, value in next(items()).items() if name not in ("test", "role", "repeat")
+    }
+    assert read_line(json.dumps(line)) == next(items())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from pytest_thinkslm.core.item_record import GroupJson, group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports import summary
@@ -18,7 +19,7 @@ from pytest_thinkslm.reports.delta_tables import (
 )
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
-from pytest_thinkslm.runs.types import Disagreement, GateJson, GroupJson, Results
+from pytest_thinkslm.runs.types import Disagreement, GateJson, Results
 
 #: Variables of the page's template.
 View = Mapping[str, Any]
@@ -57,13 +58,12 @@ def _gate_cells(gate: GateJson, number: int) -> list[Cell]:
     fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
     ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
     before, now = (None if name not in fields else fields[name] / 100 for name in ("baseline", "candidate"))
-    group: GroupJson = {"model": gate["model"], "quant": gate["quant"], "task": gate["task"], "style": gate["style"]}
     return [
         Cell(gate["label"]),
         Cell("", marks=((gate["state"], f"state {gate['state'].replace(' ', '-')}"),)),
         Cell(f"{fields['n']:.0f}" if "n" in fields else "–"),
         *map(Cell, change_cells(before, now, fields["difference"] / 100, ends)),
-        *item_cells(group, gate["lost"], gate["gained"], f"gate-{number}"),
+        *item_cells(cast("GroupJson", gate), gate["lost"], gate["gained"], f"gate-{number}"),
         Cell(p_value(fields.get("p_corrected", fields.get("p")))),
     ]
 
@@ -97,10 +97,9 @@ def judge(results: Results) -> View | None:
 
 
 def _disagreement_cells(row: Disagreement, labels: Mapping[tuple[str, str], str]) -> list[Cell]:
-    key = row["model"], row["quant"], row["task"], row["style"], row["item"], row["repeat"]
     parser, ruling = row["parser"], row["judge"]
     return [
-        Cell(f"{row['task']} {row['style']} {row['item']}", link=item_link(*key)),
+        Cell(f"{row['task']} {row['style']} {row['item']}", link=item_link(group_key(row), row["item"], row["repeat"])),
         Cell(labels.get((row["model"], row["quant"]), row["quant"])),
         Cell(f"{parser['verdict']}: {preview(parser['answer']) or 'nothing read'}", small=parser["rule"]),
         Cell(f"{ruling['verdict']}: {preview(ruling['answer']) or 'nothing read'}"),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
+from pytest_thinkslm.core.item_record import GroupJson, group_key
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.runs.types import DeltaRow, GateJson, Results
 
 
 class ItemSet(TypedDict):
-    """``items`` are names of items of the group, or without one [model, quant, task, style, item, repeat] each."""
+    """``items``: names of items of the group; without one [model, quant, task, test, style, item, repeat] each."""
 
     title: str
     model: NotRequired[str]
     quant: NotRequired[str]
     task: NotRequired[str]
+    test: NotRequired[str]
     style: NotRequired[str]
     items: list[str] | list[list[str | int]]
 
@@ -31,18 +33,18 @@ def item_sets(results: Results) -> dict[str, ItemSet]:
     for number, (kind, row) in enumerate(compared):
         for change, items in (("lost", row["lost"]), ("gained", row["gained"])):
             if items:
+                key = group_key(cast("GroupJson", row))
                 variant = labels.get((row["model"], row["quant"]), row["quant"])
                 sets[f"{kind}-{number}-{change}"] = {
                     "title": f"{change}: {row['task']} ({row['style']}), {variant}",
                     "model": row["model"],
                     "quant": row["quant"],
                     "task": row["task"],
+                    "test": key.test,
                     "style": row["style"],
                     "items": list(items),
                 }
     if "judge" in results and (found := results["judge"].get("disagreements")):
-        rows: list[list[str | int]] = [
-            [row["model"], row["quant"], row["task"], row["style"], row["item"], row["repeat"]] for row in found
-        ]
+        rows: list[list[str | int]] = [[*group_key(row), row["item"], row["repeat"]] for row in found]
         sets["disagreements"] = {"title": "judge and parser disagree", "items": rows}
     return sets
