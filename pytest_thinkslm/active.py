@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_thinkslm import workers
-from pytest_thinkslm.data.reader import item_count
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import ThinkSLMError
 from pytest_thinkslm.settings import Settings, build_settings
@@ -45,7 +45,7 @@ def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
     @functools.cache
     def count(task: str) -> int | None:
         tasks = registry.all_tasks()
-        return item_count(tasks[task], data_dir) if task in tasks else None
+        return max(item_indices(tasks[task], data_dir), default=-1) + 1 if task in tasks else None
 
     def say(line: str) -> None:
         if worker is None:

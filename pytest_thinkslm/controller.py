@@ -227,7 +227,7 @@ class ControllerPlugin:
         for (_, _, task, _), reported in self.recorder.groups().items():
             whole = item_count(registry.get(task), self.settings.data_dir)
             asked = whole if limit is None else min(limit, whole)
-            if reported < asked * self.settings.repeats:
+            if reported < (asked - self.recorder.left_out(task)) * self.settings.repeats:
                 return "partial"
             limited = limited or asked < whole
         return "limit" if limited else "full"

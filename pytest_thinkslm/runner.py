@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
-from pytest_thinkslm.data.reader import item_count
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.errors import EngineError, ThinkSLMError, UsageError
 from pytest_thinkslm.execution.run import Run, open_log
@@ -85,8 +85,8 @@ class RunnerPlugin:
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
         settings = self.settings
-        count = item_count(registry.get(key), settings.data_dir)
-        indices = limited(key, count, settings.limit, settings.data_seed)
+        items = item_indices(registry.get(key), settings.data_dir)
+        indices = limited(key, items, settings.limit, settings.data_seed)
         refs = list(item_refs(len(variants), key, settings.styles_for(key), indices, settings.repeats))
         several = len(variants) > 1
         ids = [id_of(ref, repeats=settings.repeats, variant=variants[ref.variant] if several else None) for ref in refs]
@@ -142,6 +142,8 @@ class RunnerPlugin:
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
+        if left_out := self.run.left_out(ref):
+            pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
         if self._progress is not None:
             self._progress.settle()

@@ -51,6 +51,7 @@ class Settings:
     limit: int | None = None
     data_dir: Path | None = None
     accept_data: bool = False
+    strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
     report_dir: Path | None = None
@@ -104,6 +105,11 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         )
     if raw.get("fresh") and raw.get("rescore"):
         raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    if raw.get("accept-data") and raw.get("strict-data"):
+        raise UsageError(
+            "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
+            "give one of them"
+        )
     data_dir = resolve_path(raw.get("data-dir"))
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
@@ -127,6 +133,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         limit=_integer(raw, "limit", None, low=1),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
+        strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
         report_dir=resolve_path(raw.get("report-dir")),

@@ -43,8 +43,7 @@ def cells(row: Row, measured: Row) -> list[str]:
     interval = row["ci95"]
     rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
     return [
-        str(row["task"])
-        + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
+        str(row["task"]) + ("*" if _conditional(row.get("data", {})) else ""),
         str(row["style"]),
         str(row["n"]),
         "void" if row.get("void") else percent(row["accuracy"]),
@@ -55,6 +54,11 @@ def cells(row: Row, measured: Row) -> list[str]:
         "–" if rate is None else f"{rate:.0f}",
         "–" if seconds is None else f"{seconds:.1f}",
     ]
+
+
+def _conditional(data: Row) -> bool:
+    """Whether a figure rests on data that a note below it has to speak of."""
+    return bool(data.get("partial") or data.get("pin") == "accepted" or data.get("unverified"))
 
 
 def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
