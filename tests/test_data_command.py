@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from pytest_thinkslm.__main__ import main
-from pytest_thinkslm.data import pins
-from pytest_thinkslm.tasks import gsm8k
-from pytest_thinkslm.tasks.registry import File
+from pytest_thinkslm.tasks import gsm8k, pins
+from pytest_thinkslm.tasks.task import File
 
 RECORDS = [{"question": f"What is {n} + {n}?", "answer": f"#### {2 * n}"} for n in range(8)]
 

@@ -21,7 +21,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_thinkslm.data import hub, pins
+from pytest_thinkslm.tasks.data import hub, pins
 from pytest_thinkslm.tasks import gsm8k
 
 here = Path(__file__).parent
@@ -42,7 +42,7 @@ hub.fetch_rows = fetch_rows
 @pytest.fixture
 def hub(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[dict[str, str]]], None]:
     """A function that lets the hub of the runs serve these GSM8K rows; 200 made-up records are pinned."""
-    from pytest_thinkslm.data import pins
+    from pytest_thinkslm.tasks import pins
 
     pytester.makeconftest(CONFTEST)
     folder = pytester.mkdir("pins")
