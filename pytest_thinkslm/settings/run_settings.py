@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from pytest_thinkslm.core import schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
-from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import resolve_path, split_list
@@ -115,9 +115,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
-        quants=split_list(raw.get("quant"))
-        if raw.get("engine") == "replay"
-        else _names(raw, "quant", tuple(SCHEMES), ()),
+        quants=_quants(raw),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         server_url=_server_url(raw),
@@ -152,6 +150,14 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         preset_choices=applied.choices,
         task_styles=task_styles,
     )
+
+
+def _quants(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
+    values = split_list(raw.get("quant"))
+    if raw.get("engine") not in ("replay", "openai"):
+        values = tuple(map(schemes.named, values))
+    return tuple(dict.fromkeys(values))
 
 
 def _server_url(raw: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_thinkslm.__main__ import main
-from pytest_thinkslm.tasks import gsm8k, pins
+from pytest_thinkslm.tasks import gsm8k, pins, registry
 from pytest_thinkslm.tasks.task import File
 
 RECORDS = [{"question": f"What is {n} + {n}?", "answer": f"#### {2 * n}"} for n in range(8)]
@@ -21,10 +21,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(pins, "PINS_FOLDER", made)
     source = replace(gsm8k.TASKS["gsm8k"].source, files=(File("gsm8k_test", 8),))
     monkeypatch.setitem(gsm8k.TASKS, "gsm8k", replace(gsm8k.TASKS["gsm8k"], count=8, source=source))
-    for cached in (pins.header, pins.load, pins.question_index):
+    for cached in (pins.header, pins.load, pins.question_index, registry._suite):
         cached.cache_clear()
     yield tmp_path
-    for cached in (pins.header, pins.load, pins.question_index):
+    for cached in (pins.header, pins.load, pins.question_index, registry._suite):
         cached.cache_clear()
 
 

@@ -21,8 +21,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_thinkslm.tasks.data import hub, pins
-from pytest_thinkslm.tasks import gsm8k
+from pytest_thinkslm.tasks import gsm8k, pins
+from pytest_thinkslm.tasks.data import hub
 
 here = Path(__file__).parent
 pins.PINS_FOLDER = here / "pins"
