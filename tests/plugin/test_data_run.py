@@ -149,3 +149,14 @@ def test_a_shorter_set_is_partial_and_full_of_what_there_is(
     (row,) = results(pytester.path / "report")["results"]
     assert (row["n"], row["data"]["partial"]) == (150, "150 of 200 records")
     assert results(pytester.path / "report")["selection"] == "full"
+
+
+def test_collecting_asks_no_hub(
+    replay: Replay, hub: Callable[..., None], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path), prepend=":")
+    assert not (pytester.path / "hub.jsonl").exists(), "whoever asks the hub finds nothing there"
+    done = run(replay, "--co", "-q")
+    assert done.ret == 0
+    assert "200 tests collected" in done.stdout.str()
+    assert run(replay, "-q").ret == 4

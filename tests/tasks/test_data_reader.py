@@ -356,3 +356,29 @@ def test_user_task_from_its_own_folder(tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"other": 1}\n')
     with pytest.raises(DataError, match=r"line 1: has no field 'q'"):
         load_cases(task, [0], None, data_seed=0)
+
+
+def test_a_record_of_a_users_file_that_cannot_be_built_stops_a_run_that_asks_for_it(tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"q": "1 + 1?"}\n{"other": 1}\n{"q": "3 + 3?"}\n')
+    source = Source(files=(File("mine"),), folder=tmp_path)
+    task = Task("mine", "Mine", "number", lambda record, i: Case("mine", i, "number", record["q"], "2"), source)
+    data = load_cases(task, [0, 2], None, data_seed=0)
+    assert sorted(data.cases) == [0, 2]
+    assert data.state.notes == ("1 records cannot be built (the first: line 2: has no field 'q')",)
+    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+        load_cases(task, [0, 1], None, data_seed=0)
+    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+        load_cases(task, [0], None, data_seed=0, strict_data=True)
+    accepted_data = load_cases(task, [0, 1], None, data_seed=0, accept_data=True)
+    assert sorted(accepted_data.left_out) == [1]
+    assert accepted_data.state.unverified == (1,)
+
+
+def test_a_hostile_record_stops_no_other(tmp_path):
+    steps = "[" * 200_000
+    record = {"uuid": "u", "question": "Q?", "question_type": "original", "model_output_steps": steps}
+    labels = {"correctness": "correct", "first_error_step": "N/A", "first_error_reason": "N/A"}
+    record |= {f"model_output_solution_{name}": value for name, value in labels.items()}
+    lines = [json.dumps({**record, "uuid": str(n), "model_output_steps": "a"}) for n in range(3)]
+    (tmp_path / "mr_gsm8k.jsonl").write_text("\n".join([*lines, json.dumps(record)]))
+    assert len(accepted("mr_gsm", tmp_path).cases) >= 3

@@ -17,6 +17,9 @@ from pytest_thinkslm.tasks.task import Record, Task
 #: Records whose fields are looked at before any is built: most of them have to be the task's.
 _SAMPLE = 21
 
+#: What a builder raises on a record that is none of its task's, or that is damaged or hostile.
+_UNBUILDABLE = (LookupError, TypeError, ValueError, SyntaxError, AttributeError, RecursionError, MemoryError)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -87,7 +90,7 @@ def build_all(task: Task, delivery: Delivery) -> list[Built]:
     for position, record in enumerate(delivery.records):
         try:
             built.append(task.build(record, position))
-        except (KeyError, TypeError, ValueError, SyntaxError, IndexError, AttributeError) as error:
+        except _UNBUILDABLE as error:
             what = f"has no field {error}" if isinstance(error, KeyError) else str(error)
             problem = form_problem(task, record)
             why = f" {problem}" if problem else f": {what}"
