@@ -214,6 +214,13 @@ def test_other_records_altogether_are_an_error_and_run_from_0_where_accepted(ser
     assert data.state.pin == "accepted"
 
 
+def test_the_unpinned_part_alone_is_not_taken_for_the_set(serve):
+    hub = serve("gsm8k", pinned=150)
+    del hub.rows[:150]
+    with pytest.raises(DataError, match="150 are missing"):
+        hub.load(range(150, 200))
+
+
 @given(st.integers(0, 20_000))
 def test_at_most_one_percent_and_at_most_twenty(size):
     bound = tolerated(size)
@@ -282,6 +289,12 @@ def test_a_revision_may_be_named_and_is_then_not_replaced(hub_at):
     with pytest.raises(DataError, match="me/copy@gone"):
         read(gsm8k="me/copy@gone")
     assert asked == [("me/copy", "abc"), ("me/copy", "gone")]
+
+
+def test_a_revision_named_of_the_original_is_not_replaced_by_the_known_one(hub_at):
+    asked = hub_at(None, KNOWN, "abc")
+    assert read(gsm8k="openai/gsm8k@abc").source == "hub openai/gsm8k@abc, test"
+    assert asked == [("openai/gsm8k", "abc")]
 
 
 def test_known_revisions_are_of_data_sets_that_a_task_reads():
