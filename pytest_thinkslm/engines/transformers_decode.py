@@ -79,7 +79,7 @@ class _Batch:
     ) -> None:
         import torch
 
-        from pytest_thinkslm.engines.transformers_cache import growing_cache
+        from pytest_thinkslm.engines.transformers_cache import cache_argument, growing_cache
 
         self.model, self.device, self.stopped = model, model.device, stopped
         self.alive = list(range(len(rows)))
@@ -97,6 +97,7 @@ class _Batch:
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
         self.sampler = _Sampler([row.sampling for row in rows], self.device)
         self.cache = growing_cache(model.config)
+        self.cache_argument = cache_argument(model)
 
     def run(self, on_finished: Callable[[int, Finished], None], cancelled: Callable[[], bool]) -> None:
         import torch
@@ -127,7 +128,7 @@ class _Batch:
             input_ids=self.tokens,
             attention_mask=self.mask[:, : seen + fed],
             position_ids=self.positions,
-            past_key_values=self.cache,
+            **{self.cache_argument: self.cache},
             use_cache=True,
             logits_to_keep=1,
         )

@@ -58,6 +58,7 @@ class Run:
         self._rulings: dict[tuple[ItemRef, int], Future[Ruling | None]] = {}
         self.factory = factory
         self._log = log
+        self._opened_log: TextIO | None = None
         self._announce = announce
         self._tick = tick
         self._planner: Planner | None = None
@@ -200,6 +201,9 @@ class Run:
             }
             self._ahead = None
             self._current = -1
+        if self._opened_log is not None:
+            self._opened_log.close()
+            self._opened_log = None
 
     def _devices(self) -> list[dict[str, object]]:
         """The GPUs of the current variant, for the report."""
@@ -222,7 +226,8 @@ class Run:
         self._current = variant
         if self.measured:
             gpus.measured_from_here()
-        engine = self.factory.build(variant, self._log())
+        self._opened_log = self._log()
+        engine = self.factory.build(variant, self._opened_log)
         journal: Journal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
