@@ -81,10 +81,10 @@ class Run:
         Raises:
             ThinkSLMError: data, model or journal cannot be used.
         """
-        self._planner = Planner(self.settings, refs, self.factory.thought_room)
+        planner = self._planner = Planner(self.settings, refs, self.factory.thought_room)
         if self._check_plan is not None:
-            self._check_plan(self._planner, refs)
-        self._mine = mine if mine is not None else ()
+            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
+        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -102,6 +102,10 @@ class Run:
     def case(self, ref: ItemRef) -> Case:
         """The case of an item."""
         return self._plan.case(ref)
+
+    def left_out(self, ref: ItemRef) -> str:
+        """Why an item is not run although it was selected (its record cannot be verified); else empty."""
+        return self._plan.left_out(ref)
 
     def release(self, ref: ItemRef) -> None:
         """An item is done: let go of its case with the last test that needs it."""

@@ -95,6 +95,12 @@ class Recorder:
         """Number of reported items by group."""
         return Counter(key.group for key in self._spool.reported() if key.role == "item")
 
+    def left_out(self, task: str) -> int:
+        """How many items of a task were selected and not run: their records cannot be verified or are not there."""
+        state = self._data.get(task, {})
+        left_out = (state.get("unverified"), state.get("absent"))
+        return sum(len(items) for items in left_out if isinstance(items, Sequence))
+
     def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
         """What a process that executed items knows at its end: data states, and measurements by the variant's name."""
         self._data.update(data)

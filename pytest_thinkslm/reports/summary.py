@@ -40,8 +40,7 @@ def cells(row: Row, measured: Row) -> list[str]:
     interval = row["ci95"]
     rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
     return [
-        row_name(row)
-        + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
+        row_name(row) + ("*" if _conditional(row.get("data", {})) else ""),
         str(row["style"]),
         str(row["n"]),
         "void" if row.get("void") else percent(row["accuracy"]),
@@ -57,6 +56,11 @@ def cells(row: Row, measured: Row) -> list[str]:
 def row_name(row: Row) -> str:
     """The row's task, with its test where several are on it."""
     return str(row.get("label") or row["task"])
+
+
+def _conditional(data: Row) -> bool:
+    """Whether a figure rests on data that a note below it has to speak of."""
+    return bool(data.get("partial") or data.get("pin") == "accepted" or data.get("unverified"))
 
 
 def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import cast
 
 from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
@@ -87,6 +88,8 @@ def summarise(
         row["note"] = task.note
     if data is not None:
         row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
+        unverified = cast("Sequence[int]", data.get("unverified", ()))
+        row["data"]["unverified"] = [f"{item:04d}" for item in unverified]  # type: ignore[index]
         notes = list(data["notes"])  # type: ignore[call-overload]
         if data["pin"] == "accepted":
             notes.append(

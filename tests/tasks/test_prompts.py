@@ -184,7 +184,7 @@ def test_no_exemplars_is_a_clear_error(key, style, complaint):
 
 
 def test_no_training_split_on_the_hub_is_a_clear_error(monkeypatch):
-    def fetch_rows(hub_id, config, split):
+    def fetch_rows(hub_id, config, split, revision):
         raise ConnectionError("no network")
 
     monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
@@ -194,7 +194,7 @@ def test_no_training_split_on_the_hub_is_a_clear_error(monkeypatch):
 
 def test_exemplars_from_the_hub(monkeypatch):
     rows = [json.loads(line) for line in (SAMPLES / "gsm8k_train.jsonl").read_text().splitlines()]
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", lambda hub_id, config, split: rows)
+    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", lambda hub_id, config, split, revision: rows)
     assert exemplars(get("gsm8k"), "8shot", None, 0) == exemplars(get("gsm8k"), "8shot", SAMPLES, 0)
 
 
