@@ -130,6 +130,11 @@ _TELLS = re.compile(
 )
 
 
+def read_result(text: str, question: str = "") -> Answer:
+    """The result that a text without an explicit statement ends on, as ``last-number``; never anchored."""
+    return _last_result(text, plain(text), strict=False)
+
+
 def _last_result(original: str, text: str, *, strict: bool) -> Answer:
     """The number of the last sentence that has one, questions and closing commentary aside.
 
