@@ -42,7 +42,7 @@ _SEVERAL = "several"
 _CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in total|finally)\b", re.IGNORECASE)
 
 
-def read_expression(region: Region) -> Answer:
+def read_expression(region: Region, question: str = "") -> Answer:
     """The LaTeX string that a final region gives as its answer.
 
     In order: the last explicit statement, which is a balanced box that is no placeholder (boxes that stand together
@@ -58,7 +58,7 @@ def read_expression(region: Region) -> Answer:
     boxed = groups[-1] if groups else None
     if boxed is None and not region.cut and is_code(region.text):
         return Answer(None, "none", detail="code")
-    stated = _last_statement(region, boxed)
+    stated = _last_statement(region, boxed, question)
     if stated == _SEVERAL:
         return Answer(None, "several")
     if stated:
@@ -67,7 +67,8 @@ def read_expression(region: Region) -> Answer:
         return _boxed_answer(boxed)
     if region.cut:
         return Answer(None, "cut")
-    return _fallback(region.text, unclosed=found[-1].content if found and not found[-1].closed else "")
+    unclosed = found[-1].content if found and not found[-1].closed else ""
+    return _fallback(region.text, unclosed, question)
 
 
 def _boxed_answer(group: BoxGroup) -> Answer:
@@ -77,7 +78,7 @@ def _boxed_answer(group: BoxGroup) -> Answer:
     return Answer(", ".join(values), "boxed", anchored=True)
 
 
-def _last_statement(region: Region, boxed: BoxGroup | None) -> str | None:
+def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> str | None:
     """The value of the last "the answer is"; after a box only one that gives another value outright.
 
     A box is the more deliberate statement: remarks behind it that give no value of their own, suppose something else,
@@ -89,7 +90,7 @@ def _last_statement(region: Region, boxed: BoxGroup | None) -> str | None:
         if boxed is None and _EITHER.match(text, anchor.end):
             return _SEVERAL
         stated = stated_value(text, anchor.end)
-        value = read_result(stated.prose).value if stated.prose else stated.value
+        value = read_result(stated.prose, question).value if stated.prose else stated.value
         if not isinstance(value, str) or is_placeholder(value) or "boxed" in value:
             continue
         if boxed is not None and (not stated.direct or stated.roughly or anchor.supposed or _rounds_box(value, boxed)):
@@ -106,7 +107,7 @@ def _rounds_box(value: str, boxed: BoxGroup) -> bool:
     return len(boxed.boxes) == 1 and rounds(value, written_value(boxed.boxes[0].content))
 
 
-def _fallback(text: str, unclosed: str) -> Answer:
+def _fallback(text: str, unclosed: str, question: str) -> Answer:
     first_line = unclosed.partition("\n")[0].strip().rstrip("$.")
     if first_line and not is_placeholder(first_line):
         return Answer(written_value(first_line), "unclosed-box")
@@ -122,7 +123,7 @@ def _fallback(text: str, unclosed: str) -> Answer:
     if spans and not (number and _is_concluded(text, number.start(), spans[-1].end)):
         return Answer(written_value(spans[-1].content), "last-formula")
     if not spans and _is_prose(bare[-2_000:]):
-        return read_result(text)
+        return read_result(text, question)
     return Answer(number[0].replace("−", "-"), "last-number") if number else Answer(None, "none")
 
 

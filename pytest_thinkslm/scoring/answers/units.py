@@ -75,7 +75,7 @@ _QUALIFIER = (
 _LEAD = re.compile(rf"\s*(?:(?:{_QUALIFIER})(?![a-z])\s*|[~≈≃$€£¥₹₩₽]\s*|\\approx\s*|\\sim\s*)*", re.IGNORECASE)
 _LABEL = re.compile(
     r"\s*(?:[^\W\d_][\w'’%$#./() -]{0,80}?"
-    r"(?:[:：]|\b(?:is|are|was|equals|est|ist|es|son|beträgt|lautet)\s|[是为は]|은|는)\s*"
+    r"(?:[:：]|\b(?:is|are|was|equals|est|ist|es|son|beträgt|lautet)(?:\s|$)|[是为は]|은|는)\s*"
     r"|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,24}[:：])",
     re.IGNORECASE,
 )
