@@ -28,9 +28,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.answers.reader import read_answer
-from pytest_thinkslm.records import UNANSWERABLE, AnswerKind, Case, Output, Review
-from pytest_thinkslm.verdicts import decide
+from pytest_thinkslm.core.records import UNANSWERABLE, AnswerKind, Case, Output, Review
+from pytest_thinkslm.scoring.answers.reader import read_answer
+from pytest_thinkslm.scoring.verdicts import decide
 
 APART = ("debatable", "out-of-scope")
 
@@ -215,8 +215,8 @@ def _dataset_case(task: str, item: object, data_dir: Path | None) -> Case | None
 
 @functools.cache
 def _dataset(task: str, data_dir: Path | None) -> dict[int, Case]:
-    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
+    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = {one.key: one for one in registry.all_tasks().values()}.get(task)
     if data_dir is None or found is None:
