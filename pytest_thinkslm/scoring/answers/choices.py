@@ -179,25 +179,42 @@ def _name_at(text: str, position: int, options: Options, any_case: bool = False)
 
 _IN_BRACKETS = re.compile(r"\s?[\"']?\s?\((?:option\s+)?([A-Z])\)")
 _CONNECTOR = re.compile(
-    r"[\"')\]}]{0,3}\s*(,?\s*\bor\b|,?\s*\band\b|/|&|,|\+)\s*(?:option\s+|choice\s+)?[\"'(\[]{0,2}", re.I
+    r"[\"')\]}.]{0,3}\s*(,?\s*\b(?:or|and)\b|/|&|,|;|\+)\s*(?:(?:either|option|choice)\s+)?[\"'(\[]{0,2}", re.I
 )
+# "(A) conduction (C) convection", "B C": a letter that follows without a word, in brackets or as bare as the first.
+_BESIDE = re.compile(
+    r"[\"')\]},.]{0,3}[ \t]+[(\[](?=([A-Z])[)\]])|[\"')\]},]{0,3}[ \t]+(?=([A-Z])(?![\w'’-]))", re.ASCII
+)
+_CLOSERS = re.compile(r"[\"')\]}.:]{0,3}\s*[(\"']?")
 _VERB = re.compile(
     r"[\"')\]}.:]{0,3}\s+(?!or\b|and\b|are\b)(?:is|was|has|does|can|would|will|because|\w+s)\b|'s\b", re.IGNORECASE
 )
 
 
 def _joined(text: str, named: _Named, options: Options) -> _Named:
-    """``named``, or no choice where another option is offered beside it ("A or B", "A, B and C")."""
-    connector = _CONNECTOR.match(text, named.end)
-    if connector is None:
-        return named
-    other = options.letter_at(text, connector.end()) or options.text_at(text, connector.end())
+    """``named``, or no choice where another option is offered beside it ("A or B", "(A) iron (C) gold", "A, B and C").
+
+    The text of an option may stand between its letter and what joins the next one.
+    """
+    end = _after_own_text(text, named.letter, named.end, options)
+    other = None
+    if connector := _CONNECTOR.match(text, end):
+        other = options.letter_at(text, connector.end()) or options.text_at(text, connector.end())
+    elif (beside := _BESIDE.match(text, end)) and (beside[1] or end == named.end):
+        other = options.letter_at(text, beside.end())
     if other is None or other.letter == named.letter:
         return named
     # "B, A is wrong" and "B and C are ..." differ: a clause of its own follows a comma or "and", never an "or".
-    if "or" not in connector[1].lower() and connector[1] not in "/&+" and _VERB.match(text, other.end):
+    clause = connector is None or ("or" not in connector[1].lower() and connector[1] not in "/&+")
+    if clause and _VERB.match(text, _after_own_text(text, other.letter, other.end, options)):
         return named
     return _Named(None, other.end, text[max(0, named.end - 20) : other.end])
+
+
+def _after_own_text(text: str, letter: str | None, end: int, options: Options) -> int:
+    """Where a named option ends, its own text behind the letter included."""
+    own = options.text_at(text, _end(_CLOSERS, text, end))
+    return own.end if own and own.letter == letter else end
 
 
 _STANDING = re.compile(

@@ -90,7 +90,9 @@ class Options:
         end = position + 1
         if letter in "AI":
             # The article and the pronoun: only where punctuation or a reason follows.
-            return Found(letter, end) if _NO_ARTICLE.match(text, end) else None
+            listed = _LISTED.match(text, end)
+            apart = _NO_ARTICLE.match(text, end) or (listed and listed[1] in self.letters)
+            return Found(letter, end) if apart else None
         return Found(letter, end) if _NO_WORD.match(text, end) else None
 
     def number_at(self, text: str, position: int) -> Found | None:
@@ -137,6 +139,8 @@ _ALONE = re.compile(r"\s*(?:[).\]}\"']{1,3}\s*)?(?:\n|$)")
 _NO_ARTICLE = re.compile(
     r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b"
 )
+# "A, B" and "A B C" without a blank or a comma between: letters in a row are no articles.
+_LISTED = re.compile(r"\s?,?\s?([A-Z])(?![\w'’-])")
 _NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'\.")
 _POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
 _DENIED_BEFORE = re.compile(

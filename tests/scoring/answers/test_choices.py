@@ -64,6 +64,9 @@ def test_options_by_letter_number_or_text(text: str) -> None:
         *("A or B", "The answer is A or B.", "A and B", "both A and C", "The answer is both A and C.", "Answer: A/B"),
         *("Answer: A, B", "The answer is either Paris or Rome.", r"\boxed{A, B}", "Both A and C are correct."),
         *("A.\nB.\nC.", "A.\n\nA.\n\nB.\n\nA.", "C\nD"),
+        *("Answer: A,B", "The answer is A,C", "Answer: B C", "ANSWER: A B C D are all plausible", "Answer: A, B, or D"),
+        *("The answer is (B) Paris or (D) Berlin.", "Answer: (B) Paris (D) Berlin", "Answer: (C) Rome, (D) Berlin."),
+        "So the answer is (B) Paris and (C) Rome.",
     ],
 )
 def test_two_options_offered_are_no_answer(text: str) -> None:
@@ -81,6 +84,10 @@ def test_two_options_offered_are_no_answer(text: str) -> None:
         ("The answer is B. Wait, no. The answer is C.", "C"),
         ("It cannot be A, B, or C, so the answer must be D.", "D"),
         ("Answer: B\n\nExplanation: C and the rest are wrong.", "B"),
+        ("Answer: B, A is wrong.", "B"),
+        ("Answer: (C) Rome. (A) London needs a boat.", "C"),
+        ("The answer is B (Paris), and (A) London is wrong.", "B"),
+        ("Answer: B\nC is the runner-up.", "B"),
         ("The answer is **B**, not **A**.", "B"),
         ("Option A is wrong. Option B is incorrect. Option D is wrong. Option C is right.", "C"),
     ],
