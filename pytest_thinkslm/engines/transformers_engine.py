@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan, reset_peak_memory
+from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.models import gpus
@@ -246,6 +247,11 @@ class TransformersEngine:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
         one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
+        if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
+            raise EngineError(
+                f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
+                f"{loaded.vocabulary} tokens: tokenizer and weights are not of one model"
+            )
         one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
         one.limit = sampling.max_tokens
         if context is not None:
@@ -290,6 +296,9 @@ class TransformersEngine:
         def on_finished(index: int, finished: Finished) -> None:
             one = batch[index]
             self._output_tokens += len(finished.tokens)
+            if finished.reason == "not finite":
+                one.future.set_exception(EngineError(f"{one.request.label}: {NOT_FINITE.format(len(finished.tokens))}"))
+                return
             output = Output(
                 text=one.opened + loaded.text(finished.tokens),
                 finish_reason=finished.reason,
