@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_thinkslm.records import Sampling
+from pytest_thinkslm.core.records import Sampling
 
 #: ``"not finite"``: the best of a row's logits is NaN or infinite, so that its weights or its arithmetic are broken.
 Reason = Literal["stop", "length", "not finite"]

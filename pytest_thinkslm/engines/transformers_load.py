@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.errors import EngineError, ThinkSLMError
+from pytest_thinkslm.machine.hardware import Placement
 from pytest_thinkslm.models.checkpoint import generation_config
-from pytest_thinkslm.models.hardware import Placement
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
 

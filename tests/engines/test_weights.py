@@ -13,12 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
 import tiny_checkpoints
 
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.records import Message, Request, Sampling
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.engines.weights import Weights, check, check_files
-from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models.checkpoint import read_config
 from pytest_thinkslm.models.resolve import resolve
-from pytest_thinkslm.records import Message, Request, Sampling
 
 pytest.importorskip("torch")
 
