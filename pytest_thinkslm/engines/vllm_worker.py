@@ -28,12 +28,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.records import FinishReason, Output, Request
+from pytest_thinkslm.core.finish import finish_reason
+from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines import vllm_loaded, weights
 from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -301,11 +301,12 @@ class _Served:
         if result.request_id in self.broken:
             self.broken.discard(result.request_id)
             return number, NOT_FINITE.format(f"at most {len(tokens)}")
-        if completion.finish_reason not in _FINISH:
+        ended = finish_reason(completion.finish_reason)
+        if ended == "unknown":
             return number, f"vLLM ended the request: {completion.finish_reason}"
         return number, Output(
             text=opened + self.text.text(tokens),
-            finish_reason=_FINISH[completion.finish_reason],
+            finish_reason=ended,
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),
             latency=time.perf_counter() - begin,

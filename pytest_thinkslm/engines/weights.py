@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import weight_files
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import EngineError, ModelError
-from pytest_thinkslm.core import weight_files
 
 #: Names that a message gives in full, of each kind.
 _NAMED = 3

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import ModelError
-from pytest_thinkslm.machine.gpus import Device
 from pytest_thinkslm.core.weight_files import tensors, weight_files
+from pytest_thinkslm.machine.gpus import Device
 
 GIB = 1 << 30
 #: Share of a GPU that vLLM is given (its own default); the rest is for what it does not count.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_thinkslm.core import weight_files
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import ModelError
-from pytest_thinkslm.core import weight_files
 
 _TOKENIZERS = (
     "tokenizer.json",
