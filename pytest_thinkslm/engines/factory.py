@@ -208,7 +208,9 @@ class EngineFactory:
 
             assert settings.server_url is not None
             name = self._arguments[self.variants[index].model]
-            return OpenAIEngine(name, server_url=settings.server_url, engine_args=settings.engine_args, log=log)
+            return OpenAIEngine(
+                name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
+            )
         model = self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from pytest_thinkslm.core.records import Sampling
 
-Reason = Literal["stop", "length"]
+#: ``"not finite"``: the best of a row's logits is NaN or infinite, so that its weights or its arithmetic are broken.
+Reason = Literal["stop", "length", "not finite"]
 #: Rows with stop strings are looked at every so many tokens, counted from the row's own first.
 STOP_STRIDE = 8
 
@@ -107,14 +108,17 @@ class _Batch:
                 return
             logits = self._forward()
             chosen = self.sampler.choose(logits, step)
+            # A NaN anywhere in a row counts as its highest, for argmax as for amax.
+            highest = logits.gather(-1, chosen[:, None])[:, 0] if self.sampler.greedy else logits.amax(-1)
+            broken = ~torch.isfinite(highest)
             self.new[:, step] = chosen
             is_stop = torch.isin(chosen, self.stop_ids)
-            is_done = is_stop | (self.limits <= step + 1)
+            is_done = is_stop | broken | (self.limits <= step + 1)
             if self.stopped is not None and (step + 1) % STOP_STRIDE == 0:
                 at_string = [self.stopped(row) is not None for row in self.new[:, : step + 1].tolist()]
                 is_done |= torch.tensor(at_string, device=self.device)
             if bool(is_done.any()):
-                self._hand_over(step + 1, is_stop, is_done, on_finished)
+                self._hand_over(step + 1, is_stop, broken, is_done, on_finished)
                 if not self.alive:
                     return
                 chosen = chosen[~is_done]
@@ -136,13 +140,17 @@ class _Batch:
         self.mask[:, seen + fed : seen + fed + 1] = 1
         return output.logits[:, -1]
 
-    def _hand_over(self, count: int, is_stop: Any, is_done: Any, on_finished: Callable[[int, Finished], None]) -> None:
+    def _hand_over(
+        self, count: int, is_stop: Any, broken: Any, is_done: Any, on_finished: Callable[[int, Finished], None]
+    ) -> None:
         """Report the finished rows and drop them, and the padding that only they needed."""
         done = is_done.nonzero().flatten().tolist()
-        stops = is_stop.tolist()
+        stops, wrecks = is_stop.tolist(), broken.tolist()
         for at, tokens in zip(done, self.new[is_done, :count].tolist(), strict=True):
             end = self.stopped(tokens) if self.stopped is not None else None
-            if end is not None:
+            if wrecks[at]:
+                on_finished(self.alive[at], Finished(tokens[:-1], "not finite"))
+            elif end is not None:
                 on_finished(self.alive[at], Finished(tokens[:end], "stop"))
             else:
                 on_finished(self.alive[at], Finished(tokens, "stop" if stops[at] else "length"))

@@ -21,6 +21,7 @@ from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
+from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.machine.hardware import Placement, cpus, decide
@@ -247,6 +248,11 @@ class TransformersEngine:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
         one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
+        if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
+            raise EngineError(
+                f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
+                f"{loaded.vocabulary} tokens: tokenizer and weights are not of one model"
+            )
         one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
         one.limit = sampling.max_tokens
         if context is not None:
@@ -291,6 +297,9 @@ class TransformersEngine:
         def on_finished(index: int, finished: Finished) -> None:
             one = batch[index]
             self._output_tokens += len(finished.tokens)
+            if finished.reason == "not finite":
+                one.future.set_exception(EngineError(f"{one.request.label}: {NOT_FINITE.format(len(finished.tokens))}"))
+                return
             output = Output(
                 text=one.opened + loaded.text(finished.tokens),
                 finish_reason=finished.reason,

@@ -183,6 +183,7 @@ class VLLMEngine:
     def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
         environ = dict(os.environ)
         environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
         if not self._trust:
             environ["HF_HUB_OFFLINE"] = "1"
         if self._arguments.get("tensor_parallel_size", 1) == 1:

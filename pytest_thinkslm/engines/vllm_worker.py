@@ -28,12 +28,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.records import FinishReason, Output, Request
-from pytest_thinkslm.engines import vllm_loaded
-from pytest_thinkslm.engines.loaded import Layer, summary
+from pytest_thinkslm.core.finish import finish_reason
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines import vllm_loaded, weights
+from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -73,7 +73,7 @@ def main(descriptor: int) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         traceback.print_exc()
-        outbox.send("fatal", one_line(problem, 600))
+        outbox.send("fatal", str(problem) if isinstance(problem, EngineError) else one_line(problem, 600))
         _leave(1)
     outbox.stopping = True
     served.shut_down()
@@ -167,6 +167,10 @@ class _Served:
 
         self.model = order.model
         self.open: dict[str, tuple[int, float, str]] = {}
+        self.broken: set[str] = set()
+        weights.check_files(
+            order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
@@ -191,6 +195,7 @@ class _Served:
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
         self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         self.context = int(self.engine.model_config.max_model_len)
+        self._watch_logits()
 
     def facts(self) -> dict[str, Any]:
         """What vLLM made of its arguments."""
@@ -219,6 +224,22 @@ class _Served:
         """What the layers are, of the first worker; raises EngineError where they are not what the checkpoint says."""
         layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
         return summary([Layer(**layer) for layer in layers], self.model.compression, zeros, self.model.display)
+
+    def _watch_logits(self) -> None:
+        """Note the requests in whose logits vLLM counts NaNs (``VLLM_COMPUTE_NANS_IN_LOGITS``); it answers them all."""
+        processor = getattr(self.engine, "output_processor", None)
+        if processor is None:
+            return
+        process = processor.process_outputs
+
+        def watched(outputs: Any, *given: Any, **named: Any) -> Any:
+            for output in outputs:
+                if getattr(output, "num_nans_in_logits", 0):
+                    state = processor.request_states.get(output.request_id)
+                    self.broken.add(str(getattr(state, "external_req_id", None) or output.request_id))
+            return process(outputs, *given, **named)
+
+        processor.process_outputs = watched
 
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
@@ -277,11 +298,15 @@ class _Served:
         number, begin, opened = self.open.pop(result.request_id)
         completion = result.outputs[0]
         tokens = list(completion.token_ids)
-        if completion.finish_reason not in _FINISH:
+        if result.request_id in self.broken:
+            self.broken.discard(result.request_id)
+            return number, NOT_FINITE.format(f"at most {len(tokens)}")
+        ended = finish_reason(completion.finish_reason)
+        if ended == "unknown":
             return number, f"vLLM ended the request: {completion.finish_reason}"
         return number, Output(
             text=opened + self.text.text(tokens),
-            finish_reason=_FINISH[completion.finish_reason],
+            finish_reason=ended,
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),
             latency=time.perf_counter() - begin,
