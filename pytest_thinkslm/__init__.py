@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from pytest_thinkslm.fixtures import Model
     from pytest_thinkslm.grading import WrongAnswer, grade, verify
     from pytest_thinkslm.records import Answer, Case, Message, Output, Review, Verdict
-    from pytest_thinkslm.tasks.registry import Source, Task, reasoning_task, register
+    from pytest_thinkslm.tasks.registry import Limit, Source, Task, reasoning_task, register
 
 __all__ = [
     "Answer",
     "Case",
+    "Limit",
     "Message",
     "Model",
     "Output",
@@ -33,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Answer": "records",
     "Case": "records",
+    "Limit": "tasks.registry",
     "Message": "records",
     "Model": "fixtures",
     "Output": "records",

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.execution.selection import ItemRef
 from pytest_thinkslm.models.thought import ThoughtRoom
-from pytest_thinkslm.prompts import Exemplar, default_max_tokens, exemplars, render
+from pytest_thinkslm.prompts import Exemplar, exemplars, render
 from pytest_thinkslm.records import Auxiliary, Case, Message, Request
 from pytest_thinkslm.settings import Settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.limits import default_max_tokens
 
 
 class Planner:
