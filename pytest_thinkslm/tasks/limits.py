@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_thinkslm.core.records import AnswerKind
-from pytest_thinkslm.tasks.registry import Limit
-from pytest_thinkslm.tasks.task import Task
+from pytest_thinkslm.tasks.task import Limit, Task
 
 #: Of tasks that name none of their own, by answer kind.
 LIMITS: Mapping[AnswerKind, Limit] = {

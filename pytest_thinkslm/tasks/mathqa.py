@@ -10,8 +10,7 @@ import re
 
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.choices import LETTERS
-from pytest_thinkslm.tasks.registry import Limit
-from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Limit, Record, Source, Task, TrainSource
 
 REJECT = "the options string could not be split into five; shown as it is"
 _OPTIONS = "abcde"

@@ -7,8 +7,7 @@ from functools import partial
 
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.metrics import sorting_metrics
-from pytest_thinkslm.tasks.registry import Limit
-from pytest_thinkslm.tasks.task import Task
+from pytest_thinkslm.tasks.task import Limit, Task
 
 ITEMS = 100
 LENGTHS = (8, 16, 32)

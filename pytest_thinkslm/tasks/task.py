@@ -70,6 +70,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """New tokens that an output may have: its answer, and a thought on top of that where the model thinks."""
+
+    answer: int
+    thought: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One task of the suite.
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.tasks.limits import LIMITS, default_max_tokens, limit_of
-from pytest_thinkslm.tasks.registry import Limit, all_tasks, get
+from pytest_thinkslm.tasks.registry import all_tasks, get
+from pytest_thinkslm.tasks.task import Limit
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 STYLES = ("direct", "cot", "5shot", "5shot-cot", "8shot")

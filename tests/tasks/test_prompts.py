@@ -12,7 +12,11 @@ from pytest_thinkslm.core.errors import DataError, UsageError
 from pytest_thinkslm.core.records import Case, Review
 from pytest_thinkslm.tasks import pins, prompts_page
 from pytest_thinkslm.tasks.data.reader import item_count, load_cases
-from pytest_thinkslm.tasks.prompts import Exemplar, exemplars, render
+from pytest_thinkslm.tasks.prompts import (
+    Exemplar,
+    exemplars,
+    render,
+)
 from pytest_thinkslm.tasks.registry import all_tasks, get
 
 SAMPLES = Path(__file__).parents[2] / "fixtures" / "data"
