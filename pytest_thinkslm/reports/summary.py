@@ -121,7 +121,7 @@ def size(count: int) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the figures has to know, each once: partial data, accepted data, void accuracies."""
+    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits."""
     lines: dict[str, None] = {}
     for row in rows:
         data = row.get("data", {})
@@ -133,6 +133,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
             lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+        if row.get("cut_warning"):
+            lines[f"{row['task']} ({row['style']}): {row['cut_warning']}"] = None
     return list(lines)
 
 

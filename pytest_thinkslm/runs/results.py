@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
@@ -72,6 +73,7 @@ def summarise(
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
         row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
         row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
+    row |= cut_figures(records)
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
