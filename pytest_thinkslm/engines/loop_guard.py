@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.scoring.answers.region import final_region
+
 #: The tail that one block fills has at least so many tokens: rules of dashes, rows of a table and lists of equal
 #: numbers are shorter.
 TAIL = 192
@@ -20,6 +24,10 @@ WINDOW = 1536
 #: An output is looked at whenever so many tokens have come, counted from its own first: where it is stopped depends on
 #: its tokens alone, not on batches or on how an engine hands them over.
 STRIDE = 32
+
+
+#: What the guard does, for reports and fingerprints.
+RULE = f"a block {REPEATS} times or more over {TAIL} tokens or more, looked at every {STRIDE} tokens, outside thoughts"
 
 
 def block_length(tokens: Sequence[int], *, tail: int = TAIL, repeats: int = REPEATS, window: int = WINDOW) -> int:
@@ -49,18 +57,55 @@ def block_length(tokens: Sequence[int], *, tail: int = TAIL, repeats: int = REPE
     return 0
 
 
-def stop_at(
-    tokens: Sequence[int], seen: int = 0, *, in_thought: Callable[[Sequence[int]], bool] = lambda tokens: False
-) -> int | None:
-    """How many of ``tokens`` to keep where they have fallen into a loop; None: go on.
+class LoopWatch:
+    """The guard of one output, which asks at every ``STRIDE`` tokens whether they end in a loop.
 
-    Args:
-        tokens: an output's token ids so far.
-        seen: how many of them were looked at before.
-        in_thought: whether an output of these tokens ends inside a thought, where the guard is off: a thought that
-            goes round may still end by itself. Asked only where there is a loop.
+    Inside a thought the guard is off: a thought that goes round may still end by itself. One that was found so is
+    looked at again when it has grown by a quarter, since finding out takes its whole text.
     """
-    for count in range((seen // STRIDE + 1) * STRIDE, len(tokens) + 1, STRIDE):
-        if block_length(tokens[max(0, count - WINDOW) : count]) and not in_thought(tokens[:count]):
-            return count
-    return None
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = STRIDE
+
+    def due(self, count: int) -> bool:
+        """Whether an output of so many tokens is to be looked at."""
+        return count >= self._next and count % STRIDE == 0
+
+    def loops(self, end: Sequence[int], count: int, in_thought: Callable[[], bool]) -> bool:
+        """Whether an output of ``count`` tokens, of which ``end`` are the last (``WINDOW`` of them are enough), loops.
+
+        ``in_thought`` says whether it ends inside a thought; it is asked only where there is a loop.
+        """
+        self._next = count + STRIDE
+        if not block_length(end):
+            return False
+        if in_thought():
+            self._next = count + max(STRIDE, count // 4)
+            return False
+        return True
+
+    def stop_at(self, tokens: Sequence[int], in_thought: Callable[[Sequence[int]], bool]) -> int | None:
+        """How many of an unfinished output's tokens to keep where they have fallen into a loop; None: go on.
+
+        To be called again as tokens come, with all of them; it does not matter how many come at once.
+        """
+        for count in range(-(-self._next // STRIDE) * STRIDE, len(tokens) + 1, STRIDE):
+            end = tokens[max(0, count - WINDOW) : count]
+            if self.due(count) and self.loops(end, count, lambda kept=tokens[:count]: in_thought(kept)):  # type: ignore[misc]
+                return count
+        return None
+
+
+def inside_thought(text: str) -> bool:
+    """Whether an output that goes on behind this text is still in its thought."""
+    return final_region(Output(text, finish_reason="length")).unfinished
+
+
+def switch(text: str) -> bool:
+    """The value of ``--engine-args loop_guard=...``. Raises ``UsageError`` for anything but on and off."""
+    try:
+        return {"on": True, "true": True, "off": False, "false": False}[text.strip().lower()]
+    except KeyError:
+        raise UsageError(f"--engine-args loop_guard={text}: on or off is needed") from None

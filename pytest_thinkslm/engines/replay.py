@@ -152,6 +152,7 @@ class ReplayEngine:
             finish_reason=_FINISH.get(str(entry.get("finish_reason", "stop")).lower(), "unknown"),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
+            stopped="loop" if entry.get("stopped") == "loop" else None,
         )
 
 

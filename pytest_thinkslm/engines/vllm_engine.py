@@ -16,6 +16,7 @@ from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.engines.loop_guard import RULE
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.machine import gpus
@@ -72,6 +73,7 @@ class VLLMEngine:
         self._device = decide("auto", "auto")
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
         self._beside = max(1, beside)
+        self._guard = bool(given.pop("loop_guard", True))
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
         self._lock = threading.Condition()
@@ -113,6 +115,7 @@ class VLLMEngine:
                 "template": self._model.template_sha256,
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
+                "loop_guard": RULE if self._guard else "off",
             }
         )
 
@@ -221,7 +224,7 @@ class VLLMEngine:
         try:
             environ = self._environ(group)
             alone = environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0"
-            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone)
+            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone, self._guard)
             process = VLLMProcess(order, environ, self._log)
             with self._lock:
                 self._processes[number] = process

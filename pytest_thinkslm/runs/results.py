@@ -74,6 +74,8 @@ def summarise(
         row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
         row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
     row |= cut_figures(records)
+    if stopped := sum(record.get("stopped") == "loop" for record in records):
+        row["loops_stopped"] = stopped
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
