@@ -12,6 +12,7 @@ exact zero. In bfloat16 rounding is near 1e-2, and long outputs do depend on the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,15 @@ def decode(
         _Batch(model, rows, stop_ids, pad_id, stopped).run(on_finished, cancelled)
 
 
+def cache_keyword(model: Any) -> str:
+    """What the model's forward pass calls the keys and values of earlier tokens.
+
+    transformers renames ``past_key_values`` to ``cache``: 5.24 takes both and warns, 5.40 is to take the new name
+    alone. A checkpoint's own code may still know the old one.
+    """
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
 class _Batch:
     """State of the rows that are still going. Tensors have one entry a row, in the order of ``alive``."""
 
@@ -107,6 +117,7 @@ class _Batch:
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
         self.sampler = _Sampler([row.sampling for row in rows], self.device)
         self.cache = growing_cache(model.config)
+        self.cache_name = cache_keyword(model)
         self.rows = rows
         self.watches = {at: LoopWatch() for at, row in enumerate(rows) if row.guarded}
 
@@ -142,9 +153,9 @@ class _Batch:
             input_ids=self.tokens,
             attention_mask=self.mask[:, : seen + fed],
             position_ids=self.positions,
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self.cache_name: self.cache},
         )
         self.positions = self.positions[:, -1:] + 1
         self.mask[:, seen + fed : seen + fed + 1] = 1
