@@ -132,8 +132,10 @@ class EngineFactory:
         if self.name == "replay":
             return ThoughtRoom(False, None)
         if self.name == "openai":
-            context = self.fingerprint(index).facts.get("max_model_len") if thinking == "on" else None
-            return ThoughtRoom(thinking == "on", context if isinstance(context, int) else None)
+            # A server counts the prompt's tokens, which are not known here, and refuses what does not fit: half of its
+            # context is left to the prompt.
+            context = self.fingerprint(index).facts.get("max_model_len")
+            return ThoughtRoom(thinking == "on", context // 2 if isinstance(context, int) else None)
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)

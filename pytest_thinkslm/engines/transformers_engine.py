@@ -22,6 +22,7 @@ from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
+from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.machine.hardware import Placement, cpus, decide
@@ -124,6 +125,7 @@ class TransformersEngine:
                 "template": self._resolved.template_sha256,
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
+                "loop_guard": RULE if self._arguments.loop_guard else "off",
             }
         )
 
@@ -290,7 +292,7 @@ class TransformersEngine:
                 self._answer_batch(loaded, half)
 
     def _generate(self, loaded: Any, batch: Sequence[_Asked]) -> None:
-        from pytest_thinkslm.engines.transformers_decode import Finished, Row, decode
+        from pytest_thinkslm.engines.transformers_decode import Finished, decode
 
         started = time.perf_counter()
 
@@ -306,13 +308,14 @@ class TransformersEngine:
                 prompt_tokens=len(one.prompt),
                 output_tokens=len(finished.tokens),
                 latency=time.perf_counter() - started,
+                stopped="loop" if finished.looped else None,
             )
             one.future.set_result(output)
 
         try:
             decode(
                 loaded.model,
-                [Row(one.prompt, one.limit, one.request.sampling) for one in batch],
+                [self._row(loaded, one) for one in batch],
                 loaded.stop_ids,
                 pad_id=loaded.pad_id,
                 on_finished=on_finished,
@@ -324,6 +327,17 @@ class TransformersEngine:
         for one in batch:
             if not one.future.done():
                 one.future.set_exception(EngineError(f"{one.request.label}: stopped before it was finished"))
+
+    def _row(self, loaded: Any, one: _Asked) -> Any:
+        from pytest_thinkslm.engines.transformers_decode import Row
+
+        return Row(
+            one.prompt,
+            one.limit,
+            one.request.sampling,
+            guarded=self._arguments.loop_guard and one.request.sampling.temperature == 0,
+            in_thought=lambda tokens: inside_thought(one.opened + loaded.text(tokens)),
+        )
 
     def _free_memory(self) -> int:
         if self._placement.device == "cuda":

@@ -192,16 +192,18 @@ class Run:
             label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
-            progress.settle()
             engine = self._ahead.measured()
+            generating = engine.get("generating_seconds", progress.generating_seconds())
+            rate = progress.output_tokens / generating if isinstance(generating, float) and generating > 0 else None
             self.measured[label] = {
                 **engine,
                 **({"devices": self._devices()} if "load_seconds" in engine else {}),
                 "generated": progress.finished,
                 "output_tokens": progress.output_tokens,
                 "seconds": _rounded(progress.seconds()),
-                "tokens_per_second": _rounded(progress.tokens_per_second()),
-                "tasks": {group: span.measured() for group, span in sorted(progress.spans.items())},
+                "generating_seconds": _rounded(generating if isinstance(generating, float) else None),
+                "tokens_per_second": _rounded(rate) if progress.output_tokens else None,
+                "tasks": {group: share.measured() for group, share in sorted(progress.shares.items())},
             }
             self._ahead = None
             self._current = -1
