@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 
-from pytest_thinkslm.answers.region import closing_mark, final_region, starts_thought
+from pytest_thinkslm.answers.region import final_region
+from pytest_thinkslm.answers.thoughts import closing_mark, starts_thought
 from pytest_thinkslm.engines.base import Engine, Fingerprint
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.records import Output, Request

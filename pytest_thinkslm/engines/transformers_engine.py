@@ -23,6 +23,7 @@ from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.models import gpus
 from pytest_thinkslm.models.checkpoint import text_config
 from pytest_thinkslm.models.hardware import Placement, cpus, decide
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import opened_thought, render
 from pytest_thinkslm.records import Output, Request
@@ -120,6 +121,7 @@ class TransformersEngine:
                 **self._resolved.identity(),
                 "quantization": self._resolved.quantization,
                 "template": self._resolved.template_sha256,
+                **marks_fact(self._resolved.path, self._resolved.chat_template),
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
             }
@@ -246,7 +248,9 @@ class TransformersEngine:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
         one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
-        one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
+        one.opened = (
+            "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt, self._resolved.chat_template)
+        )
         one.limit = sampling.max_tokens
         if context is not None:
             if len(one.prompt) > context - 1:

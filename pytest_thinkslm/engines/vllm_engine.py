@@ -20,6 +20,7 @@ from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models import gpus
 from pytest_thinkslm.models.hardware import cpus, decide
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.records import Output, Request
@@ -110,6 +111,7 @@ class VLLMEngine:
                 **self._model.identity(),
                 "quantization": self._model.quantization,
                 "template": self._model.template_sha256,
+                **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
             }

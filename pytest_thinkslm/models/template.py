@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_thinkslm.answers.region import opening_mark
+from pytest_thinkslm.answers.thoughts import opening_mark
 from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.models.marks import own_marks
 from pytest_thinkslm.models.thought import thinking_variables
 from pytest_thinkslm.records import Message
 
@@ -54,22 +55,23 @@ def render(
             "the chat template and the tokenizer both add one"
         )
     if prefix:
-        opened = opened_thought(tokenizer, ids)
+        opened = opened_thought(tokenizer, ids, resolved.chat_template)
         if prefix.startswith(opened):
             prefix = prefix.removeprefix(opened)
         elif prefix.startswith(opened.rstrip()):
             prefix = prefix.removeprefix(opened.rstrip()).lstrip()
+        prefix = own_marks(resolved.chat_template).spelled(prefix)
         ids += [int(token) for token in tokenizer(prefix, add_special_tokens=False)["input_ids"]]
     return ids
 
 
-def opened_thought(tokenizer: Any, prompt: Sequence[int]) -> str:
+def opened_thought(tokenizer: Any, prompt: Sequence[int], template: str | None = None) -> str:
     """The start-of-thought mark that a prompt ends with, empty where it ends otherwise.
 
     What the model says then lacks it; engines put it in front, so that a thought without an end is seen as one.
     """
-    tail = tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return opening_mark(str(tail))
+    tail = str(tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return opening_mark(own_marks(template).shown(tail))
 
 
 def plain_text(messages: Sequence[Message]) -> str:

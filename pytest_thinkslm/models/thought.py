@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_thinkslm.answers.region import mentions_thought, opening_mark
+from pytest_thinkslm.answers.thoughts import mentions_thought, opening_mark
 from pytest_thinkslm.errors import UsageError
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.answers.region import closing_mark, final_region, opening_mark, starts_thought
+from pytest_thinkslm.answers.region import final_region
+from pytest_thinkslm.answers.thoughts import closing_mark, opening_mark, starts_thought
 from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.openai_engine import OpenAIEngine
@@ -169,10 +170,10 @@ def test_after_the_second_request_no_thought_is_open(before: str, mark: str, beh
     ("text", "closing", "opening", "starts"),
     [
         ("<think>\n", "</think>", "<think>\n", True),
-        ("a <THINK>", "</think>", "<THINK>", True),
+        ("a <THINK>", "</THINK>", "<THINK>", True),
         ("<think>a</think>", None, "", True),
         ("a</think>b", None, "", False),
-        ("<|channel|>analysis x", "<|channel|>final<|message|>", "", True),
+        ("<|channel|>analysis x", "<|end|><|start|>assistant<|channel|>final<|message|>", "", True),
         ("◁think▷", "◁/think▷", "◁think▷", True),
         ("plain", None, "", False),
     ],
