@@ -18,7 +18,7 @@ from pathlib import Path
 
 ONE_BY_ONE = """
 import pytest
-from pytest_thinkslm.fixtures import RUN
+from pytest_thinkslm.plugin.fixtures import RUN
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session):

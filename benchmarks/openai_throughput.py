@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
 
+from pytest_thinkslm.core.records import Message, Request, Sampling
 from pytest_thinkslm.engines.openai_engine import OpenAIEngine
 from pytest_thinkslm.models.resolve import resolve
-from pytest_thinkslm.records import Message, Request, Sampling
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from pytest_thinkslm.gates import Cell, GateMode, GateSpecs, Margin, any_failed, evaluate
+from pytest_thinkslm.gates.decisions import Cell, GateMode, GateSpecs, Margin, any_failed, evaluate
 from pytest_thinkslm.statistics import PairedTable, accuracy_interval, compare_paired
 from pytest_thinkslm.statistics.clusters import ClusterSums
 from pytest_thinkslm.statistics.paired import clustered_table, single_table

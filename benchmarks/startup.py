@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from pytest_thinkslm.core.identity import ItemRef
+from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.execution.journal import Journal, entry_key
-from pytest_thinkslm.execution.planner import Planner
-from pytest_thinkslm.execution.selection import ItemRef
-from pytest_thinkslm.records import Output
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.journal.journal import Journal, entry_key
+from pytest_thinkslm.settings.run_settings import Settings
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from throughput import compare, read_arguments
 
-from pytest_thinkslm.models.hardware import decide
+from pytest_thinkslm.machine.hardware import decide
 from pytest_thinkslm.models.resolve import resolve
 
 BARE = """

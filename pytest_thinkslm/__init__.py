@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_thinkslm.fixtures import Model
-    from pytest_thinkslm.grading import WrongAnswer, grade, verify
-    from pytest_thinkslm.records import Answer, Case, Message, Output, Review, Verdict
-    from pytest_thinkslm.tasks.registry import Source, Task, reasoning_task, register
+    from pytest_thinkslm.core.records import Answer, Case, Message, Output, Review, Verdict
+    from pytest_thinkslm.plugin.fixtures import Model
+    from pytest_thinkslm.scoring.grading import WrongAnswer, grade, verify
+    from pytest_thinkslm.tasks.registry import reasoning_task, register
+    from pytest_thinkslm.tasks.task import Source, Task
 
 __all__ = [
     "Answer",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_thinkslm.commands import agreement, audit, compare, compress, label, leaderboard, models
-from pytest_thinkslm.errors import ThinkSLMError
+from pytest_thinkslm.core.errors import ThinkSLMError
 
 #: Modules with ``add_parser(subparsers)``, which sets ``run(arguments) -> exit status``; in the order of ``--help``.
 COMMANDS = (compare, leaderboard, models, compress, audit, label, agreement)

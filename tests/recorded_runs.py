@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.reports.items import sort_key, to_line
-from pytest_thinkslm.reports.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.items import sort_key, to_line
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
 
 SETTINGS: Mapping[str, Any] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": None, "data_seed": 0}
 

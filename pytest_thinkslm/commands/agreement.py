@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.judging.agreement_tables import print_validation
-from pytest_thinkslm.judging.audit_key import AuditKey, read_key
-from pytest_thinkslm.judging.labels import Label, annotator_name, key_path, read_labels
-from pytest_thinkslm.judging.run_items import open_run
-from pytest_thinkslm.judging.validation import Rater, key_raters, run_raters, validate
-from pytest_thinkslm.reports.results import write_json
+from pytest_thinkslm.audit.agreement_tables import print_validation
+from pytest_thinkslm.audit.audit_key import AuditKey, read_key
+from pytest_thinkslm.audit.labels import Label, annotator_name, key_path, read_labels
+from pytest_thinkslm.audit.run_items import open_run
+from pytest_thinkslm.audit.validation import Rater, key_raters, run_raters, validate
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.runs.results import write_json
 
 _DESCRIPTION = """\
 Say how well the parser and the judge agree with people. LABELS are files of `thinkslm audit`, filled in: one an

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.errors import UsageError, nearest
-from pytest_thinkslm.judging.audit_key import AuditKey
-from pytest_thinkslm.judging.labels import COLUMNS, guarded, key_path, write_rows
-from pytest_thinkslm.judging.run_items import AuditedRun, AuditItem, open_run
-from pytest_thinkslm.judging.sample import DISAGREEMENT_SHARE, draw
-from pytest_thinkslm.reports.results import write_json
+from pytest_thinkslm.audit.audit_key import AuditKey
+from pytest_thinkslm.audit.labels import COLUMNS, guarded, key_path, write_rows
+from pytest_thinkslm.audit.run_items import AuditedRun, AuditItem, open_run
+from pytest_thinkslm.audit.sample import DISAGREEMENT_SHARE, draw
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.runs.results import write_json
 
 _DESCRIPTION = """\
 Draw a stratified sample of a run's outputs into a CSV that people label as correct or incorrect, to see how far the

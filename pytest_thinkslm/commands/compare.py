@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from pytest_thinkslm import gating
-from pytest_thinkslm.baselines import (
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.gates import gating
+from pytest_thinkslm.gates.baselines import (
     RecordedRun,
     counterpart,
     data_differences,
@@ -21,12 +22,11 @@ from pytest_thinkslm.baselines import (
     refused,
     sampling_differences,
 )
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.gate_specs import GateMode, GateSpecs, Margin, parse_margin
-from pytest_thinkslm.gates import GateResult, any_failed
+from pytest_thinkslm.gates.decisions import GateResult, any_failed
 from pytest_thinkslm.reports.delta_tables import change_cells, p_value
-from pytest_thinkslm.reports.results import GroupKey
 from pytest_thinkslm.reports.summary import markdown_cell
+from pytest_thinkslm.runs.results import GroupKey
+from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.statistics import PairedResult
 
 FORMATS = ("rich", "markdown", "json")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.models.compression import recipes
 
 if TYPE_CHECKING:

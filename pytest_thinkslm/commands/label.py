@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.audit.labels import Label, LabelSheet, annotator_sheet, read_labels
 from pytest_thinkslm.commands.keyboard import Keyboard, keyboard
-from pytest_thinkslm.judging.labels import Label, LabelSheet, annotator_sheet, read_labels
-from pytest_thinkslm.text import safe_line, safe_text
+from pytest_thinkslm.core.text import safe_line, safe_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.leaderboard import Leaderboard, PaperRows, merge
 from pytest_thinkslm.reports.leaderboard_entries import Entry, entries
 from pytest_thinkslm.reports.leaderboard_files import FORMATS

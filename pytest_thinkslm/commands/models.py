@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.machine.placement import GIB, Need, need_of_catalogue
 from pytest_thinkslm.models import loading
 from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, published_as
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
-from pytest_thinkslm.models.placement import GIB, Need, need_of_catalogue
 from pytest_thinkslm.models.preflight import no_engine
-from pytest_thinkslm.models.schemes import SCHEMES
 
 _DESCRIPTION = """\
 List the models that have a name after --model, with their published checkpoints.

@@ -7,18 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_thinkslm.engines.base import Engine, Fingerprint
-from pytest_thinkslm.errors import UsageError, nearest
-from pytest_thinkslm.execution.selection import Variant
-from pytest_thinkslm.models.placement import PlacementError
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
-    from pytest_thinkslm.models.gpus import Gpu
-    from pytest_thinkslm.models.hardware import Placement as Hardware
-    from pytest_thinkslm.models.placement import Placement
+    from pytest_thinkslm.machine.gpus import Gpu
+    from pytest_thinkslm.machine.hardware import Placement as Hardware
+    from pytest_thinkslm.machine.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
 
 
@@ -146,7 +147,7 @@ class EngineFactory:
 
     def gpu(self, index: int) -> Gpu:
         """The devices that the variant at this position has in this process."""
-        from pytest_thinkslm.models import gpus
+        from pytest_thinkslm.machine import gpus
 
         if not self.local:
             where = "recorded outputs" if self.name == "replay" else "the model runs on the server"
@@ -275,8 +276,8 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
 
     vLLM spreads a model over several GPUs; transformers takes one, and makes its batches as small as they have to be.
     """
-    from pytest_thinkslm.models import gpus
-    from pytest_thinkslm.models.placement import BATCH, need_of_checkpoint, place
+    from pytest_thinkslm.machine import gpus
+    from pytest_thinkslm.machine.placement import BATCH, need_of_checkpoint, place
 
     hardware = _hardware(engine, settings)
     devices = gpus.devices() if hardware.device == "cuda" else ()
@@ -290,7 +291,7 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
 
 def _hardware(engine: str, settings: Settings) -> Hardware:
     """Device and dtype as the engine will decide them. Raises UsageError for an argument that is not valid."""
-    from pytest_thinkslm.models.hardware import decide
+    from pytest_thinkslm.machine.hardware import decide
 
     given = settings.engine_args
     if engine == "vllm":

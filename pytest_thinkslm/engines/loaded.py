@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_thinkslm.errors import EngineError
-from pytest_thinkslm.models.schemes import Compression
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.schemes import Compression
 
 #: Names of a layer's weights and scales in torch, compressed-tensors, GPTQ and AWQ, FP8.
 _WEIGHTS = ("weight_packed", "qweight", "weight")

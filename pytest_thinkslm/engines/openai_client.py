@@ -21,6 +21,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from pytest_thinkslm.core.errors import EngineError, ModelError, nearest
+from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.engines.openai_wire import (
     TRANSIENT,
     Chat,
@@ -32,8 +34,6 @@ from pytest_thinkslm.engines.openai_wire import (
     read_models,
     read_reply,
 )
-from pytest_thinkslm.errors import EngineError, ModelError, nearest
-from pytest_thinkslm.records import Output
 
 #: Slots where none are asked for. vLLM and SGLang batch hundreds of sequences; a rate-limited API or llama.cpp do not.
 CONCURRENCY = 32

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TextIO
 
-from pytest_thinkslm.engines.base import Fingerprint
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.openai_client import ChatClient
 from pytest_thinkslm.engines.openai_wire import Chat
-from pytest_thinkslm.errors import UsageError, nearest
-from pytest_thinkslm.records import Output, Request
 
 
 class OpenAIEngine:

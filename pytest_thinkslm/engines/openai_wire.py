@@ -17,8 +17,8 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.records import FinishReason, Message, Output, Sampling
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.records import FinishReason, Message, Output, Sampling
 
 #: Sent as the key where the environment has none: servers on the own machine or cluster ask for none.
 NO_KEY = "none"

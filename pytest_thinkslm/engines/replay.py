@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, overload
 
-from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.errors import EngineError, UsageError, nearest
-from pytest_thinkslm.execution.selection import Variant
-from pytest_thinkslm.records import FinishReason, Output, Request
+from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.records import FinishReason, Output, Request
 
 _Key = tuple[int, str, int, str | None, int | None]
 
@@ -215,7 +215,7 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
-    from pytest_thinkslm.prompts import STYLES
+    from pytest_thinkslm.tasks.prompts import STYLES
 
     if style is not None and style not in STYLES:
         return f"unknown style {style!r}: {nearest(style, STYLES)}"

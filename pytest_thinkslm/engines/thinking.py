@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 
-from pytest_thinkslm.answers.region import final_region
-from pytest_thinkslm.answers.thoughts import closing_mark, starts_thought
-from pytest_thinkslm.engines.base import Engine, Fingerprint
-from pytest_thinkslm.errors import EngineError
-from pytest_thinkslm.records import Output, Request
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.thoughts import closing_mark, starts_thought
 
 #: What closes a thought, before its end mark.
 ENOUGH = "That is all the time there is to think; I give the answer now."

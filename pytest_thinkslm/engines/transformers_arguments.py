@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True, slots=True)

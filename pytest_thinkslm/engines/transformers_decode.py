@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_thinkslm.records import Sampling
+from pytest_thinkslm.core.records import Sampling
 
 Reason = Literal["stop", "length"]
 #: Rows with stop strings are looked at every so many tokens, counted from the row's own first.

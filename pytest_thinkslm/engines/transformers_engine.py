@@ -16,17 +16,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.engines.batching import Size, footprint, free_memory, peak_memory, plan, reset_peak_memory
+from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.transformers_arguments import Arguments
-from pytest_thinkslm.errors import EngineError, ModelError, ThinkSLMError
-from pytest_thinkslm.models import gpus
-from pytest_thinkslm.models.checkpoint import text_config
-from pytest_thinkslm.models.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import opened_thought, render
-from pytest_thinkslm.records import Output, Request
 
 #: Rows of a batch, by device. More gain little: on a CPU the matrix kernels are saturated.
 _MAX_ROWS = {"cpu": 64, "cuda": 256}

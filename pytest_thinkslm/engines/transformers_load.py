@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.engines import loaded
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.errors import EngineError, ThinkSLMError
-from pytest_thinkslm.models.hardware import Placement
+from pytest_thinkslm.machine.hardware import Placement
 from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP

@@ -12,18 +12,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from pytest_thinkslm.engines import vllm_args
-from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.engines.batching import free_memory, reset_peak_memory
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
-from pytest_thinkslm.errors import EngineError
-from pytest_thinkslm.models import gpus
-from pytest_thinkslm.models.hardware import cpus, decide
+from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine.hardware import cpus, decide
+from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
+from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
+from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.marks import marks_fact
-from pytest_thinkslm.models.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.records import Output, Request
 
 #: On a CPU prompts are prefilled in one piece (below), so the context bounds the largest step.
 _CPU_CONTEXT = 8192

@@ -20,8 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
+from pytest_thinkslm.core.records import Request
 from pytest_thinkslm.engines.vllm_worker import Order
-from pytest_thinkslm.records import Request
 
 #: Seconds that an idle engine gets to end in order before it is killed.
 _GRACE = 10.0

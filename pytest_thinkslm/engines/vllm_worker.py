@@ -27,11 +27,11 @@ from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.records import FinishReason, Output, Request
 from pytest_thinkslm.engines import vllm_loaded
 from pytest_thinkslm.engines.loaded import Layer, summary
-from pytest_thinkslm.errors import EngineError
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.records import FinishReason, Output, Request
 
 _FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
@@ -161,8 +161,8 @@ class _Served:
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
 
+        from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
-        from pytest_thinkslm.models.checkpoint import text_config
         from pytest_thinkslm.models.marks import mark_ids, own_marks
         from pytest_thinkslm.models.template import PLAIN_STOP
 

@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_thinkslm.core.rulings import JudgeVerdict, Ruling
 from pytest_thinkslm.judging.prompt import Question
-from pytest_thinkslm.judging.reply import JudgeVerdict, Ruling
 
 #: Share of canaries that a judge has to get right; below it the judge decides no gate.
 THRESHOLD = 0.9

@@ -16,13 +16,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_thinkslm.errors import EngineError, ThinkSLMError
-from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.rulings import Ruling
+from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging.judge import Judge
 from pytest_thinkslm.judging.prompt import SAMPLING, Question, content_key, new_fence, render
-from pytest_thinkslm.judging.reply import Ruling, read_ruling
-from pytest_thinkslm.records import Output, Request
-from pytest_thinkslm.text import safe_line
+from pytest_thinkslm.judging.reply import read_ruling
 
 #: After so many failures in a row (no reply at all) nothing more is asked.
 GIVE_UP = 16

@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 from urllib.parse import urlsplit
 
-from pytest_thinkslm.engines.base import Engine, Fingerprint
+from pytest_thinkslm.core.errors import ModelError, UsageError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Message, Output, Request
+from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.openai_client import ChatClient
 from pytest_thinkslm.engines.openai_wire import Chat
-from pytest_thinkslm.errors import ModelError, UsageError
 from pytest_thinkslm.judging.prompt import PROMPT_VERSION, SAMPLING
 from pytest_thinkslm.judging.reply import RESPONSE_FORMAT
-from pytest_thinkslm.records import Message, Output, Request
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.factory import EngineFactory

@@ -5,15 +5,15 @@ The judge never sees an output that was cut before an answer, or whose thought n
 
 from __future__ import annotations
 
-from pytest_thinkslm.answers.reader import read_answer
-from pytest_thinkslm.answers.region import final_region
-from pytest_thinkslm.answers.reviews import same_step
-from pytest_thinkslm.grading import Graded, Judged
+from pytest_thinkslm.core.records import Case, Output, Review
+from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.judging.prompt import Question, answer_question, reason_question
-from pytest_thinkslm.judging.reply import Ruling
-from pytest_thinkslm.records import Case, Output, Review
-from pytest_thinkslm.settings import JudgePolicy
-from pytest_thinkslm.verdicts import judged_verdict
+from pytest_thinkslm.scoring.answers.reader import read_answer
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.reviews import same_step
+from pytest_thinkslm.scoring.grading import Graded, Judged
+from pytest_thinkslm.scoring.verdicts import judged_verdict
+from pytest_thinkslm.settings.run_settings import JudgePolicy
 
 
 def question_about(

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_thinkslm.answers.region import final_region
+from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Gold, Message, Output, Review, Sampling
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.judging.reply import EXAMPLE_REASON
-from pytest_thinkslm.records import UNANSWERABLE, Answer, Case, Gold, Message, Output, Review, Sampling
-from pytest_thinkslm.text import safe_text
+from pytest_thinkslm.scoring.answers.region import final_region
 
 #: Part of the journal's fingerprint: a judge that is asked in other words gives other rulings.
 PROMPT_VERSION = 1

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
-from pytest_thinkslm.answers.region import final_region
-from pytest_thinkslm.records import Output
-from pytest_thinkslm.text import safe_line
-
-Status = Literal["judged", "unjudged", "over-budget"]
-JudgeVerdict = Literal["correct", "incorrect"]
+from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.core.rulings import JudgeVerdict, Ruling
+from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.scoring.answers.region import final_region
 
 #: The reply's form. The reason stands before the verdict: it is written first.
 SCHEMA: Mapping[str, object] = {
@@ -49,23 +46,6 @@ EXAMPLE_REASON = "one short sentence of your own"
 #: Characters of a reply that are read, and opening braces in it that are tried.
 _READ_LIMIT = 20_000
 _BRACES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """The judge's word on one output.
-
-    Attributes:
-        status: ``judged``; ``unjudged``: no readable reply, or none at all; ``over-budget``: not asked any more.
-        verdict: None where the judge cannot tell, and where it did not judge.
-        answer: the candidate's final answer as the judge read it.
-        reason: the judge's, or why there is no verdict; one line, safe.
-    """
-
-    status: Status
-    verdict: JudgeVerdict | None = None
-    answer: str | None = None
-    reason: str = ""
 
 
 def read_ruling(reply: Output, candidate: str) -> Ruling | str:

@@ -8,17 +8,17 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TextIO
 
-from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.errors import ThinkSLMError
-from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Case, Output, Request
+from pytest_thinkslm.core.rulings import Ruling
+from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging.canaries import CANARIES, CanaryResult, canary_line, run_canaries
 from pytest_thinkslm.judging.desk import Budget, JudgeDesk
 from pytest_thinkslm.judging.judge import Judge, ServerJudge, judge_facts, make_judge
 from pytest_thinkslm.judging.policy import question_about
 from pytest_thinkslm.judging.prompt import SAMPLING, content_key
-from pytest_thinkslm.judging.reply import Ruling
-from pytest_thinkslm.records import Case, Output, Request
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings
 
 Say = Callable[[str], None]
 Log = Callable[[], TextIO | None]

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from pytest_thinkslm.errors import UsageError, nearest
-from pytest_thinkslm.models.schemes import SCHEMES
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.schemes import SCHEMES
 
 Kind = Literal["paper", "pruned", "distilled", "newer", "embedded", "own"]
 #: How a checkpoint's weights are stored; what loads each is in ``loading.py``.

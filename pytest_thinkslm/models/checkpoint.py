@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.errors import ModelError
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -65,12 +66,6 @@ def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None
     """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
     found = config.get("quantization_config") or config.get("compression_config")
     return found if isinstance(found, dict) else None
-
-
-def text_config(config: Mapping[str, object]) -> Mapping[str, object]:
-    """The language model's part of a config (multi-modal configs nest it)."""
-    nested = config.get("text_config")
-    return nested if isinstance(nested, dict) else config
 
 
 def _check_weights(folder: Path, name: str) -> None:

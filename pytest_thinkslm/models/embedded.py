@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.cache import cache_folder, cache_root
 from pytest_thinkslm.models.hashes import file_hash
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.cache import cache_folder
 
 #: Weights only as safetensors: pickles run code when loaded.

@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from pytest_thinkslm.models import gpus, hardware
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.machine import gpus, hardware
+from pytest_thinkslm.machine.gpus import Device
+from pytest_thinkslm.machine.placement import GIB, Need, PlacementError, place
 from pytest_thinkslm.models.catalogue import Format
-from pytest_thinkslm.models.gpus import Device
-from pytest_thinkslm.models.placement import GIB, Need, PlacementError, place
-from pytest_thinkslm.models.schemes import SCHEMES
 
 #: Engines that load a checkpoint in this process's machine, in the order of preference.
 LOCAL_ENGINES = ("vllm", "transformers")
@@ -113,7 +113,7 @@ def this_machine(engine: str = "vllm", engine_args: Mapping[str, str] = _NO_ARGU
     Raises:
         UsageError: a device or dtype that is not valid.
     """
-    from pytest_thinkslm.engines import vllm_args
+    from pytest_thinkslm.models import vllm_args
 
     devices = gpus.devices()
     modules = frozenset(module for module in _MODULES if importlib.util.find_spec(module) is not None)

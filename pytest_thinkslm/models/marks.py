@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.answers.thoughts import HARMONY_TOKENS, is_mark, split
 from pytest_thinkslm.models.rendering import rendered
+from pytest_thinkslm.scoring.answers.thoughts import HARMONY_TOKENS, is_mark, split
 
 #: How a thought is marked where the checkpoint's own spelling is in no table.
 START, END = "<think>", "</think>"

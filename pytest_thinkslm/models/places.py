@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Published, catalogue, published_as
 from pytest_thinkslm.models.preflight import Asked
 from pytest_thinkslm.models.resolve import unknown_name
-from pytest_thinkslm.models.schemes import SCHEMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.machine.placement import GIB, Need
 from pytest_thinkslm.models import hub, loading
 from pytest_thinkslm.models.catalogue import Entry, Format, architectures
-from pytest_thinkslm.models.checkpoint import text_config
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
-from pytest_thinkslm.models.placement import GIB, Need
-from pytest_thinkslm.models.schemes import SCHEMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pytest_thinkslm.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.schemes import Compression, Source
 from pytest_thinkslm.models import checkpoint, embedded, hub
 from pytest_thinkslm.models.hashes import folder_hashes
-from pytest_thinkslm.models.schemes import Compression, Source
 
 Kind = Literal["embedded", "folder", "hub"]
 

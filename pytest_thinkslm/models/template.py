@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_thinkslm.answers.thoughts import opening_mark
-from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.records import Message
 from pytest_thinkslm.models.marks import own_marks
 from pytest_thinkslm.models.thought import thinking_variables
-from pytest_thinkslm.records import Message
+from pytest_thinkslm.scoring.answers.thoughts import opening_mark
 
 if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_thinkslm.answers.thoughts import mentions_thought, opening_mark
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.scoring.answers.thoughts import mentions_thought, opening_mark
 
 if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel

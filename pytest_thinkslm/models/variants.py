@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from pytest_thinkslm.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.schemes import SCHEMES, Compression
+from pytest_thinkslm.machine.placement import Need, need_of_catalogue, need_of_checkpoint
 from pytest_thinkslm.models import checkpoint, embedded, hub, loading
 from pytest_thinkslm.models.catalogue import Entry, Format, catalogue
 from pytest_thinkslm.models.loading import Machine
-from pytest_thinkslm.models.placement import Need, need_of_catalogue, need_of_checkpoint
 from pytest_thinkslm.models.places import Place, find_place, not_on_demand, place_of
 from pytest_thinkslm.models.preflight import Asked, Known, Preflight
 from pytest_thinkslm.models.quantization import describe, of_checkpoint
 from pytest_thinkslm.models.resolve import ResolvedModel, described
-from pytest_thinkslm.models.schemes import SCHEMES, Compression
 
 Progress = Callable[[str], None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_thinkslm.reference.gates import published_figure
 from pytest_thinkslm.reference.table import RUNS
-from pytest_thinkslm.reports.results import group_key
+from pytest_thinkslm.runs.results import group_key
 from pytest_thinkslm.statistics import difference_interval
 
 Row = Mapping[str, Any]

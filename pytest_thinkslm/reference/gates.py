@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_thinkslm.gates import ALPHA, Cell, FieldValue, GateResult, Margin
+from pytest_thinkslm.gates.decisions import ALPHA, Cell, FieldValue, GateResult, Margin
 from pytest_thinkslm.reference.table import SPLIT_SIZES, paper_row
-from pytest_thinkslm.reports.results import GroupKey
+from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.statistics import UnpairedResult, compare_unpaired, holm, smallest_detectable_drop
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_thinkslm import gating
-from pytest_thinkslm.baselines import Group, RecordedRun, VariantKey
-from pytest_thinkslm.reports.results import GroupKey, Record, group_key
+from pytest_thinkslm.core.text import preview
+from pytest_thinkslm.gates import gating
+from pytest_thinkslm.gates.baselines import Group, RecordedRun, VariantKey
+from pytest_thinkslm.runs.results import GroupKey, Record, group_key
 from pytest_thinkslm.statistics import PairedResult, holm
-from pytest_thinkslm.text import preview
 
 Row = Mapping[str, Any]
 ItemKey = tuple[str, str, str, str, str]

@@ -6,11 +6,12 @@ does not. In reviews the judge is asked about the error's reason alone, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pytest_thinkslm.judging.canaries import CanaryResult, canary_line
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.runs.judged import differ, is_review
+from pytest_thinkslm.settings.run_settings import Settings
 
 Record = Mapping[str, Any]
 
@@ -35,33 +36,6 @@ class JudgeFacts(Protocol):
         ...
 
 
-def row_judge(records: Sequence[Record], *, void: bool = False) -> dict[str, object]:
-    """The judge's part in one row: counts, and the accuracies by the parser and with the judge (None where void).
-
-    Where the judge was not asked, cannot tell, or gave no ruling, ``accuracy_judge`` takes the parser's verdict.
-    """
-    asked = [record for record in records if record.get("judge")]
-    rulings = [record["judge"] for record in asked]
-    review = any(_is_review(record) for record in records)
-    compared = [_differ(record) for record in asked if record["judge"]["verdict"] and not review]
-    by_parser = [record["parser_verdict"] == "correct" for record in records]
-    by_judge = [
-        record["judge"]["verdict"] == "correct" if record.get("judge") and record["judge"]["verdict"] else right
-        for record, right in zip(records, by_parser, strict=True)
-    ]
-    return {
-        "asked": len(asked),
-        "judged": sum(ruling["status"] == "judged" for ruling in rulings),
-        "unjudged": sum(ruling["status"] != "judged" for ruling in rulings),
-        "cannot_tell": sum(ruling["status"] == "judged" and not ruling["verdict"] for ruling in rulings),
-        "decided": sum(record.get("source") == "judge" for record in records),
-        "agree": None if review else compared.count(False),
-        "disagree": None if review else compared.count(True),
-        "accuracy_parser": None if void else _share(by_parser),
-        "accuracy_judge": None if void or review else _share(by_judge),
-    }
-
-
 def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
     """The run's block: who judged, how it did on the canaries, and every disagreement.
 
@@ -81,9 +55,9 @@ def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
         over += ruling["status"] == "over-budget"
         if ruling["status"] == "unjudged":
             why = why or ruling["reason"]
-        if ruling["verdict"] is None or _is_review(record):
+        if ruling["verdict"] is None or is_review(record):
             continue
-        if _differ(record):
+        if differ(record):
             disagreements.append(_both(record))
         else:
             agree += 1
@@ -159,18 +133,6 @@ def _both(record: Record) -> dict[str, object]:
         "parser": {"verdict": record["parser_verdict"], "answer": record["answer"], "rule": record["rule"]},
         "judge": {name: ruling[name] for name in ("verdict", "answer", "reason")},
     }
-
-
-def _differ(record: Record) -> bool:
-    return bool((record["judge"]["verdict"] == "correct") != (record["parser_verdict"] == "correct"))
-
-
-def _is_review(record: Record) -> bool:
-    return isinstance(record.get("gold"), Mapping)
-
-
-def _share(right: Sequence[bool]) -> float | None:
-    return round(sum(right) / len(right), 6) if right else None
 
 
 def _shown(answer: object) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Literal
 
-from pytest_thinkslm.models.schemes import SCHEMES
+from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.reference.table import COLUMNS as PAPER_CELLS
 from pytest_thinkslm.reference.table import RUNS, SPLIT_SIZES, paper_rows
 from pytest_thinkslm.reports.leaderboard_entries import Asked, Cell, CellKey, Entry
@@ -209,8 +209,8 @@ def _line_order(line: Line) -> tuple[str, int, str]:
 
 
 def _suite_order(key: CellKey) -> tuple[int, str, int, str]:
-    from pytest_thinkslm.prompts import STYLES
     from pytest_thinkslm.tasks import registry
+    from pytest_thinkslm.tasks.prompts import STYLES
 
     tasks, styles = list(registry.all_tasks()), list(map(str, STYLES))
     return (

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.baselines import Group as Items
-from pytest_thinkslm.baselines import RecordedRun, load_run
-from pytest_thinkslm.models.schemes import SCHEMES
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.gates.baselines import Group as Items
+from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
 
 Row = Mapping[str, Any]

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pytest_thinkslm.baselines import Group, collecting
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import Variant, short_name
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.execution.selection import Variant, short_name
-from pytest_thinkslm.reports.items import ItemSpool, SortKey
-from pytest_thinkslm.reports.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.gates.baselines import Group, collecting
+from pytest_thinkslm.runs.items import ItemSpool, SortKey
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
+from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pytest_thinkslm.tasks.choices import choice_case
-from pytest_thinkslm.tasks.registry import File, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Source, Task, TrainSource
 
 FORMS = (frozenset({"id", "question", "answerKey"}), frozenset({"id", "question", "choices", "answerKey"}))
 

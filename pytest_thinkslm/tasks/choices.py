@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.registry import Record
+from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.tasks.task import Record
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
 
 
 def worked_solution(record: Record) -> str:

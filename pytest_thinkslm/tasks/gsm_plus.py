@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_thinkslm.data.pins import question_hash, question_index
-from pytest_thinkslm.metrics import gsm_plus_metrics
-from pytest_thinkslm.records import UNANSWERABLE, Auxiliary, Case
+from pytest_thinkslm.core.records import UNANSWERABLE, Auxiliary, Case
 from pytest_thinkslm.tasks import gsm8k
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task
+from pytest_thinkslm.tasks.metrics import gsm_plus_metrics
+from pytest_thinkslm.tasks.pins import question_hash, question_index
+from pytest_thinkslm.tasks.task import File, Record, Source, Task
 
 
 def build(record: Record, index: int) -> Case:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from pytest_thinkslm.records import Case
+from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.choices import LETTERS
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
 
 #: The marks of WikiHow articles. A title stands as a sentence of its own.
 _TITLE = re.compile(r"\s*\[(?:title|step|substeps|header)\]\s*")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from pytest_thinkslm.answers.region import boxes
-from pytest_thinkslm.metrics import math_metrics
-from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.scoring.answers.region import boxes
+from pytest_thinkslm.tasks.metrics import math_metrics
+from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
 
 #: The hub has no configuration with all of it.
 CONFIGS = (

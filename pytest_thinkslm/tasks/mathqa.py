@@ -8,9 +8,9 @@ from __future__ import annotations
 import ast
 import re
 
-from pytest_thinkslm.records import Case
+from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.choices import LETTERS
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
 
 REJECT = "the options string could not be split into five; shown as it is"
 _OPTIONS = "abcde"

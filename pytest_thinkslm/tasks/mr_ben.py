@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_thinkslm.metrics import mr_ben_metrics
-from pytest_thinkslm.records import Case, Review
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task
+from pytest_thinkslm.core.records import Case, Review
+from pytest_thinkslm.tasks.metrics import mr_ben_metrics
 from pytest_thinkslm.tasks.reviews import judgement, step_or_none, text_or_none, texts
+from pytest_thinkslm.tasks.task import File, Record, Source, Task
 
 CODING = "coding"
 _BLANK_LINE = "the labelled first wrong line of code is blank: only a reply that names a blank line matches"

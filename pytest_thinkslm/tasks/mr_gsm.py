@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from pytest_thinkslm.data.pins import question_hash
-from pytest_thinkslm.metrics import mr_gsm_metrics
-from pytest_thinkslm.records import Case, Review
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task
+from pytest_thinkslm.core.records import Case, Review
+from pytest_thinkslm.tasks.metrics import mr_gsm_metrics
+from pytest_thinkslm.tasks.pins import question_hash
 from pytest_thinkslm.tasks.reviews import judgement, step_or_none, text_or_none, texts
+from pytest_thinkslm.tasks.task import File, Record, Source, Task
 
 #: Words that a variant may have lost to its unknown "x".
 _NUMERALS = frozenset(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_thinkslm.records import Case
+from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.choices import choice_case
-from pytest_thinkslm.tasks.registry import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
 
 
 def build(record: Record, index: int) -> Case:

@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
-from pytest_thinkslm.errors import UsageError, nearest
-from pytest_thinkslm.records import AnswerKind, Case
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.tasks.task import Task
 
-Record = Mapping[str, object]
-ItemRecord = Mapping[str, object]
-Metrics = Callable[[Sequence[ItemRecord]], Mapping[str, object]]
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 ENTRY_POINT_GROUP = "pytest_thinkslm.tasks"
@@ -48,98 +42,6 @@ _BUILT_IN: Mapping[str, str] = MappingProxyType(
         "sort32_mixed": "sorting",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A local file, by its name without ``.jsonl`` or ``.jsonl.gz``.
-
-    ``records`` is how many it has when whole (None where nobody knows: they are counted). ``lacks`` says in
-    a few words what a partial file has or lacks; empty for the whole set.
-    """
-
-    stem: str
-    records: int | None = None
-    lacks: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSource:
-    """Where few-shot exemplars come from: local files in order of preference, else the hub's split.
-
-    ``task`` is the task that they are records of (GSM-Plus takes GSM8K's; empty: the task itself).
-    ``solution`` gives a record's worked solution, without the final answer's line; None: there are none.
-    """
-
-    files: tuple[str, ...]
-    hub: str = ""
-    configs: tuple[str | None, ...] = (None,)
-    split: str = "train"
-    task: str = ""
-    solution: Callable[[Record], str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a task's records come from.
-
-    Attributes:
-        hub: the hub data set, ``owner/name`` in full; empty for a purely local task.
-        configs: its configurations, joined in this order; None is the default one.
-        split: the evaluated split.
-        files: local files in order of preference.
-        forms: the fields that tell this task's records, one set a form (hub, local); empty: not checked.
-        train: where few-shot exemplars come from; None where the data set has no training split.
-        folder: where a user's task keeps its file; ``--data-dir`` is not asked then.
-    """
-
-    hub: str = ""
-    configs: tuple[str | None, ...] = (None,)
-    split: str = "test"
-    files: tuple[File, ...] = ()
-    forms: tuple[frozenset[str], ...] = ()
-    train: TrainSource | None = None
-    folder: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One task of the suite.
-
-    Attributes:
-        key: what ``--task`` takes: lower case letters, digits and underscores.
-        title: the name in reports.
-        kind: how answers are read.
-        build: one record (hub or local form) and its position -> ``Case``. Raises ``KeyError``, ``TypeError``
-            or ``ValueError`` on a record that is none of this task's.
-        source: where records come from; None for generated tasks.
-        generate: ``(data_seed, index) -> Case`` of a generated task.
-        count: number of items of the whole set (as on the hub).
-        metrics: what is reported beyond accuracy, from the item records of one (model, quant, task, style).
-        max_tokens: default limit of new tokens by style; styles not named take the defaults of the answer kind.
-        note: what a reader of the figures has to know.
-    """
-
-    key: str
-    title: str
-    kind: AnswerKind
-    build: Callable[[Record, int], Case] | None = None
-    source: Source | None = None
-    generate: Callable[[int, int], Case] | None = None
-    count: int = 0
-    metrics: Metrics | None = None
-    max_tokens: Mapping[str, int] = field(default_factory=dict)
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.key):
-            raise UsageError(f"task key {self.key!r}: use lower case letters, digits and underscores")
-        if (self.source is None) == (self.generate is None):
-            raise UsageError(f"task {self.key}: give either source (with build) or generate")
-        if self.source is not None and self.build is None:
-            raise UsageError(f"task {self.key}: source needs build, which makes a record a Case")
-        if self.generate is not None and self.count < 1:
-            raise UsageError(f"task {self.key}: a generated task needs count, its number of items")
 
 
 _registered: dict[str, Task] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from pytest_thinkslm.metrics import sorting_metrics
-from pytest_thinkslm.records import Case
-from pytest_thinkslm.tasks.registry import Task
+from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.tasks.metrics import sorting_metrics
+from pytest_thinkslm.tasks.task import Task
 
 ITEMS = 100
 LENGTHS = (8, 16, 32)

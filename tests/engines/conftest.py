@@ -25,7 +25,7 @@ def loaded(embedded_model: ResolvedModel) -> Any:
     """Model and tokenizer as the engine loads them."""
     torch = pytest.importorskip("torch")
     from pytest_thinkslm.engines.transformers_load import load
-    from pytest_thinkslm.models.hardware import decide
+    from pytest_thinkslm.machine.hardware import decide
 
     torch.set_num_threads(1)
     return load(embedded_model, decide("cpu", "float32"), trust_remote_code=False)

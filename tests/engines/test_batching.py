@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.engines.batching import (
-    Footprint,
-    Size,
-    footprint,
-    free_memory,
-    peak_memory,
-    plan,
-    reset_peak_memory,
-)
+from pytest_thinkslm.engines.batching import Footprint, Size, footprint, plan
+from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 
 SMALL = Footprint(cached_token=1000, prefill_token=100, row=10)
 SIZES = st.lists(st.builds(Size, st.integers(1, 3000), st.integers(1, 2000)), max_size=60)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.engines import transformers_engine, vllm_args, vllm_engine
+from pytest_thinkslm.engines import transformers_engine, vllm_engine
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
-from pytest_thinkslm.models import hardware
+from pytest_thinkslm.machine import hardware
+from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.resolve import ResolvedModel
 
 GIB = 1 << 30

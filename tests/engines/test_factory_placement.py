@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.models import gpus, hardware
-from pytest_thinkslm.models.gpus import Device
-from pytest_thinkslm.models.placement import PlacementError
+from pytest_thinkslm.machine import gpus, hardware
+from pytest_thinkslm.machine.gpus import Device
+from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings
 
 GIB = 1 << 30
 CONFIG = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.schemes import Compression
 from pytest_thinkslm.engines.loaded import Layer, of_model, share_of_zeros, summary
-from pytest_thinkslm.errors import EngineError
-from pytest_thinkslm.models.schemes import Compression
 
 torch = pytest.importorskip("torch")
 

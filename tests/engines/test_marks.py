@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from scripted_checkpoint import TEMPLATE, scripted
 
-from pytest_thinkslm.answers.region import final_region
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines.thinking import ENOUGH, ThinkingEngine
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks, special_marks
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
-from pytest_thinkslm.records import Message, Output, Request, Sampling
+from pytest_thinkslm.scoring.answers.region import final_region
 
 QUESTION = "How many?"
 #: By family: its special tokens, what a model says, and what of it is the answer.

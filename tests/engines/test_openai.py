@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from faulty_server import FaultyServer
 
+from pytest_thinkslm.core.errors import EngineError, ModelError, UsageError
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines import openai_client
 from pytest_thinkslm.engines.openai_client import ChatClient
 from pytest_thinkslm.engines.openai_engine import OpenAIEngine
 from pytest_thinkslm.engines.openai_wire import Chat, Dialect, Endpoint, Failure, read_error, read_models, read_reply
-from pytest_thinkslm.errors import EngineError, ModelError, UsageError
-from pytest_thinkslm.records import Message, Output, Request, Sampling
 
 CANARY = "sk-canary-5f1e77"
 

@@ -23,25 +23,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.answers.region import final_region
-from pytest_thinkslm.answers.thoughts import closing_mark, opening_mark, starts_thought
-from pytest_thinkslm.engines.base import Fingerprint
+from pytest_thinkslm.core.errors import EngineError, UsageError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.identity import ItemRef
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.openai_engine import OpenAIEngine
 from pytest_thinkslm.engines.thinking import ENOUGH, ThinkingEngine, second
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-from pytest_thinkslm.errors import EngineError, UsageError
-from pytest_thinkslm.execution.ahead import Ahead
-from pytest_thinkslm.execution.journal import Journal, entry_key
-from pytest_thinkslm.execution.planner import Planner
-from pytest_thinkslm.execution.selection import ItemRef
+from pytest_thinkslm.generating.ahead import Ahead
+from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thinks_by_default, thought_room
-from pytest_thinkslm.prompts import THOUGHT_TOKENS, default_max_tokens
-from pytest_thinkslm.records import Message, Output, Request, Sampling
-from pytest_thinkslm.reports.items import thought_of
-from pytest_thinkslm.settings import build_settings
+from pytest_thinkslm.runs.items import thought_of
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.thoughts import closing_mark, opening_mark, starts_thought
+from pytest_thinkslm.settings.run_settings import build_settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.prompts import THOUGHT_TOKENS, default_max_tokens
 
 CLOSING = f"\n\n{ENOUGH}\n</think>\n\n"
 CHATML = (

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from pytest_thinkslm.core.errors import EngineError, UsageError
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-from pytest_thinkslm.errors import EngineError, UsageError
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.models.template import PLAIN_STOP
-from pytest_thinkslm.records import Message, Output, Request, Sampling
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.model

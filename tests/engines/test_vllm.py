@@ -23,12 +23,12 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.engines import vllm_args
+from pytest_thinkslm.core.errors import EngineError, ModelError, UsageError
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
-from pytest_thinkslm.errors import EngineError, ModelError, UsageError
-from pytest_thinkslm.models.placement import Placement
+from pytest_thinkslm.machine.placement import Placement
+from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
-from pytest_thinkslm.records import Message, Output, Request, Sampling
 
 ROOT = Path(__file__).resolve().parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -447,7 +447,7 @@ def test_bad_engine_args(pretended: ResolvedModel, name: str, text: str, says: s
 
 def test_groups_become_visible_devices(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytest_thinkslm.engines import vllm_engine
-    from pytest_thinkslm.models import hardware
+    from pytest_thinkslm.machine import hardware
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.Placement("cuda", "bfloat16", "asked for"))

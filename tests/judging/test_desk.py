@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from judge_server import JudgeServer
 
+from pytest_thinkslm.core.errors import ModelError, UsageError
+from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.engines.openai_wire import Endpoint
-from pytest_thinkslm.errors import ModelError, UsageError
-from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging import judge as judge_module
 from pytest_thinkslm.judging.canaries import CANARIES, run_canaries
 from pytest_thinkslm.judging.desk import GIVE_UP, Budget, JudgeDesk
 from pytest_thinkslm.judging.judge import ServerJudge
 from pytest_thinkslm.judging.prompt import Question
-from pytest_thinkslm.judging.reply import Ruling
 
 MakeDesk = Callable[..., JudgeDesk]
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.answers.reader import read_answer
-from pytest_thinkslm.baselines import RecordedRun, misfits
-from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.grading import grade
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Case, Output, Review
+from pytest_thinkslm.core.rulings import Ruling
+from pytest_thinkslm.gates.baselines import RecordedRun, misfits
 from pytest_thinkslm.judging.canaries import CanaryResult
 from pytest_thinkslm.judging.desk import Budget, JudgeDesk
 from pytest_thinkslm.judging.policy import question_about, with_ruling
-from pytest_thinkslm.judging.reply import Ruling
 from pytest_thinkslm.judging.session import JudgeSession
-from pytest_thinkslm.metrics import review_metrics
-from pytest_thinkslm.records import Case, Output, Review
-from pytest_thinkslm.reports.judged import row_judge
-from pytest_thinkslm.settings import JudgePolicy, Settings, build_settings
+from pytest_thinkslm.runs.judged import row_judge
+from pytest_thinkslm.scoring.answers.reader import read_answer
+from pytest_thinkslm.scoring.grading import grade
+from pytest_thinkslm.settings.run_settings import JudgePolicy, Settings, build_settings
+from pytest_thinkslm.tasks.metrics import review_metrics
 
 CASE = Case("gsm8k", 3, "number", "What is 2 + 3?", "5")
 REVIEW = Case("mr_gsm", 0, "review", "Q?", Review("wrong", "2", "divides by 5"), steps=("Step 1: a", "Step 2: b"))

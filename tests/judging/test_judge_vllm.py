@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.execution.journal import Journal
+from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging import judge as judge_module
 from pytest_thinkslm.judging.desk import JudgeDesk
 from pytest_thinkslm.judging.judge import ServerJudge
 from pytest_thinkslm.judging.prompt import Question
 from pytest_thinkslm.models.resolve import resolve
-from pytest_thinkslm.records import Sampling
 
 pytestmark = [
     pytest.mark.vllm,

@@ -85,7 +85,7 @@ def test_under_all_the_judge_decides_and_disagreements_are_listed(judged: Judged
         "0006": ("unparsed", "parser", "unparsed", None),
     }
     results = judged.results()
-    schema = json.loads(resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text())
+    schema = json.loads(resources.files("pytest_thinkslm.runs").joinpath("results.schema.json").read_text())
     jsonschema.validate(results, schema)
     block = results["judge"]
     assert (block["model"], block["policy"], block["canaries"]["trusted"]) == ("judge-1", "all", True)

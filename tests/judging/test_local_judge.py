@@ -10,7 +10,7 @@ from judged_runs import JudgedRuns
 
 from pytest_thinkslm.judging.judge import LocalJudge
 from pytest_thinkslm.models.cache import cache_root
-from pytest_thinkslm.settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +20,7 @@ CACHE = str(cache_root())
 #: Two canaries, and as many words as show that it is the text that is read.
 BRIEF = """
 from pytest_thinkslm.judging import canaries, judge, session
-from pytest_thinkslm.records import Sampling
+from pytest_thinkslm.core.records import Sampling
 judge.SAMPLING = Sampling(max_tokens=4)
 session.CANARIES = canaries.CANARIES = canaries.CANARIES[:2]
 """

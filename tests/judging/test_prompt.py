@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Message, Output, Review
 from pytest_thinkslm.judging import prompt
 from pytest_thinkslm.judging.canaries import CANARIES, CanaryResult
 from pytest_thinkslm.judging.prompt import Question, answer_question, content_key, new_fence, reason_question, render
-from pytest_thinkslm.records import UNANSWERABLE, Answer, Case, Message, Output, Review
 
 FENCE = "0123456789abcdef" * 2
 CASE = Case("gsm8k", 3, "number", "What is 2 + 3?", "5")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.judging.reply import SCHEMA, Ruling, read_ruling
-from pytest_thinkslm.records import FinishReason, Output
+from pytest_thinkslm.core.records import FinishReason, Output
+from pytest_thinkslm.core.rulings import Ruling
+from pytest_thinkslm.judging.reply import SCHEMA, read_ruling
 
 GOOD = '{"answer": "18", "reason": "Equal to the reference.", "verdict": "correct"}'
 

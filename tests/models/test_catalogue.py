@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError, UsageError
+from pytest_thinkslm.core.errors import ModelError, UsageError
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.machine.gpus import Device
+from pytest_thinkslm.machine.placement import GIB, PlacementError, need_of_catalogue, place
 from pytest_thinkslm.models import hub, loading
 from pytest_thinkslm.models.catalogue import Entry, Published, architectures, catalogue, published_as, shipped
-from pytest_thinkslm.models.gpus import Device
 from pytest_thinkslm.models.loading import LOADERS, LOCAL_ENGINES, Machine
-from pytest_thinkslm.models.placement import GIB, PlacementError, need_of_catalogue, place
 from pytest_thinkslm.models.preflight import no_engine
-from pytest_thinkslm.models.schemes import SCHEMES
 from pytest_thinkslm.models.variants import resolve_variant
 from pytest_thinkslm.tasks import registry
 

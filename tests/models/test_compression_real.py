@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from tiny_checkpoints import random_llama
 
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
+from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.models.compression import CompressionError, compressed, environment, marker, weights
 from pytest_thinkslm.models.compression.recipes import recipe
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
-from pytest_thinkslm.models.schemes import SCHEMES
-from pytest_thinkslm.records import Message, Output, Request, Sampling
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch_rows(*_: object) -> list[dict[str, object]]:
         raise OSError("no network in tests")
 
-    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models import embedded
 from pytest_thinkslm.models.hashes import file_hash
 
 ASK = (
     "import sys\n"
-    "from pytest_thinkslm.errors import ModelError\n"
+    "from pytest_thinkslm.core.errors import ModelError\n"
     "from pytest_thinkslm.models.embedded import prepared_folder\n"
     "try:\n"
     "    print('FOLDER', prepared_folder(print))\n"

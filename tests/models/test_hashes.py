@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.hashes import file_hash, folder_hashes
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.core.schemes import Compression
 from pytest_thinkslm.models.compression import marker
 from pytest_thinkslm.models.quantization import describe, dtype_bits, of_checkpoint
-from pytest_thinkslm.models.schemes import Compression
 
 
 def tensors(weights: dict[str, Any] | None, inputs: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

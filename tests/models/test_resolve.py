@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError, UsageError
+from pytest_thinkslm.core.errors import ModelError, UsageError
 from pytest_thinkslm.models import hub
 from pytest_thinkslm.models.resolve import resolve
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.errors import EngineError
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.records import Message
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import plain_text, render, thinking_variables
-from pytest_thinkslm.records import Message
 
 USER = Message("user", "b c")
 CHAT = "{{ bos_token }}{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}"

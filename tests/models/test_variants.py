@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import ModelError, UsageError
+from pytest_thinkslm.core.errors import ModelError, UsageError
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.machine.gpus import Device
+from pytest_thinkslm.machine.placement import GIB
 from pytest_thinkslm.models import embedded, hub
-from pytest_thinkslm.models.gpus import Device
 from pytest_thinkslm.models.loading import LOADERS, Machine, obstacles, stored_as
-from pytest_thinkslm.models.placement import GIB
-from pytest_thinkslm.models.schemes import SCHEMES
 from pytest_thinkslm.models.variants import label_of, loads_with, resolve_variant
 
 BARE = {"model_type": "llama", "max_position_embeddings": 2048, "torch_dtype": "bfloat16"}
@@ -511,7 +511,7 @@ def refusal(endpoint: str, tmp_path: Path, model: str, quant: str | None, **envi
     """What is said in a process that has this hub."""
     code = (
         "import sys\n"
-        "from pytest_thinkslm.errors import ThinkSLMError\n"
+        "from pytest_thinkslm.core.errors import ThinkSLMError\n"
         "from pytest_thinkslm.models.loading import Machine\n"
         "from pytest_thinkslm.models.variants import resolve_variant\n"
         "try:\n"

@@ -13,8 +13,8 @@ import pytest
 from gold_replies import cases, right, with_seeds, wrong
 from replayed import items, results
 
-from pytest_thinkslm.grading import grade
-from pytest_thinkslm.records import Case, Output
+from pytest_thinkslm.core.records import Case, Output
+from pytest_thinkslm.scoring.grading import grade
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.registry import get
 

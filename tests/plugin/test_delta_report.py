@@ -44,7 +44,7 @@ def test_the_report_is_in_every_place_and_the_same_on_two_workers(replay: Replay
         seen.append((without_measured(report), (report / "items.jsonl").read_bytes()))
     assert seen[0] == seen[1]
     value = results(report)
-    schema = json.loads(resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text())
+    schema = json.loads(resources.files("pytest_thinkslm.runs").joinpath("results.schema.json").read_text())
     jsonschema.validate(value, schema)
     rows = {(row["quant"], row["task"]): row for row in value["deltas"]}
     assert set(rows) == {(quant, task) for quant in ("w8a8", "gptq4") for task in TASKS}

@@ -19,7 +19,7 @@ Replay = Callable[..., pytest.RunResult]
 
 def schema() -> dict[str, object]:
     value: dict[str, object] = json.loads(
-        resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text()
+        resources.files("pytest_thinkslm.runs").joinpath("results.schema.json").read_text()
     )
     return value
 

@@ -13,7 +13,7 @@ import pytest
 from replayed import Line, items, results, sorted_answer, without_measured
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pytest_thinkslm.execution.selection import limited
+from pytest_thinkslm.core.identity import limited
 
 Replay = Callable[..., pytest.RunResult]
 TASK = "sort8_positive"
@@ -270,7 +270,7 @@ def test_gate_options_that_cannot_be_read(replay: Replay, arguments: list[str], 
 def test_gate_results_fit_the_schema_and_the_preset_is_recorded(replay: Replay, pytester: pytest.Pytester) -> None:
     from importlib import resources
 
-    schema = json.loads(resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text())
+    schema = json.loads(resources.files("pytest_thinkslm.runs").joinpath("results.schema.json").read_text())
     replay(sorts(FEW[:1], FEW), EIGHT, "--preset=thinkslm", "--report-dir=base")
     result = replay(
         sorts(FEW[:2], FEW),

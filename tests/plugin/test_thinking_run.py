@@ -44,7 +44,7 @@ def run(pytester: pytest.Pytester, *arguments: str, report: str) -> pytest.RunRe
 
 
 def check_schema(folder: Path) -> None:
-    text = resources.files("pytest_thinkslm.reports").joinpath("results.schema.json").read_text()
+    text = resources.files("pytest_thinkslm.runs").joinpath("results.schema.json").read_text()
     jsonschema.validate(results(folder), json.loads(text))
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from replayed import items, results
 
-from pytest_thinkslm import workers
+from pytest_thinkslm.plugin import workers
 
 GIB = 1 << 30
 
@@ -26,7 +26,7 @@ from types import SimpleNamespace
 from pytest_thinkslm.engines import transformers_engine, vllm_engine
 from pytest_thinkslm.engines.base import Fingerprint
 from pytest_thinkslm.models import hardware
-from pytest_thinkslm.records import Output
+from pytest_thinkslm.core.records import Output
 
 SIZES = [int(size) << 30 for size in os.environ["SIMULATED_GIB"].split(",")]
 

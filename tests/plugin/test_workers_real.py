@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from replayed import items, results
 
+from pytest_thinkslm.machine.hardware import cpus
 from pytest_thinkslm.models.cache import cache_root
-from pytest_thinkslm.models.hardware import cpus
 
 pytestmark = pytest.mark.model
 

@@ -35,7 +35,7 @@ def hub_of_samples(monkeypatch):
         lines = (SAMPLES / "hub" / f"{tasks[hub_id]}.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
-    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
 
 
 def _sources():

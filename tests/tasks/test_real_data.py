@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_thinkslm.data import pins
-from pytest_thinkslm.data.reader import item_count, load_cases
-from pytest_thinkslm.prompts import render, render_text
-from pytest_thinkslm.records import UNANSWERABLE, Review
+from pytest_thinkslm.core.records import UNANSWERABLE, Review
+from pytest_thinkslm.tasks import pins
+from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.tasks.prompts import render, render_text
 from pytest_thinkslm.tasks.registry import get
 
 pytestmark = pytest.mark.data
@@ -99,7 +99,7 @@ def test_hub_form_gives_the_same_cases_in_the_same_order(key, real_data, monkeyp
     rows = [HUB_FORMS[key](record) for record in records(real_data / local.state.source)]
     if key == "math":  # the hub has seven configurations, joined in the order of their names
         rows.sort(key=lambda row: row["type"])
-    monkeypatch.setattr("pytest_thinkslm.data.hub.read_hub", lambda task, hub: (task.source.hub, rows))
+    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.read_hub", lambda task, hub: (task.source.hub, rows))
     whole = COUNTS[key] == task.count
     hub = load_cases(task, local.cases, None, data_seed=0, accept_data=not whole)
     assert hub.cases == local.cases

@@ -2,13 +2,13 @@
 
 import pytest
 
-from pytest_thinkslm.data.pins import record_hash
-from pytest_thinkslm.records import UNANSWERABLE, Case, Review
+from pytest_thinkslm.core.records import UNANSWERABLE, Case, Review
 from pytest_thinkslm.tasks.gsm8k import worked_solution
 from pytest_thinkslm.tasks.hellaswag import clean
 from pytest_thinkslm.tasks.hendrycks_math import last_box
 from pytest_thinkslm.tasks.mathqa import split_options
 from pytest_thinkslm.tasks.mr_gsm import question_cluster
+from pytest_thinkslm.tasks.pins import record_hash
 from pytest_thinkslm.tasks.registry import get
 from pytest_thinkslm.tasks.reviews import judgement, step_or_none, text_or_none, texts
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.errors import UsageError
-from pytest_thinkslm.records import Case
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.registry import Source, Task, all_tasks, get, reasoning_task, register, select
+from pytest_thinkslm.tasks.registry import all_tasks, get, reasoning_task, register, select
+from pytest_thinkslm.tasks.task import Source, Task
 
 KEYS = (
     *("gsm8k", "math", "mathqa", "arc_easy", "arc_challenge", "commonsenseqa", "openbookqa", "hellaswag", "gsm_plus"),
@@ -143,8 +144,8 @@ def test_reasoning_task_marks_the_function():
 
 def test_importing_every_task_imports_no_data_library():
     code = (
-        "import sys; from pytest_thinkslm.tasks.registry import all_tasks; import pytest_thinkslm.data.reader; "
-        "import pytest_thinkslm.prompts; all_tasks(); "
+        "import sys; from pytest_thinkslm.tasks.registry import all_tasks; import pytest_thinkslm.tasks.data.reader; "
+        "import pytest_thinkslm.tasks.prompts; all_tasks(); "
         "print([name for name in ('datasets', 'pandas', 'torch', 'transformers', 'scipy', 'sympy', 'math_verify', "
         "'huggingface_hub', 'pyarrow', 'vllm', 'pytest') if name in sys.modules])"
     )

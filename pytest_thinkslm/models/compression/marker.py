@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 
 FILE = "thinkslm_compression.json"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from pytest_thinkslm.errors import DataError
+from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.models.cache import cache_folder
 from pytest_thinkslm.models.compression import calibration, marker, weights
 from pytest_thinkslm.models.compression.calibration import Calibration

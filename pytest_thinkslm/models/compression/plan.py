@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_thinkslm.core.schemes import SCHEMES, Scheme
 from pytest_thinkslm.models.compression import marker, weights
 from pytest_thinkslm.models.compression.recipes import CompressionError, Recipe, group_size, recipe
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.schemes import SCHEMES, Scheme
 
 _GB = 1e9
 #: Memory in bytes that Python, torch and llm-compressor take beside a model, calibrating (measured).
@@ -92,7 +92,7 @@ def planned(source: ResolvedModel, scheme: str, seed: int) -> Plan:
 
 def check_room(plan: Plan, disk: Path) -> None:
     """Raises CompressionError, with figures, where disk or memory do not suffice."""
-    from pytest_thinkslm.engines.batching import free_memory
+    from pytest_thinkslm.machine.memory import free_memory
 
     free, wanted = shutil.disk_usage(disk).free, plan.out_bytes * _DISK_FACTOR
     if free < wanted:

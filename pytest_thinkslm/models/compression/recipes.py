@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_thinkslm.errors import ModelError, UsageError, nearest
-from pytest_thinkslm.models.schemes import SCHEMES
+from pytest_thinkslm.core.errors import ModelError, UsageError, nearest
+from pytest_thinkslm.core.schemes import SCHEMES
 
 #: Weights that share a scale, most wanted first: larger groups are smaller on disk and have more kernels.
 GROUP_SIZES = (128, 64, 32)

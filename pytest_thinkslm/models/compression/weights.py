@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.errors import ModelError
+from pytest_thinkslm.core.errors import ModelError
 
 #: Not compressed: tables of tokens and positions, the output layer, routers of experts.
 _LEFT_ALONE = re.compile(r"lm_head|embed|wte\b|wpe\b|output_layer|router|gate\.weight$|norm|(^|\.)ln_")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.page import write_page
 from pytest_thinkslm.reports.page.charts import charts
 

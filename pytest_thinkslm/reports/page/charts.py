@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
-from pytest_thinkslm.execution.selection import short_name
+from pytest_thinkslm.core.identity import short_name
 from pytest_thinkslm.reports.page.vegalite import (
     ROW_HEIGHT,
     Spec,

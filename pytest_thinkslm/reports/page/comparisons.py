@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
-from pytest_thinkslm.text import preview
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pytest_thinkslm.text import preview
+from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
 CODED = ("model", "quant", "task", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.page.build import vendor_script
 
 #: Names under which the browser is looked for.

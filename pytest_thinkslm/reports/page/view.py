@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_thinkslm.execution.selection import short_name
+from pytest_thinkslm.core.identity import short_name
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.page import comparisons
 from pytest_thinkslm.reports.page.charts import charts, variant_labels

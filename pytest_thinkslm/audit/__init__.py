@@ -1,0 +1,1 @@
+"""Parser and judge against people: samples, labels, agreement."""

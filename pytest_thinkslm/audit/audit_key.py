@@ -1,0 +1,137 @@
+"""The key of a label file: which outcome hides behind each id, its weight, and what parser and judge said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_thinkslm.audit.run_items import AuditItem, ItemKey, JudgeReading
+from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
+from pytest_thinkslm.core.errors import UsageError
+
+KEY_VERSION = 1
+
+_NOTE = "This file holds the verdicts. Annotators must not see it before they are done."
+
+
+@dataclass(frozen=True, slots=True)
+class AuditKey:
+    """A sample with where it came from.
+
+    Attributes:
+        sample: the drawn outcomes and their strata.
+        run: name of the run's folder.
+        judge: model that judged the run, None without one.
+        seed: of the draw.
+        share: what part of the sample disagreements could take.
+        tasks: tasks that the draw was narrowed to; empty for all.
+    """
+
+    sample: Sample
+    run: str
+    judge: str | None
+    seed: int
+    share: float
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def population(self) -> int:
+        """How many outcomes of the run the sample stands for."""
+        return sum(stratum.population for stratum in self.sample.strata)
+
+    @property
+    def digest(self) -> str:
+        """What tells this sample from others."""
+        ids = "".join(pick.id for pick in self.sample.picks)
+        return hashlib.blake2b(ids.encode(), digest_size=8).hexdigest()
+
+    def as_json(self) -> dict[str, object]:
+        """The content of the key file."""
+        return {
+            "note": _NOTE,
+            "key_version": KEY_VERSION,
+            "run": self.run,
+            "judge": self.judge,
+            "seed": self.seed,
+            "disagreement_share": self.share,
+            "tasks": list(self.tasks),
+            "population": self.population,
+            "strata": [
+                {
+                    "name": dict(stratum.name),
+                    "population": stratum.population,
+                    "drawn": stratum.drawn,
+                    "weight": stratum.weight,
+                }
+                for stratum in self.sample.strata
+            ],
+            "items": {
+                pick.id: {
+                    **pick.item.key._asdict(),
+                    "stratum": pick.stratum,
+                    "cluster": pick.item.cluster,
+                    "output_digest": pick.item.digest,
+                    "parser_verdict": pick.item.parser,
+                    "verdict": pick.item.verdict,
+                    "source": pick.item.source,
+                    "judge": None if pick.item.judge is None else asdict(pick.item.judge),
+                }
+                for pick in self.sample.picks
+            },
+        }
+
+
+def read_key(path: Path) -> AuditKey:
+    """Read a key file.
+
+    Raises:
+        UsageError: the file is missing, damaged or of another version.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["key_version"] != KEY_VERSION:
+            raise UsageError(
+                f"key {path} has version {value['key_version']}, this version of the suite reads {KEY_VERSION}"
+            )
+        return _from_json(value)
+    except OSError as error:
+        raise UsageError(
+            f"key {path} cannot be read ({error.strerror or error}); `thinkslm audit` wrote it beside the label file: "
+            "put it there again, or name it with --key"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise UsageError(f"key {path} is damaged, or no key of `thinkslm audit`; draw the sample again") from None
+
+
+def _from_json(value: Mapping[str, Any]) -> AuditKey:
+    strata = tuple(
+        Stratum(dict(entry["name"]), int(entry["population"]), int(entry["drawn"])) for entry in value["strata"]
+    )
+    picks = tuple(Pick(name, _item(entry), int(entry["stratum"])) for name, entry in value["items"].items())
+    if any(not 0 <= pick.stratum < len(strata) for pick in picks):
+        raise ValueError("stratum")
+    return AuditKey(
+        Sample(picks, strata),
+        str(value["run"]),
+        value["judge"],
+        int(value["seed"]),
+        float(value["disagreement_share"]),
+        tuple(value["tasks"]),
+    )
+
+
+def _item(entry: Mapping[str, Any]) -> AuditItem:
+    judge = entry["judge"]
+    return AuditItem(
+        key=ItemKey(*(entry[name] for name in ItemKey._fields)),
+        parser=entry["parser_verdict"],
+        verdict=entry["verdict"],
+        source=entry["source"],
+        judge=None if judge is None else JudgeReading(**judge),
+        digest=entry["output_digest"],
+        cluster=entry["cluster"],
+    )

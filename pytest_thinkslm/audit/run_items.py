@@ -1,0 +1,204 @@
+"""The items of a finished run as an audit sees them, read from its report folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.text import safe_text
+
+#: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
+TEXT_LIMIT = 30_000
+
+
+class ItemKey(NamedTuple):
+    """What names an outcome in every file of the suite."""
+
+    model: str
+    quant: str
+    task: str
+    style: str
+    item: str
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReading:
+    """What a judge made of an output. ``verdict`` is None where it was not asked, gave no verdict or could not tell."""
+
+    status: str
+    verdict: str | None
+    answer: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditItem:
+    """One outcome of a run, without its texts.
+
+    Attributes:
+        key: its name.
+        parser: the parser's verdict.
+        verdict: the recorded verdict, decided by ``source`` (``parser`` or ``judge``).
+        judge: the judge's reading; None without a judge, where it was not asked, and in the review tasks, where the
+            judge decides on the reason of an error and not on the item.
+        digest: digest of the output.
+        cluster: outcomes that share it are not independent: the question, or what several questions share.
+    """
+
+    key: ItemKey
+    parser: str
+    verdict: str
+    source: str
+    judge: JudgeReading | None
+    digest: str
+    cluster: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the engine or the data failed, so that there is no output."""
+        return self.verdict == "error"
+
+    @property
+    def disagreement(self) -> bool:
+        """Whether the judge called right what the parser called wrong, or the other way round."""
+        judged = None if self.judge is None else self.judge.verdict
+        return judged is not None and (judged == "correct") != (self.parser == "correct")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTexts:
+    """What an annotator reads. Long texts keep their beginning and, twice as long, their end."""
+
+    question: str
+    gold: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedRun:
+    """A finished run's folder; its lines are read when asked for, one at a time."""
+
+    folder: Path
+    name: str
+    judge_model: str | None
+
+    def items(self) -> Iterator[AuditItem]:
+        """Every outcome; further cases asked beside items (role ``seed``) are left out.
+
+        Raises:
+            UsageError: ``items.jsonl`` is missing or damaged.
+        """
+        for record in self._lines():
+            if _is_item(record):
+                yield _audit_item(record)
+
+    def texts(self, wanted: Collection[ItemKey]) -> dict[ItemKey, ItemTexts]:
+        """The texts of the wanted outcomes."""
+        return {key: _texts(record) for record in self._lines() if _is_item(record) and (key := _key(record)) in wanted}
+
+    def _lines(self) -> Iterator[Mapping[str, Any]]:
+        path = self.folder / "items.jsonl"
+        try:
+            with path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield _parsed(line, path, number)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); an audit needs the whole "
+                "report folder of a run, with its items.jsonl"
+            ) from None
+
+
+def open_run(place: Path) -> AuditedRun:
+    """A run, from its report folder or a file in it.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    folder = place if place.is_dir() else place.parent
+    path = folder / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        judge = results.get("judge") or {}
+        model = judge.get("model")
+    except OSError as error:
+        raise UsageError(
+            f"no run in {place}: {path} cannot be read ({error.strerror or error}); give the report folder that "
+            "a run left (--report-dir, by default reports/<time>-<model>-<quant>)"
+        ) from None
+    except (ValueError, AttributeError):
+        raise UsageError(f"{path} is no results.json of this suite; give the report folder of a run") from None
+    return AuditedRun(folder, folder.absolute().name, None if model is None else str(model))
+
+
+def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
+    """The text, safe to show; of a longer one than ``limit`` characters the first third and the last two thirds."""
+    text = safe_text(text)
+    if len(text) <= limit:
+        return text
+    head, tail = limit // 3, limit - limit // 3
+    left_out = len(text) - head - tail
+    return f"{text[:head]}\n[... {left_out} characters left out: see items.jsonl ...]\n{text[-tail:]}"
+
+
+def _parsed(line: str, path: Path, number: int) -> Mapping[str, Any]:
+    try:
+        record: Mapping[str, Any] = json.loads(line)
+        _key(record), record["verdict"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"line {number} of {path} is damaged; fetch or make the run again") from None
+    return record
+
+
+def _is_item(record: Mapping[str, Any]) -> bool:
+    return bool(record.get("role", "item") == "item")
+
+
+def _key(record: Mapping[str, Any]) -> ItemKey:
+    texts = [str(record[name]) for name in ItemKey._fields[:-1]]
+    return ItemKey(texts[0], texts[1], texts[2], texts[3], texts[4], int(record["repeat"]))
+
+
+def _audit_item(record: Mapping[str, Any]) -> AuditItem:
+    key = _key(record)
+    judge = record.get("judge")
+    is_review = isinstance(record.get("gold"), Mapping)
+    reading = None
+    if isinstance(judge, Mapping) and not is_review:
+        verdict = judge.get("verdict")
+        reading = JudgeReading(
+            str(judge.get("status", "judged")),
+            verdict if verdict in ("correct", "incorrect") else None,
+            judge.get("answer"),
+            str(judge.get("reason") or ""),
+        )
+    return AuditItem(
+        key=key,
+        parser=str(record.get("parser_verdict") or record["verdict"]),
+        verdict=str(record["verdict"]),
+        source=str(record.get("source") or "parser"),
+        judge=reading,
+        digest=hashlib.blake2b(str(record.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest(),
+        cluster=f"{key.task}/{record.get('cluster') or key.item}",
+    )
+
+
+def _texts(record: Mapping[str, Any]) -> ItemTexts:
+    turns = [turn for turn in record.get("messages") or () if turn.get("role") == "user"]
+    question = str(turns[-1]["content"]) if turns else ""
+    return ItemTexts(bounded(question), bounded(_gold(record.get("gold"))), bounded(str(record.get("output") or "")))
+
+
+def _gold(gold: object) -> str:
+    if isinstance(gold, Mapping):
+        step = gold.get("first_error_step")
+        return f"the solution is {gold.get('judgement')}" + (f"; first error step {step}" if step else "")
+    if isinstance(gold, list):
+        return ", ".join(map(str, gold))
+    return "" if gold is None else str(gold)

@@ -1,0 +1,1 @@
+"""Records, identities, errors and text that every room may use."""

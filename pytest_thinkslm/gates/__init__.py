@@ -1,0 +1,1 @@
+"""Decisions on accuracies, rates and drops."""

@@ -1,0 +1,295 @@
+"""Runs as they were recorded: read back from their files, and whether one can be the baseline of another.
+
+Imports neither pytest nor an engine. A run is read from ``results.json`` and the ``items.jsonl`` beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.records import Message, VerdictName
+from pytest_thinkslm.core.text import safe_text
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, group_key
+
+#: ``--baseline`` value that means the published table.
+PAPER = "paper"
+
+#: Settings that change what a model says to the same prompt (the seed does so by chance alone).
+_SAMPLING = ("temperature", "top_p", "max_tokens", "thinking")
+
+VariantKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Group:
+    """The items of one (model, quant, task, style), by item name.
+
+    Attributes:
+        scores: 1 for a correct outcome, else 0, one a repeat.
+        clusters: what an item shares with others; only where it shares something.
+        prompts: digest of the messages that were asked.
+        verdicts: number of outcomes, every repeat one.
+        errors: items of which an outcome is an ``error``: they say nothing about the model and are not compared.
+    """
+
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, bytes] = field(default_factory=dict)
+    verdicts: Counter[VerdictName] = field(default_factory=Counter)
+    errors: set[str] = field(default_factory=set)
+
+    def comparable(self) -> dict[str, list[float]]:
+        """The scores of all items without an error."""
+        return {item: scores for item, scores in self.scores.items() if item not in self.errors}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A finished run: ``name`` of its folder, the content of its ``results.json``, its items by group."""
+
+    name: str
+    results: Mapping[str, Any]
+    groups: Mapping[GroupKey, Group]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the run was asked to do."""
+        value: Mapping[str, Any] = self.results["settings"]
+        return value
+
+    @property
+    def selection(self) -> str:
+        """full, limit or partial."""
+        return str(self.results["selection"])
+
+    @property
+    def rows(self) -> dict[GroupKey, Mapping[str, Any]]:
+        """The figures of each group."""
+        return {group_key(row): row for row in self.results["results"]}
+
+    @property
+    def variants(self) -> list[VariantKey]:
+        """Its (model, quant) pairs, in order."""
+        return list(dict.fromkeys((key[0], key[1]) for key in self.groups))
+
+    def templates(self) -> dict[VariantKey, str | None]:
+        """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
+        return {
+            (variant["model"], variant["quant"]): variant.get("template_sha256")
+            for variant in self.results.get("variants", ())
+        }
+
+
+def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
+    """Read a run from its report folder or its ``results.json``.
+
+    Args:
+        place: the folder, or the file with ``items.jsonl`` beside it.
+        option: what the user gave it to, for messages.
+
+    Raises:
+        UsageError: a file is missing or damaged, or the two do not belong together.
+    """
+    path = place / "results.json" if place.is_dir() else place
+    asked = f"{option} {place}"
+    results = _read_results(path, asked)
+    items = path.with_name("items.jsonl")
+    groups: dict[GroupKey, Group]
+    try:
+        groups = collect(_read_lines(items, asked))
+    except OSError as error:
+        raise UsageError(
+            f"{asked}: {items.name} beside {path.name} cannot be read ({error.strerror or error}); a run is compared "
+            "item by item, so keep the whole report folder"
+        ) from None
+    counted = {key: sum(group.verdicts.values()) for key, group in groups.items()}
+    stated = {group_key(row): row["n"] for row in results["results"]}
+    if counted != stated:
+        key = next(key for key in {**stated, **counted} if stated.get(key) != counted.get(key))
+        raise UsageError(
+            f"{asked}: items.jsonl does not belong to results.json: {key[2]} ({key[3]}) has {counted.get(key, 0)} "
+            f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
+        )
+    return RecordedRun(path.absolute().parent.name, results, groups)
+
+
+def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
+    """Item records by group; further cases asked beside items (role ``seed``) are left out."""
+    groups: dict[GroupKey, Group] = {}
+    for _ in collecting(records, groups):
+        pass
+    return groups
+
+
+def collecting(records: Iterable[Record], groups: dict[GroupKey, Group]) -> Iterator[Record]:
+    """The records as they come, each also added to ``groups``: two uses of one pass."""
+    for record in records:
+        if record.get("role", "item") == "item":
+            _collect(groups.setdefault(group_key(record), Group()), record)
+        yield record
+
+
+def prompt_digest(messages: Sequence[Message]) -> bytes:
+    """Digest of the messages of a request, equal to that of the same messages in a record."""
+    return _digest((message.role, safe_text(message.content)) for message in messages)
+
+
+def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> VariantKey | None:
+    """Which variant of a baseline one of this run is compared with.
+
+    The same (model, quant); else the same model as it is (``none``), or the only variant that there is.
+    """
+    if variant in baseline:
+        return variant
+    if (variant[0], "none") in baseline:
+        return variant[0], "none"
+    return next(iter(baseline)) if len(baseline) == 1 else None
+
+
+def misfits(
+    baseline: RecordedRun,
+    settings: Mapping[str, Any],
+    templates: Mapping[VariantKey, str | None],
+    styles: Collection[str],
+) -> list[str]:
+    """What makes ``baseline`` unfit for a run, as far as its settings tell: each difference with both values.
+
+    Args:
+        settings: of the run, by the names of results.json.
+        templates: hash of the run's chat templates by variant, None where unknown.
+        styles: prompt styles of the run.
+    """
+    found = []
+    if baseline.selection == "partial":
+        found.append("selection (baseline: partial, interrupted or narrowed by hand; only full and limit can be one)")
+    theirs = list(dict.fromkeys(key[3] for key in baseline.groups))
+    if styles and not set(styles) & set(theirs):
+        found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
+    found += sampling_differences(baseline.settings, settings)
+    judges = _judge(baseline.settings), _judge(settings)
+    if judges[0] != judges[1]:
+        found.append(difference("judge", *judges))
+    known = baseline.templates()
+    for variant, mine in templates.items():
+        other = counterpart(variant, baseline.variants)
+        before = known.get(other) if other else None
+        if mine and before and mine != before:
+            found.append(difference("template_sha256", before[:12], mine[:12]))
+    return list(dict.fromkeys(found))
+
+
+def _judge(settings: Mapping[str, Any]) -> str:
+    """Who decides verdicts beside the parser: another one moves accuracy by itself."""
+    judge = settings.get("judge")
+    return f"{Path(str(judge)).name}, policy {settings.get('judge_policy')}" if judge else "none"
+
+
+def data_differences(before: Mapping[str, Any], digest: str, pin: str) -> list[str]:
+    """What differs between the data of a baseline's row and a data set with this pin digest and pin state."""
+    data = before.get("data")
+    if not data:
+        return []
+    task = before["task"]
+    found = []
+    if data["digest"] != digest:
+        found.append(difference(f"data pins of {task}", data["digest"][:12] or "none", digest[:12] or "none"))
+    if data["pin"] != pin:
+        found.append(difference(f"state of the data of {task}", data["pin"], pin))
+    return found
+
+
+def prompt_differences(label: str, before: Mapping[str, bytes], now: Mapping[str, bytes]) -> list[str]:
+    """How many items that are in both were asked with other messages."""
+    shared = [item for item in now if item in before]
+    other = [item for item in shared if before[item] != now[item]]
+    return (
+        [f"prompts of {label} ({len(other)} of {len(shared)} shared items, the first is {other[0]})"] if other else []
+    )
+
+
+def sampling_differences(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """The sampling parameters that differ, each with both values; top_p means nothing at temperature 0."""
+    greedy = baseline.get("temperature") == run.get("temperature") == 0
+    return [
+        difference(name, baseline.get(name), run.get(name))
+        for name in _SAMPLING
+        if baseline.get(name) != run.get(name) and not (greedy and name == "top_p")
+    ]
+
+
+def difference(name: str, baseline: object, run: object) -> str:
+    """One field that differs, with both values."""
+    return f"{name} (baseline: {_shown(baseline)}; this run: {_shown(run)})"
+
+
+def refused(asked: str, found: Sequence[str]) -> UsageError:
+    """The error that names every difference."""
+    return UsageError(
+        f"{asked} does not fit this run; these differ: {', '.join(found)}. "
+        "Compare like with like: give this run the baseline's settings, or make a new baseline with this run's"
+    )
+
+
+def _collect(group: Group, record: Record) -> None:
+    item, verdict = str(record["item"]), cast("VerdictName", record["verdict"])
+    group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
+    group.verdicts[verdict] += 1
+    if verdict == "error":
+        group.errors.add(item)
+    if record.get("cluster"):
+        group.clusters[item] = str(record["cluster"])
+    messages = record.get("messages")
+    if isinstance(messages, list) and messages:
+        group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
+
+
+def _shown(value: object) -> str:
+    return "by default" if value is None else str(value)
+
+
+def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
+    digest = hashlib.blake2b(digest_size=8)
+    for role, content in turns:
+        digest.update(f"{role}\0{content}\0".encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        paper = f", or '{PAPER}'" if asked.startswith("--baseline") else ""
+        raise UsageError(
+            f"{asked}: {path} cannot be read ({error.strerror or error}); give a report folder, or a results.json "
+            f"with its items.jsonl beside it{paper}"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None
+    if not isinstance(value, dict) or not {"settings", "results", "selection"} <= set(value):
+        raise UsageError(f"{asked}: {path.name} is no results.json of this suite")
+    if value.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(
+            f"{asked}: {path.name} has schema version {value.get('schema_version')}, this version reads "
+            f"{SCHEMA_VERSION}; run the baseline again"
+        )
+    return value
+
+
+def _read_lines(path: Path, asked: str) -> Iterator[Record]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                group_key(record), record["item"], record["verdict"]
+            except (ValueError, KeyError, TypeError):
+                raise UsageError(
+                    f"{asked}: line {number} of items.jsonl is damaged; fetch or make the run again"
+                ) from None
+            yield record

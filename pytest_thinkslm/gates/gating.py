@@ -1,0 +1,204 @@
+"""From a run's item records to its gates: cells, the comparison with a baseline, and what it could not see.
+
+Imports neither pytest nor an engine; the controller and ``thinkslm compare`` both call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pytest_thinkslm.core.identity import short_name
+from pytest_thinkslm.gates.baselines import Group, RecordedRun, counterpart
+from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
+from pytest_thinkslm.runs.results import GroupKey, interval_of
+from pytest_thinkslm.statistics import PairedResult, compare_paired
+
+#: A task's own metrics that are shown beside the change of its accuracy.
+_METRICS = ("mr_score", "mcc", "acc_step", "acc_reason", "pdr", "asp")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A cell with its group; ``against`` is the baseline's group that it is compared with, None where there is none.
+
+    ``unfit`` says why there is no comparison, where there is a baseline.
+    """
+
+    key: GroupKey
+    cell: Cell
+    against: GroupKey | None = None
+    unfit: str = ""
+
+
+def measure(
+    groups: Mapping[GroupKey, Group],
+    rows: Mapping[GroupKey, Mapping[str, Any]],
+    baseline: RecordedRun | None = None,
+) -> list[Measured]:
+    """One cell a group, in the order of ``rows``.
+
+    Args:
+        groups: item scores of the run.
+        rows: the figures of the same groups, as in results.json.
+        baseline: what it is compared with.
+    """
+    names = labels(list(rows))
+    before = {} if baseline is None else baseline.rows
+    return [_measure(key, names[key], groups.get(key, Group()), row, baseline, before) for key, row in rows.items()]
+
+
+def decide(
+    specs: GateSpecs, measured: Sequence[Measured], *, complete: bool = True, advisory: bool = False
+) -> tuple[GateResult, ...]:
+    """Every gate on every cell; a gate without a comparison says why there is none."""
+    reasons = {entry.cell.label: entry.unfit for entry in measured if entry.unfit and not entry.cell.void}
+    results = evaluate(specs, [entry.cell for entry in measured], complete=complete, advisory=advisory)
+    if not complete or specs.margin is None:
+        return results
+    return tuple(
+        replace(result, sentence=f"{result.label}: not evaluated, {reasons[result.label]}")
+        if result.passed is None and result.kind == specs.margin.mode and result.label in reasons
+        else result
+        for result in results
+    )
+
+
+def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
+    """A name for each (model, quant, task, style): the task, with variant and style where the run has several.
+
+    ``gsm8k``, ``gsm8k[cot]``, ``gsm8k[qwen2.5-7b+gptq4]``, ``gsm8k[qwen2.5-7b+gptq4-cot]``.
+    """
+    several_variants = len({key[:2] for key in keys}) > 1
+    several_styles = len({key[3] for key in keys}) > 1
+    models = dict.fromkeys(key[0] for key in keys)
+    alike = len({short_name(model) for model in models}) < len(models)
+    names = {}
+    for key in keys:
+        variant = f"{key[0] if alike else short_name(key[0])}+{key[1]}"
+        inside = "-".join([variant] * several_variants + [key[3]] * several_styles)
+        names[key] = f"{key[2]}[{inside}]" if inside else key[2]
+    return names
+
+
+def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RecordedRun) -> list[str]:
+    """Before anything is generated: what a margin gate will not see or not compare, in lines; none where all is well.
+
+    Args:
+        wanted: names of the items that the run asks, by group.
+    """
+    shared: dict[GroupKey, tuple[Group, list[str]]] = {}
+    lines = []
+    names = labels(list(wanted))
+    for key, items in wanted.items():
+        match = _match(key, baseline)
+        group = baseline.groups[match] if match else Group()
+        both = [item for item in items if item in group.scores]
+        if both:
+            shared[key] = group, both
+        else:
+            lines.append(f"{names[key]}: the baseline has none of its items, so its gate cannot be evaluated")
+        if both and (len(both) < len(items) or len(both) < len(group.scores)):
+            lines.append(
+                f"{names[key]}: compared on the {len(both)} items that are in both (the baseline has "
+                f"{len(group.scores)}, this run {len(items)})"
+            )
+    for key, (group, both) in shared.items():
+        interval = interval_of({item: group.scores[item] for item in both}, group.clusters)
+        assert interval.estimate is not None
+        sense = sensitivity(
+            margin,
+            len(both),
+            family=len(shared),
+            baseline=interval.estimate,
+            design_effect=max(1.0, len(both) / interval.n_effective) if interval.n_effective else 1.0,
+        )
+        if not sense.resolved and sense.sentence:
+            lines.append(f"{names[key]}: {sense.sentence}")
+    return lines
+
+
+def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
+    """A gate as it stands in results.json."""
+    value = asdict(result)
+    value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
+    if key is not None:
+        value.update(zip(("model", "quant", "task", "style"), key, strict=True))
+    return value
+
+
+def outcome(result: GateResult) -> str:
+    """passed, failed or not evaluated; "advisory" where a gate that fails no run found something."""
+    if result.passed is None:
+        return "not evaluated"
+    if result.passed:
+        return "passed"
+    return "advisory" if result.advisory else "failed"
+
+
+def _measure(
+    key: GroupKey,
+    label: str,
+    group: Group,
+    row: Mapping[str, Any],
+    baseline: RecordedRun | None,
+    before: Mapping[GroupKey, Mapping[str, Any]],
+) -> Measured:
+    cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
+    if baseline is None:
+        return Measured(key, cell)
+    match = _match(key, baseline)
+    if match is None:
+        return Measured(key, cell, None, f"the baseline has no {key[2]} ({key[3]}) of {key[0]} ({key[1]})")
+    if before[match].get("void"):
+        return Measured(key, cell, match, f"the baseline's accuracy is void: {before[match]['void']}")
+    comparison = compare_groups(baseline.groups[match], group)
+    if comparison.n == 0:
+        return Measured(key, cell, match, "the baseline shares no item with it")
+    notes = [selection_note(comparison), _variant_note(key, match), *metric_notes(before[match], row)]
+    return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), match)
+
+
+def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
+    """The paired comparison of two groups, without items that are an error in either."""
+    return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
+
+
+def _match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
+    """The baseline's group that a group is compared with."""
+    task, style = key[2:]
+    variant = counterpart((key[0], key[1]), baseline.variants)
+    if variant is None or (*variant, task, style) not in baseline.groups:
+        return None
+    return (*variant, task, style)
+
+
+def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:
+    """How many items are in one of the two alone; empty where none is."""
+    before, now = len(comparison.only_baseline), len(comparison.only_candidate)
+    if before + now == 0:
+        return ""
+    return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
+
+
+def _variant_note(key: GroupKey, match: GroupKey) -> str:
+    return "" if key[:2] == match[:2] else f"compared with {match[0]} ({match[1]})"
+
+
+def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+    """The change of the task's own metrics, each over all items of its own run."""
+    old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
+    for name in _METRICS:
+        if name in old and name in new:
+            yield f"{name} {old[name]:.3f} before, {new[name]:.3f} now ({new[name] - old[name]:+.3f})"
+
+
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of the whole task, or their mean over subjects."""
+    flat = {**metrics, **metrics.get("macro", {})}
+    return {
+        name: value["value"]
+        for name, value in flat.items()
+        if isinstance(value, Mapping) and isinstance(value.get("value"), float)
+    }

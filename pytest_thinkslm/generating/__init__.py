@@ -1,0 +1,1 @@
+"""Generating ahead of the tests."""

@@ -1,0 +1,269 @@
+"""Generate ahead: everything that is missing goes to the engine at once; each test awaits its own future."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.journal.journal import Journal, entry_key
+
+#: Seconds between two looks at the progress while a test waits.
+TICK = 0.5
+
+#: Outputs that finish within so many seconds of one another count as finished together (rows of one batch).
+TOGETHER = 0.1
+
+#: What ``submit`` returns for each request and ``result`` takes: opaque, small, one an item.
+Handle = str | int
+
+
+@dataclass(slots=True)
+class Span:
+    """What generating the outputs of one task and style took.
+
+    The time between two finished outputs counts for the later one's task, so that the seconds of all tasks add up to
+    the run's although batches mix them. Outputs that finish together share the time before them by their tokens.
+    """
+
+    seconds: float = 0.0
+    outputs: int = 0
+    output_tokens: int = 0
+
+    def measured(self) -> dict[str, object]:
+        """For the report: seconds and output tokens a second."""
+        rate = self.output_tokens / self.seconds if self.seconds > 0 and self.output_tokens else None
+        return {
+            "generated": self.outputs,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": None if rate is None else round(rate, 3),
+        }
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters of one variant's generation; times are ``time.monotonic`` seconds."""
+
+    items: int = 0
+    journalled: int = 0
+    to_generate: int = 0
+    finished: int = 0
+    failed: int = 0
+    output_tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+    first_output: float | None = None
+    last_output: float | None = None
+    spans: dict[str, Span] = field(default_factory=dict)
+    to_judge: int = 0
+    judged: int = 0
+    together: list[tuple[Span, int]] = field(default_factory=list)
+    together_seconds: float = 0.0
+
+    def finish(self, group: str, tokens: int, now: float) -> None:
+        """An output of this task and style is finished."""
+        waited = now - (self.last_output or self.started)
+        if waited > TOGETHER:
+            self.settle()
+        span = self.spans.setdefault(group, Span())
+        span.outputs += 1
+        span.output_tokens += tokens
+        self.together.append((span, tokens))
+        self.together_seconds += waited
+        self.finished += 1
+        self.output_tokens += tokens
+        self.last_output = now
+        if self.first_output is None:
+            self.first_output = now
+
+    def settle(self) -> None:
+        """Share the time before the outputs that finished together among their tasks."""
+        total = sum(tokens for _, tokens in self.together)
+        for span, tokens in self.together:
+            share = tokens / total if total else 1 / len(self.together)
+            span.seconds += self.together_seconds * share
+        self.together, self.together_seconds = [], 0.0
+
+    def seconds(self) -> float | None:
+        """Seconds from submission to the last output so far; None where nothing was generated."""
+        return None if self.last_output is None else self.last_output - self.started
+
+    def tokens_per_second(self) -> float | None:
+        """Output tokens a second since submission (model loading included); None before the first output."""
+        seconds = self.seconds()
+        return self.output_tokens / seconds if seconds and self.output_tokens else None
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the pace so far; None before a hundred outputs (or a tenth of them) are there."""
+        if self.first_output is None or self.finished < min(100, max(2, self.to_generate // 10)):
+            return None
+        elapsed = time.monotonic() - self.started
+        return elapsed / self.finished * (self.to_generate - self.finished - self.failed)
+
+
+class Ahead:
+    """The outputs of one variant: from the journal where it has them, from the engine otherwise.
+
+    Args:
+        engine: None for ``--rescore``: what the journal lacks is an error.
+        journal: None on the replay engine, which needs none.
+    """
+
+    def __init__(self, engine: Engine | None, journal: Journal | None) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._inner: dict[str, Future[Output]] = {}
+        self._outer: dict[str, Future[Output]] = {}
+        self._kept: dict[str, Output] = {}
+        self._direct: list[Sequence[Future[Output]]] = []
+        self._starts: list[int] = []
+        self._lock = threading.Lock()
+        self.progress = Progress()
+
+    def submit(self, requests: Sequence[Request], before: Callable[[Progress], None] | None = None) -> list[Handle]:
+        """Ask for all of them at once; equal requests are asked once. ``before`` sees the counts first.
+
+        Returns one handle a request, in the same order.
+        """
+        self.progress.items += len(requests)
+        if self._journal is None:
+            return self._submit_direct(requests, before)
+        handles: list[Handle] = []
+        missing: dict[str, Request] = {}
+        for request in requests:
+            key = entry_key(request)
+            handles.append(key)
+            if key in self._kept or key in missing or key in self._outer:
+                continue
+            output = self._journal.get(request, key)
+            if output is not None:
+                self._kept[key] = output
+            else:
+                missing[key] = request
+        self._journal.forget()
+        self.progress.to_generate += len(missing)
+        self.progress.journalled = self.progress.items - self.progress.to_generate
+        if before:
+            before(self.progress)
+        if missing and self._engine is not None:
+            self.progress.started = time.monotonic()
+            inner = self._engine.submit(list(missing.values()))
+            for key, future in zip(missing, inner, strict=True):
+                self._inner[key] = future
+                self._outer[key] = Future()
+            for (key, request), future in zip(missing.items(), inner, strict=True):
+                future.add_done_callback(self._keeper(key, request))
+        return handles
+
+    def result(self, handle: Handle, tick: Callable[[Progress], None] | None = None) -> Output:
+        """Wait for one output; ``tick`` is called now and then while waiting.
+
+        Raises:
+            EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
+        """
+        if isinstance(handle, int):
+            return _wait(self._direct_future(handle), None, self.progress)
+        output = self._kept.get(handle)
+        if output is not None:
+            return output
+        future = self._outer.get(handle)
+        if future is None:
+            raise EngineError("the journal has no output for it: run it without --rescore")
+        return _wait(future, tick, self.progress)
+
+    def when_done(self, handle: Handle, finished: Callable[[Output | None], None]) -> None:
+        """Call ``finished`` with the output as soon as it is there, from any thread; with None where none will be.
+
+        What it raises is lost: it has to end by itself.
+        """
+        if isinstance(handle, str) and handle in self._kept:
+            finished(self._kept[handle])
+            return
+        future = self._direct_future(handle) if isinstance(handle, int) else self._outer.get(handle)
+        if future is None:
+            finished(None)
+            return
+        future.add_done_callback(lambda done: finished(None if done.cancelled() or done.exception() else done.result()))
+
+    def cancel(self) -> None:
+        """Cancel everything that the engine has not started."""
+        for future in list(self._inner.values()):
+            future.cancel()
+
+    def close(self) -> None:
+        """Stop the engine and close the journal."""
+        self.cancel()
+        if self._engine is not None:
+            self._engine.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def measured(self) -> Mapping[str, object]:
+        """The engine's volatile facts; empty where there is no engine."""
+        return dict(self._engine.measured()) if self._engine is not None else {}
+
+    def _submit_direct(self, requests: Sequence[Request], before: Callable[[Progress], None] | None) -> list[Handle]:
+        assert self._engine is not None
+        if before:
+            before(self.progress)
+        start = self._starts[-1] + len(self._direct[-1]) if self._starts else 0
+        self._starts.append(start)
+        self._direct.append(self._engine.submit(requests))
+        return list(range(start, start + len(requests)))
+
+    def _direct_future(self, handle: int) -> Future[Output]:
+        part = next(i for i in range(len(self._starts) - 1, -1, -1) if self._starts[i] <= handle)
+        return self._direct[part][handle - self._starts[part]]
+
+    def _keeper(self, key: str, request: Request) -> Callable[[Future[Output]], None]:
+        """Journal first, then hand over: what a test has seen is on disk."""
+
+        def keep(inner: Future[Output]) -> None:
+            outer = self._outer[key]
+            try:
+                output = inner.result()
+                assert self._journal is not None
+                self._journal.put(request, key, output)
+            except CancelledError:
+                outer.cancel()
+                outer.set_running_or_notify_cancel()
+            except EngineError as error:
+                self._count(None)
+                outer.set_exception(error)
+            except ThinkSLMError as error:
+                self._count(None)
+                outer.set_exception(EngineError(str(error)))
+            except Exception as error:
+                self._count(None)
+                outer.set_exception(EngineError(f"{type(error).__name__}: {error}"))
+            else:
+                self._count(output, f"{request.task}|{request.style}")
+                outer.set_result(output)
+            self._inner.pop(key, None)
+
+        return keep
+
+    def _count(self, output: Output | None, group: str = "") -> None:
+        with self._lock:
+            progress = self.progress
+            if output is None:
+                progress.failed += 1
+                return
+            progress.finish(group, output.output_tokens or 0, time.monotonic())
+
+
+def _wait(future: Future[Output], tick: Callable[[Progress], None] | None, progress: Progress) -> Output:
+    while True:
+        try:
+            return future.result(timeout=TICK if tick else None)
+        except FutureTimeout:
+            if tick:
+                tick(progress)
+        except CancelledError:
+            raise EngineError("cancelled before it was generated") from None

@@ -1,0 +1,145 @@
+"""What to ask: item references -> cases -> requests. Opens the data of the selected tasks alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from pytest_thinkslm.core.identity import ItemRef
+from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request
+from pytest_thinkslm.models.thought import ThoughtRoom
+from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
+from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, render
+
+
+class Planner:
+    """Cases and requests of a run.
+
+    Args:
+        settings: the run's settings.
+        refs: every selected item of the whole run (not of this worker alone), in test order.
+        thought_room: whether the variant at a position thinks, and its context (``EngineFactory.thought_room``);
+            None: none of them thinks.
+
+    Raises:
+        DataError: a selected task's data is missing or does not fit.
+        UsageError: a style that a selected task cannot have.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        refs: Sequence[ItemRef],
+        thought_room: Callable[[int], ThoughtRoom] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._ask_room = thought_room
+        self._rooms: dict[int, ThoughtRoom] = {}
+        wanted: dict[str, set[int]] = defaultdict(set)
+        styles: dict[str, dict[str, None]] = defaultdict(dict)
+        for ref in refs:
+            wanted[ref.task].add(ref.index)
+            styles[ref.task][ref.style] = None
+        self.datasets: dict[str, Dataset] = {}
+        for key, indices in wanted.items():
+            self.datasets[key] = self._load(key, sorted(indices))
+        self._exemplars: dict[tuple[str, str], tuple[Exemplar, ...]] = {
+            (key, style): exemplars(
+                registry.get(key),
+                style,
+                settings.data_dir,
+                settings.data_seed,
+                hub=settings.hub_ids,
+                evaluated=self.datasets[key].cases.values(),
+            )
+            for key, asked in styles.items()
+            for style in asked
+        }
+        self._carriers = self._find_carriers(refs)
+
+    def case(self, ref: ItemRef) -> Case:
+        """The case of an item."""
+        cases = self.datasets[ref.task].cases
+        if ref.index not in cases:
+            cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
+        return cases[ref.index]
+
+    def release(self, ref: ItemRef) -> None:
+        """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
+        self.datasets[ref.task].cases.pop(ref.index, None)
+
+    def auxiliary(self, ref: ItemRef) -> tuple[Auxiliary, ...]:
+        """The further cases that are asked with this item (each once a run, style, variant and repeat)."""
+        return self._carriers.get(ref, ())
+
+    def request(self, ref: ItemRef, case: Case | None = None) -> Request:
+        """The request of an item, or of another case asked in its style and repeat."""
+        case = case or self.case(ref)
+        messages = self.messages(ref, case)
+        sampling = self._settings.sampling(self.max_tokens(case, ref.style, ref.variant))
+        if sampling.temperature > 0:
+            sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
+        return Request(
+            messages=messages,
+            sampling=sampling,
+            label=f"{case.task} {case.item} ({ref.style})",
+            repeat=ref.repeat,
+            task=case.task,
+            item=case.item,
+            style=ref.style,
+            thinking=self._settings.thinking,
+        )
+
+    def max_tokens(self, case: Case, style: str, variant: int = 0) -> int:
+        """``--max-tokens``, else the task's own bound for the style, with room for a thought where one is to come.
+
+        It bounds the whole output; with ``--thinking TOKENS`` it bounds what follows the thought.
+        """
+        if self._settings.max_tokens is not None:
+            return self._settings.max_tokens
+        room = self._room(variant)
+        return default_max_tokens(registry.get(case.task), style, thinks=room.thinks, context=room.context)
+
+    def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
+        """The chat turns of an item, or of another case asked in its style."""
+        return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+
+    def _room(self, variant: int) -> ThoughtRoom:
+        if variant not in self._rooms:
+            self._rooms[variant] = self._ask_room(variant) if self._ask_room else ThoughtRoom(False, None)
+        return self._rooms[variant]
+
+    def _load(self, task: str, indices: Sequence[int]) -> Dataset:
+        settings = self._settings
+        return load_cases(
+            registry.get(task),
+            indices,
+            settings.data_dir,
+            data_seed=settings.data_seed,
+            accept_data=settings.accept_data,
+            hub=settings.hub_ids,
+        )
+
+    def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
+        """The first selected item of each auxiliary case carries it, the same on every worker."""
+        carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
+        seen: set[tuple[object, ...]] = set()
+        for ref in refs:
+            for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
+                mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)
+                if mark not in seen:
+                    seen.add(mark)
+                    carriers[ref] = (*carriers.get(ref, ()), extra)
+        return carriers
+
+
+def _seed(seed: int, repeat: int, messages: tuple[Message, ...]) -> int:
+    """Sampling seed of a request, 63 bits, from the run's seed, the repeat and the content alone."""
+    digest = hashlib.blake2b(f"{seed}|{repeat}".encode(), digest_size=8)
+    for message in messages:
+        digest.update(f"|{message.role}|{message.content}".encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "big") >> 1

@@ -1,0 +1,284 @@
+"""The run in a process that executes items: from selected references to outputs, one variant at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.identity import ItemRef, Variant
+from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
+from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.journal.journal import Journal
+from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.settings.run_settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.core.rulings import Ruling
+    from pytest_thinkslm.judging.session import JudgeSession
+
+Announce = Callable[[Variant, Progress], None]
+
+
+class Run:
+    """Outputs of the selected items.
+
+    Args:
+        settings: the run's settings.
+        factory: makes the engines.
+        log: opens the file for the engines' own chatter.
+        announce: told, before a variant is generated, what is about to be done.
+        tick: called now and then while a test waits.
+        judge: the run's judge; told of each output as soon as it is finished.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        factory: EngineFactory,
+        *,
+        log: Callable[[], TextIO | None],
+        announce: Announce | None = None,
+        tick: Callable[[Progress], None] | None = None,
+        judge: JudgeSession | None = None,
+    ) -> None:
+        self.settings = settings
+        self.judge = judge
+        #: By item and place: -1 is the item's own output, 0 and up its further cases'.
+        self._rulings: dict[tuple[ItemRef, int], Future[Ruling | None]] = {}
+        self.factory = factory
+        self._log = log
+        self._announce = announce
+        self._tick = tick
+        self._planner: Planner | None = None
+        self._mine: Sequence[ItemRef] = ()
+        self._ahead: Ahead | None = None
+        self._current = -1
+        self._handles: dict[ItemRef, Handle] = {}
+        self._extra: dict[ItemRef, list[Handle]] = {}
+        self.measured: dict[str, dict[str, object]] = {}
+        #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        self._uses: Counter[tuple[str, int]] = Counter()
+        self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
+
+    def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
+        """Open the data of the selected tasks and hand the first variant's requests to its engine.
+
+        Args:
+            refs: all selected items of the run.
+            mine: those that this process will execute; None where it cannot know (they are asked one by one).
+
+        Raises:
+            ThinkSLMError: data, model or journal cannot be used.
+        """
+        self._planner = Planner(self.settings, refs, self.factory.thought_room)
+        if self.check_plan is not None:
+            self.check_plan(self._planner, refs)
+        self._mine = mine if mine is not None else ()
+        self._uses = Counter((ref.task, ref.index) for ref in self._mine)
+        if self._mine:
+            self._activate(self._mine[0].variant)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The run's variants, by position."""
+        return self.factory.variants
+
+    @property
+    def progress(self) -> Progress | None:
+        """Counters of the variant that is being generated."""
+        return self._ahead.progress if self._ahead else None
+
+    def case(self, ref: ItemRef) -> Case:
+        """The case of an item."""
+        return self._plan.case(ref)
+
+    def release(self, ref: ItemRef) -> None:
+        """An item is done: let go of its case with the last test that needs it."""
+        key = (ref.task, ref.index)
+        self._uses[key] -= 1
+        if not self._uses[key]:
+            self._plan.release(ref)
+
+    def request(self, ref: ItemRef, case: Case | None = None) -> Request:
+        """The request that an item makes."""
+        return self._plan.request(ref, case)
+
+    def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
+        """The chat turns of the request that an item makes."""
+        return self._plan.messages(ref, case)
+
+    def output(self, ref: ItemRef) -> Output:
+        """Await an item's output. Raises ``EngineError``."""
+        ahead = self._activate(ref.variant)
+        handle = self._handles.pop(ref, None)
+        if handle is None:
+            handle = ahead.submit([self.request(ref)])[0]
+        return ahead.result(handle, self._tick)
+
+    def auxiliary(self, ref: ItemRef) -> list[tuple[Auxiliary, Output | EngineError]]:
+        """Await the outputs of the further cases that this item carries."""
+        ahead = self._activate(ref.variant)
+        extras = self._plan.auxiliary(ref)
+        handles = self._extra.pop(ref, None)
+        if extras and handles is None:
+            handles = ahead.submit([self.request(ref, extra.case) for extra in extras])
+        results: list[tuple[Auxiliary, Output | EngineError]] = []
+        for extra, handle in zip(extras, handles or (), strict=True):
+            try:
+                results.append((extra, ahead.result(handle, self._tick)))
+            except EngineError as error:
+                results.append((extra, error))
+        return results
+
+    def ruling(self, ref: ItemRef, output: Output, place: int = -1) -> Ruling | None:
+        """Await the judge's word on an item's output (or on that of its further case at ``place``).
+
+        None where the judge is not asked about it. Never raises for what the judge does.
+        """
+        if self.judge is None:
+            return None
+        future = self._rulings.pop((ref, place), None)
+        if future is None:
+            future = self._judge(ref, place, output)
+        progress = self._ahead.progress if self._ahead is not None else Progress()
+        while True:
+            try:
+                return future.result(timeout=TICK)
+            except FutureTimeout:
+                if self._tick:
+                    progress.judged, progress.to_judge = self.judge.desk.done, self.judge.desk.offered
+                    self._tick(progress)
+            except CancelledError:
+                return None
+
+    def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
+        """One free question to a variant (for a user's own tests), with the run's thinking; journalled like any."""
+        ahead = self._activate(variant)
+        request = Request(
+            tuple(messages),
+            sampling,
+            label="slm.ask",
+            task="ask",
+            item="0000",
+            style="direct",
+            thinking=self.settings.thinking,
+        )
+        return ahead.result(ahead.submit([request])[0], self._tick)
+
+    def data_states(self) -> Mapping[str, dict[str, object]]:
+        """The state of each opened data set, as plain values."""
+        if self._planner is None:
+            return {}
+        return {task: asdict(dataset.state) for task, dataset in self._planner.datasets.items()}
+
+    def close(self) -> None:
+        """Cancel what is not needed any more and stop the engine."""
+        if self._ahead is not None:
+            label = self.variants[self._current].label
+            progress = self._ahead.progress
+            self._ahead.close()
+            progress.settle()
+            engine = self._ahead.measured()
+            self.measured[label] = {
+                **engine,
+                **({"devices": self._devices()} if "load_seconds" in engine else {}),
+                "generated": progress.finished,
+                "output_tokens": progress.output_tokens,
+                "seconds": _rounded(progress.seconds()),
+                "tokens_per_second": _rounded(progress.tokens_per_second()),
+                "tasks": {group: span.measured() for group, span in sorted(progress.spans.items())},
+            }
+            self._ahead = None
+            self._current = -1
+
+    def _devices(self) -> list[dict[str, object]]:
+        """The GPUs of the current variant, for the report."""
+        return [
+            {"index": device.index, "name": device.name, "total_bytes": device.total_bytes}
+            for device in self.factory.gpu(self._current).devices
+        ]
+
+    @property
+    def _plan(self) -> Planner:
+        if self._planner is None:
+            self._planner = Planner(self.settings, (), self.factory.thought_room)
+        return self._planner
+
+    def _activate(self, variant: int) -> Ahead:
+        """Make this variant the one that is loaded; everything of it that this process needs is asked at once."""
+        if self._ahead is not None and self._current == variant:
+            return self._ahead
+        self.close()
+        self._current = variant
+        if self.measured:
+            gpus.measured_from_here()
+        engine = self.factory.build(variant, self._log())
+        journal: Journal | None = None
+        if self.factory.journalled:
+            fingerprint = self.factory.fingerprint(variant)
+            journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
+        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        refs = [ref for ref in self._mine if ref.variant == variant]
+        requests = [self.request(ref) for ref in refs]
+        owners: list[ItemRef] = []
+        for ref in refs:
+            for extra in self._plan.auxiliary(ref):
+                owners.append(ref)
+                requests.append(self.request(ref, extra.case))
+        before = self._announce
+        handles = ahead.submit(
+            requests, (lambda progress: before(self.variants[variant], progress)) if before and requests else None
+        )
+        self._handles = dict(zip(refs, handles, strict=False))
+        self._extra = {}
+        for ref, handle in zip(owners, handles[len(refs) :], strict=True):
+            self._extra.setdefault(ref, []).append(handle)
+        if self.judge is not None:
+            self._judge_ahead(ahead)
+        return ahead
+
+    def _judge_ahead(self, ahead: Ahead) -> None:
+        """Have each output judged as soon as it is finished."""
+        own = [(ref, -1, handle) for ref, handle in self._handles.items()]
+        further = [(ref, place, handle) for ref, extra in self._extra.items() for place, handle in enumerate(extra)]
+        for ref, place, handle in [*own, *further]:
+            waiting: Future[Ruling | None] = Future()
+            self._rulings[ref, place] = waiting
+            ahead.when_done(handle, functools.partial(self._hand_over, ref, place, waiting))
+
+    def _hand_over(self, ref: ItemRef, place: int, waiting: Future[Ruling | None], output: Output | None) -> None:
+        if output is None:
+            waiting.set_result(None)
+            return
+        self._judge(ref, place, output).add_done_callback(
+            lambda done: waiting.set_result(None if done.cancelled() else done.result())
+        )
+
+    def _judge(self, ref: ItemRef, place: int, output: Output) -> Future[Ruling | None]:
+        assert self.judge is not None
+
+        def case() -> Case:
+            return self.case(ref) if place < 0 else self._plan.auxiliary(ref)[place].case
+
+        return self.judge.consider(case, output, ref.style, ref.repeat)
+
+
+def open_log(folder: Path | None, name: str) -> TextIO | None:
+    """The engines' log in the report folder; None where there is no folder."""
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,1 @@
+"""Outputs kept the moment they are finished."""

@@ -1,0 +1,1 @@
+"""GPUs, cores, memory, and what fits where."""

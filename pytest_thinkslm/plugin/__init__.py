@@ -1,0 +1,101 @@
+"""pytest hooks, wiring only. Without ``--model`` nothing but this module and ``options`` is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.plugin import options
+from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
+
+__all__ = ["case", "compression", "gpu", "judge", "slm"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Ini values; the command-line options follow when everything else has loaded."""
+    options.register_ini(parser)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
+    """Before conftests: what is asked for, without registering anything. After them: register the options.
+
+    Where neither an argument nor an ini value is ours, an unrelated suite is running: nothing is registered.
+    """
+    if not (options.mentioned(args) or early_config.getini("slm_model")):
+        return (yield)
+    _look_ahead(early_config, parser, args)
+    try:
+        return (yield)
+    finally:
+        options.register_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Activate where a model is asked for."""
+    if not (getattr(config.option, "slm_model", None) or config.getini("slm_model")):
+        return
+    options.release_short_names(config._parser)
+    if config.option.help or getattr(config.option, "version", 0):
+        return
+    try:
+        raw = options.raw_values(config)
+        if not options.split_list(raw["model"]):
+            return
+        from pytest_thinkslm.plugin.activation import activate
+
+        activate(config, raw)
+    except ThinkSLMError as error:
+        raise pytest.UsageError(f"thinkslm: {error}") from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Without a model: one skipped test a task."""
+    if hasattr(metafunc.function, "__thinkslm_task__") and not metafunc.config.pluginmanager.hasplugin("thinkslm-run"):
+        skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_MODEL), id="no-model")
+        metafunc.parametrize("case", [skipped], indirect=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """``-n auto``: one worker a GPU group; one where there is no GPU, since each would load the model on its cores."""
+    if not (getattr(config.option, "slm_model", None) or config.getini("slm_model")):
+        return None
+    from pytest_thinkslm.plugin.workers import auto_count
+
+    return auto_count(config)
+
+
+def suite_path() -> Path:
+    """The folder of the reasoning tests: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "reasoning_tests"
+    return installed if installed.is_dir() else package.parent / "reasoning_tests"
+
+
+def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Take the values of our options out of what pytest took for paths; name the suite where no path is given."""
+    own = options.own_parser(options.short_names_taken(parser))
+    try:
+        ours, rest = own.parse_known_args(args)
+    except options.Unparsable:
+        return  # the full parser will say what is wrong
+    known = config.known_args_namespace
+    paths = parser.parse_known_args(rest).file_or_dir
+    if any(os.path.exists(os.path.expanduser(path)) for path in known.file_or_dir if path not in paths):
+        from pytest_thinkslm.plugin.rootdir import search_again
+
+        search_again(config, args, paths)
+    known.file_or_dir = paths
+    if not paths and (ours.slm_model or config.getini("slm_model")):
+        args.append(str(suite_path()))
+        # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
+        own_conftest = config.invocation_params.dir / "conftest.py"
+        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]

@@ -1,0 +1,272 @@
+"""The plugin where results come together: records, progress, exit status, reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.records import Answer, Verdict
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.gates.decisions import any_failed
+from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.plugin.progress import ProgressLine, Standing
+from pytest_thinkslm.plugin.run_gates import RunGates
+from pytest_thinkslm.plugin.scheduler import StaticShards
+from pytest_thinkslm.plugin.team import TeamProgress
+from pytest_thinkslm.plugin.workers import chosen_distribution
+from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.runs.items import SortKey, item_record, sort_key, to_line
+from pytest_thinkslm.scoring.grading import Graded
+from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.tasks import registry
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.session import JudgeSession
+
+#: How a verdict that is a failed test is shown: (letter, word, colour).
+_SHOWN: Mapping[str, tuple[str, str, str]] = {
+    "incorrect": ("i", "INCORRECT", "yellow"),
+    "unparsed": ("u", "UNPARSED", "purple"),
+    "truncated": ("t", "TRUNCATED", "cyan"),
+}
+
+#: Wrong answers listed in the terminal.
+_LISTED = 10
+
+
+class ControllerPlugin:
+    """Hooks of the process that the user started (with or without xdist)."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        factory: EngineFactory,
+        gates: RunGates,
+        judge: JudgeSession | None = None,
+    ) -> None:
+        assert settings.report_dir is not None
+        self.config = config
+        self.settings = settings
+        self.recorder = Recorder(settings, factory, settings.report_dir)
+        self.results: Mapping[str, Any] | None = None
+        self.scheduler: StaticShards | None = None
+        self.team: TeamProgress | None = None
+        #: GPU positions of each xdist worker; empty on a CPU.
+        self.devices_by_slot: Sequence[Sequence[int]] = ()
+        self._given_distribution = chosen_distribution(config) is not None
+        self._factory = factory
+        self._gates = gates
+        self._expected: list[str] = []
+        self._seen: set[str] = set()
+        self._others_failed = 0
+        self._wrong: list[str] = []
+        self._problem: str | None = None
+        self._started = time.monotonic()
+        self._judge = judge
+        self.recorder.judge = judge
+        self.progress = ProgressLine(config)
+        for file in factory.replay_files:
+            self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
+
+    # -- before and while generating ------------------------------------------------------------------------
+
+    def expect(self, nodeids: Sequence[str]) -> None:
+        """The tests that are going to run: say what a gate on them could not see."""
+        for line in self._gates.foresee(map(self._parse, nodeids)):
+            self.progress.say(line)
+        if self._judge is not None:
+            self.progress.say(self._judge.estimate(sum(self._parse(nodeid) is not None for nodeid in nodeids)))
+
+    def announce(self, variant: Variant, progress: Progress) -> None:
+        """Say what is about to be done."""
+        self._announce(variant.label, Standing.of(progress))
+
+    def _announce(self, label: str, progress: Standing) -> None:
+        engine = self._factory.name
+        parts = [f"{progress.items} outputs"]
+        if self._factory.journalled:
+            parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give an xdist worker its report folder, its slot, and the GPUs of that slot."""
+        workers = len(node.nodemanager.specs)
+        if self.scheduler is None:
+            self.scheduler = StaticShards(self.config, workers)
+        slot = self.scheduler.claim_slot(node)
+        given: dict[str, Any] = {"report_dir": str(self.settings.report_dir), "workers": workers}
+        if self.devices_by_slot:
+            given["devices"] = list(self.devices_by_slot[slot])
+            given["visible_devices"] = gpus.visible(self.devices_by_slot[slot])
+        if self._judge is not None:
+            self._judge.desk.rest()  # from here on the workers ask
+            given["judge"] = self._judge.for_worker(slot, workers)
+        if not self._given_distribution:
+            given |= {"slot": slot, "slots": workers, "remaining": self.scheduler.remaining(slot)}
+            if self.team is None:
+                self.team = TeamProgress(self.progress, workers, self._announce)
+                self.config.pluginmanager.register(self.team, "thinkslm-team")
+            given["progress"] = self.team.channel(node, slot)
+        node.workerinput.update({f"thinkslm_{name}": value for name, value in given.items()})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self) -> StaticShards | None:
+        """Static shards, unless the user chose another distribution."""
+        return None if self._given_distribution else self.scheduler
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """The controller itself collects nothing: expect what the workers found."""
+        if not self._expected:
+            self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
+            self.expect(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """What a worker knows at its end; its slot is free for a replacement."""
+        if self.scheduler is not None:
+            self.scheduler.release_slot(node)
+        output = getattr(node, "workeroutput", {}).get("thinkslm")
+        if output:
+            self.recorder.add_process(output["data"], output["measured"])
+            self.recorder.add_judge(output.get("judge"))
+            self._problem = self._problem or output["problem"]
+
+    # -- reports --------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the item's record off its report."""
+        records = report.__dict__.pop("thinkslm", None)
+        if records is not None:
+            for *key, verdict, line in records:
+                self.recorder.add(cast("SortKey", tuple(key)), verdict, line)
+            if self._expected:
+                self._seen.add(report.nodeid)
+            if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
+                self._wrong.append(f"{report.nodeid} - {report.longrepr}")
+        elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
+            self._crashed(report)
+        else:
+            if report.when == "call" or report.skipped:
+                self._seen.add(report.nodeid)
+            if report.failed:
+                self._seen.add(report.nodeid)
+                self._others_failed += 1
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        """Wrong answers under their own name and colour."""
+        verdict = str(getattr(report, "thinkslm_verdict", ""))
+        if verdict in _SHOWN and report.failed and report.when == "call":
+            letter, word, colour = _SHOWN[verdict]
+            return verdict, letter, (word, {colour: True})
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Add up, decide the exit status, write the files."""
+        if self.team is not None:
+            self.team.stop()
+        if self._judge is not None:
+            self._judge.end()
+        if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
+            if self._problem:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            self.recorder.discard()
+            return
+        interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
+        missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
+        if missing and not interrupted:
+            self.recorder.problems.append(
+                f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
+            )
+        self.results = self.recorder.results(
+            selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
+        )
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (interrupted or missing))
+        self.recorder.write(self.results)
+        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The table, and where everything is."""
+        if self._problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
+        if self.results is None:
+            return
+        from pytest_thinkslm.plugin.terminal import show
+
+        show(terminalreporter, self.results, self._wrong, self.recorder)
+
+    # -- helpers --------------------------------------------------------------------------------------------
+
+    def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
+        if interrupted:
+            return pytest.ExitCode.INTERRUPTED
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return exitstatus
+        failed = bool(self.recorder.counts["error"] or self._others_failed or fails)
+        if self.settings.incorrect == "fail":
+            failed = failed or exitstatus == pytest.ExitCode.TESTS_FAILED
+        return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
+
+    def _selection(self, incomplete: bool) -> str:
+        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
+        from pytest_thinkslm.tasks.data.reader import item_count
+
+        if incomplete:
+            return "partial"
+        limit = self.settings.limit
+        limited = False
+        for (_, _, task, _), reported in self.recorder.groups().items():
+            whole = item_count(registry.get(task), self.settings.data_dir)
+            asked = whole if limit is None else min(limit, whole)
+            if reported < asked * self.settings.repeats:
+                return "partial"
+            limited = limited or asked < whole
+        return "limit" if limited else "full"
+
+    def _crashed(self, report: pytest.TestReport) -> None:
+        """An item that killed its worker twice: an ``error``."""
+        self._seen.add(report.nodeid)
+        from pytest_thinkslm.judging.policy import with_ruling
+
+        parsed = self._parse(report.nodeid)
+        if parsed is None:
+            self._others_failed += 1
+            return
+        variant, task, style, item, repeat = parsed
+        graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
+        if self._judge is not None:
+            graded = with_ruling(graded, None, None)
+        record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
+        self.recorder.add(sort_key(record), "error", to_line(record))
+        report.__dict__["thinkslm_verdict"] = "error"
+
+    def _parse(self, nodeid: str) -> tuple[Variant, str, str, str, int] | None:
+        """Variant, task, style, item and repeat of a test id; None for another test."""
+        function, bracket, rest = nodeid.rpartition("::")[2].partition("[")
+        task = function.removeprefix("test_")
+        if not bracket or task not in registry.all_tasks():
+            return None
+        name = rest.rpartition("]")[0]
+        repeat = 1
+        if self.settings.repeats > 1:
+            name, _, number = name.rpartition("-r")
+            repeat = int(number)
+        name, _, item = name.rpartition("-")
+        for style in sorted(self.settings.styles, key=len, reverse=True):
+            if name == style:
+                return self._factory.variants[0], task, style, item, repeat
+            if name.endswith(f"-{style}"):
+                label = name[: -len(style) - 1]
+                for variant in self._factory.variants:
+                    if variant.label == label:
+                        return variant, task, style, item, repeat
+        return None

@@ -1,0 +1,250 @@
+"""Every option, once: the command line, the ini values and ``--help`` are made from one table.
+
+Short names (``--model``) are registered after all plugins and initial conftests have loaded, and only
+where nobody else owns them: whatever the order of loading, ours yields and nothing crashes. The
+prefixed names (``--slm-model``) always work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import pytest
+
+from pytest_thinkslm.core.errors import UsageError
+
+Kind = Literal["text", "list", "int", "float", "flag", "path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--NAME``, ``--slm-NAME`` and the ini value ``slm_NAME``."""
+
+    name: str
+    kind: Kind
+    help: str
+    metavar: str | None = None
+    ini_only: bool = False
+
+    @property
+    def dest(self) -> str:
+        """Attribute on ``config.option`` and name of the ini value."""
+        return "slm_" + self.name.replace("-", "_")
+
+    @property
+    def short(self) -> str:
+        """The name without prefix, which another plugin may own."""
+        return "--" + self.name
+
+    @property
+    def prefixed(self) -> str:
+        """The name that is always ours."""
+        return "--slm-" + self.name
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "model",
+        "list",
+        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name) or a local "
+        "folder; with --engine replay a JSONL file of recorded outputs. Several are separated by commas. Without it "
+        "the plugin does nothing.",
+        "NAME,...",
+    ),
+    Option(
+        "quant",
+        "list",
+        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one "
+        "run with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
+        "else the model is compressed on demand (thinkslm compress). Default: the checkpoint as it is",
+        "Q,...",
+    ),
+    Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
+    Option("engine", "text", "auto, transformers, vllm, openai or replay (default: auto)", "NAME"),
+    Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
+    Option("engine-args", "list", "settings of the engine, validated by it", "K=V,..."),
+    Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),
+    Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
+    Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
+    Option("top-p", "float", "nucleus sampling mass (default: 1)", "P"),
+    Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
+    Option(
+        "thinking",
+        "text",
+        "on, off, or a number of tokens after which a thought is closed and the answer asked for; default: the model's "
+        "own way",
+        "on|off|TOKENS",
+    ),
+    Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
+    Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
+    Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
+    Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
+    Option("accept-data", "flag", "run on data that fails its content pin; every report says so"),
+    Option("fresh", "flag", "do not read the journal (it is still written)"),
+    Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
+    Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
+    Option(
+        "incorrect",
+        "text",
+        "data: wrong answers are data, exit 0 unless items are errors or a gate fails (default); "
+        "fail: pytest's own status; xfail: wrong answers are expected failures",
+        "MODE",
+    ),
+    Option("trust-remote-code", "flag", "run code that a checkpoint brings along; off unless given"),
+    Option("hub-id", "list", "other hub ids for data sets, e.g. gsm8k=owner/copy", "TASK=ID,..."),
+    Option(
+        "judge",
+        "text",
+        "LLM judge: a model of an OpenAI-compatible server (--judge-url), or one that the local engine loads; its key "
+        "comes from THINKSLM_JUDGE_API_KEY or OPENAI_API_KEY (default: no judge)",
+        "MODEL",
+    ),
+    Option("judge-url", "text", "address of the judge's server, e.g. http://127.0.0.1:8001/v1", "URL"),
+    Option(
+        "judge-policy",
+        "text",
+        "fallback: asked where the parser found no answer or several (default); all: asked for every item, and its "
+        "verdict decides, as in the study",
+        "POLICY",
+    ),
+    Option("judge-budget", "int", "most requests to the judge; what is left then is reported as unjudged", "N"),
+    Option(
+        "baseline",
+        "path",
+        "run to compare with: a report folder, a results.json with its items.jsonl beside it, or 'paper' (the ThinkSLM "
+        "leaderboard: unpaired and advisory). A run with other prompts, sampling, data or template is refused",
+        "RUN",
+    ),
+    Option(
+        "gate", "float", "fail when a drop of more than MARGIN percentage points below --baseline is shown", "MARGIN"
+    ),
+    Option(
+        "gate-mode",
+        "text",
+        "regression: --gate fails where a larger drop is shown (default); noninferiority: it fails unless a drop of "
+        "MARGIN points is ruled out",
+        "MODE",
+    ),
+    Option(
+        "min-accuracy",
+        "list",
+        "fail below this accuracy in percent; 'lower:85' asks it of the lower end of the 95% interval",
+        "TASK=PCT,...",
+    ),
+    Option(
+        "max-rate", "list", "fail above this share of unparsed, truncated or error outcomes in percent", "KIND=PCT,..."
+    ),
+    Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
+    Option(
+        "preset",
+        "text",
+        "thinkslm: the protocol of the ThinkSLM study (three sampled runs pooled, its prompt styles); what the paper "
+        "leaves open is printed and recorded. Options given explicitly win",
+        "NAME",
+    ),
+)
+
+_INI_TYPES: Mapping[Kind, Any] = {
+    "text": "string",
+    "list": "args",
+    "int": int | str,
+    "float": float | int | str,
+    "flag": "bool",
+    "path": "string",
+}
+
+
+def register_ini(parser: pytest.Parser) -> None:
+    """Register the ini values (they have a namespace of their own and cannot clash)."""
+    for option in OPTIONS:
+        parser.addini(
+            option.dest, f"default of {option.prefixed}: {option.help}", type=_INI_TYPES[option.kind], default=None
+        )
+
+
+class Unparsable(Exception):
+    """An argument list that argparse refuses."""
+
+
+class _OwnParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Unparsable(message)
+
+
+def mentioned(args: Iterable[str]) -> bool:
+    """Whether an argument may be one of ours (or asks for help, or names a file of arguments)."""
+    names = {option.short for option in OPTIONS} | {"-h", "--help"}
+    return any(arg.partition("=")[0] in names or arg.startswith(("--slm-", "@")) for arg in map(str, args))
+
+
+def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:
+    """A parser of our options alone, to split an argument list before conftests have loaded."""
+    parser = _OwnParser(add_help=False, allow_abbrev=False)
+    for option in OPTIONS:
+        names = [option.prefixed] if option.short in taken else [option.short, option.prefixed]
+        parser.add_argument(*names, **_argparse_attributes(option))
+    return parser
+
+
+def short_names_taken(parser: pytest.Parser) -> frozenset[str]:
+    """Short names that something else has registered already."""
+    owned = getattr(parser, "_opt2dest", {})
+    return frozenset(option.short for option in OPTIONS if owned.get(option.short, option.dest) != option.dest)
+
+
+def register_options(parser: pytest.Parser) -> None:
+    """Register the command-line options; a short name that somebody else owns is left to them."""
+    group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
+    for option in OPTIONS:
+        attributes = _argparse_attributes(option)
+        try:
+            group.addoption(option.short, option.prefixed, **attributes)
+        except (ValueError, argparse.ArgumentError):
+            attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
+            group.addoption(option.prefixed, **attributes)
+
+
+def release_short_names(parser: pytest.Parser) -> None:
+    """After parsing: let a conftest that loads later (below the start folder) register our short names.
+
+    argparse keeps names in a private table; where that table is not what it used to be, nothing is done.
+    """
+    actions = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
+    if isinstance(actions, dict):
+        for option in OPTIONS:
+            action = actions.get(option.short)
+            if getattr(action, "dest", None) == option.dest:
+                del actions[option.short]
+
+
+def raw_values(config: pytest.Config) -> dict[str, Any]:
+    """What was asked for, by option name: the command line first, then the ini value; None where unset."""
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = getattr(config.option, option.dest, None)
+        if value is None:
+            try:
+                value = config.getini(option.dest)
+            except (ValueError, TypeError) as error:
+                raise UsageError(f"ini value {option.dest}: {error}") from None
+            if option.kind == "path" and value and config.inipath is not None:
+                value = str(config.inipath.parent / value)
+        if option.kind == "flag" and not value:
+            value = None
+        values[option.name] = value
+    return values
+
+
+def _argparse_attributes(option: Option) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"dest": option.dest, "default": None, "help": option.help.replace("%", "%%")}
+    if option.kind == "flag":
+        attributes["action"] = "store_true"
+    else:
+        attributes["metavar"] = option.metavar
+        if option.kind == "list":
+            attributes["action"] = "append"
+    return attributes

@@ -1,0 +1,395 @@
+"""The plugin in a process that executes items: parametrizes, generates ahead, makes the reports."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pytest
+
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.identity import ItemRef, id_of, item_refs, limited
+from pytest_thinkslm.core.records import Verdict
+from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.generating.run import Run, open_log
+from pytest_thinkslm.generating.shards import shard
+from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
+from pytest_thinkslm.plugin.progress import ProgressLine
+from pytest_thinkslm.plugin.team import WorkerProgress
+from pytest_thinkslm.runs.items import error_graded, item_record, payload
+from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
+from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.data.reader import item_count
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.judging.session import JudgeSession
+
+#: Properties of an item in JUnit: few, since each is kept in memory until the file is written (a right answer
+#: is the gold; gold and rule of a wrong one stand in the failure's line, everything else in items.jsonl).
+_PROPERTIES = ("verdict", "answer", "failure")
+
+
+class RunnerPlugin:
+    """Hooks of a process that collects and executes items (the main process, or an xdist worker)."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, factory: EngineFactory, judge: JudgeSession | None = None
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.factory = factory
+        self.selected = {task.key for task in registry.select(settings.tasks)}
+        self.problem: str | None = None
+        #: What was wrong when this process got its devices; said when there are items that need them.
+        self.too_late = ""
+        self._controller = config.pluginmanager.getplugin("thinkslm-controller")
+        self._progress = _progress(config, self._controller)
+        self._keywords: dict[str, Mapping[str, Any]] = {}
+        self._records: list[list[str | int]] = []
+        self.run = Run(
+            settings,
+            factory,
+            log=lambda: open_log(settings.report_dir, "engine.log"),
+            announce=getattr(self._controller or self._progress, "announce", None),
+            tick=None if self._progress is None else self._progress.show,
+            judge=judge,
+        )
+        config.stash[RUN] = self.run
+
+    # -- collection ---------------------------------------------------------------------------------------
+
+    def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
+        """Leave out the tests of tasks that were not asked for."""
+        key = getattr(obj, "__thinkslm_task__", None)
+        if not isinstance(key, str):
+            return None
+        if key not in registry.all_tasks():
+            registry.get(key)  # says what is wrong
+        if self.settings.tasks and key not in self.selected | self._late(key):
+            return []
+        return None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test an item, style, repeat and variant; opens no data."""
+        key = getattr(metafunc.function, "__thinkslm_task__", None)
+        variants = self.run.variants
+        if key is None:
+            if "slm" in metafunc.fixturenames and len(variants) > 1:
+                metafunc.parametrize(
+                    "slm", range(len(variants)), indirect=True, ids=[variant.label for variant in variants]
+                )
+            return
+        if "case" not in metafunc.fixturenames:
+            raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
+        settings = self.settings
+        count = item_count(registry.get(key), settings.data_dir)
+        indices = limited(key, count, settings.limit, settings.data_seed)
+        refs = list(item_refs(len(variants), key, settings.styles_for(key), indices, settings.repeats))
+        several = len(variants) > 1
+        ids = [id_of(ref, repeats=settings.repeats, variant=variants[ref.variant] if several else None) for ref in refs]
+        metafunc.parametrize("case", refs, indirect=True, ids=ids)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """One variant after the other, so that each is loaded once."""
+        if len(self.run.variants) > 1:
+            items.sort(key=_variant_of)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Everything that is still missing goes to the engine at once."""
+        if self.config.option.collectonly or session.shouldfail or session.shouldstop:
+            return
+        refs: list[ItemRef] = []
+        places: list[int] = []
+        for place, item in enumerate(session.items):
+            ref = ref_of(item)
+            if ref is not None:
+                refs.append(ref)
+                places.append(place)
+        if not refs:
+            return
+        if self._controller is not None:
+            self._controller.expect([item.nodeid for item in session.items])
+        if len(refs) == len(session.items):
+            _spare_logging(self.config, session.items)
+        try:
+            if self.too_late:
+                raise UsageError(self.too_late)
+            mine = self._mine(session.items, refs, places)
+            self.run.start(refs, mine)
+            # Tens of thousands of tests live to the end: the collector need not walk them again and again.
+            gc.collect()
+            gc.freeze()
+        except ThinkSLMError as error:
+            if not hasattr(self.config, "workerinput"):
+                self.run.close()
+                raise pytest.UsageError(f"thinkslm: {error}") from None
+            self.problem = str(error)
+            session.shouldstop = f"thinkslm: {error}"
+
+    # -- execution ----------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Await the item's output, so that an engine failure is a test error."""
+        ref = ref_of(item)
+        if ref is None:
+            return
+        start_item()
+        self._records.clear()
+        if self.problem is not None:
+            raise EngineError(self.problem)
+        output = self.run.output(ref)
+        if self._progress is not None:
+            self._progress.settle()
+        case = self.run.case(ref)
+        state = self.config.stash[STATE] = ItemState(self.run, item, ref, case, output)
+        if self.run.judge is not None:
+            state.ruling = self.run.ruling(ref, output)
+        # Filled in here, the two arguments of nearly every item cost no fixture set-up; other fixtures that ask for
+        # them get the same values from the fixtures of these names.
+        names, arguments = item.fixturenames, item.funcargs  # type: ignore[attr-defined]
+        if "case" in names:
+            arguments["case"] = case
+        if "slm" in names:
+            arguments["slm"] = Model(self.run, ref.variant, ref, output)
+        self._seed_records(ref)
+
+    def pytest_runtest_teardown(self) -> None:
+        """Let go of the output."""
+        if STATE in self.config.stash:
+            del self.config.stash[STATE]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
+        """A wrong answer is one line; the item's record travels on its report."""
+        ref = ref_of(item)
+        if ref is None:
+            return None
+        excinfo = call.excinfo
+        if excinfo is None and call.when != "call":
+            return self._plain_report(item, call, "passed", None)
+        if call.when == "teardown":
+            return None
+        found = finish_item()
+        error = None if excinfo is None else excinfo.value
+        if isinstance(error, pytest.skip.Exception | KeyboardInterrupt | pytest.exit.Exception):
+            return None
+        graded = self._graded(error, found)
+        if self.run.judge is not None:
+            by_parser = found is not None if error is None else isinstance(error, WrongAnswer)
+            graded = self._ruled(graded, by_parser=by_parser)
+        report = self._report(item, call, error, graded)
+        self._attach(item, report, ref, graded)
+        self.run.release(ref)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Stop the engine; a worker sends home what it knows."""
+        self.run.close()
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["thinkslm"] = {
+                "data": _wire(self.run.data_states()),
+                "measured": _wire(self.run.measured),
+                "problem": self.problem,
+                "judge": self._close_judge(),
+            }
+        else:
+            self._controller_add()
+
+    # -- helpers ------------------------------------------------------------------------------------------
+
+    def _controller_add(self) -> None:
+        if self._controller is not None:
+            self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
+            self._controller.recorder.add_judge(self._close_judge())
+
+    def _close_judge(self) -> Mapping[str, object] | None:
+        """What judging took in this process; None without a judge."""
+        if self.run.judge is None:
+            return None
+        self.run.judge.desk.close()
+        return self.run.judge.desk.measured()
+
+    def _ruled(self, graded: Graded, *, by_parser: bool) -> Graded:
+        """The verdict with the judge's word; a test that decides by its own assertions keeps what it decided."""
+        from pytest_thinkslm.judging.policy import with_ruling
+
+        state = self.config.stash.get(STATE, None)
+        if state is None:
+            return with_ruling(graded, None, None)
+        return with_ruling(graded, state.case, state.ruling, decides=by_parser)
+
+    def _late(self, key: str) -> set[str]:
+        """Tasks that a conftest registered after the options were read."""
+        return {task.key for task in registry.select(self.settings.tasks)} if key not in self.selected else set()
+
+    def _mine(self, items: Sequence[pytest.Item], refs: list[ItemRef], places: list[int]) -> list[ItemRef] | None:
+        worker: Mapping[str, Any] | None = getattr(self.config, "workerinput", None)
+        if worker is None:
+            return refs
+        slots = int(worker.get("thinkslm_slots", 0))
+        if not slots:
+            return None
+        own = worker.get("thinkslm_remaining")
+        if own is None:
+            own = shard([item.nodeid for item in items], slots)[int(worker["thinkslm_slot"])]
+        wanted = set(own)
+        return [ref for ref, place in zip(refs, places, strict=True) if place in wanted]
+
+    def _seed_records(self, ref: ItemRef) -> None:
+        """Records of the further cases that this item carries."""
+        for place, (extra, output) in enumerate(self.run.auxiliary(ref)):
+            graded = error_graded(str(output)) if isinstance(output, EngineError) else grade(extra.case, output)
+            if self.run.judge is not None:
+                from pytest_thinkslm.judging.policy import with_ruling
+
+                ruling = None if isinstance(output, EngineError) else self.run.ruling(ref, output, place)
+                graded = with_ruling(graded, extra.case, ruling)
+            record = item_record(
+                self.run.variants[ref.variant],
+                extra.case,
+                task=extra.case.task,
+                style=ref.style,
+                item=extra.case.item,
+                repeat=ref.repeat,
+                messages=self.run.messages(ref, extra.case),
+                output=None if isinstance(output, EngineError) else output,
+                graded=graded,
+                role=extra.role,
+            )
+            self._records.append(payload(record))
+
+    def _attach(self, item: pytest.Item, report: pytest.TestReport, ref: ItemRef, graded: Graded) -> None:
+        state = self.config.stash.get(STATE, None)
+        known = self.problem is None
+        try:
+            case = self.run.case(ref) if known else None
+            messages = self.run.messages(ref) if known else ()
+        except (ThinkSLMError, KeyError):
+            case, messages = None, ()
+        record = item_record(
+            self.run.variants[ref.variant],
+            case,
+            task=ref.task,
+            style=ref.style,
+            item=f"{ref.index:04d}",
+            repeat=ref.repeat,
+            messages=messages,
+            output=state.output if state is not None else None,
+            graded=graded,
+        )
+        right = graded.verdict.name == "correct"
+        for name in _PROPERTIES:
+            value = record[name]
+            if value is not None and not (right and name == "answer"):
+                item.user_properties.append((name, value if isinstance(value, str) else str(value)))
+        report.__dict__["thinkslm"] = [payload(record), *self._records]
+        report.__dict__["thinkslm_verdict"] = graded.verdict.name
+        self._records = []
+
+    def _graded(self, error: BaseException | None, found: Graded | None) -> Graded:
+        """The verdict of an item: what ``verify`` found, else what the test's own assertions or its failure say."""
+        state = self.config.stash.get(STATE, None)
+        if isinstance(error, WrongAnswer):
+            return error.graded
+        if isinstance(error, EngineError) and state is None:
+            return error_graded(safe_line(str(error), 400))
+        if state is not None and (error is None or isinstance(error, AssertionError)):
+            if error is None and found is not None:
+                return found
+            answer = (found or grade(state.case, state.output)).answer
+            if error is None:
+                return Graded(answer, Verdict("correct", "the test's own assertions hold"))
+            return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
+        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+
+    def _report(
+        self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
+    ) -> pytest.TestReport:
+        verdict = graded.verdict
+        if isinstance(error, EngineError):
+            return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
+        if error is not None and not isinstance(error, WrongAnswer):
+            return pytest.TestReport.from_item_and_call(item, call)
+        if verdict.name == "correct":
+            return self._plain_report(item, call, "passed", None)
+        line = f"{verdict.name}: {verdict.reason}"
+        if self.settings.incorrect != "xfail":
+            return self._plain_report(item, call, "failed", line)
+        report = self._plain_report(item, call, "skipped", line)
+        report.wasxfail = f"reason: {line}"
+        return report
+
+    def _plain_report(
+        self, item: pytest.Item, call: pytest.CallInfo[None], outcome: Any, longrepr: str | None
+    ) -> pytest.TestReport:
+        """A report without the costly parts: keywords are shared, there is no traceback."""
+        function = item.nodeid.partition("[")[0]
+        keywords = self._keywords.get(function)
+        if keywords is None:
+            keywords = self._keywords[function] = {function.rpartition("::")[2]: 1}
+        return pytest.TestReport(
+            item.nodeid,
+            item.location,
+            keywords,
+            outcome,
+            longrepr,
+            cast("Literal['setup', 'call', 'teardown']", call.when),
+            [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],
+            call.duration,
+            call.start,
+            call.stop,
+            user_properties=item.user_properties,
+        )
+
+
+def _progress(config: pytest.Config, controller: Any) -> ProgressLine | WorkerProgress | None:
+    """The terminal's line, or the way to it from an xdist worker."""
+    if controller is not None:
+        line: ProgressLine = controller.progress
+        return line
+    channel = getattr(config, "workerinput", {}).get("thinkslm_progress")
+    return None if channel is None else WorkerProgress(channel)
+
+
+def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Take pytest's log capture off where all tests are the suite's own and nobody looks at logs.
+
+    It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
+    """
+    asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
+    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
+        config.pluginmanager.unregister(name="logging-plugin")
+
+
+def ref_of(item: pytest.Item) -> ItemRef | None:
+    """The item reference of a test of a task; None for any other test."""
+    callspec = getattr(item, "callspec", None)
+    ref = None if callspec is None else callspec.params.get("case")
+    return ref if isinstance(ref, ItemRef) else None
+
+
+def _variant_of(item: pytest.Item) -> int:
+    ref = ref_of(item)
+    if ref is not None:
+        return ref.variant
+    callspec = getattr(item, "callspec", None)
+    value = None if callspec is None else callspec.params.get("slm")
+    return value if isinstance(value, int) else -1
+
+
+def _wire(value: Any) -> Any:
+    """Plain values that xdist can send."""
+    if isinstance(value, Mapping):
+        return {str(key): _wire(inner) for key, inner in value.items()}
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Sequence):
+        return [_wire(inner) for inner in value]
+    return str(value)

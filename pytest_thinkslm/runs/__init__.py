@@ -1,0 +1,1 @@
+"""Items and results of a run: typed, written and read back."""

@@ -1,0 +1,200 @@
+"""One line of ``items.jsonl``: everything that is known of one item, as plain JSON values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
+from pytest_thinkslm.core.text import safe_text
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.grading import Graded
+
+if TYPE_CHECKING:
+    from pytest_thinkslm.core.rulings import Ruling
+
+#: Fields of a line that only people and parsers of outputs need; statistics do without.
+BULK = ("messages", "output", "reasoning")
+
+Thought = Literal["ended", "closed", "unfinished"]
+
+#: Lines are sorted by these fields.
+SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
+
+SortKey = tuple[str, str, str, str, str, int, str]
+
+
+def item_record(
+    variant: Variant,
+    case: Case | None,
+    *,
+    task: str,
+    style: str,
+    item: str,
+    repeat: int,
+    messages: Sequence[Message] = (),
+    output: Output | None = None,
+    graded: Graded,
+    role: ItemRole = "item",
+) -> dict[str, object]:
+    """The record of one item; text from a model is escaped here, once, for every report."""
+    answer, verdict = graded.answer, graded.verdict
+    record: dict[str, object] = {
+        "model": variant.model,
+        "quant": variant.quant,
+        "task": task,
+        "style": style,
+        "item": item,
+        "repeat": repeat,
+        "role": role,
+        "messages": [{"role": message.role, "content": safe_text(message.content)} for message in messages],
+        "output": None if output is None else safe_text(output.text),
+        "finish_reason": None if output is None else output.finish_reason,
+        "prompt_tokens": None if output is None else output.prompt_tokens,
+        "output_tokens": None if output is None else output.output_tokens,
+        "answer": plain(answer.value),
+        "rule": answer.rule,
+        "gold": None if case is None else plain(case.gold),
+        "verdict": verdict.name,
+        "reason": safe_text(verdict.reason),
+        "failure": verdict.failure,
+        "judge": None if graded.judged is None else judged(graded.judged.ruling),
+        "facets": {} if case is None else dict(case.facets),
+        "cluster": "" if case is None else case.cluster,
+    }
+    if output is not None and (thought := thought_of(output)) is not None:
+        record["thought"] = thought
+    if output is not None and output.reasoning is not None:
+        record["reasoning"] = safe_text(output.reasoning)
+    if verdict.grading_timeout:
+        record["grading_timeout"] = True
+    if graded.judged is not None:
+        record["source"] = graded.judged.source
+        record["parser_verdict"] = graded.judged.parser.name
+    if case is not None and case.note:
+        record["note"] = safe_text(case.note)
+    return record
+
+
+def thought_of(output: Output) -> Thought | None:
+    """How an output's thought ended: by itself, closed at its bound, or not at all; None where it has none."""
+    region = final_region(output)
+    if region.unfinished:
+        return "unfinished"
+    if output.thought_closed:
+        return "closed"
+    return None if region.thought is None else "ended"
+
+
+def judged(ruling: Ruling | None) -> dict[str, object] | None:
+    """The judge's word as JSON; None where it was not asked."""
+    if ruling is None:
+        return None
+    answer = None if ruling.answer is None else safe_text(ruling.answer)
+    return {
+        "status": ruling.status,
+        "verdict": ruling.verdict,
+        "answer": answer,
+        "reason": safe_text(ruling.reason),
+    }
+
+
+def error_graded(reason: str) -> Graded:
+    """The verdict of an item whose engine or data failed."""
+    return Graded(Answer(None, "none"), Verdict("error", reason))
+
+
+def to_line(record: Mapping[str, object]) -> str:
+    """A record as one JSON line (ASCII, so that any text survives any transport)."""
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def payload(record: Mapping[str, object]) -> list[str | int]:
+    """A record as it travels on a test's report: its sort key, its verdict, its line."""
+    return [*sort_key(record), str(record["verdict"]), to_line(record)]
+
+
+def slim(record: Mapping[str, object]) -> dict[str, object]:
+    """The record without its bulky texts."""
+    return {name: value for name, value in record.items() if name not in BULK}
+
+
+def sort_key(record: Mapping[str, object]) -> SortKey:
+    """Position of a line in the file."""
+    return tuple(record[name] for name in SORT_FIELDS)  # type: ignore[return-value]
+
+
+def plain(value: AnswerValue | None) -> object:
+    """An answer or gold as JSON: text, list of integers, or an object for reviews."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return {
+        "judgement": value.judgement,
+        "first_error_step": None if value.first_error_step is None else safe_text(value.first_error_step),
+    }
+
+
+class ItemSpool:
+    """Item lines on their way to ``items.jsonl``: on disk as they come, in order at the end.
+
+    Only positions stay in memory. ``finish`` writes the sorted file atomically and removes the spool.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._target = folder / "items.jsonl"
+        self._path = folder / ".items.unsorted.jsonl"
+        self._file = self._path.open("wb")
+        self._places: dict[SortKey, int] = {}
+        self._offset = 0
+
+    def add(self, key: SortKey, line: str) -> bool:
+        """Keep one line; False where there is one of this key already."""
+        key = cast("SortKey", tuple(sys.intern(part) if isinstance(part, str) else part for part in key))
+        if key in self._places:
+            return False
+        data = line.encode("ascii")
+        self._file.write(data)
+        self._places[key] = self._offset
+        self._offset += len(data)
+        return True
+
+    def reported(self) -> Iterable[SortKey]:
+        """The keys of all lines."""
+        return self._places.keys()
+
+    def records(
+        self, wanted: Callable[[SortKey], bool] = lambda key: True, *, bulk: bool = False
+    ) -> Iterator[dict[str, object]]:
+        """The kept records in order, read back from the disk one at a time; without their bulky texts unless asked."""
+        self._file.flush()
+        with self._path.open("rb") as source:
+            for key in sorted(self._places):
+                if wanted(key):
+                    source.seek(self._places[key])
+                    record = json.loads(source.readline())
+                    yield record if bulk else slim(record)
+
+    def finish(self) -> Path:
+        """Write ``items.jsonl`` in order; returns its path."""
+        self._file.close()
+        draft = self._target.with_name(".items.sorted.jsonl")
+        with self._path.open("rb") as source, draft.open("wb") as target:
+            for key in sorted(self._places):
+                source.seek(self._places[key])
+                target.write(source.readline())
+        draft.replace(self._target)
+        self._path.unlink()
+        return self._target
+
+    def discard(self) -> None:
+        """Remove the spool without writing anything."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,297 @@
+r"""LaTeX answers: reading the last ``\boxed`` (or what stands for it), and comparing with the gold expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_thinkslm.core.records import Answer
+from pytest_thinkslm.scoring.answers.approximate import surely_different
+from pytest_thinkslm.scoring.answers.degenerate import is_code
+from pytest_thinkslm.scoring.answers.latex import as_fraction, normalise, split_top
+from pytest_thinkslm.scoring.answers.mathpool import LENGTH_LIMIT, compare
+from pytest_thinkslm.scoring.answers.mathspans import math_spans, result_side, stated_value
+from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
+
+Method = Literal["string", "number", "tuple", "math-verify", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Equality:
+    """Whether two expressions are equal, what decided it, and whether the symbolic comparison ran out of time."""
+
+    equal: bool
+    timeout: bool = False
+    method: Method = "none"
+
+
+# "3. ... so the answer is 27.\n4. Now ...": a step of a text that was cut while it went on reasoning.
+_NEXT_STEP = re.compile(r"\n\s*(?:\*\*)?(?:step\s+\d|\d{1,2}[.)]\s)", re.IGNORECASE)
+_ANCHOR = re.compile(
+    r"\b(?:(?:final\s+)?answer|final\s+(?:result|solution))\b(?:\s+to\s+(?:the|this)\s+\w{1,12})?[*_]*\s*"
+    r"(?::|\b(?:is|are|would\s+be|must\s+be|becomes)\b(?:\s+(?:therefore|thus|then|simply|given\s+by))?\s*:?)[*_]*\s*"
+    r"|####[ \t]*",
+    re.IGNORECASE,
+)
+_LAST_NUMBER = re.compile(r"(?<![\w.,/])[-−]?\d(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?(?!\w)")
+_ANCHORS_READ = 64
+# "x = 1 or x = 2" is a set of solutions; "either 1 or 2" leaves it open.
+_EITHER = re.compile(r"\s*either\b[^.\n]{1,200}?\bor\b", re.IGNORECASE)
+_SEVERAL = "several"
+_CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in total|finally)\b", re.IGNORECASE)
+
+
+def read_expression(region: Region) -> Answer:
+    """The LaTeX string that a final region gives as its answer.
+
+    In order: the last balanced box that is no placeholder; the last "answer is" or ``Answer:``; the whole text where it
+    is nothing but an expression; then, unless the text was cut, its last formula or last number (not anchored).
+    """
+    if region.unfinished:
+        return Answer(None, "unfinished-thought")
+    found = boxes(region.text)
+    if region.cut and found and not found[-1].closed:
+        return Answer(None, "cut", detail=found[-1].content[:80])
+    for box in reversed(found):
+        if box.closed and not is_placeholder(box.content):
+            return Answer(result_side(box.content.strip()), "boxed", anchored=True)
+    if region.cut or not is_code(region.text):
+        stated = _last_statement(region)
+    else:
+        return Answer(None, "none", detail="code")
+    if stated == _SEVERAL:
+        return Answer(None, "several")
+    if stated:
+        return Answer(stated, "answer-is", anchored=True)
+    if region.cut:
+        return Answer(None, "cut")
+    return _fallback(region.text, unclosed=found[-1].content if found and not found[-1].closed else "")
+
+
+def _last_statement(region: Region) -> str | None:
+    text = region.text
+    for anchor in list(_ANCHOR.finditer(text))[: -_ANCHORS_READ - 1 : -1]:
+        if _EITHER.match(text, anchor.end()):
+            return _SEVERAL
+        value, end = stated_value(text, anchor.end())
+        if value is None or is_placeholder(value):
+            continue
+        if region.cut:
+            rest = text[end:]
+            if not rest or (anchor[0][:5].lower() != "final" and _NEXT_STEP.search(rest)):
+                continue
+        return value
+    return None
+
+
+def _fallback(text: str, unclosed: str) -> Answer:
+    first_line = unclosed.partition("\n")[0].strip().rstrip("$.")
+    if first_line and not is_placeholder(first_line):
+        return Answer(first_line, "unclosed-box")
+    bare = text.strip()
+    value, end = stated_value(bare, 0)
+    if value is not None and "\n" not in bare and end >= len(bare):
+        return Answer(value, "bare", anchored=True)
+    spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
+    spans = [span for span in spans if "boxed" not in span.content]
+    number = None
+    for number in _LAST_NUMBER.finditer(text):  # noqa: B007
+        pass
+    if spans and not (number and _is_concluded(text, number.start(), spans[-1].end)):
+        return Answer(result_side(spans[-1].content), "last-formula")
+    return Answer(number[0].replace("−", "-"), "last-number") if number else Answer(None, "none")
+
+
+def _is_concluded(text: str, position: int, formula_end: int) -> bool:
+    """Whether a number stands behind the last formula in a closing line of its own: "So, it is 3."."""
+    line_start = text.rfind("\n", 0, position) + 1
+    return formula_end <= line_start and bool(_CONCLUDES.match(text, line_start)) and not text[position:].count("\n")
+
+
+def equal(answer: str, gold: str, *, deadline: float = 5.0) -> Equality:
+    r"""Whether two LaTeX answers are the same value; symmetric, and raises for no text.
+
+    Exact comparisons come first: the normalised strings, numbers as fractions, tuples and sets part by part. What is
+    left goes to math-verify for at most ``deadline`` seconds in all. Decisions that MATH's gold answers ask for:
+    ``10\%`` is 10 and not 0.1; units are ignored; ``x = 5`` is 5; ``11_2`` equals neither 11 nor 3; ``1,3`` is a set,
+    ``(1,3)`` is ordered; an interval is no inequality; a decimal is not the fraction or root that it approximates.
+    """
+    if len(answer) > LENGTH_LIMIT or len(gold) > LENGTH_LIMIT:
+        same = answer.strip() == gold.strip()
+        return Equality(same, method="string" if same else "none")
+    one, two = normalise(answer), normalise(gold)
+    if not one or not two:
+        return Equality(False)
+    return _equal(one, two, _Budget(deadline))
+
+
+class _Budget:
+    """Seconds of symbolic comparison left to one call of ``equal``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def compare(self, one: str, two: str) -> Equality:
+        if self.left <= 0:
+            return Equality(False, timeout=True, method="math-verify")
+        said = compare(one, two, self.left)
+        self.left -= said.seconds
+        return Equality(said.status == "equal", said.status == "timeout", "math-verify")
+
+
+_BASED = re.compile(
+    r"(-?)0*([0-9A-F]+(?:\.[0-9A-F]+)?)_\{?(\d+|two|three|four|five|six|seven|eight|nine|ten|twelve)\}?"
+)
+_WORDS = re.compile(r"[A-Za-z]{2,}|[A-Z]")
+_TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m")
+_ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]{2,8})(?:_\w)?(?:\([a-z]\))?)(?:=|\\in ?)([^=<>]+)")
+_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx")
+_AMBIGUOUS = re.compile(r"\d{1,3}(?:,\d{3})+")
+_ELEMENTS_READ = 60
+
+
+def _equal(one: str, two: str, budget: _Budget) -> Equality:
+    """Compare normalised texts by the first rule that decides."""
+    if one == two:
+        return Equality(True, method="string")
+    for rule in (_as_words, _as_based, _as_numbers):
+        decided = rule(one, two)
+        if decided is not None:
+            return decided
+    assigned = _ASSIGNED.fullmatch(one), _ASSIGNED.fullmatch(two)
+    if assigned[0] and assigned[1]:
+        if assigned[0][1] == assigned[1][1]:
+            return _equal(assigned[0][2], assigned[1][2], budget)
+    elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
+        return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
+    collected = _as_collections(one, two, budget)
+    if collected is not None:
+        return collected
+    if bool(_RELATION.search(one)) != bool(_RELATION.search(two)):
+        return Equality(False)  # an equation or inequality against a value or an interval
+    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
+        return Equality(False, method="number")  # "2x+1" against "5": no need to ask
+    if surely_different(one, two):
+        return Equality(False, method="number")
+    return budget.compare(one, two)
+
+
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_VARIABLE = re.compile(r"(?<![a-zA-Z])[a-df-hj-z](?![a-zA-Z])")
+
+
+def _has_variable(text: str) -> bool:
+    """Whether a lower case letter stands alone; e and i may be numbers."""
+    return bool(_VARIABLE.search(_COMMAND.sub(" ", text)))
+
+
+def _as_words(one: str, two: str) -> Equality | None:
+    """Words and times of day are compared as text: math-verify would multiply their letters, in any order."""
+    words = _WORDS.fullmatch(one) and _WORDS.fullmatch(two) and max(len(one), len(two)) >= 4
+    if words or _TIME_OF_DAY.fullmatch(one) or _TIME_OF_DAY.fullmatch(two):
+        return Equality(one.casefold() == two.casefold(), method="string")
+    return None
+
+
+def _as_based(one: str, two: str) -> Equality | None:
+    left, right = _BASED.fullmatch(one), _BASED.fullmatch(two)
+    if not left and not right:
+        return None
+    # A numeral in another base, or in none, is another answer, even where the value is the same.
+    return Equality(bool(left and right and left.groups() == right.groups()), method="number")
+
+
+def _as_numbers(one: str, two: str) -> Equality | None:
+    left, right = as_fraction(one), as_fraction(two)
+    if left is None or right is None:
+        return None
+    if left != right and (_AMBIGUOUS.fullmatch(one) or _AMBIGUOUS.fullmatch(two)):
+        return None  # "70,110" may be a list of two
+    return Equality(left == right, method="number")
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    shape: str
+    parts: tuple[str, ...]
+    ordered: bool
+
+
+def _as_collections(one: str, two: str, budget: _Budget) -> Equality | None:
+    left, right = _collection(one), _collection(two)
+    if left is None and right is None:
+        return None
+    if left is None or right is None or left.shape != right.shape or len(left.parts) != len(right.parts):
+        return Equality(False, method="tuple")
+    if len(left.parts) > _ELEMENTS_READ:
+        return Equality(left.parts == right.parts, method="tuple")
+    return (_in_order if left.ordered else _in_any_order)(left.parts, right.parts, budget)
+
+
+def _in_order(left: tuple[str, ...], right: tuple[str, ...], budget: _Budget) -> Equality:
+    for one, two in zip(left, right, strict=True):
+        said = _equal(one, two, budget) if one and two else Equality(one == two)
+        if not said.equal:
+            return Equality(False, said.timeout, "tuple")
+    return Equality(True, method="tuple")
+
+
+def _in_any_order(left: tuple[str, ...], right: tuple[str, ...], budget: _Budget) -> Equality:
+    # Equal strings are paired off first, so that symbolic comparison sees only what differs in spelling.
+    unmatched = list(right)
+    rest = [part for part in left if not _take(unmatched, part.__eq__)]
+    timeout = False
+    for part in rest:
+
+        def same(other: str, part: str = part) -> bool:
+            nonlocal timeout
+            said = _equal(part, other, budget)
+            timeout = timeout or said.timeout
+            return said.equal
+
+        if not _take(unmatched, same):
+            return Equality(False, timeout, "tuple")
+    return Equality(True, method="tuple")
+
+
+def _take(items: list[str], wanted: Callable[[str], bool]) -> bool:
+    for index, item in enumerate(items):
+        if wanted(item):
+            del items[index]
+            return True
+    return False
+
+
+_MATRIX = (r"\begin{pmatrix}", r"\end{pmatrix}")
+
+
+def _collection(text: str) -> _Collection | None:
+    r"""A tuple or interval, a set or bare list, a union, a matrix, or an expanded ``\pm``; None for a single value."""
+    if text.startswith(_MATRIX[0]) and text.endswith(_MATRIX[1]) and text.count(r"\begin") == 1:
+        rows = [row.split("&") for row in text[len(_MATRIX[0]) : -len(_MATRIX[1])].split(r"\\") if row]
+        shape = "matrix " + ",".join(str(len(row)) for row in rows)
+        return _Collection(shape, tuple(cell for row in rows for cell in row), ordered=True)
+    if len(union := split_top(text, r"\cup")) > 1:
+        return _Collection("union", tuple(union), ordered=False)
+    if len(parts := split_top(text)) > 1:
+        return _Collection("set", _expand(parts), ordered=False)
+    if text.startswith(r"\{") and text.endswith(r"\}"):
+        return _Collection("set", _expand(split_top(text[2:-2])), ordered=False)
+    if text[:1] in "([" and text[-1:] in ")]" and len(parts := split_top(text[1:-1])) > 1:
+        return _Collection(f"tuple {text[0]}{text[-1]}", tuple(parts), ordered=True)
+    if len(signs := _expand([text])) > 1:
+        return _Collection("set", signs, ordered=False)
+    return None
+
+
+def _expand(parts: list[str]) -> tuple[str, ...]:
+    expanded: list[str] = []
+    for part in parts:
+        if part.count(r"\pm") == 1:
+            head, _, tail = part.partition(r"\pm")
+            expanded += [f"{head}+{tail.lstrip()}".removeprefix("+"), f"{head}-{tail.lstrip()}"]
+        else:
+            expanded.append(part)
+    return tuple(expanded)

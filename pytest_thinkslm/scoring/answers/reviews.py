@@ -1,0 +1,225 @@
+"""Reviews of a solution: is it correct, the first wrong step, and why (MR-GSM8K and MR-Ben layouts).
+
+Judgements are read as whole words and are three-valued: "incorrect" does not contain "correct", and a layout copied
+without being filled in ("Final Judgement: correct or wrong") is no judgement.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pytest_thinkslm.core.records import Answer, Review
+from pytest_thinkslm.scoring.answers.region import Region
+
+Judgement = Literal["correct", "wrong"]
+
+_LABELS = {
+    "evaluation": r"step[\s-]*by[\s-]*step\s+evaluation|solution\s+analysis",
+    "judgement": r"(?:final\s+|overall\s+)?judge?ment|solution\s+correctness",
+    "step": r"first\s+(?:error|incorrect|wrong)\s+(?:step|line)|first\s+error",
+    "reason": r"error\s+(?:analysis|reason)",
+}
+_NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items())
+# "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3"
+_LABEL = re.compile(rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{{0,6}}", re.IGNORECASE)
+_VALUE_LIMIT = 2_000
+_LABELS_READ = 256
+
+
+def read_review(region: Region, code: tuple[str, ...] = ()) -> Answer:
+    """The ``Review`` that a final region gives.
+
+    Rules: ``label`` (the last filled label of each kind wins), ``sentence`` (an explicit "The solution is wrong." where
+    no label is filled), else ``wrong-format`` (an unfilled layout, or an answer to the question under review),
+    ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` a judgement that touches the text's end does not
+    count. ``code`` are the lines of a solution that is a program: there the first error step is the quoted line, or
+    the line that a given number points to.
+    """
+    if region.unfinished:
+        return Answer(None, "unfinished-thought")
+    text = region.text
+    values = _label_values(text)
+    if region.cut:
+        values["judgement"] = [value for value in values["judgement"] if value[1] < len(text)]
+    judgement = next((found for value, _ in reversed(values["judgement"]) if (found := judgement_in(value))), None)
+    rule = "label"
+    if judgement is None:
+        judgement, rule = _sentence_judgement(text, region.cut), "sentence"
+    if judgement is None:
+        if region.cut:
+            return Answer(None, "cut")
+        other = any(values.values()) or _OTHER_ANSWER.search(text)
+        return Answer(None, "wrong-format" if other else "none")
+    if judgement == "correct":
+        return Answer(Review("correct"), rule, anchored=True)
+    step = next((said for value, _ in reversed(values["step"]) if (said := _step_in(value, code)) is not None), None)
+    if step is None and not any(_NOT_APPLICABLE.match(value) for value, _ in values["step"]):
+        step = _sentence_step(text)
+    reason = next((said for value, _ in reversed(values["reason"]) if (said := _reason_in(value))), None)
+    return Answer(Review("wrong", step, reason), rule, anchored=True)
+
+
+def same_step(answer: Review, gold: Review) -> bool:
+    """Whether two reviews name the same first error step: by number, or by the line of code without regard to blanks.
+
+    Gold's few blank lines of code equal only an answer that names a blank line; None equals only None.
+    """
+    if answer.first_error_step is None or gold.first_error_step is None:
+        return answer.first_error_step is gold.first_error_step
+    left, right = (_bare_step(review.first_error_step or "") for review in (answer, gold))
+    return left == right
+
+
+def judgement_in(value: str) -> Judgement | None:
+    """The first judgement word of a label's value, with its negation; None for none or for an unfilled "a or b"."""
+    for word in _JUDGEMENT.finditer(value[:300]):
+        if _ALTERNATIVE.match(value, word.end()):
+            return None
+        if word["attributive"] and not word["negation"] and word[0][:4].lower() == "the ":
+            continue  # "the correct answer is 5" judges nothing
+        positive = (word["positive"] is not None) != (word["negation"] is not None)
+        return "correct" if positive and not word["partly"] else "wrong"
+    return None
+
+
+_JUDGEMENT = re.compile(
+    r"(?P<negation>\b(?:not|isn't|wasn't|aren't|never|isn’t)\s+)?(?:(?:entirely|fully|completely|totally|quite|all|the)\s+)*"
+    r"(?P<partly>\b(?:partially|partly|mostly|almost|nearly)\s+)?"
+    r"\b(?:(?P<positive>correct|right|valid|accurate)|incorrect|wrong|false|flawed|invalid|inaccurate|erroneous)\b"
+    r"(?P<attributive>\s+(?:answer|result|value|total|number|step|calculation|approach|method|way|order|equation)s?\b)?",
+    re.IGNORECASE,
+)
+_ALTERNATIVE = re.compile(r"[\s*_`\"']*(?:\bor\b|/|\||,)[\s*_`\"']*(?:in)?(?:correct|wrong)\b", re.IGNORECASE)
+
+
+def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
+    """For each label its values in order, with the position in ``text`` where each ends."""
+    values: dict[str, list[tuple[str, int]]] = {name: [] for name in _LABELS}
+    labels = list(_LABEL.finditer(text))[-_LABELS_READ:]
+    ends = [*(label.start() for label in labels[1:]), len(text)][: len(labels)]
+    for label, end in zip(labels, ends, strict=True):
+        end = min(end, label.end() + _VALUE_LIMIT)
+        name = label.lastgroup or "reason"
+        raw = text[label.end() : end]
+        if name == "judgement":
+            # One line; the next where the label stands alone on its own.
+            line = re.compile(r"\s*[^\n]*").match(raw)
+            raw = line[0] if line else ""
+        values[name].append((raw, label.end() + len(raw)))
+    return values
+
+
+_NOT_APPLICABLE = re.compile(
+    r"[\s*_`\"'(]*(?:n\s?/\s?a|none|no\s+(?:error|mistake)s?|not\s+applicable|null|nil|-+\s*$)\b", re.I
+)
+_UNFILLED = re.compile(
+    r"[\s*_`\"'(\[<]*(?:n\s?/\s?a\s+or\b|(?:a|the)\s+step\s+number|the\s+(?:analysis|reason)|\.\.\."
+    r"|the\s+(?:number\s+of\s+the\s+)?first\s+wrong\s+(?:step|line)|explain\s+that\s+error)",
+    re.I,
+)
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_NUMBERS = {word: str(number) for words in (_ONES, _ORDINALS) for number, word in enumerate(words, 1)}
+_STEP = re.compile(
+    rf"[\s*_`\"'(\[#]*(?:(?:in|at|is|it|the|solution)\s+)*(?:(?:step|line)\s*(?:number|no\.?)?\s*#?\s*)?[*_(]*"
+    rf"(?P<step>\d{{1,3}}|{'|'.join(_NUMBERS)})(?![\w/=+*(\[]|\.\d|\s*[-+*/=<>])",
+    re.IGNORECASE,
+)
+_BLANK_LINE = re.compile(r"[\s\"'(]*(?:(?:a|the)\s+)?(?:blank|empty)(?:\s+line)?[\s\"').]*", re.IGNORECASE)
+
+
+def _step_in(value: str, code: tuple[str, ...]) -> str | None:
+    if _UNFILLED.match(value) or _NOT_APPLICABLE.match(value):
+        return None
+    if code and (line := _code_line(value, code)) is not None:
+        return line
+    match = _STEP.match(value.replace("**", ""))
+    if match is None:
+        return None
+    number = _NUMBERS.get(match["step"].lower(), match["step"].lstrip("0") or "0")
+    if code:
+        return code[int(number) - 1] if 1 <= int(number) <= len(code) else None
+    return number
+
+
+def _code_line(value: str, code: tuple[str, ...]) -> str | None:
+    """The line of the solution that a value quotes; failing that, what it quotes in a code fence or backticks."""
+    known = {_bare_step(line): line for line in code if line.strip()}
+    if (whole := _bare_step(value.removeprefix("**"))) in known:
+        return known[whole]  # a line may be nothing but a code fence
+    lines = [line for line in value.splitlines() if line.strip() and not line.strip().startswith("```")][:3]
+    for line in lines:
+        without_number = re.sub(r"^\s*(?:step|line)\s*\d{1,3}\s*[:.)-]\s*", "", line, flags=re.IGNORECASE)
+        for quoted in (line, without_number, *re.findall(r"`([^`\n]+)`", line)):
+            unmarked = quoted.strip().removeprefix("**").strip(" `\"'")
+            for form in (_bare_step(quoted), _bare_step(unmarked), _bare_step(unmarked.rstrip("*."))):
+                if form in known:
+                    return known[form]
+    if lines and _BLANK_LINE.fullmatch(lines[0]):
+        return ""
+    quoted_code = re.search(r"`([^`\n]+)`", value)
+    if quoted_code and "```" not in value:
+        return quoted_code[1].strip()
+    return None
+
+
+def _bare_step(step: str) -> str:
+    """A step for comparison: the number of "Step 3", or a line of code with its blanks collapsed."""
+    bare = " ".join(step.split())
+    number = re.fullmatch(r"(?:step\s*)?0*(\d{1,4})[.:]?", bare, re.IGNORECASE)
+    return number[1] if number else bare
+
+
+def _reason_in(value: str) -> str | None:
+    if _UNFILLED.match(value) or _NOT_APPLICABLE.match(value):
+        return None
+    return value.strip(" \t\r\n*_") or None
+
+
+_SUBJECT = r"(?:solution|reasoning|answer|work|response|approach)"
+_SENTENCE = re.compile(
+    rf"\b(?P<subject>{_SUBJECT})\b(?P<between>[^.!?\n:]{{0,40}}?)\s(?:is|was|seems|appears\s+to\s+be)(?P<not>\s+not|n't)?\s+"
+    r"(?:(?:therefore|indeed|also|entirely|completely|fully|totally|clearly)\s+)*(?P<word>correct|incorrect|wrong|right|flawed)\b"
+    r"(?!\s+(?:answer|to|by|but)\b)"
+    r"|\b(?:solved|answered)\b[^.!?\n]{0,80}?\b(?P<manner>correctly|incorrectly|wrongly)\b",
+    re.IGNORECASE,
+)
+_UNSAID = re.compile(
+    r"\b(?:if|whether|unless|determine|check|verify|judge|not|never|n't)\b[^.!?\n]{0,60}$", re.IGNORECASE
+)
+_SENTENCES_READ = 64
+_TAIL_READ = 20_000
+
+
+def _sentence_judgement(text: str, cut: bool) -> Judgement | None:
+    """The last explicit sentence about the whole solution, near the end of the text."""
+    text = text[-_TAIL_READ:]
+    for match in list(_SENTENCE.finditer(text))[: -_SENTENCES_READ - 1 : -1]:
+        if _UNSAID.search(text[max(0, match.start() - 80) : match.start()]) or (cut and match.end() >= len(text)):
+            continue
+        if _ALTERNATIVE.match(text, match.end()):
+            continue
+        if match["manner"]:
+            return "correct" if match["manner"].lower() == "correctly" else "wrong"
+        positive = match["word"].lower() in ("correct", "right")
+        return "correct" if positive != (match["not"] is not None) else "wrong"
+    return None
+
+
+_SENTENCE_STEP = re.compile(
+    rf"\b(?:error|mistake|wrong|incorrect)\b[^.!?\n]{{0,60}}?\b(?:(?:step|line)\s+(?P<step>\d{{1,3}}|{'|'.join(_ONES)})"
+    rf"|(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:step|line))\b",
+    re.IGNORECASE,
+)
+# An answer to the question that the solution under review is about.
+_OTHER_ANSWER = re.compile(r"\\boxed|####|\banswer\s*(?::|\bis\b)", re.IGNORECASE)
+
+
+def _sentence_step(text: str) -> str | None:
+    """The step that prose names: "the first error occurs in step 3", "a mistake in its second step"."""
+    match = _SENTENCE_STEP.search(text[:_TAIL_READ])
+    if match is None:
+        return None
+    said = match["step"] or match["ordinal"]
+    return _NUMBERS.get(said.lower(), said)

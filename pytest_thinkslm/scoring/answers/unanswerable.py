@@ -1,0 +1,93 @@
+"""Whether an output ends on the statement that its question cannot be answered as it stands."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_thinkslm.scoring.answers.region import boxes, is_placeholder
+
+# The last part of an output: a statement further up is a step of the reasoning, not its result.
+_LAST_CHARACTERS = 900
+_LAST_SENTENCES = 6
+
+_CANNOT = r"(?:cannot|can\s?not|can't|couldn't|could\s+not|(?:is|are)\s+(?:not|unable)\s+(?:able\s+)?to\s+be)"
+_DONE = (
+    r"(?:determined|answered|solved|calculated|computed|known|figured\s+out|worked\s+out|inferred|deduced|established)"
+)
+_DO = (
+    r"(?:determine|answer|solve|calculate|compute|tell|say|know|figure\s+out|work\s+out|infer|deduce"
+    r"|find\s+(?:out|the|how))"
+)
+_UNABLE = r"(?:impossible|not\s+possible|unable|not\s+able|no\s+(?:possible\s+)?way)"
+_FACTS = r"(?:information|info|data|details?|context|facts)"
+_STATEMENT = re.compile(
+    rf"\b{_CANNOT}\s+be\s+(?:\w+ly\s+)?(?:{_DONE}\b|found\b(?!\s+(?:in|at|on)\b))"
+    rf"|\b{_CANNOT}\s+(?:\w+ly\s+)?{_DO}\b"
+    rf"|\b{_UNABLE}\s+(?:for\s+us\s+)?to\s+(?:\w+ly\s+)?{_DO}\b"
+    rf"|(?:\b(?:not|without|lacks?|no|never)|n't)\s+(?:\w+\s+){{0,2}}(?:enough|sufficient|adequate)\s+(?:\w+\s+)?{_FACTS}\b"
+    rf"|\b(?:insufficient|inadequate|incomplete|too\s+little|missing)\s+(?:\w+\s+)?{_FACTS}\b"
+    rf"|\b{_FACTS}\s+(?:\w+\s+){{0,4}}(?:is|are)\s+(?:(?:not|n't)\s+(?:given|provided|enough|sufficient|available|stated)"
+    r"|missing|insufficient|incomplete|lacking)\b"
+    r"|\b(?:question|problem)\s+(?:is|has|seems|appears\s+to\s+be)\s+(?:unanswerable|unsolvable|not\s+(?:answerable|solvable)"
+    r"|incomplete|indeterminate|no\s+(?:\w+\s+)?(?:answer|solution))\b"
+    r"|\bunanswerable\b|\bindeterminate\b",
+    re.IGNORECASE,
+)
+# Enough where it is the whole answer, too little inside a sentence.
+_SHORT_STATEMENT = re.compile(
+    r"\W*(?:unknown|undetermined|not\s+determinable|undeterminable|not\s+answerable)\W*", re.IGNORECASE
+)
+_CONDITION = re.compile(r"\b(?:if|whether|unless|when)\b[^.!?\n]{0,40}$|\bnot\s+$", re.IGNORECASE)
+_ANCHOR = re.compile(r"####|\b(?:answer|result)\b[*_\s]*(?::|\b(?:is|would\s+be|must\s+be)\b)[*_\s:]*", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')]|$)|\n+")
+_CONCLUSION = re.compile(r"####|=|\b(?:answer|so|therefore|thus|hence|total|result)\b", re.IGNORECASE)
+_WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|boxed|fbox)\s?\{|[{}*`]|\\[ ,]")
+
+
+def says_unanswerable(text: str) -> bool:
+    """Whether the final statement of ``text`` is that the question cannot be answered.
+
+    A statement in the last few sentences, as the stated answer, or in the last box counts, unless a value is concluded
+    after it: "we cannot say yet ... The answer is 5" is an answer. Words such as "none" or "cannot carry" are none.
+    """
+    found = [box for box in boxes(text) if not is_placeholder(box.content)]
+    if found and found[-1].closed:
+        content = _WRAPPING.sub(" ", found[-1].content[:_LAST_CHARACTERS])
+        if _is_statement(content):
+            return True
+        # What follows the box may still take it back.
+        text = text[found[-1].end :]
+    tail = _WRAPPING.sub(" ", text[-_LAST_CHARACTERS:])
+    ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
+    if len(ends) > _LAST_SENTENCES:
+        tail = tail[ends[-_LAST_SENTENCES - 1] :]
+    stated = [match for match in _STATEMENT.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
+    if not stated:
+        anchors = list(_ANCHOR.finditer(tail))
+        return bool(anchors and _SHORT_STATEMENT.fullmatch(tail[anchors[-1].end() :])) or bool(
+            _SHORT_STATEMENT.fullmatch(tail)
+        )
+    return not _concludes(_after_sentence(tail, stated[-1].end()))
+
+
+def _is_statement(text: str) -> bool:
+    return bool(_STATEMENT.search(text) or _SHORT_STATEMENT.fullmatch(text))
+
+
+def _after_sentence(tail: str, position: int) -> str:
+    """What follows the statement: the next sentences, and a clause after "but" or "so" in its own."""
+    end = _SENTENCE_END.search(tail, position)
+    clause = re.compile(r"[,;]\s*(?:but|so|however|then|therefore|thus)\b", re.IGNORECASE).search(tail, position)
+    if clause and (end is None or clause.start() < end.start()):
+        return tail[clause.start() :]
+    return tail[end.end() :] if end else ""
+
+
+def _concludes(rest: str) -> bool:
+    """Whether a sentence of ``rest`` draws a conclusion with a number in it."""
+    start = 0
+    for end in [match.end() for match in _SENTENCE_END.finditer(rest)] + [len(rest)]:
+        sentence, start = rest[start:end], end
+        if re.search(r"\d", sentence) and _CONCLUSION.search(sentence):
+            return True
+    return bool(re.fullmatch(r"\W*\d[\d,.]*\W*", rest))

@@ -1,0 +1,278 @@
+"""The validated settings of a run: one frozen object, made once from options and ini values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
+from pytest_thinkslm.settings.presets import apply_preset
+from pytest_thinkslm.settings.values import resolve_path, split_list
+from pytest_thinkslm.tasks.prompts import STYLES
+
+ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+INCORRECT_MODES = ("data", "fail", "xfail")
+JUDGE_POLICIES = ("fallback", "all")
+
+JudgePolicy = Literal["fallback", "all"]
+IncorrectMode = Literal["data", "fail", "xfail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was asked to do. Field by field the options of ``--help``; None means "by default".
+
+    ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
+    checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
+    styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
+    ``thinking`` is "on", "off" or a number of tokens as text.
+    """
+
+    models: tuple[str, ...]
+    quants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    engine: str = "auto"
+    server_url: str | None = None
+    engine_args: Mapping[str, str] = field(default_factory=dict)
+    styles: tuple[str, ...] = ("direct",)
+    repeats: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    thinking: str | None = None
+    seed: int = 0
+    data_seed: int = 0
+    limit: int | None = None
+    data_dir: Path | None = None
+    accept_data: bool = False
+    fresh: bool = False
+    rescore: bool = False
+    report_dir: Path | None = None
+    journal_dir: Path = Path(".thinkslm/journal")
+    incorrect: IncorrectMode = "data"
+    trust_remote_code: bool = False
+    hub_ids: Mapping[str, str] = field(default_factory=dict)
+    judge: str | None = None
+    judge_url: str | None = None
+    judge_policy: JudgePolicy = "fallback"
+    judge_budget: int | None = None
+    baseline: str | None = None
+    gates: GateSpecs = field(default_factory=GateSpecs)
+    gate_paper: bool = False
+    preset: str | None = None
+    preset_choices: tuple[str, ...] = ()
+    task_styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def styles_for(self, task: str) -> tuple[str, ...]:
+        """The prompt styles that a task is asked in; a preset may have some of its own for some tasks."""
+        return self.task_styles.get(task, ("direct",)) if self.task_styles else self.styles
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        """The sampling parameters with this bound on new tokens; the seed is set by the planner."""
+        return Sampling(self.temperature, self.top_p, max_tokens, None)
+
+
+def build_settings(raw: Mapping[str, Any]) -> Settings | None:
+    """Validate the raw option values; None where no model is asked for.
+
+    Raises:
+        UsageError: an unknown name, a value out of range, or options that contradict each other.
+    """
+    models = split_list(raw.get("model"))
+    if not models:
+        return None
+    applied = apply_preset(raw)
+    raw = applied.raw
+    task_styles = dict(applied.styles or {})
+    temperature = _number(raw, "temperature", 0.0, low=0.0)
+    repeats = _integer(raw, "repeats", 1, low=1)
+    if repeats > 1 and temperature == 0:
+        raise UsageError(
+            f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
+            "give --temperature above 0 (0.7, say), or leave --repeats out"
+        )
+    top_p = _number(raw, "top-p", 1.0, low=0.0)
+    if not 0 < top_p <= 1:
+        raise UsageError(
+            f"--top-p {top_p:g} is out of range: it is the probability mass to sample from, above 0, at most 1"
+        )
+    if raw.get("fresh") and raw.get("rescore"):
+        raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    data_dir = resolve_path(raw.get("data-dir"))
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
+    return Settings(
+        models=models,
+        quants=split_list(raw.get("quant"))
+        if raw.get("engine") == "replay"
+        else _names(raw, "quant", tuple(SCHEMES), ()),
+        tasks=split_list(raw.get("task")),
+        engine=_name(raw, "engine", ENGINES, "auto"),
+        server_url=_server_url(raw),
+        engine_args=_pairs(raw, "engine-args"),
+        styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
+        repeats=repeats,
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=_integer(raw, "max-tokens", None, low=1),
+        thinking=_thinking(raw),
+        seed=_integer(raw, "seed", 0, low=0),
+        data_seed=_integer(raw, "data-seed", 0, low=0),
+        limit=_integer(raw, "limit", None, low=1),
+        data_dir=data_dir,
+        accept_data=bool(raw.get("accept-data")),
+        fresh=bool(raw.get("fresh")),
+        rescore=bool(raw.get("rescore")),
+        report_dir=resolve_path(raw.get("report-dir")),
+        journal_dir=resolve_path(raw.get("journal-dir")) or Path(".thinkslm/journal").absolute(),
+        incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
+        trust_remote_code=bool(raw.get("trust-remote-code")),
+        hub_ids=_pairs(raw, "hub-id"),
+        judge=raw.get("judge") or None,
+        judge_url=raw.get("judge-url") or None,
+        judge_policy=cast("JudgePolicy", _name(raw, "judge-policy", JUDGE_POLICIES, "fallback")),
+        judge_budget=_judge_budget(raw),
+        baseline=_baseline(raw),
+        gates=_gates(raw),
+        gate_paper=bool(raw.get("gate-paper")),
+        preset=str(raw["preset"]) if raw.get("preset") else None,
+        preset_choices=applied.choices,
+        task_styles=task_styles,
+    )
+
+
+def _server_url(raw: Mapping[str, Any]) -> str | None:
+    url = raw.get("server-url") or None
+    if raw.get("engine") == "openai" and url is None:
+        raise UsageError("--engine openai needs --server-url, e.g. --server-url http://127.0.0.1:8000/v1")
+    if url is not None and raw.get("engine") != "openai":
+        raise UsageError(f"--server-url {url} is for --engine openai: give both")
+    return url
+
+
+def _thinking(raw: Mapping[str, Any]) -> str | None:
+    value = raw.get("thinking")
+    if value is None or value == "":
+        return None
+    text = str(value)
+    if text in ("on", "off") or (text.isdecimal() and int(text) > 0):
+        return text if text in ("on", "off") else str(int(text))
+    raise UsageError(f"--thinking {text!r}: give on, off, or the most tokens a thought may have (512, say)")
+
+
+def _judge_budget(raw: Mapping[str, Any]) -> int | None:
+    """Requests to the judge at most. Raises ``UsageError`` for judge options without a judge."""
+    for option in ("judge-url", "judge-policy", "judge-budget"):
+        if raw.get(option) and not raw.get("judge"):
+            # The name alone: an address may hold a password.
+            raise UsageError(f"--{option} is about the judge, and there is none: add --judge MODEL")
+    budget: int | None = _integer(raw, "judge-budget", None, low=1)
+    return budget
+
+
+def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """All of a preset's styles; ``direct``, which every other task is asked in, among them."""
+    return tuple(dict.fromkeys(["direct"] * bool(task_styles) + [s for styles in task_styles.values() for s in styles]))
+
+
+def _baseline(raw: Mapping[str, Any]) -> str | None:
+    """A path, absolute, or "paper" (also as an ini value, which arrives as a path beside the ini file)."""
+    value = raw.get("baseline")
+    if not value:
+        return None
+    path = Path(str(value)).expanduser().absolute()
+    return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
+
+
+def _gates(raw: Mapping[str, Any]) -> GateSpecs:
+    """Every gate that is asked for, validated.
+
+    Raises:
+        UsageError: what cannot be read, or a margin without a baseline to hold it against.
+    """
+    from pytest_thinkslm.tasks import registry
+
+    baseline, margin = _baseline(raw), raw.get("gate")
+    mode = cast("GateMode", _name(raw, "gate-mode", get_args(GateMode), "regression"))
+    if margin is None or margin == "":
+        for option in ("gate-mode", "gate-paper"):
+            if raw.get(option):
+                raise UsageError(f"--{option} is about --gate, which is not given: add --gate MARGIN (in points)")
+        margin = None
+    elif baseline is None:
+        raise UsageError(
+            f"--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a "
+            "results.json or 'paper'; for a fixed bar use --min-accuracy"
+        )
+    elif baseline == "paper" and mode == "noninferiority":
+        raise UsageError(
+            "--gate-mode noninferiority cannot be used with --baseline paper: only its figures are known, so runs "
+            "cannot be paired, and no split is large enough; use the regression mode, or a run as the baseline"
+        )
+    if raw.get("gate-paper") and baseline != "paper":
+        raise UsageError("--gate-paper is about --baseline paper: leave it out, any other baseline gates by itself")
+    minima, rates = split_list(raw.get("min-accuracy")), split_list(raw.get("max-rate"))
+    return GateSpecs(
+        parse_min_accuracy(",".join(minima), tuple(registry.all_tasks())) if minima else (),
+        parse_max_rate(",".join(rates)) if rates else (),
+        None if margin is None else parse_margin(str(margin), mode),
+    )
+
+
+def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: str) -> str:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    if value not in valid:
+        raise UsageError(f"--{option} {value!r} is unknown: {nearest(str(value), valid)}")
+    return str(value)
+
+
+def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    values = split_list(raw.get(option))
+    for value in values:
+        if value not in valid:
+            raise UsageError(f"--{option} {value!r} is unknown: {nearest(value, valid)}")
+    return tuple(dict.fromkeys(values)) or default
+
+
+def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> Any:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise UsageError(f"--{option} {value!r} is no whole number") from None
+    if number < low:
+        raise UsageError(f"--{option} {number} is out of range: at least {low}")
+    return number
+
+
+def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) -> float:
+    value = raw.get(option)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise UsageError(f"--{option} {value!r} is no number") from None
+    if not math.isfinite(number) or number < low:
+        raise UsageError(f"--{option} {number:g} is out of range: at least {low:g}")
+    return number
+
+
+def _pairs(raw: Mapping[str, Any], option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for piece in split_list(raw.get(option)):
+        key, equals, value = piece.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--{option} {piece!r}: expected NAME=VALUE, several separated by commas")
+        pairs[key.strip()] = value.strip()
+    return pairs

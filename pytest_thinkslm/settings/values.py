@@ -1,0 +1,16 @@
+"""Values of options, from the command line or an ini file, as Python values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def split_list(value: object) -> tuple[str, ...]:
+    """Comma-separated and repeated values as one tuple, blanks and empty entries dropped."""
+    parts = [value] if isinstance(value, str) else list(value or ())  # type: ignore[call-overload]
+    return tuple(piece.strip() for part in parts for piece in str(part).split(",") if piece.strip())
+
+
+def resolve_path(value: object) -> Path | None:
+    """A path option's value, absolute."""
+    return Path(str(value)).expanduser().absolute() if value else None

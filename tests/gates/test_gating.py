@@ -1,0 +1,103 @@
+"""From item records to gates, without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_runs import record, write_run
+
+from pytest_thinkslm.gates import gating
+from pytest_thinkslm.gates.baselines import RecordedRun, load_run
+from pytest_thinkslm.gates.decisions import GateSpecs, Margin
+
+
+def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
+    return load_run(write_run(tmp_path / name, records))
+
+
+def decided(candidate: RecordedRun, baseline: RecordedRun, margin: float = 0.0) -> dict[str, tuple[str, str]]:
+    measured = gating.measure(candidate.groups, candidate.rows, baseline)
+    gates = gating.decide(GateSpecs(margin=Margin(margin)), measured)
+    return {gate.label: (gating.outcome(gate), gate.sentence) for gate in gates}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ([("m", "none", "gsm8k", "direct")], ["gsm8k"]),
+        ([("m", "none", "gsm8k", "direct"), ("m", "none", "math", "cot")], ["gsm8k[direct]", "math[cot]"]),
+        ([("m", "none", "gsm8k", "cot"), ("m", "gptq4", "gsm8k", "cot")], ["gsm8k[m+none]", "gsm8k[m+gptq4]"]),
+        ([("a/m", "none", "gsm8k", "cot"), ("b/m", "none", "gsm8k", "cot")], ["gsm8k[a/m+none]", "gsm8k[b/m+none]"]),
+        (
+            [("a/m", "none", "gsm8k", "cot"), ("a/m", "gptq4", "math", "direct")],
+            ["gsm8k[m+none-cot]", "math[m+gptq4-direct]"],
+        ),
+    ],
+)
+def test_labels_are_short_and_unique(keys: list[tuple[str, str, str, str]], names: list[str]) -> None:
+    assert list(gating.labels(keys).values()) == names
+
+
+def review(item: int, found: bool) -> dict[str, Any]:
+    """A wrong solution's review (or, for even items, a correct one's)."""
+    gold = {"judgement": "correct" if item % 2 == 0 else "wrong", "first_error_step": None if item % 2 == 0 else "2"}
+    answer = gold if found else {"judgement": "wrong" if item % 2 == 0 else "correct", "first_error_step": None}
+    return {**record(item, found, task="mr_gsm", cluster=f"q{item}"), "gold": gold, "answer": answer}
+
+
+def test_review_tasks_are_gated_on_items_and_show_their_own_metrics(tmp_path: Path) -> None:
+    before = run_of(tmp_path, "a", [review(item, item >= 4) for item in range(40)])
+    now = run_of(tmp_path, "b", [review(item, item >= 20) for item in range(40)])
+    state, sentence = decided(now, before)["mr_gsm"]
+    assert state == "failed"
+    assert "accuracy 90.0% before, 50.0% now" in sentence
+    assert "mcc 0.800 before, 0.000 now (-0.800)" in sentence
+    assert "acc_step 0.900 before, 0.500 now (-0.400)" in sentence
+
+
+def test_items_that_are_errors_in_either_run_are_left_out_and_void_rows_are_not_compared(tmp_path: Path) -> None:
+    def errors(count: int) -> list[dict[str, object]]:
+        return [
+            record(item, True, verdict="error", answer=None) if item < count else record(item, True)
+            for item in range(200)
+        ]
+
+    fine, one, many = (run_of(tmp_path, f"r{count}", errors(count)) for count in (0, 1, 10))
+    state, sentence = decided(one, fine)["sort8_positive"]
+    assert state == "passed"
+    assert "0 lost and 0 gained of 199 shared items" in sentence
+    state, sentence = decided(fine, many)["sort8_positive"]
+    assert state == "not evaluated"
+    assert "the baseline's accuracy is void: 10 of 200 items are errors" in sentence
+    assert decided(many, fine)["sort8_positive"][0] == "not evaluated"
+
+
+def test_a_cell_that_the_baseline_lacks_says_so(tmp_path: Path) -> None:
+    before = run_of(tmp_path, "a", [record(item, True) for item in range(10)])
+    now = run_of(tmp_path, "b", [record(item, True, style=style) for item in range(10) for style in ("direct", "cot")])
+    assert decided(now, before)["sort8_positive[direct]"][0] == "passed"
+    assert decided(now, before)["sort8_positive[cot]"] == (
+        "not evaluated",
+        "sort8_positive[cot]: not evaluated, the baseline has no sort8_positive (cot) of m (none)",
+    )
+
+
+def test_what_a_gate_will_not_see_counts_shared_items_and_their_clusters(tmp_path: Path) -> None:
+    key = ("m", "none", "sort8_positive", "direct")
+    alone = run_of(tmp_path, "a", [record(item, item % 2 == 0) for item in range(60)])
+    wanted = {key: [f"{item:04d}" for item in range(20, 100)]}
+    shared, seen = gating.foresee(Margin(5.0), wanted, alone)
+    assert shared == "sort8_positive: compared on the 40 items that are in both (the baseline has 60, this run 80)"
+    assert seen.startswith("sort8_positive: with 40 items only a drop of ")
+    clustered = run_of(
+        tmp_path, "b", [record(item, item // 10 % 2 == 0, cluster=f"c{item // 10}") for item in range(60)]
+    )
+    drops = [
+        float(line.split("drop of ")[1].split(" points")[0])
+        for line in (seen, gating.foresee(Margin(5.0), wanted, clustered)[1])
+    ]
+    assert drops[1] > drops[0] + 5
+    large = run_of(tmp_path, "c", [record(item, True) for item in range(2000)])
+    assert gating.foresee(Margin(5.0), {key: list(large.groups[key].scores)}, large) == []

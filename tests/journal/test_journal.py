@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.records import Message, Output, Request, Sampling
+from pytest_thinkslm.journal.journal import Journal, entry_key
+
+FACTS = Fingerprint({"model": "m", "engine": "e"})
+REQUEST = Request((Message("user", "1 + 1?"),), Sampling(0.7, 0.9, 64, 5), repeat=1, task="gsm8k", item="0001")
+OUTPUT = Output("two \ud800 \x00", finish_reason="length", prompt_tokens=5, output_tokens=3, latency=0.25)
+
+
+def journal(root: Path, *, read: bool = True, facts: Fingerprint = FACTS) -> Journal:
+    return Journal(root, facts, read=read)
+
+
+def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
+    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert journal(tmp_path).get(REQUEST, entry_key(REQUEST)) == OUTPUT
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(REQUEST, messages=(Message("user", "1 + 2?"),)),
+        replace(REQUEST, messages=(Message("system", "1 + 1?"),)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, temperature=0.8)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, top_p=1.0)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, max_tokens=65)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, seed=6)),
+        replace(REQUEST, repeat=2),
+        replace(REQUEST, thinking="on"),
+    ],
+)
+def test_the_key_is_the_content(tmp_path: Path, other: Request) -> None:
+    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert entry_key(other) != entry_key(REQUEST)
+    assert journal(tmp_path).get(other, entry_key(other)) is None
+
+
+def test_the_item_is_no_part_of_the_key() -> None:
+    assert entry_key(replace(REQUEST, item="0002", label="x")) == entry_key(REQUEST)
+
+
+def test_another_fingerprint_finds_nothing(tmp_path: Path) -> None:
+    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+    other = Fingerprint({"model": "m", "engine": "e", "quantization": {"bits": 4}})
+    assert other.digest != FACTS.digest
+    assert journal(tmp_path, facts=other).get(REQUEST, entry_key(REQUEST)) is None
+
+
+def test_the_newest_entry_wins_and_fresh_reads_nothing(tmp_path: Path) -> None:
+    key = entry_key(REQUEST)
+    journal(tmp_path).put(REQUEST, key, OUTPUT)
+    fresh = journal(tmp_path, read=False)
+    assert fresh.get(REQUEST, key) is None
+    fresh.put(REQUEST, key, replace(OUTPUT, text="newer"))
+    found = journal(tmp_path).get(REQUEST, key)
+    assert found is not None
+    assert found.text == "newer"
+
+
+def test_a_torn_last_line_is_tolerated(tmp_path: Path) -> None:
+    key = entry_key(REQUEST)
+    first = journal(tmp_path)
+    first.put(REQUEST, key, OUTPUT)
+    first.put(replace(REQUEST, repeat=2), entry_key(replace(REQUEST, repeat=2)), OUTPUT)
+    first.close()
+    (path,) = tmp_path.rglob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])
+    again = journal(tmp_path)
+    assert again.get(REQUEST, key) == OUTPUT
+    assert again.get(replace(REQUEST, repeat=2), entry_key(replace(REQUEST, repeat=2))) is None
+
+
+def test_the_layout_is_that_of_the_contract(tmp_path: Path) -> None:
+    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+    folder = tmp_path / FACTS.digest
+    assert json.loads((folder / "manifest.json").read_text()) == dict(FACTS.facts)
+    (path,) = (folder / "gsm8k").glob("*.jsonl")
+    assert path.stem.count("-") >= 2
+
+
+def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / FACTS.digest).write_text("a file where the folder should be")
+    with pytest.raises(ThinkSLMError, match="--journal-dir"):
+        journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.reports.recorder import Recorder, default_report_dir, prepare_report_dir
+from pytest_thinkslm.settings.run_settings import Settings
+
+
+def recorded(settings: Settings, folder: Path) -> dict[str, object]:
+    factory = EngineFactory(settings, lambda task: None, print)
+    value: dict[str, object] = Recorder(settings, factory, folder)._settings()
+    return value
+
+
+def test_no_secret_of_the_command_line_is_written(tmp_path: Path) -> None:
+    settings = Settings(
+        ("m",),
+        engine="openai",
+        server_url="http://user:canary-1@127.0.0.1:8000/v1?key=canary-2#canary-3",
+        engine_args={"api_key": "canary-4", "hf_token": "canary-5", "batch_tokens": "64"},
+    )
+    written = recorded(settings, tmp_path)
+    assert "canary" not in str(written)
+    assert written["server_url"] == "http://127.0.0.1:8000/v1"
+    assert written["engine_args"] == {"api_key": "(not written)", "hf_token": "(not written)", "batch_tokens": "64"}
+
+
+def test_folders_of_this_machine_are_not_written(tmp_path: Path) -> None:
+    settings = Settings(("m",), engine="openai", server_url="http://h/v1", data_dir=tmp_path, report_dir=tmp_path)
+    assert str(tmp_path.parent) not in str(recorded(settings, tmp_path))
+
+
+def test_the_default_folder_names_time_model_and_quant() -> None:
+    name = default_report_dir(Settings(("owner/Model-1B", "b"), quants=("none",))).name
+    assert name.endswith("-Model-1B_b-none")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="nothing was generated"):
+        prepare_report_dir(tmp_path / "file" / "below")

@@ -1,0 +1,271 @@
+"""Reading the chosen option: one named test a trap, tables of phrasings, hostile text."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.scoring.answers import choices
+from pytest_thinkslm.scoring.answers.choices import read_choice
+from pytest_thinkslm.scoring.answers.region import Region, final_region
+
+CITIES = ("London", "Paris", "Rome", "Berlin")
+PHRASINGS = Path(__file__).parents[3] / "fixtures" / "labels" / "phrasings.jsonl"
+OPTION_SETS = (
+    CITIES,
+    ("a drum", "the harp", "an oboe"),
+    ("It floats.", "It sinks slowly.", "It sinks.", "It dissolves in the water and is gone.", "None of these happens."),
+    ("24", "3", "5", "10", "12"),
+    ("4", "3", "2", "1"),
+    ("1.5 times", "2 times", "2.5 times", "15 times"),
+    ("new", "new york", "york", "old new york city"),
+    ("vitamin C", "vitamin A", "vitamin D", "B vitamins"),
+    ("is not alive", "is alive", "was incorrect", "cannot be told"),
+    ("$5", "$15", "50%", "0.5"),
+    ("he picks up the ball and throws it.", "he picks up the ball", "a dog, then a cat, runs off", "she says no"),
+)
+
+
+def chosen(text: str, options: tuple[str, ...] = CITIES, *, cut: bool = False) -> object:
+    return read_choice(Region(text, cut=cut), options).value
+
+
+def test_the_article_a_is_no_letter() -> None:
+    assert chosen("The answer is a combination of both ideas, so the best option is C.") == "C"
+    assert chosen("A city in the south of the country.") is None
+    assert chosen("A child that does not inherit it has no such parents.") is None
+    assert chosen("The answer is A city, as everyone knows.") is None
+    assert chosen("Answer: A") == "A"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("The answer is (2)", "Paris", "B. Paris", "B) because it is the capital", "**B**", "`B`", "Option B", "B"),
+        *(r"\boxed{B}", r"\boxed{\text{B}}", r"$\boxed{\text{(B)}}$", 'The answer is "Paris".', "(B)", "[B]", "'B'"),
+        *("2", "(2)", "The correct answer is option 2.", "Final answer: **B) Paris**", "Answer:\nB", "### Answer\nB"),
+        *("So B is the correct answer.", "Therefore, B.", "B is correct.", "The answer is:\n\n**B. Paris**"),
+        *("I would choose Paris because of the river.", "The second one, B, is correct.", "<answer>B</answer>"),
+        *("It is Paris, the capital of France.", "Answer - B", "The correct letter is B.", "answer: b"),
+    ],
+)
+def test_options_by_letter_number_or_text(text: str) -> None:
+    assert chosen(text) == "B"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("A or B", "The answer is A or B.", "A and B", "both A and C", "The answer is both A and C.", "Answer: A/B"),
+        *("Answer: A, B", "The answer is either Paris or Rome.", r"\boxed{A, B}", "Both A and C are correct."),
+        *("A.\nB.\nC.", "A.\n\nA.\n\nB.\n\nA.", "C\nD"),
+    ],
+)
+def test_two_options_offered_are_no_answer(text: str) -> None:
+    answer = read_choice(Region(text), CITIES)
+    assert (answer.value, answer.rule) == (None, "several")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("A. iodine\nThe correct answer is D.", "D"),
+        ("The correct answer is C. The answer is not D.", "C"),
+        ("A is tempting, but it misses a detail. The best choice is D.", "D"),
+        ("Neither A nor B is correct; the answer is C.", "C"),
+        ("The answer is B. Wait, no. The answer is C.", "C"),
+        ("It cannot be A, B, or C, so the answer must be D.", "D"),
+        ("Answer: B\n\nExplanation: C and the rest are wrong.", "B"),
+        ("The answer is **B**, not **A**.", "B"),
+        ("Option A is wrong. Option B is incorrect. Option D is wrong. Option C is right.", "C"),
+    ],
+)
+def test_the_last_anchored_statement_wins(text: str, letter: str) -> None:
+    assert chosen(text) == letter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "D. Berlin is incorrect.",
+        "The answer is not D.",
+        "The answer isn't B.",
+        "I don't think the answer is B.",
+        "It is not Paris.",
+        "The answer is not really Paris.",
+        "The answer is definitely not (D), whatever one says.",
+    ],
+)
+def test_an_option_named_only_to_deny_it_is_no_answer(text: str) -> None:
+    assert chosen(text) is None
+
+
+def test_a_denial_ends_what_an_anchor_names() -> None:
+    # Cut, so that no later rule looks for an option.
+    assert chosen("The answer is none of them, Paris included.\n\nSo", cut=True) is None
+    assert chosen("The answer is not one that lies by the sea, so (C) is out.\n\nSo", cut=True) is None
+
+
+def test_a_recited_list_is_no_choice() -> None:
+    recited = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", CITIES, strict=True))
+    assert read_choice(Region(recited), CITIES).rule == "recited"
+    assert read_choice(Region("\n".join(recited.splitlines()[:3])), CITIES).rule == "recited"
+    assert read_choice(Region("\n".join(recited.splitlines()[1:])), CITIES).rule == "several"
+    assert chosen(f"Answer:\n\n{recited}") is None
+    assert chosen(f"{recited}\n\nB") == "B"
+    assert chosen(f"{recited}\n\nB. Paris") == "B"
+
+
+def test_a_reason_for_denying_an_option_may_name_it() -> None:
+    assert chosen("B. is incorrect, because nobody lives in Paris for free.") is None
+    assert chosen("B. is incorrect, because it rains.\nRome it is.") == "C"
+
+
+@pytest.mark.parametrize("text", ["It does 20 km/h.", "It does 20 km / h", "It does 20 km/h"])
+def test_blanks_beside_marks_do_not_tell_option_texts_apart(text: str) -> None:
+    assert chosen(text, ("10 km / h", "20 km / h", "40 km / h")) == "B"
+    assert chosen("So it is 3/4.", ("1 / 4", "3 / 4", "1 / 2")) == "B"
+    assert chosen("So it is a part time job.", ("parttime job", "part time job", "no job")) == "B"
+
+
+def test_a_negation_may_belong_to_the_text_of_an_option() -> None:
+    options = ("is nutritionally self sustaining", "will die faster", "needs help", "is reliant")
+    assert chosen("A. is not self sustaining", options) == "A"
+    assert chosen("A. is not correct", options) is None
+    assert chosen("A is not self sustaining.", options) is None
+
+
+def test_an_answer_that_names_no_option_is_a_wrong_format() -> None:
+    for text in ("Answer: F", "Answer: X", "Answer: None of the above"):
+        assert read_choice(Region(text), CITIES).rule == "wrong-format"
+    assert read_choice(Region("I do not know."), CITIES).rule == "none"
+
+
+def test_letter_against_text_is_the_letter() -> None:
+    assert chosen("A. Paris") == "A"
+    assert chosen("The answer is Paris (C).") == "C"
+
+
+def test_letters_outside_the_set_never_count() -> None:
+    assert chosen("The answer is E.") is None
+    assert chosen("E") is None
+    assert chosen("The answer is E.", (*CITIES, "Madrid")) == "E"
+
+
+def test_the_copied_placeholder_is_no_answer() -> None:
+    for text in ("Answer: X", r"The answer is \boxed{answer}.", "Answer: [letter]", "Answer: <letter>"):
+        assert chosen(text) is None
+
+
+def test_numbers_name_positions_only_where_no_option_is_a_number() -> None:
+    digits = ("4", "3", "2", "1")
+    assert chosen("The answer is 1.", digits) == "D"
+    assert chosen("The answer is 2 hours or more away.") is None
+
+
+def test_equal_options_are_not_told_apart_by_text() -> None:
+    assert chosen("The answer is six.", ("six", "six", "seven")) is None
+    assert chosen("The answer is seven.", ("six", "six", "seven")) == "C"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [("Answer: B\n", "B"), ("Answer: B. Paris is", "B"), (r"So \boxed{B}", "B"), ("The answer is B because", "B")],
+)
+def test_a_complete_anchored_answer_counts_under_a_cut(text: str, letter: str) -> None:
+    assert chosen(text, cut=True) == letter
+
+
+@pytest.mark.parametrize(
+    "text", ["Answer: B", r"So \boxed{B", "A. London\nB. Paris", "The answer is Paris", "B. Paris"]
+)
+def test_an_open_or_unanchored_answer_does_not_count_under_a_cut(text: str) -> None:
+    answer = read_choice(Region(text, cut=True), CITIES)
+    assert (answer.value, answer.rule) == (None, "cut")
+
+
+def test_an_unfinished_thought_is_no_answer() -> None:
+    assert read_choice(final_region(Output("<think>Answer: B")), CITIES).rule == "unfinished-thought"
+    assert read_choice(final_region(Output("<think>Answer: B</think>Answer: C")), CITIES).value == "C"
+
+
+@pytest.mark.parametrize("options", OPTION_SETS, ids=lambda options: options[0])
+def test_phrasings_read_as_filled_in(options: tuple[str, ...]) -> None:
+    random_letters = random.Random(0)
+    letters = "ABCDEFGH"[: len(options)]
+    templates = [json.loads(line) for line in PHRASINGS.read_text().splitlines()]
+    templates = [entry["template"] for entry in templates if entry["kind"] == "choice"]
+    assert len(templates) > 10
+    for template in templates:
+        for letter, option in zip(letters, options, strict=True):
+            other = random_letters.choice(letters.replace(letter, ""))
+            text = template.format(L=letter, l=letter.lower(), t=option, W=other)
+            assert read_choice(final_region(Output(text)), options).value == letter, text
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "The answer is ",
+            "A",
+            "B",
+            " or ",
+            "Answer:",
+            "\n",
+            "\\boxed{",
+            "}",
+            "**",
+            "(",
+            ")",
+            "not ",
+            "is correct",
+            "Paris",
+        ),
+        *("\x00", "\ud800", "\u202e", "a", ".", " ", "İ", "ſ", "'", "option ", "I think it is "),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_no_anchor_stands_before_the_first_hint(text: str) -> None:
+    first = next(choices._ANCHOR.finditer(text), None)
+    assert first is None or choices._first_hint(text) <= first.start()
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200), st.booleans())
+def test_no_text_raises(text: str, cut: bool) -> None:
+    for options in (CITIES, (), ("", "a"), ("\ud800", "İ", "ſ.")):
+        answer = read_choice(Region(text, cut=cut), options)
+        assert answer.value is None or str(answer.value) in "ABCD"[: len(options)]
+
+
+HOSTILE = (
+    "{",
+    "answer is ",
+    "A.\n",
+    "A or ",
+    "Paris ",
+    "B is ",
+    "\\boxed{",
+    "(A) ",
+    " ",
+    "\n",
+    "\x00",
+    "\ud800",
+    "1",
+    "is correct ",
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=repr)
+def test_linear_time(piece: str) -> None:
+    text = (piece * 100_000)[:100_000]
+    started = time.process_time()
+    read_choice(Region(text), CITIES)
+    # The bound is 50 ms on an idle core; this one only has to catch quadratic time on a busy one.
+    assert time.process_time() - started < 0.5

@@ -1,0 +1,48 @@
+"""Degenerate outputs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_thinkslm.scoring.answers.degenerate import FAILURES, degenerate
+
+PROMPT = "Tom has 3 red pens and buys 4 blue pens at the shop on the corner. How many pens does he have now?"
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("", "empty"),
+        (" \n...\n", "empty"),
+        ("The answer is 225.\n#### 225\n" * 20, "repetition"),
+        ("We add. " + "ha" * 60, "repetition"),
+        ("A. clerk\nB. mall\nC. strip mall\nD. city\nE. neighbourhood\n\n" * 3, "repetition"),
+        (
+            "".join(f"{i}. So one car wash costs {i} * 1 = {i} car wash in a month.\n" for i in range(3, 14)),
+            "repetition",
+        ),
+        (", ".join(map(str, range(-60, 40))), None),
+        ("1. 17\n2. 34\n3. 9\n4. 88\n5. 21\n6. 40\n7. 52\n8. 63\n9. 11\n10. 70\n11. 19\n12. 20\n13. 65\n14. 2\n", None),
+        ("def solve(a):\n    return a + 4\n\nprint(solve(3))", "code"),
+        (PROMPT, "restated"),
+        ("Tom has 3 red pens and buys 4 blue pens at the shop on the corner.", "restated"),
+        ("Tom has 3 pens. He buys 4. So he has 3 + 4 = 7 pens. The answer is 7.", None),
+        ("7", None),
+    ],
+)
+def test_classes(text: str, failure: str | None) -> None:
+    assert degenerate(text, PROMPT) == failure
+    assert failure is None or failure in FAILURES
+
+
+def test_a_program_with_an_answer_after_it_is_no_code() -> None:
+    assert degenerate("print(3 + 4)\nx = 3 + 4\n\nSo Tom has 7 pens.") is None
+
+
+@pytest.mark.parametrize("fragment", ["a", "ab ", "x = 1\n", "\ud800", "\0", "(", "print(", "word word2 "])
+def test_hostile_text_costs_linear_time(fragment: str) -> None:
+    began = time.process_time()
+    degenerate((fragment * 100_000)[:100_000], PROMPT * 100)
+    assert time.process_time() - began < 0.5

@@ -1,0 +1,256 @@
+"""Reading reviews of a solution: both layouts, whole words, three values."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_thinkslm.core.records import Case, Output, Review
+from pytest_thinkslm.scoring.answers.region import Region, final_region
+from pytest_thinkslm.scoring.answers.reviews import judgement_in, read_review, same_step
+from pytest_thinkslm.tasks.prompts import render
+
+CODE = ("def f(x):", "    y = x + 1", "", "    return y")
+
+
+def layout(judgement: str, step: str = "N/A", reason: str = "N/A") -> str:
+    labels = ("Step-by-step Evaluation", "Final Judgement", "First Error Step", "Error Analysis")
+    return "\n".join(map("{}: {}".format, labels, ("fine.", judgement, step, reason)))
+
+
+def read(text: str, *, cut: bool = False) -> object:
+    return read_review(Region(text, cut=cut)).value
+
+
+@pytest.mark.parametrize(
+    ("value", "judgement"),
+    [
+        *(
+            ("correct", "correct"),
+            ("incorrect", "wrong"),
+            ("wrong", "wrong"),
+            ("**Correct**", "correct"),
+            ("WRONG.", "wrong"),
+        ),
+        *(
+            ("not correct", "wrong"),
+            ("not wrong", "correct"),
+            ("not entirely correct", "wrong"),
+            ("partially correct", "wrong"),
+        ),
+        *(("correct or wrong", None), ("correct|wrong", None), ("correct/incorrect", None), ("...", None), ("", None)),
+        *(
+            ("incorrect or correct", None),
+            ("the correct answer is 5", None),
+            ("correctness", None),
+            ("incorrectly", None),
+        ),
+        ("The solution is wrong because the correct answer is 5", "wrong"),
+    ],
+)
+def test_judgements_are_whole_words_and_three_valued(value: str, judgement: str | None) -> None:
+    assert judgement_in(value) == judgement
+
+
+@pytest.mark.parametrize(
+    ("text", "review"),
+    [
+        (layout("correct"), Review("correct")),
+        (layout("correct", "Step 2"), Review("correct")),
+        (layout("wrong", "Step 2", "4 * 3 is 12."), Review("wrong", "2", "4 * 3 is 12.")),
+        (layout("incorrect", "2"), Review("wrong", "2")),
+        (layout("wrong", "step two"), Review("wrong", "2")),
+        (layout("**wrong**", "**2**"), Review("wrong", "2")),
+        (layout("wrong", "N/A or a step number", "N/A or the analysis"), Review("wrong")),
+        (layout("correct or wrong", "N/A or a step number"), None),
+        (f"{layout('correct')}\n\n{layout('wrong', '4')}", Review("wrong", "4")),
+        (f"{layout('wrong', '4')}\n\n{layout('correct or wrong', 'N/A or a step number')}", Review("wrong", "4")),
+        ("**Final Judgement:** Wrong\n\n**First Error Step:** Step 2: 4 * 3 = 13", Review("wrong", "2")),
+        ("Final Judgement: wrong First Error Step: 3 Error Analysis: x", Review("wrong", "3", "x")),
+        ("### Final Judgement:\nwrong\n### First Error Step:\nStep 5", Review("wrong", "5")),
+        (
+            "Solution Analysis: a\nSolution Correctness: incorrect\nFirst Error Step: 2\nError Reason: b",
+            Review("wrong", "2", "b"),
+        ),
+    ],
+)
+def test_layouts(text: str, review: Review | None) -> None:
+    assert read(text) == review
+
+
+@pytest.mark.parametrize(
+    ("text", "review"),
+    [
+        ("The solution is correct.", Review("correct")),
+        ("You've solved the problem correctly.", Review("correct")),
+        ("The solution is not correct. The first error is in step 2.", Review("wrong", "2")),
+        ("The solution is incorrect.", Review("wrong")),
+        ("The answer is: 22", None),
+        ("22", None),
+        ("Check whether the solution is correct.", None),
+        ("The problem was not solved correctly at first, he says.", None),
+        ("Step 1 is correct.", None),
+    ],
+)
+def test_explicit_sentences_count_where_no_label_is_filled(text: str, review: Review | None) -> None:
+    answer = read_review(Region(text))
+    assert answer.value == review
+    assert (answer.rule == "sentence") is (review is not None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is: 22",
+        r"The sum is \boxed{22}.",
+        layout("<correct or wrong>", "<number, or N/A>"),
+        "Step-by-step Evaluation: 1\n\nStep-by-step Evaluation: 1",
+    ],
+)
+def test_an_unfilled_layout_or_an_answer_to_the_question_is_a_wrong_format(text: str) -> None:
+    assert read_review(Region(text)).rule == "wrong-format"
+    assert read_review(Region("I like turtles.")).rule == "none"
+
+
+@pytest.mark.parametrize("task", ["mr_gsm", "mr_ben"])
+def test_the_form_copied_from_the_prompt_is_no_review(task: str) -> None:
+    case = Case(task, 0, "review", "How many?", Review("wrong", "1"), steps=CODE, facets={"subject": "coding"})
+    (prompt,) = render(case, "direct")
+    form = prompt.content.partition("labels:\n")[2]
+    assert form.count(":") == 4
+    assert read_review(Region(form), CODE).rule == "wrong-format"
+    filled = re.sub(r"(Final Judgement|Solution Correctness): .*", r"\1: wrong", form)
+    assert read_review(Region(filled), CODE).value == Review("wrong")
+
+
+@pytest.mark.parametrize("line", ["```", '"""', "_, x = f(y)", "*rest, last = xs"])
+def test_a_line_of_code_may_begin_or_end_with_marks(line: str) -> None:
+    code = ("def f(y):", line, "    return y")
+    for label in ("First Error Step:", "**First Error Step:**"):
+        text = f"Solution Correctness: incorrect\n{label} {line}\nError Reason: x"
+        assert read_review(Region(text), code).value == Review("wrong", line, "x"), text
+
+
+def test_layout_as_a_table() -> None:
+    table = (
+        "| Field | Value |\n|---|---|\n| Final Judgement | wrong |\n| First Error Step | 2 |\n| Error Analysis | x |"
+    )
+    value = read(table)
+    assert isinstance(value, Review)
+    assert (value.judgement, value.first_error_step) == ("wrong", "2")
+
+
+@pytest.mark.parametrize(
+    ("prose", "step"),
+    [
+        ("There is a mistake in its second step. Hence the solution is wrong.", "2"),
+        ("The first error occurs in step 3. The solution is wrong.", "3"),
+        ("The solution is wrong.", None),
+        ("The second step is fine. The solution is wrong.", None),
+    ],
+)
+def test_the_step_that_prose_names(prose: str, step: str | None) -> None:
+    assert read(prose) == Review("wrong", step)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        *(
+            ("y = x + 1", CODE[1]),
+            ("`y = x + 1`", CODE[1]),
+            ("```python\n    y = x + 1\n```", CODE[1]),
+            ("Line 2", CODE[1]),
+        ),
+        *(("2", CODE[1]), ("Step 4: return y", CODE[3]), ("blank line", ""), ("99", None), ("N/A", None)),
+    ],
+)
+def test_in_coding_the_step_is_a_line(said: str, line: str | None) -> None:
+    text = f"Solution Correctness: incorrect\nFirst Error Step: {said}\nError Reason: none given"
+    value = read_review(Region(text), CODE).value
+    assert isinstance(value, Review)
+    assert value.first_error_step == line
+
+
+@pytest.mark.parametrize(
+    ("said", "gold", "same"),
+    [
+        *(
+            ("2", "2", True),
+            ("Step 2", "2", True),
+            ("2", "12", False),
+            (None, None, True),
+            (None, "2", False),
+            ("2", None, False),
+        ),
+        *(("y = x + 1", "    y  = x + 1", True), ("y = x", "y = x + 1", False), ("", "    ", True), (None, "", False)),
+    ],
+)
+def test_same_step(said: str | None, gold: str | None, same: bool) -> None:
+    assert same_step(Review("wrong", said), Review("wrong", gold)) is same
+    assert same_step(Review("wrong", gold), Review("wrong", said)) is same
+
+
+def test_a_judgement_at_the_cut_does_not_count() -> None:
+    assert read_review(Region("Final Judgement: correct", cut=True)).rule == "cut"
+    assert read("Final Judgement: wrong\nFirst Error", cut=True) == Review("wrong")
+    assert read_review(Region("Step-by-step Evaluation:\n1. The", cut=True)).rule == "cut"
+
+
+def test_an_unfinished_thought_is_no_review() -> None:
+    region = final_region(Output("<think>Final Judgement: wrong"))
+    assert read_review(region).rule == "unfinished-thought"
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "Final Judgement:",
+            "correct",
+            "wrong",
+            " or ",
+            "First Error Step",
+            ": ",
+            "\n",
+            "Step 3",
+            "`",
+            "```",
+            "**",
+            "N/A",
+        ),
+        *("Error Reason:", "the solution is ", "not ", "in", "\x00", "\ud800", "\u202e", "y = x + 1", "٣", "²"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=200), st.booleans())
+def test_no_text_raises(text: str, cut: bool) -> None:
+    for code in (CODE, ()):
+        value = read_review(Region(text, cut=cut), code).value
+        assert value is None or isinstance(value, Review)
+
+
+HOSTILE = (
+    "Final Judgement: ",
+    "First Error Step: ",
+    "solution is ",
+    "solved ",
+    "{",
+    "1",
+    " ",
+    "\n",
+    "\x00",
+    "* ",
+    "`",
+    "error ",
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=repr)
+def test_linear_time(piece: str) -> None:
+    text = (piece * 100_000)[:100_000]
+    started = time.process_time()
+    read_review(Region(text), CODE)
+    assert time.process_time() - started < 0.5
