@@ -5,6 +5,7 @@ What a test or a task module needs is importable from here; everything loads whe
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,17 +13,19 @@ if TYPE_CHECKING:
     from pytest_thinkslm.plugin.fixtures import Model
     from pytest_thinkslm.scoring.grading import WrongAnswer, grade, verify
     from pytest_thinkslm.tasks.registry import reasoning_task, register
-    from pytest_thinkslm.tasks.task import Source, Task
+    from pytest_thinkslm.tasks.task import File, Source, Task, TrainSource
 
 __all__ = [
     "Answer",
     "Case",
+    "File",
     "Message",
     "Model",
     "Output",
     "Review",
     "Source",
     "Task",
+    "TrainSource",
     "Verdict",
     "WrongAnswer",
     "grade",
@@ -31,28 +34,19 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
-    "Answer": "records",
-    "Case": "records",
-    "Message": "records",
-    "Model": "fixtures",
-    "Output": "records",
-    "Review": "records",
-    "Source": "tasks.registry",
-    "Task": "tasks.registry",
-    "Verdict": "records",
-    "WrongAnswer": "grading",
-    "grade": "grading",
-    "reasoning_task": "tasks.registry",
-    "register": "tasks.registry",
-    "verify": "grading",
-}
-
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    home: ModuleType
+    if name in ("Answer", "Case", "Message", "Output", "Review", "Verdict"):
+        from pytest_thinkslm.core import records as home
+    elif name in ("File", "Source", "Task", "TrainSource"):
+        from pytest_thinkslm.tasks import task as home
+    elif name in ("reasoning_task", "register"):
+        from pytest_thinkslm.tasks import registry as home
+    elif name in ("WrongAnswer", "grade", "verify"):
+        from pytest_thinkslm.scoring import grading as home
+    elif name == "Model":
+        from pytest_thinkslm.plugin import fixtures as home
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(home, name)

@@ -23,8 +23,8 @@ from pytest_thinkslm.gates.baselines import (
     sampling_differences,
 )
 from pytest_thinkslm.gates.decisions import GateResult, any_failed
+from pytest_thinkslm.reports.cells import markdown_cell
 from pytest_thinkslm.reports.delta_tables import change_cells, p_value
-from pytest_thinkslm.reports.summary import markdown_cell
 from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.statistics import PairedResult

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.schemes import SCHEMES, Compression, Source
-from pytest_thinkslm.models.compression import marker
+from pytest_thinkslm.models import marker
 
 _BITS_OF_DTYPE = {"float32": 32, "float64": 64}
 

@@ -11,6 +11,7 @@ import pytest
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.plugin import options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
+from pytest_thinkslm.settings.values import split_list
 
 __all__ = ["case", "compression", "gpu", "judge", "slm"]
 
@@ -47,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         raw = options.raw_values(config)
-        if not options.split_list(raw["model"]):
+        if not split_list(raw["model"]):
             return
         from pytest_thinkslm.plugin.activation import activate
 
@@ -75,7 +76,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def suite_path() -> Path:
     """The folder of the reasoning tests: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "reasoning_tests"
     return installed if installed.is_dir() else package.parent / "reasoning_tests"
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pytest_thinkslm.reference.comparison import CAVEAT
-from pytest_thinkslm.reports.summary import markdown_cell, percent
+from pytest_thinkslm.reports.cells import markdown_cell, percent
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from pytest_thinkslm.reports.cells import markdown_cell
 from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Line
 from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
-from pytest_thinkslm.reports.summary import markdown_cell
 
 #: Conditions that have a column of their own in the CSV.
 _CONDITIONS = ("selection", "temperature", "top-p", "max tokens", "thinking", "repeats", "judge")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.reports.cells import markdown_cell, percent
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,11 +33,6 @@ _HEADINGS = {
     "tokens/s": "tok/s",
     "seconds": "s",
 }
-
-
-def percent(value: object, digits: int = 1) -> str:
-    """A fraction as a percentage; a dash where it is not known."""
-    return "–" if value is None else f"{100 * float(value):.{digits}f}%"  # type: ignore[arg-type]
 
 
 def cells(row: Row, measured: Row) -> list[str]:
@@ -255,11 +252,6 @@ def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
     if page:
         lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def markdown_cell(text: object) -> str:
-    """Text that cannot break out of a Markdown table or turn into markup."""
-    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

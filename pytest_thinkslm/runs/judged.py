@@ -36,10 +36,12 @@ def row_judge(records: Sequence[Record], *, void: bool = False) -> dict[str, obj
 
 
 def differ(record: Record) -> bool:
+    """Whether parser and judge call the item differently."""
     return bool((record["judge"]["verdict"] == "correct") != (record["parser_verdict"] == "correct"))
 
 
 def is_review(record: Record) -> bool:
+    """Whether the record is of a task that reviews solutions."""
     return isinstance(record.get("gold"), Mapping)
 
 

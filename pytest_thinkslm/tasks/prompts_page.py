@@ -1,4 +1,4 @@
-"""The page of all prompts: ``python -m pytest_thinkslm.tasks.prompts_page [--check]`` writes (or checks) docs/prompts.md.
+"""The page of all prompts: ``python -m pytest_thinkslm.tasks.prompts_page [--check]`` writes or checks docs/prompts.md.
 
 The cases shown are made up here, and so are exemplars, of which one is shown.
 """
@@ -16,7 +16,7 @@ from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.sorting import generate
 from pytest_thinkslm.tasks.task import Task
 
-PAGE = Path(__file__).parent.parent / "docs" / "prompts.md"
+PAGE = Path(__file__).parents[2] / "docs" / "prompts.md"
 
 _NUMBER = Case("", 0, "number", "A baker fills 12 trays with 9 rolls each and sells 83 rolls. How many are left?", "25")
 _CHOICE = Case("", 0, "choice", "Which of these is a liquid at room temperature?", "B", ("iron", "water", "oxygen"))
@@ -78,9 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     """Write the page, or with ``--check`` say whether it is current (exit status 1 where it is not)."""
     if "--check" in arguments:
         current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
-        print(
-            f"{PAGE.name} is {'current' if current else 'out of date: run python -m pytest_thinkslm.tasks.prompts_page'}"
-        )
+        advice = "out of date: run python -m pytest_thinkslm.tasks.prompts_page"
+        print(f"{PAGE.name} is {'current' if current else advice}")
         return 0 if current else 1
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")

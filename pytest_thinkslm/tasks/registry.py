@@ -1,4 +1,4 @@
-"""The tasks: what a task declares, and how tasks are found by key.
+"""How tasks are found by key.
 
 Importing this module opens no data and imports no data library. Built-in tasks live in one module a data
 set family beside this one; a user's tasks come from the entry point group ``pytest_thinkslm.tasks`` or from
@@ -8,9 +8,9 @@ set family beside this one; a user's tasks come from the entry point group ``pyt
 from __future__ import annotations
 
 import fnmatch
-import importlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import TypeVar
 
 from pytest_thinkslm.core.errors import UsageError, nearest
@@ -19,30 +19,6 @@ from pytest_thinkslm.tasks.task import Task
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 ENTRY_POINT_GROUP = "pytest_thinkslm.tasks"
-
-#: The contract's order: task key -> module that defines it.
-_BUILT_IN: Mapping[str, str] = MappingProxyType(
-    {
-        "gsm8k": "gsm8k",
-        "math": "hendrycks_math",
-        "mathqa": "mathqa",
-        "arc_easy": "arc",
-        "arc_challenge": "arc",
-        "commonsenseqa": "commonsenseqa",
-        "openbookqa": "openbookqa",
-        "hellaswag": "hellaswag",
-        "gsm_plus": "gsm_plus",
-        "mr_gsm": "mr_gsm",
-        "mr_ben": "mr_ben",
-        "sort8_positive": "sorting",
-        "sort8_mixed": "sorting",
-        "sort16_positive": "sorting",
-        "sort16_mixed": "sorting",
-        "sort32_positive": "sorting",
-        "sort32_mixed": "sorting",
-    }
-)
-
 
 _registered: dict[str, Task] = {}
 _plugins_loaded = False
@@ -53,7 +29,7 @@ def register(task: Task) -> Task:
 
     The file that registered a task may do so again: a conftest is run anew in a second session of one process.
     """
-    if task.key in _BUILT_IN:
+    if task.key in _suite():
         raise UsageError(f"task key {task.key!r} belongs to a task of the suite; choose another")
     known = _registered.get(task.key, task)
     if known is not task and _origin(known) != _origin(task):
@@ -65,13 +41,13 @@ def register(task: Task) -> Task:
 def all_tasks() -> Mapping[str, Task]:
     """Every task by key: the suite's in the contract's order, then registered ones in order of registration."""
     _load_entry_points()
-    return {key: _built_in(key) for key in _BUILT_IN} | _registered
+    return {**_suite(), **_registered}
 
 
 def get(key: str) -> Task:
     """The task of this key. Raises ``UsageError`` with the nearest keys when there is none."""
-    if key in _BUILT_IN:
-        return _built_in(key)
+    if key in _suite():
+        return _suite()[key]
     tasks = all_tasks()
     if key not in tasks:
         raise UsageError(f"unknown task {key!r}: {nearest(key, tasks)}")
@@ -110,10 +86,37 @@ def _origin(task: Task) -> str | None:
     return code.co_filename if code is not None else None
 
 
-def _built_in(key: str) -> Task:
-    module = importlib.import_module(f"pytest_thinkslm.tasks.{_BUILT_IN[key]}")
-    task: Task = module.TASKS[key]
-    return task
+@functools.cache
+def _suite() -> Mapping[str, Task]:
+    """The suite's own tasks, in the contract's order; their modules load when the first of them is asked for."""
+    from pytest_thinkslm.tasks import (
+        arc,
+        commonsenseqa,
+        gsm8k,
+        gsm_plus,
+        hellaswag,
+        hendrycks_math,
+        mathqa,
+        mr_ben,
+        mr_gsm,
+        openbookqa,
+        sorting,
+    )
+
+    modules = (
+        gsm8k,
+        hendrycks_math,
+        mathqa,
+        arc,
+        commonsenseqa,
+        openbookqa,
+        hellaswag,
+        gsm_plus,
+        mr_gsm,
+        mr_ben,
+        sorting,
+    )
+    return {key: task for module in modules for key, task in module.TASKS.items()}
 
 
 def _load_entry_points() -> None:

@@ -24,7 +24,8 @@ from tiny_checkpoints import layout, write_weights
 from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.core.errors import DataError, ModelError, UsageError
 from pytest_thinkslm.core.schemes import SCHEMES
-from pytest_thinkslm.models.compression import CompressionError, calibration, compressed, environment, marker, weights
+from pytest_thinkslm.models import marker
+from pytest_thinkslm.models.compression import CompressionError, calibration, compressed, environment, weights
 from pytest_thinkslm.models.compression.recipes import GROUP_SIZES, group_size, on_demand, recipe
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 

@@ -20,7 +20,8 @@ from tiny_checkpoints import random_llama
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-from pytest_thinkslm.models.compression import CompressionError, compressed, environment, marker, weights
+from pytest_thinkslm.models import marker
+from pytest_thinkslm.models.compression import CompressionError, compressed, environment, weights
 from pytest_thinkslm.models.compression.recipes import recipe
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 

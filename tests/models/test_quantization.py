@@ -9,7 +9,7 @@ import pytest
 
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import Compression
-from pytest_thinkslm.models.compression import marker
+from pytest_thinkslm.models import marker
 from pytest_thinkslm.models.quantization import describe, dtype_bits, of_checkpoint
 
 

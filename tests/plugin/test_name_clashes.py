@@ -95,10 +95,13 @@ def test_an_unrelated_suite_imports_nothing_heavy(pytester: pytest.Pytester) -> 
             ours = sorted(name for name in sys.modules if name.startswith("pytest_thinkslm"))
             assert ours == [
                 "pytest_thinkslm",
+                "pytest_thinkslm.core",
                 "pytest_thinkslm.core.errors",
+                "pytest_thinkslm.plugin",
                 "pytest_thinkslm.plugin.fixtures",
                 "pytest_thinkslm.plugin.options",
-                "pytest_thinkslm.plugin",
+                "pytest_thinkslm.settings",
+                "pytest_thinkslm.settings.values",
             ]
         """
     )

@@ -16,7 +16,7 @@ from recorded_runs import record, write_run
 from rich.console import Console
 from statsmodels.stats.contingency_tables import mcnemar
 
-import pytest_thinkslm.reports
+import pytest_thinkslm.runs
 from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.gates.baselines import collect
 from pytest_thinkslm.reference.comparison import CAVEAT, against_paper
@@ -29,7 +29,7 @@ from pytest_thinkslm.statistics import compare_unpaired, holm
 from pytest_thinkslm.statistics.intervals import accuracy_interval
 
 Record = Mapping[str, object]
-SCHEMA = json.loads((Path(pytest_thinkslm.reports.__file__).parent / "results.schema.json").read_text())
+SCHEMA = json.loads((Path(pytest_thinkslm.runs.__file__).parent / "results.schema.json").read_text())
 
 
 def report(records: Iterable[Record]) -> list[dict[str, Any]]:

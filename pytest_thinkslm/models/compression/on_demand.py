@@ -13,8 +13,9 @@ from pathlib import Path
 from textwrap import shorten
 
 from pytest_thinkslm.core.errors import DataError
+from pytest_thinkslm.models import marker
 from pytest_thinkslm.models.cache import cache_folder
-from pytest_thinkslm.models.compression import calibration, marker, weights
+from pytest_thinkslm.models.compression import calibration, weights
 from pytest_thinkslm.models.compression.calibration import Calibration
 from pytest_thinkslm.models.compression.environment import Interpreter, interpreter
 from pytest_thinkslm.models.compression.locks import held, is_free

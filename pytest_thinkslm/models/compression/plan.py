@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core.schemes import SCHEMES, Scheme
-from pytest_thinkslm.models.compression import marker, weights
+from pytest_thinkslm.models import marker
+from pytest_thinkslm.models.compression import weights
 from pytest_thinkslm.models.compression.recipes import CompressionError, Recipe, group_size, recipe
 from pytest_thinkslm.models.resolve import ResolvedModel
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports import summary
+from pytest_thinkslm.reports.cells import percent
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
 
@@ -42,12 +43,12 @@ def deltas(results: Results) -> list[View]:
                 "task": row["task"],
                 "style": row["style"],
                 "n": row["n"],
-                "before": summary.percent(row["accuracy_against"]),
-                "now": summary.percent(row["accuracy"]),
+                "before": percent(row["accuracy_against"]),
+                "now": percent(row["accuracy"]),
                 "difference": _points(row["difference"]),
                 "interval": _span(row.get("ci95")),
                 "p": _p(row.get("p_corrected"), row.get("p")),
-                "kept": summary.percent(row.get("kept"), 0),
+                "kept": percent(row.get("kept"), 0),
                 "changes": [_change(row, sets, f"delta-{number}", change) for change in ("lost", "gained")],
                 "rates": _rate_changes(row),
                 "failures": _failure_changes(row),
@@ -100,8 +101,8 @@ def reference(results: Results) -> View | None:
                 "variant": labels.get((row["model"], row["quant"]), row["quant"]),
                 "task": row["task"],
                 "style": row["style"],
-                "paper": summary.percent(row["paper"]),
-                "accuracy": summary.percent(row["accuracy"]),
+                "paper": percent(row["paper"]),
+                "accuracy": percent(row["accuracy"]),
                 "n": row["n"],
                 "difference": _points(row["difference"]),
                 "interval": _span(row.get("ci95")),
@@ -178,7 +179,7 @@ def _change(row: Row, sets: Mapping[str, View], name: str, change: str) -> View:
 
 def _rate_changes(row: Row) -> list[str]:
     return [
-        f"{name} {summary.percent(pair['before'])} → {summary.percent(pair['now'])}"
+        f"{name} {percent(pair['before'])} → {percent(pair['now'])}"
         for name, pair in (row.get("rates") or {}).items()
         if pair["before"] != pair["now"]
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_thinkslm.core.identity import short_name
 from pytest_thinkslm.reports import summary
+from pytest_thinkslm.reports.cells import percent
 from pytest_thinkslm.reports.page import comparisons
 from pytest_thinkslm.reports.page.charts import charts, variant_labels
 from pytest_thinkslm.reports.page.items import Index
@@ -102,13 +103,13 @@ def _row(row: Row, measured: Row) -> View:
         "interval": texts[4],
         "rates": [
             {
-                "text": summary.percent(row[f"{name}_rate"]),
+                "text": percent(row[f"{name}_rate"]),
                 "some": bool(row[f"{name}_rate"]),
                 "link": filter_link(**here, verdict=name),
             }
             for name in _RATES
         ],
-        "thoughts": summary.percent(row.get("unfinished_thought_rate")),
+        "thoughts": percent(row.get("unfinished_thought_rate")),
         "speed": texts[8],
         "seconds": texts[9],
         "details": summary.details(row),

@@ -1,8 +1,8 @@
 """Write the content pins of every task from a folder of original data files.
 
-Usage: ``python -m pytest_thinkslm.tasks.data.make_pins FOLDER [TASK ...]``. Run it when a data set or a builder changes,
-and say in the change log why the pins moved. A file is taken as the item order as it stands; its byte size, plain
-and as it lies there, is noted so that collection need not open it.
+Usage: ``python -m pytest_thinkslm.tasks.data.make_pins FOLDER [TASK ...]``. Run it when a data set or a builder
+changes, and say in the change log why the pins moved. A file is taken as the item order as it stands; its byte size,
+plain and as it lies there, is noted so that collection need not open it.
 """
 
 from __future__ import annotations
