@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.machine.placement import PlacementError
+from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
 from pytest_thinkslm.settings.run_settings import Settings
 
@@ -90,7 +91,7 @@ class EngineFactory:
                 check=self.checks,
                 progress=self._say,
             )
-            check_thinking(self._resolved[variant], settings.thinking)
+            check_thinking(self._resolved[variant], settings.thinking, settings.system)
         return self._resolved[variant]
 
     def _own_quant(self, model: str) -> str:
@@ -107,8 +108,9 @@ class EngineFactory:
         if self.name == "replay":
             return ThoughtRoom(False, None)
         if self.name == "openai":
-            context = self.fingerprint(index).facts.get("max_model_len") if thinking == "on" else None
-            return ThoughtRoom(thinking == "on", context if isinstance(context, int) else None)
+            thinks = thinking == "on" or thinking in LEVELS
+            context = self.fingerprint(index).facts.get("max_model_len") if thinks else None
+            return ThoughtRoom(thinks, context if isinstance(context, int) else None)
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)
@@ -165,7 +167,19 @@ class EngineFactory:
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
         engine, thinking = self._backend(index, log), self.settings.thinking
-        if self.name == "replay" or thinking is None or not thinking.isdecimal():
+        if self.name == "replay" or thinking is None:
+            return engine
+        if self.name == "openai":
+            from pytest_thinkslm.engines.openai_engine import OpenAIEngine
+
+            assert isinstance(engine, OpenAIEngine)
+            if not self.settings.rescore:
+                try:
+                    engine.confirm(thinking)
+                except ThinkSLMError:
+                    engine.close()
+                    raise
+        elif not thinking.isdecimal():
             return engine
         from pytest_thinkslm.engines.thinking import ThinkingEngine
 
@@ -212,7 +226,7 @@ class EngineFactory:
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""
         if index not in self._fingerprints:
-            engine = self.build(index, None)
+            engine = self._backend(index, None)
             try:
                 self._fingerprints[index] = engine.fingerprint()
             finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.models.rendering import rendered
-from pytest_thinkslm.scoring.answers.thoughts import HARMONY_TOKENS, is_mark, split
+from pytest_thinkslm.scoring.answers.thoughts import HARMONY_TOKENS, is_mark, mentions_thought, opening_mark, split
 
 #: How a thought is marked where the checkpoint's own spelling is in no table.
 START, END = "<think>", "</think>"
@@ -63,6 +63,17 @@ def own_marks(template: str | None) -> OwnMarks:
     cut = split(f"{start}{_THOUGHT}", cut=True)
     read = known.answer.strip() == _ANSWER and known.thought is not None and cut.open is not None
     return OwnMarks() if read or not start or not end else OwnMarks(start, end)
+
+
+def has_end_mark(folder: Path, template: str) -> bool:
+    """Whether it is known what ends a thought of this checkpoint: from its template, else from its tokens."""
+    if mentions_thought(template) or own_marks(template).end:
+        return True
+    prompt = rendered(template, [{"role": "user", "content": _QUESTION}])
+    if prompt is not None and opening_mark(prompt):
+        return True
+    tokens = [str(entry.get("content")) for entry in _added_tokens(folder) if isinstance(entry, Mapping)]
+    return any(map(mentions_thought, tokens))
 
 
 def mark_ids(tokenizer: Any, own: OwnMarks) -> frozenset[int]:

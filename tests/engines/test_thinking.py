@@ -452,7 +452,9 @@ def test_thinks_by_default(template: str, thinks: bool) -> None:
         (LEAVES, "off", None),
         (LEAVES, "64", None),
         (CUTS, "64", None),
-        (CUTS, "on", "thinks always"),
+        (CUTS, "on", None),
+        (CUTS, "off", "thinks always"),
+        (CUTS, "high", "without levels of effort"),
         (PLAIN, "on", "without a switch"),
         (PLAIN, "off", "without a switch"),
         (PLAIN, "64", "neither a switch for thinking nor a thought"),
@@ -703,17 +705,19 @@ def test_a_server_that_cannot_continue_a_turn(serve: Callable[..., ThinkingServe
     assert str(error).startswith("item 4?: in the second request")
 
 
-def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServer]) -> None:
+def test_the_factory_wraps_where_a_thought_may_be_unseen(serve: Callable[..., ThinkingServer]) -> None:
     def reply(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        return (
-            completion(9, "stop", content="4") if len(body["messages"]) > 1 else completion(5, "length", content="hm")
-        )
+        if len(body["messages"]) > 1:
+            return completion(9, "stop", content="4")
+        on = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        return completion(5 if on else 7, "length", content="hm")
 
     server = serve(reply)
     digests = set()
     for thinking, kind, room in (
         (None, OpenAIEngine, ThoughtRoom(False, None)),
-        ("on", OpenAIEngine, ThoughtRoom(True, 2048)),
+        ("on", ThinkingEngine, ThoughtRoom(True, 2048)),
+        ("off", ThinkingEngine, ThoughtRoom(False, None)),
         ("8", ThinkingEngine, ThoughtRoom(False, None)),
     ):
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}

@@ -163,7 +163,7 @@ def starts_thought(text: str) -> bool:
 
 def mentions_thought(text: str) -> bool:
     """Whether an end-of-thought mark stands anywhere in ``text`` (a chat template that cuts thoughts off, say)."""
-    return any(mark["end"] is not None for mark in _MARK.finditer(text))
+    return any(mark["end"] is not None for mark in _MARK.finditer(text)) or _RESPONSE.search(text) is not None
 
 
 def is_mark(token: str) -> bool:
