@@ -57,7 +57,8 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
         for row in rows:
             if detail := summary.details(row):
                 console.print(
-                    f"[bold]{row['task']}[/bold] ({row['style']}): " + escape("; ".join(detail)), soft_wrap=True
+                    f"[bold]{summary.row_name(row)}[/bold] ({row['style']}): " + escape("; ".join(detail)),
+                    soft_wrap=True,
                 )
         for note in summary.notes(rows):
             console.print(escape(note), style="yellow", soft_wrap=True)

@@ -11,7 +11,7 @@ from pytest_thinkslm.settings.run_settings import Settings
 
 
 def recorded(settings: Settings, folder: Path) -> dict[str, object]:
-    factory = EngineFactory(settings, lambda task: None, print)
+    factory = EngineFactory(settings, print)
     value: dict[str, object] = Recorder(settings, factory, folder)._settings()
     return value
 
