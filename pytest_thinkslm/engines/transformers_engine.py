@@ -27,6 +27,7 @@ from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.machine.hardware import Placement, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import opened_thought, render
 
@@ -123,6 +124,7 @@ class TransformersEngine:
                 **self._resolved.identity(),
                 "quantization": self._resolved.quantization,
                 "template": self._resolved.template_sha256,
+                **marks_fact(self._resolved.path, self._resolved.chat_template),
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
                 "loop_guard": RULE if self._arguments.loop_guard else "off",
@@ -255,7 +257,9 @@ class TransformersEngine:
                 f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
                 f"{loaded.vocabulary} tokens: tokenizer and weights are not of one model"
             )
-        one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
+        one.opened = (
+            "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt, self._resolved.chat_template)
+        )
         one.limit = sampling.max_tokens
         if context is not None:
             if len(one.prompt) > context - 1:

@@ -24,6 +24,7 @@ from pytest_thinkslm.machine.hardware import cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
 from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models import vllm_args
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 
 #: On a CPU prompts are prefilled in one piece (below), so the context bounds the largest step.
@@ -113,6 +114,7 @@ class VLLMEngine:
                 **self._model.identity(),
                 "quantization": self._model.quantization,
                 "template": self._model.template_sha256,
+                **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
                 "loop_guard": RULE if self._guard else "off",

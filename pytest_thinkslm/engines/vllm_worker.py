@@ -179,6 +179,7 @@ class _Served:
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
+        from pytest_thinkslm.models.marks import mark_ids, own_marks
         from pytest_thinkslm.models.template import PLAIN_STOP
 
         self.model = order.model
@@ -192,12 +193,7 @@ class _Served:
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
         config = SimpleNamespace(eos_token_id=text_config(order.model.config).get("eos_token_id"))
-        special = set(tokenizer.all_special_ids)
-        thought = {
-            int(token)
-            for token, added in tokenizer.added_tokens_decoder.items()
-            if "think" in str(added.content).lower()
-        }
+        own = own_marks(order.model.chat_template)
         # vLLM reads end tokens from generation_config.json only together with its sampling defaults, which must not
         # leak in; so they are passed with each request, the same ones that the transformers engine uses.
         self.text = Loaded(
@@ -205,8 +201,9 @@ class _Served:
             tokenizer=tokenizer,
             stop_ids=stop_ids_of(order.model, SimpleNamespace(config=config), tokenizer),
             stop_strings=() if order.model.has_chat_template else PLAIN_STOP,
-            thought_ids=frozenset(thought & special),
+            mark_ids=mark_ids(tokenizer, own),
             pad_id=0,
+            own=own,
         )
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
@@ -273,7 +270,7 @@ class _Served:
             return "a sampled request needs a seed"
         try:
             prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
-            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt)
+            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
         except Exception as problem:  # a tokenizer's error concerns this prompt alone

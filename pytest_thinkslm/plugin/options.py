@@ -74,9 +74,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "thinking",
         "text",
-        "on, off, or a number of tokens after which a thought is closed and the answer asked for; default: the model's "
-        "own way",
-        "on|off|TOKENS",
+        "on or off; low, medium or high, where the chat template has efforts; or a number of tokens after which a "
+        "thought is closed and the answer asked for. What the template (or the server) does nothing for is refused; "
+        "default: the model's own way",
+        "on|off|low|medium|high|TOKENS",
     ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
