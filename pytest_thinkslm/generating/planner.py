@@ -13,7 +13,8 @@ from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
-from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, render
+from pytest_thinkslm.tasks.limits import default_max_tokens
+from pytest_thinkslm.tasks.prompts import Exemplar, exemplars, render
 
 
 class Planner:

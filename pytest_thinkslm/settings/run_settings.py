@@ -31,7 +31,7 @@ class Settings:
     ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
     checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
-    ``thinking`` is "on", "off" or a number of tokens as text.
+    ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     """
 
     models: tuple[str, ...]
@@ -46,6 +46,7 @@ class Settings:
     top_p: float = 1.0
     max_tokens: int | None = None
     thinking: str | None = None
+    system: str | None = None
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
@@ -174,9 +175,13 @@ def _thinking(raw: Mapping[str, Any]) -> str | None:
     if value is None or value == "":
         return None
     text = str(value)
-    if text in ("on", "off") or (text.isdecimal() and int(text) > 0):
-        return text if text in ("on", "off") else str(int(text))
-    raise UsageError(f"--thinking {text!r}: give on, off, or the most tokens a thought may have (512, say)")
+    if text in ("on", "off", "low", "medium", "high"):
+        return text
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return str(int(text))
+    raise UsageError(
+        f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
+    )
 
 
 def _judge_budget(raw: Mapping[str, Any]) -> int | None:
