@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.reader import load_cases
 from pytest_thinkslm.engines.loop_guard import STRIDE, stop_at
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import load_cases
 from pytest_thinkslm.tasks.limits import default_max_tokens
 from pytest_thinkslm.tasks.prompts import render
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.delivery import Delivery
+from pytest_thinkslm.data.matching import Broken, Differing, Match
 from pytest_thinkslm.tasks import pins as pins_data
-from pytest_thinkslm.tasks.data.delivery import Delivery
-from pytest_thinkslm.tasks.data.matching import Broken, Differing, Match
 from pytest_thinkslm.tasks.pins import Pins
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Task

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.errors import DataError
+from pytest_thinkslm.data import hub as hub_data
+from pytest_thinkslm.data.local import find_file
+from pytest_thinkslm.data.reader import load_cases
+from pytest_thinkslm.data.verification import tolerated
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.data import hub as hub_data
-from pytest_thinkslm.tasks.data.local import find_file
-from pytest_thinkslm.tasks.data.reader import load_cases
-from pytest_thinkslm.tasks.data.verification import tolerated
 from pytest_thinkslm.tasks.registry import get
 from pytest_thinkslm.tasks.task import File
 

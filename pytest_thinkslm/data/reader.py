@@ -9,11 +9,11 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
+from pytest_thinkslm.data.local import count_records, find_file
+from pytest_thinkslm.data.matching import Built, Unbuildable, match
+from pytest_thinkslm.data.verification import Policy, item_names, verify
 from pytest_thinkslm.tasks import pins as pins_data
-from pytest_thinkslm.tasks.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
-from pytest_thinkslm.tasks.data.local import count_records, find_file
-from pytest_thinkslm.tasks.data.matching import Built, Unbuildable, match
-from pytest_thinkslm.tasks.data.verification import Policy, item_names, verify
 from pytest_thinkslm.tasks.task import Task
 
 PinState = Literal["ok", "accepted", "unpinned"]

@@ -10,8 +10,8 @@ from hub_form import HUB_FORMS, QUESTIONS, broken, records, regraded
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import UNANSWERABLE, Review
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks.prompts import render, render_text
 from pytest_thinkslm.tasks.registry import get
 
@@ -63,7 +63,7 @@ def hub_of(real_data, monkeypatch):
             assert (hub_id, split) == (get(key).source.hub, get(key).source.split)
             return rows if config == first else []
 
-        monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+        monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
 
     return serve
 
