@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ def test_an_ini_file_is_found_although_an_options_value_is_a_path_elsewhere(
 
 
 def test_an_option_whose_value_may_be_left_out_does_not_take_the_suites_path(
-    replay: Replay, pytester: pytest.Pytester
+    replay: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
     result = replay(four_sorts(), *FOUR, "--debug")
     assert result.ret == 0
