@@ -6,7 +6,7 @@ import json
 from typing import Literal, NotRequired, TypedDict, cast
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
-from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, VerdictName
+from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, Stopped, VerdictName
 from pytest_thinkslm.core.rulings import JudgeVerdict, Status
 
 #: How an output's thought ended: by itself, closed at its bound, or not at all.
@@ -85,6 +85,7 @@ class ItemRecord(GroupJson):
     source: NotRequired[Decider]
     parser_verdict: NotRequired[VerdictName]
     note: NotRequired[str]
+    stopped: NotRequired[Stopped]
     attempts: NotRequired[int]
 
 

@@ -59,6 +59,7 @@ class Run:
         self._rulings: dict[tuple[ItemRef, int], Future[Ruling | None]] = {}
         self.factory = factory
         self._log = log
+        self._opened_log: TextIO | None = None
         self._announce = announce
         self._tick = tick
         self._planner: Planner | None = None
@@ -81,10 +82,10 @@ class Run:
         Raises:
             ThinkSLMError: data, model or journal cannot be used.
         """
-        self._planner = Planner(self.settings, refs, self.factory.thought_room)
+        planner = self._planner = Planner(self.settings, refs, self.factory.thought_room)
         if self._check_plan is not None:
-            self._check_plan(self._planner, refs)
-        self._mine = mine if mine is not None else ()
+            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
+        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -102,6 +103,10 @@ class Run:
     def case(self, ref: ItemRef) -> Case:
         """The case of an item."""
         return self._plan.case(ref)
+
+    def left_out(self, ref: ItemRef) -> str:
+        """Why an item is not run although it was selected (its record cannot be verified); else empty."""
+        return self._plan.left_out(ref)
 
     def release(self, ref: ItemRef) -> None:
         """An item is done: let go of its case with the last test that needs it."""
@@ -188,17 +193,22 @@ class Run:
             label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
-            progress.settle()
             measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
+            generating = measured.get("generating_seconds", progress.generating_seconds())
+            rate = progress.output_tokens / generating if generating and progress.output_tokens else None
             if "load_seconds" in measured:
                 measured["devices"] = self._devices()
             measured["generated"] = progress.finished
             measured["output_tokens"] = progress.output_tokens
             measured["seconds"] = _rounded(progress.seconds())
-            measured["tokens_per_second"] = _rounded(progress.tokens_per_second())
-            measured["tasks"] = {group: span.measured() for group, span in sorted(progress.spans.items())}
+            measured["generating_seconds"] = _rounded(generating)
+            measured["tokens_per_second"] = _rounded(rate)
+            measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
+        if self._opened_log is not None:
+            self._opened_log.close()
+            self._opened_log = None
 
     def _devices(self) -> list[DeviceJson]:
         """The GPUs of the current variant, for the report."""
@@ -221,7 +231,8 @@ class Run:
         self._current = variant
         if self.measured:
             gpus.measured_from_here()
-        engine = self.factory.build(variant, self._log())
+        self._opened_log = self._log()
+        engine = self.factory.build(variant, self._opened_log)
         journal: Journal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +27,8 @@ from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
+    FigureRow,
+    LoopGuard,
     OpenedData,
     Results,
     RunMeasured,
@@ -107,6 +109,11 @@ class Recorder:
         """Number of reported items by group."""
         return Counter(key.group for key in self._spool.reported() if key.role == "item")
 
+    def left_out(self, task: str) -> int:
+        """How many items of a task were selected and not run: their records cannot be verified or are not there."""
+        state = self._data.get(task)
+        return 0 if state is None else len(state["unverified"]) + len(state["absent"])
+
     def add_process(self, data: Mapping[str, OpenedData], measured: Mapping[str, VariantMeasured]) -> None:
         """What a process that executed items knows at its end: data states, and measurements by the variant's name."""
         self._data.update(data)
@@ -143,6 +150,7 @@ class Recorder:
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
             "results": rows,
+            "loop_guard": self._loop_guard(variants, rows),
             "gates": [],
             "problems": list(self.problems),
             "measured": measured,
@@ -172,6 +180,15 @@ class Recorder:
         results["deltas"] = found
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))
+
+    def _loop_guard(self, variants: Sequence[VariantFacts], rows: Sequence[FigureRow]) -> LoopGuard:
+        """Whether looping outputs were ended early, by which rule, and how many."""
+        rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
+        return {
+            "on": self.settings.temperature == 0 and bool(rules - {"off"}),
+            "rules": sorted(rules),
+            "stopped": sum(row.get("loops_stopped", 0) for row in rows),
+        }
 
     def item_records(self) -> Iterator[ItemRecord]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""

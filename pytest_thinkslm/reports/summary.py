@@ -17,11 +17,11 @@ from pytest_thinkslm.core.tables import (
     text_columns,
 )
 from pytest_thinkslm.reports.links import filter_link
-from pytest_thinkslm.runs.types import FigureRow, GateState, Results, Speed, VariantFacts, VariantMeasured
+from pytest_thinkslm.runs.types import FigureRow, GateState, Generated, Results, RowData, VariantFacts, VariantMeasured
 
 
 def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
-    """The figures of one variant; ``measured`` is what generating its outputs took."""
+    """The figures of one variant, and how much of them was generated in this run (``measured``)."""
     thoughts = any("unfinished_thought_rate" in row for row in rows)
     columns = [
         *text_columns("task", "style"),
@@ -33,8 +33,8 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
         Column("truncated", narrow="trun-\ncated"),
         Column("error"),
         Column("unfinished thought", forms=("html",) if thoughts else ()),
-        Column("tokens/s", narrow="tok/s"),
-        Column("seconds", narrow="s"),
+        Column("generated", narrow="made"),
+        Column("tokens"),
     ]
     return Table(columns, [_figure_cells(row, row_measured(measured, row)) for row in rows], title)
 
@@ -59,13 +59,11 @@ def interval_text(interval: Sequence[float] | None) -> str:
     return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
-def _figure_cells(row: FigureRow, measured: Speed) -> list[Cell]:
-    data = row.get("data")
-    doubtful = data is not None and (data.get("partial") or data.get("pin") == "accepted")
-    rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
+def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
+    name = row_name(row) + ("*" if _conditional(row.get("data")) else "")
     here = {"model": row["model"], "quant": row["quant"], "task": row["task"], "style": row["style"]}
     return [
-        Cell(row_name(row) + ("*" if doubtful else ""), link=filter_link(**here), title=row["title"]),
+        Cell(name, link=filter_link(**here), title=row["title"]),
         Cell(row["style"]),
         Cell(str(row["n"])),
         Cell("void", "bad") if row.get("void") else Cell(percent(row["accuracy"])),
@@ -75,8 +73,8 @@ def _figure_cells(row: FigureRow, measured: Speed) -> list[Cell]:
         _rate_cell(row["truncated_rate"], "warning", filter_link(**here, verdict="truncated")),
         _rate_cell(row["error_rate"], "bad", filter_link(**here, verdict="error")),
         Cell(percent(row.get("unfinished_thought_rate"))),
-        Cell("–" if rate is None else f"{rate:.0f}"),
-        Cell("–" if seconds is None else f"{seconds:.1f}"),
+        Cell("–" if measured is None else str(measured["generated"])),
+        Cell(str(measured["output_tokens"] or "–") if measured else "–"),
     ]
 
 
@@ -89,9 +87,14 @@ def _rate_cell(rate: float | None, tone: Tone, link: str) -> Cell:
     return Cell(percent(rate), tone, link=link) if rate else Cell(percent(rate), "quiet")
 
 
-def row_measured(measured: VariantMeasured, row: FigureRow) -> Speed:
-    """What generating this row's outputs took, from its variant's measurements."""
-    return measured.get("tasks", {}).get(f"{row['task']}|{row['style']}", {})
+def _conditional(data: RowData | None) -> bool:
+    """Whether a figure rests on data that a note below it has to speak of."""
+    return data is not None and bool(data.get("partial") or data.get("pin") == "accepted" or data.get("unverified"))
+
+
+def row_measured(measured: VariantMeasured, row: FigureRow) -> Generated | None:
+    """How much was generated for this row, from its variant's measurements."""
+    return measured.get("tasks", {}).get(f"{row['task']}|{row['style']}")
 
 
 def by_variant(rows: Iterable[FigureRow]) -> dict[tuple[str, str], list[FigureRow]]:
@@ -111,8 +114,10 @@ def speed_line(measured: VariantMeasured, disk_bytes: int | None = None) -> str:
     parts = [f"{generated} outputs generated"]
     if measured.get("seconds"):
         parts.append(f"{measured['seconds']:.1f} s")
+    if measured.get("load_seconds"):
+        parts.append(f"loading {measured['load_seconds']:.1f} s")
     if measured.get("tokens_per_second"):
-        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s")
+        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s while generating")
     if measured.get("device"):
         parts.append(f"{measured['device']}, {measured.get('dtype', '')}".rstrip(", "))
     if memory := measured.get("peak_memory_bytes"):
@@ -128,7 +133,7 @@ def size(count: int) -> str:
 
 
 def notes(rows: Sequence[FigureRow]) -> list[str]:
-    """What a reader of the figures has to know, each once: partial data, accepted data, void accuracies."""
+    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits."""
     lines: dict[str, None] = {}
     for row in rows:
         if data := row.get("data"):
@@ -140,6 +145,8 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
             lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+        if row.get("cut_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
     return list(lines)
 
 

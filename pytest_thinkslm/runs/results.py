@@ -14,6 +14,7 @@ from itertools import groupby
 from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
@@ -87,6 +88,12 @@ def summarise(
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
         row["unfinished_thought_rate"] = round(thoughts.get("unfinished", 0) / n, 6)
         row["closed_thought_rate"] = round(thoughts.get("closed", 0) / n, 6)
+    if records:
+        row["cut"], warning = cut_figures(records)
+        if warning:
+            row["cut_warning"] = warning
+    if stopped := sum(record.get("stopped") == "loop" for record in records):
+        row["loops_stopped"] = stopped
     if records and "parser_verdict" in records[0]:
         from pytest_thinkslm.runs.judged import row_judge
 
@@ -114,6 +121,7 @@ def _row_data(data: OpenedData) -> RowData:
         "partial": data["partial"],
         "pin": data["pin"],
         "digest": data["digest"],
+        "unverified": [f"{item:04d}" for item in data["unverified"]],
         "notes": notes,
     }
 

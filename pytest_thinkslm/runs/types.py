@@ -64,15 +64,35 @@ class RowData(TypedDict):
     partial: str | None
     pin: PinState
     digest: str
+    unverified: NotRequired[list[str]]
     notes: list[str]
 
 
-class OpenedData(RowData):
-    """The state of a data set that was opened: what differs from its pins, too."""
+class OpenedData(TypedDict):
+    """The state of a data set that was opened (``data.reader.DataState``)."""
 
+    source: str
+    records: int
+    expected: int
+    partial: str | None
+    pin: PinState
     differing: list[int]
     missing: list[int]
     new: int
+    unverified: list[int]
+    absent: list[int]
+    notes: list[str]
+    digest: str
+
+
+class Cut(TypedDict):
+    """Outputs that ended at their limit of new tokens; numbers are tokens. See ``cuts.cut_figures``."""
+
+    rate: float
+    looping: int
+    limit: int | None
+    ended_p99: int | None
+    enough: int | None
 
 
 class FigureRow(GroupJson):
@@ -96,6 +116,9 @@ class FigureRow(GroupJson):
     thought_rate: NotRequired[float]
     unfinished_thought_rate: NotRequired[float]
     closed_thought_rate: NotRequired[float]
+    cut: NotRequired[Cut]
+    cut_warning: NotRequired[str]
+    loops_stopped: NotRequired[int]
     judge: NotRequired[JudgeFigures]
     failures: dict[str, int]
     rules: dict[str, int]
@@ -317,18 +340,21 @@ class LoadedJson(TypedDict):
     linear_layers: int
 
 
-class Speed(TypedDict, total=False):
-    """What generating some outputs took."""
+class Generated(TypedDict):
+    """How much was generated of one task and style."""
+
+    generated: int
+    output_tokens: int
+
+
+class VariantMeasured(TypedDict, total=False):
+    """One variant, all processes together; what was not measured is absent or null. ``tasks`` is by "task|style"."""
 
     generated: int
     output_tokens: int
     seconds: float | None
+    generating_seconds: float | None
     tokens_per_second: float | None
-
-
-class VariantMeasured(Speed, total=False):
-    """One variant, all processes together; what was not measured is absent or null. ``tasks`` is by "task|style"."""
-
     load_seconds: float
     gpu_seconds: float
     threads: int
@@ -339,7 +365,7 @@ class VariantMeasured(Speed, total=False):
     peak_gpu_memory_bytes: int | None
     peak_gpu_memory_source: str
     loaded: LoadedJson
-    tasks: dict[str, Speed]
+    tasks: dict[str, Generated]
 
 
 class RunMeasured(TypedDict):
@@ -350,6 +376,14 @@ class RunMeasured(TypedDict):
     variants: dict[str, VariantMeasured]
     judge: NotRequired[dict[str, float]]
     deltas: NotRequired[dict[str, dict[str, Change]]]
+
+
+class LoopGuard(TypedDict):
+    """Whether greedy outputs in an exact loop were ended early, by which rules, and how many."""
+
+    on: bool
+    rules: list[str]
+    stopped: int
 
 
 class SettingsJson(TypedDict):
@@ -388,6 +422,7 @@ class Results(TypedDict):
     deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     judge: NotRequired[JudgeBlock]
+    loop_guard: NotRequired[LoopGuard]
     gates: list[GateJson]
     problems: list[str]
     measured: RunMeasured

@@ -50,7 +50,7 @@ def typed_dicts(hint: Any, node: Mapping[str, Any], path: str) -> Iterator[tuple
 
 #: The schema has one definition of a fraction for places that may be null and those that never are.
 NEVER_NULL = {
-    "thought_rate", "unfinished_thought_rate", "closed_thought_rate", "paper", "threshold", "sparsity",
+    "thought_rate", "unfinished_thought_rate", "closed_thought_rate", "paper", "threshold", "sparsity", "rate",
 }  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def items() -> Iterator[ItemLine]:
     key, verdict = ItemKey("m", "none", "t", "test_t", "direct", "0000"), Verdict("incorrect", "why", "cut", True)
     plain = Graded(Answer("2", "box"), verdict)
     judged = Graded(Answer(None, "none"), verdict, Judged(Ruling("judged", "correct", "1", "so"), "judge", verdict))
-    output = Output("text", "thought", "length", 3, 4)
+    output = Output("text", "thought", "length", 3, 4, stopped="loop")
     yield item_record(key, None, graded=plain)
     yield item_record(key, case, graded=plain, output=Output("x"), messages=[Message("user", "q")])
     yield item_record(key, case, graded=judged, output=output)
