@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_thinkslm.core.records import Answer
-from pytest_thinkslm.scoring.answers.anchors import anchors
+from pytest_thinkslm.scoring.answers.anchors import Anchor, anchors, is_supposed
 from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
 from pytest_thinkslm.scoring.answers.degenerate import is_code
 from pytest_thinkslm.scoring.answers.evaluate import is_costly, same_equation, same_value, value_of
@@ -93,7 +93,7 @@ def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> st
         value = read_result(stated.prose, question).value if stated.prose else stated.value
         if not isinstance(value, str) or is_placeholder(value) or "boxed" in value:
             continue
-        if boxed is not None and (not stated.direct or stated.roughly or anchor.supposed or _rounds_box(value, boxed)):
+        if boxed is not None and (not stated.direct or stated.roughly or _is_remark(text, anchor, value, boxed)):
             continue
         if region.cut:
             rest = text[stated.end :]
@@ -103,7 +103,9 @@ def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> st
     return None
 
 
-def _rounds_box(value: str, boxed: BoxGroup) -> bool:
+def _is_remark(text: str, anchor: Anchor, value: str, boxed: BoxGroup) -> bool:
+    if is_supposed(text, anchor.start, anchor.end):
+        return True
     return len(boxed.boxes) == 1 and rounds(value, written_value(boxed.boxes[0].content))
 
 

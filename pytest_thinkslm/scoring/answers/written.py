@@ -32,10 +32,19 @@ _GROUP = re.compile(r"\{(?=\\color)")
 _WHOLE_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{([^{}]*)\}")
 
 
+# Nothing to undo: no blank or full stop at an end, no relation, joint, word, colour or frame.
+_NEEDS_READING = re.compile(
+    r"^[\s{]|[\s.,;:\\]$|[=;:$~`\"*\u2248\u2243\u2245]"
+    r"|\\(?![dt]?frac|sqrt|pi|left|right|cdot|times|theta|infty|cup|pm|circ|begin|end|\\|%)|(?<![\\a-zA-Z])[a-zA-Z]{2}|^[\u3040-\uffff]"
+)
+
+
 def written_value(content: str) -> str:
     """The value that a box or a statement holds, as LaTeX; several values are one list, joined by ``", "``."""
     if len(content) > _LIMIT:
         return content.strip()
+    if not _NEEDS_READING.search(content):
+        return content
     text = without_label(clean(content))
     parts = [part for part in (clean(one) for one in _split_several(text)) if part]
     if len(parts) > 1:
@@ -106,7 +115,7 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _TEXT_LABEL = re.compile(
-    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-\d({$a-zA-Z]))"
+    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-.\d({$a-zA-Z]))"
 )
 _ENDS_LIKE_LABEL = re.compile(rf"(?:[:：=]|\b{_VERB}\s*[:：]?|\bof|[是为は])$", re.IGNORECASE)
 _DENIES = re.compile(r"\b(?:not|no|never|than|least|most|or|and|either|between|mod)\b|n't\b", re.IGNORECASE)
