@@ -49,7 +49,7 @@ _SAYS = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
-    r"\b(?:if|suppose|supposing|assuming|had|unless|were|whether|si|wenn|falls|если)\b[^.!?\n]{0,200}$|\bwould\s+have\s+been\b",
+    r"\b(?:if|suppose|supposing|assuming|had|unless|were|whether|si|wenn|falls|если)\b[^.!?\n]{0,200}$|\([^()\n]{0,200}$|\bwould\s+have\s+been\b",
     re.IGNORECASE,
 )
 _SENTENCE = 250
@@ -93,5 +93,5 @@ def lower(text: str) -> str:
 
 
 def is_supposed(text: str, begin: int, end: int) -> bool:
-    """Whether the sentence up to an anchor supposes something else: "if 8 had been eaten, the answer would be 4"."""
+    """Whether an anchor's sentence supposes something else ("if 8 had been eaten, ..."), or is an aside in brackets."""
     return bool(_SUPPOSED.search(text[max(0, begin - _SENTENCE) : begin])) or bool(_SUPPOSED.search(text[begin:end]))

@@ -212,7 +212,7 @@ _BASED = re.compile(
 _WORDS = re.compile(r"[A-Za-z]{2,}|[A-Z]")
 _TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m|\d{1,2}:\d\d")
 _ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]{2,8})(?:_\w)?(?:\([a-z]\))?)(?:=|\\in ?)([^=<>]+)")
-_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx")
+_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx|\\[pb]?mod(?![a-z])")
 _AMBIGUOUS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _ELEMENTS_READ = 60
 
@@ -231,7 +231,7 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
             return _equal(assigned[0][2], assigned[1][2], budget)
     elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
         return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
-    elif "=" in one and not _RELATION.search(two) and len(split_top(one)) == 1:
+    elif not _RELATION.search(two) and len(split_top(one)) == 1 and len(split_top(one, "=")) > 1:
         value = _without_left_side(one)
         return Equality(False) if value is None else _equal(value, two, budget)
     collected = _as_collections(one, two, budget)
@@ -267,6 +267,8 @@ def _without_left_side(text: str) -> str | None:
     name, value = sides
     if _BARE_NAME.fullmatch(value) and not _BARE_NAME.fullmatch(name) and as_fraction(name) is not None:
         return name
+    if same_value(name, value) == "equal":
+        return value  # an identity: both sides are the value
     bare = _INDEX.sub("", _ARGUMENTS.sub("", name))
     if not _LETTERS.search(_NAMING.sub("N", bare)):
         return None

@@ -34,8 +34,13 @@ CONCLUDES = re.compile(
     r"\W*(?:so|therefore|thus|hence|in total|altogether|finally|in conclusion|overall)\b", re.IGNORECASE
 )
 _OR = re.compile(r"[%\s]*(?:\w+\s)?or\s\W*", re.IGNORECASE)
+_BETWEEN = re.compile(r"\bbetween\s\W{0,3}$", re.IGNORECASE)
+_AND = re.compile(r"[%\s]*(?:\w+\s)?and\s\W*", re.IGNORECASE)
+_DENIED = re.compile(r"(?:\bnot|n't)\s(?:be\s|equal to\s)?\W{0,3}$", re.IGNORECASE)
 _QUESTION = re.compile(r"\W*(?:how|what|which|find|calculate)\b[^?]*\?\W*$", re.IGNORECASE)
 _CONDITION = re.compile(r",?\s(?:if|because|since|when|as|so that)\s")
+# "Since 1.76 is less than 2 inches, he ...": reasons and conditions in front of the statement.
+_SUBORDINATE = re.compile(r"\b(?:since|because|if|when|after|before|given that)\b[^,]{1,200},(?=\s)", re.IGNORECASE)
 _RESULTS = re.compile(r"[=≈][\s$€£({\\*_]{0,8}")
 _IDENTIFIER = re.compile(
     r"(?:#|\bno\.\s?|\b(?:step|part|case|day|grade|room|number|chapter|horse|question)\s#?)$", re.IGNORECASE
@@ -45,7 +50,8 @@ _CLOCK = re.compile(r"(?::\d\d)?\s?(?:[ap]\.?m\b|o'clock)", re.IGNORECASE)
 _TELLS = re.compile(
     r"\b(?:is|are|was|were|be|equals?|has|have|had|needs?|takes?|took|costs?|makes?|made|gives?|gets?|earns?|earned|pays?"
     r"|paid|spends?|spent|saves?|saved|sells?|sold|leaves?|leaving|left with|total of|comes to)\s"
-    r"(?:a total of |about |approximately |only |exactly |equal to |now |still |left with )?\W{0,3}$",
+    r"(?:a total of |about |approximately |only |exactly |equal to |now |still |left with )?\W{0,3}$"
+    r"|[是为有得剩共花要]\W{0,3}$",
     re.IGNORECASE,
 )
 _REMAINS = re.compile(
@@ -80,16 +86,25 @@ def last_result(original: str, text: str, question: str, *, strict: bool) -> Ans
         if not numbers and (CONCLUDES.match(sentence) or not re.search(r"\d", text[-_WORKING_READ:])):
             numbers = [n for n in find_numbers(sentence, spelled=True) if n.spelled]
         numbers = numbers or list(find_numbers(sentence))
+        numbers = [n for n in numbers if not _DENIED.search(sentence, max(0, n.start - 30), n.start)]
         if not numbers:
             continue
         equation = after_equals(sentence, numbers)
         if strict and not equation and len({number.value for number in numbers}) > 1:
             return Answer(None, "wrong-format")
-        if not equation and any(_OR.fullmatch(sentence, one.end, two.start) for one, two in pairwise(numbers)):
+        if not equation and any(_are_alternatives(sentence, one, two) for one, two in pairwise(numbers)):
             return Answer(None, "several", detail=sentence.strip()[-80:])
         number = equation or result_in(original, text, start, sentence, numbers, question)
         return Answer(canonical(number.value), "last-number", detail=sentence.strip()[-80:])
     return Answer(None, "wrong-format" if strict else "none")
+
+
+def _are_alternatives(sentence: str, one: Number, two: Number) -> bool:
+    """Whether two numbers are offered without a choice: "5 or 6", "between 5 and 6"."""
+    if _OR.fullmatch(sentence, one.end, two.start):
+        return True
+    between = _BETWEEN.search(sentence, max(0, one.start - 20), one.start)
+    return between is not None and _AND.fullmatch(sentence, one.end, two.start) is not None
 
 
 def result_in(original: str, text: str, start: int, sentence: str, numbers: list[Number], question: str) -> Number:
@@ -104,6 +119,9 @@ def result_in(original: str, text: str, start: int, sentence: str, numbers: list
     left = _keep(left, lambda n: not _ASIDE.search(sentence, max(0, n.start - 60), n.start))
     concluded = max((match.end() for match in _THEREFORE.finditer(sentence)), default=0)
     left = _keep(left, lambda n: n.start >= concluded)
+    for clause in _SUBORDINATE.finditer(sentence):
+        begin, end = clause.span()
+        left = _keep(left, lambda n, begin=begin, end=end: not begin < n.start < end)  # type: ignore[misc]
     condition = _CONDITION.search(sentence, left[0].end)
     left = _keep(left, lambda n: condition is None or n.end <= condition.start())
     if _are_one(left):

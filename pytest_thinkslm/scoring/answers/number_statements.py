@@ -236,7 +236,7 @@ _VERB = re.compile(
 
 _CLAUSE_END = re.compile(
     r"[.!?](?=\s|$|[)\"'])|\n|;|,?\s(?:because|since|as|which|if|when)\s|,\s(?:so|and|but|not)\s|\s\((?!\d)"
-    r"|[\"'](?=\s?[,}])"
+    r"|[\"'](?=\s?[,}])|,(?=\s?[\"'])"
 )
 _OPERATOR = re.compile(r"[+*×÷·=]|\s[-/x]\s|\\(?:times|cdot|div)|\b(?:times|plus|minus|divided by|multiplied by)\b")
 _BETWEEN_SEVERAL = re.compile(r"[^\d.]{0,40}?(?:\b(?:or|and)\b|,|/)\W*(?:[a-z]\w*\W+){0,1}", re.IGNORECASE)

@@ -9,6 +9,7 @@ than the one that was given.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from pytest_thinkslm.scoring.answers.evaluate import value_of
@@ -48,13 +49,21 @@ _NAME = re.compile(r"[A-Za-z](?:_\w)?")
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|bm)\s*\{([^{}]*)\}"
 )
-_REWRITES = (
+
+
+def _continental(found: re.Match[str]) -> str:
+    """1.234,50, where both separators leave no doubt."""
+    return f"{found[1].replace('.', '')}.{found[2]}"
+
+
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|deg)(?![a-zA-Z])"), "°"),
     (re.compile(r"\\(?:pounds|euro|yen)(?![a-zA-Z])\s*"), "£"),
     (re.compile(r"\\minus(?![a-zA-Z])"), "-"),
     (re.compile(r"\\(?=[%$€£])"), ""),
     (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|(?<![0-9])\\[,;:! ](?![0-9])"), " "),
     (re.compile(r"\^\s*\{?\s*(?:st|nd|rd|th)\s*\}?|(?<=[0-9])\s?(?:st|nd|rd|th)(?![A-Za-z])"), ""),
+    (re.compile(r"\b([0-9]{1,3}(?:\.[0-9]{3})+),([0-9]{1,2})(?![0-9.,])"), _continental),
     (re.compile(r"\b([0-9]{1,2}):00(?![0-9:])"), r"\1"),
 )
 _SHORT_SCALE = re.compile(r"(?<=[0-9])\s?([MKkB])(?![A-Za-z0-9])\s*$")

@@ -121,11 +121,21 @@ _ENDS_LIKE_LABEL = re.compile(rf"(?:[:：=]|\b{_VERB}\s*[:：]?|\bof|[是为は]
 _DENIES = re.compile(r"\b(?:not|no|never|than|least|most|or|and|either|between|mod)\b|n't\b", re.IGNORECASE)
 
 
+_MACRO = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf)"
+_TEXT_VERB = re.compile(rf"(?<=\S)\s*{_MACRO}\s*\{{\s*(?:is|equals|is equal to)\s*\}}\s*(?=\S)")
+_AFTERTHOUGHT = re.compile(rf"{_MACRO}\s*\{{\s*is (?:the|our|my) [a-z ]{{0,20}}(?:answer|result|solution)\.?\s*\}}\s*$")
+# "\textbf{(B)}\ 12": the option's letter before its value, as competitions set it.
+_CHOICE = re.compile(rf"^\s*(?:{_MACRO}\s*\{{\s*\(?[A-E]\)?\s*\}}|\([A-E]\))(?:{_SPACING}|[:.])+(?=[-\d$\\])(?!\\text)")
+
+
 def without_label(text: str) -> str:
     r"""The text without the words that introduce the value: ``The answer is 9``, ``\text{Area: } 12``, ``Result: 42``.
 
     Words that deny or compare ("not", "at least") introduce nothing: they belong to what is stated.
     """
+    if "\\" in text:
+        text = _TEXT_VERB.sub("=", _AFTERTHOUGHT.sub("", text))
+        text = _CHOICE.sub("", text)
     for _ in range(3):
         label = _TEXT_LABEL.match(text)
         if label and (label["mark"] or _ENDS_LIKE_LABEL.search(label["words"])) and not _DENIES.search(label["words"]):
@@ -239,8 +249,12 @@ def _has_letter(side: str) -> bool:
     return any(found[1] for found in _LETTER.finditer(side))
 
 
+_DOTS = re.compile(r"(?<=\d)\s*(?:\\[lc]?dots|\.{2,}|…)\s*$")
+
+
 def rounds(decimal: str, side: str) -> bool:
     """Whether a decimal is another value than the side before it, rounded to the decimal's places."""
+    decimal = _DOTS.sub("", decimal)
     figure = _DECIMAL.fullmatch(clean(decimal))
     if figure is None or _DECIMAL.fullmatch(clean(side)):
         return False
