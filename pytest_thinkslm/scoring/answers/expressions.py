@@ -15,7 +15,7 @@ from pytest_thinkslm.scoring.answers.degenerate import is_code
 from pytest_thinkslm.scoring.answers.evaluate import is_costly, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.scoring.answers.mathpool import LENGTH_LIMIT, compare
-from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_value
+from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_in_formula, stated_value
 from pytest_thinkslm.scoring.answers.numbers import read_result
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
 from pytest_thinkslm.scoring.answers.written import rounds, written_value
@@ -89,7 +89,7 @@ def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> st
     for anchor in reversed(anchors(text, after)[-_ANCHORS_READ:]):
         if boxed is None and _EITHER.match(text, anchor.end):
             return _SEVERAL
-        stated = stated_value(text, anchor.end)
+        stated = stated_in_formula(text, anchor.start) or stated_value(text, anchor.end)
         value = read_result(stated.prose, question).value if stated.prose else stated.value
         if not isinstance(value, str) or is_placeholder(value) or "boxed" in value:
             continue

@@ -124,6 +124,18 @@ def stated_value(text: str, start: int) -> Stated:
     return Stated(numbers[0].replace("−", "-") if numbers else None, end, direct, roughly)
 
 
+def stated_in_formula(text: str, position: int) -> Stated | None:
+    r"""What the formula states that ``position`` is inside of: ``$\text{The answer is } 5$``; None outside of one."""
+    before = text[max(0, position - 40) : position]
+    if r"\text" not in before and not before.rstrip().endswith(("$", r"\(", r"\[")):
+        return None
+    begin = max(0, position - 2 * _WINDOW)
+    for span in math_spans(text[begin : position + 8 * _WINDOW]):
+        if begin + span.start <= position < begin + span.end:
+            return Stated(written_value(span.content), begin + span.end, direct=True)
+    return None
+
+
 _FAR_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 

@@ -64,7 +64,8 @@ _CIRCUMSTANCES = re.compile(
     r"|pour|nach)"
     r"(?:\s(?:the|all|a|an|his|her|their|its|about|only|first|last|next|those|these|goal|total|of|month|year|week|day"
     r"|with|other|remaining)){0,4}\s\W{0,3}$"
-    r"|\bto\s(?!(?:about|approximately|only|exactly|a total)\b)[a-z]{2,20}(?:\s[a-z']{1,20}){0,4}?\s\W{0,3}$",
+    r"|(?<!needs\s)(?<!need\s)(?<!has\s)(?<!have\s)(?<!had\s)(?<!able\s)(?<!going\s)(?<!order\s)"
+    r"\bto\s(?!(?:about|approximately|only|exactly|a total)\b)[a-z]{2,20}(?:\s[a-z']{1,20}){0,4}?\s\W{0,3}$",
     re.IGNORECASE,
 )
 _THEREFORE = re.compile(r"[,;]\s(?:so|thus|therefore|hence|which (?:means|makes|gives|is))\s", re.IGNORECASE)

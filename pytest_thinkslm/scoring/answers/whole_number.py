@@ -61,7 +61,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\\(?:pounds|euro|yen)(?![a-zA-Z])\s*"), "£"),
     (re.compile(r"\\minus(?![a-zA-Z])"), "-"),
     (re.compile(r"\\(?=[%$€£])"), ""),
-    (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|(?<![0-9])\\[,;:! ](?![0-9])"), " "),
+    (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|(?<![0-9])\\[,;:! ]|\\[,;:! ](?![0-9])"), " "),
     (re.compile(r"\^\s*\{?\s*(?:st|nd|rd|th)\s*\}?|(?<=[0-9])\s?(?:st|nd|rd|th)(?![A-Za-z])"), ""),
     (re.compile(r"\b([0-9]{1,3}(?:\.[0-9]{3})+),([0-9]{1,2})(?![0-9.,])"), _continental),
     (re.compile(r"\b([0-9]{1,2}):00(?![0-9:])"), r"\1"),
@@ -102,10 +102,12 @@ def _one_number(side: str) -> Fraction | None:
     if len(found) != 1:
         return None
     number = found[0]
-    after = side[number.end :]
+    before, after = side[: number.start].rstrip(), side[number.end :]
+    while before.endswith("{") and after.lstrip().startswith("}"):
+        before, after = before[:-1].rstrip(), after.lstrip()[1:]
     if "{" in after and "}" in after:
         after = _GROUP.sub(r"\1", after)
-    before, after = side[: number.start].rstrip("{( "), after.rstrip("}!.,;: ") if "!" not in after[:1] else after
+    before, after = before.rstrip("{( "), after.rstrip("}!.,;: ") if "!" not in after[:1] else after
     if before.endswith(("^", "_", "\\", "/")) or (before and before[-1:].isalnum() and side[number.start - 1] != " "):
         return None
     return number.value if is_lead(before) and is_unit(after) else None

@@ -28,6 +28,7 @@ _WRAPPER = re.compile(
     r"|(?:color|textcolor|colorbox|fcolorbox\s*\{[^{}]*\})\s*\{[^{}]{1,40}\})\s*(?=\{)"
 )
 _COLOUR = re.compile(r"\\color\s*\{[^{}]{1,40}\}\s*")
+_INNER_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]*)\}")
 _GROUP = re.compile(r"\{(?=\\color)")
 _WHOLE_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{([^{}]*)\}")
 
@@ -73,6 +74,8 @@ def clean(content: str) -> str:
             text = text[1:-1]
         elif "\\color" in text:
             text = _COLOUR.sub("", text)
+        elif "box" in text:
+            text = _INNER_BOX.sub(r"\1", text)
         whole = _WHOLE_TEXT.fullmatch(text)
         if whole and re.search(r"\d", whole[1]) and _LABELLED.match(whole[1]):
             text = whole[1]
@@ -115,7 +118,7 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _TEXT_LABEL = re.compile(
-    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-.\d({$a-zA-Z]))"
+    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-.\d(\[{$a-zA-Z]))"
 )
 _ENDS_LIKE_LABEL = re.compile(rf"(?:[:：=]|\b{_VERB}\s*[:：]?|\bof|[是为は])$", re.IGNORECASE)
 _DENIES = re.compile(r"\b(?:not|no|never|than|least|most|or|and|either|between|mod)\b|n't\b", re.IGNORECASE)
