@@ -19,6 +19,7 @@ from pytest_thinkslm.scoring.answers.units import is_lead, is_unit
 from pytest_thinkslm.scoring.answers.written import clean
 
 _LIMIT = 4 * MAX_DIGITS
+_LARGEST = 10**MAX_DIGITS
 _PLAIN = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?", re.ASCII)
 
 
@@ -108,7 +109,8 @@ def _one_number(side: str) -> Fraction | None:
     if "{" in after and "}" in after:
         after = _GROUP.sub(r"\1", after)
     before, after = before.rstrip("{( "), after.rstrip("}!.,;: ") if "!" not in after[:1] else after
-    if before.endswith(("^", "_", "\\", "/")) or (before and before[-1:].isalnum() and side[number.start - 1] != " "):
+    glued = side[max(0, number.start - 2) : number.start].rstrip("{")[-1:].isalnum()
+    if glued or before.endswith(("^", "_", "\\", "/")):
         return None
     return number.value if is_lead(before) and is_unit(after) else None
 
@@ -121,4 +123,6 @@ def worked_out(text: str) -> Fraction | None:
     if _OTHER_RELATION.search(body):
         return None
     value = value_of(split_top(body, "=")[-1])
-    return value if isinstance(value, Fraction) else None
+    if not isinstance(value, Fraction) or max(abs(value.numerator), value.denominator) >= _LARGEST:
+        return None
+    return value
