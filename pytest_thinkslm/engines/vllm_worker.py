@@ -163,7 +163,7 @@ class _Served:
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
         self.open: dict[str, tuple[int, float, str]] = {}
@@ -191,6 +191,7 @@ class _Served:
             thought_ids=frozenset(thought & special),
             pad_id=0,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
         self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
@@ -247,13 +248,13 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
+            prompt = self.prompts.ids(request)
             opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt)
         except EngineError as problem:
             return str(problem)
