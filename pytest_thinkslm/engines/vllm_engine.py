@@ -113,7 +113,7 @@ class VLLMEngine:
                 "vllm": self._version,
                 **self._model.identity(),
                 "quantization": self._model.quantization,
-                "template": self._model.template_sha256,
+                **self._model.prompt_facts(),
                 **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},

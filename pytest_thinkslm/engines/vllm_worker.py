@@ -180,7 +180,7 @@ class _Served:
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
         from pytest_thinkslm.models.marks import mark_ids, own_marks
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
         self.open: dict[str, _Open] = {}
@@ -205,6 +205,7 @@ class _Served:
             pad_id=0,
             own=own,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
         self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
@@ -263,13 +264,13 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
+            prompt = self.prompts.ids(request)
             opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
