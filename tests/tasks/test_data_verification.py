@@ -149,6 +149,7 @@ def test_a_shorter_set_is_partial_and_a_longer_one_runs_its_pinned_records(serve
     assert (data.state.pin, data.state.partial) == ("ok", "150 of 200 records")
     assert data.state.absent == tuple(range(40, 90))
     assert "has no record of it" in data.left_out[40]
+    assert any(note.startswith("50 of 200 items have no record in hub ") for note in data.state.notes)
     with pytest.raises(DataError, match="50 are missing"):
         hub.load(strict_data=True)
     hub.rows = [rephrased(key, whole[0]), *whole, rephrased(key, whole[1])]
