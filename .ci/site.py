@@ -1,9 +1,9 @@
 """Hooks of the documentation site: pages made from the repository, and links that leave ``docs/``.
 
 The pages are read on the forge as well, so their links are relative to the repository: README.md links to
-``docs/gates.md``, docs/compression.md to ``../benchmarks/results/...``. Here README.md becomes the site's first page, every
-file of the repository that a page links to is part of the site, and links are turned accordingly. A link to what does
-not exist stays as it is, so that mkdocs says so (``--strict``).
+``docs/gates.md``, docs/compression.md to ``../benchmarks/results/...``. Here README.md becomes the site's first page,
+every file of the repository that a page links to is part of the site, and links are turned accordingly. A link to what
+does not exist stays as it is, so that mkdocs says so (``--strict``).
 """
 
 from __future__ import annotations

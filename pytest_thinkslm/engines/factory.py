@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.identity import Variant, labels
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
@@ -23,36 +24,55 @@ if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """This process's share of the machine.
+
+    Attributes:
+        workers: processes that run engines side by side on it (xdist workers).
+        devices: positions of its GPUs among those that the run may use; None: all of them.
+        checks: whether it checks that the machine will do; workers run beside each other, after the controller did.
+    """
+
+    workers: int = 1
+    devices: Sequence[int] | None = None
+    checks: bool = True
+
+
+#: A process that has the machine to itself.
+_WHOLE = Share()
+
+
 class EngineFactory:
     """The variants of a run and their engines.
 
     Args:
         settings: the run's settings.
-        item_counts: number of items of a task, None where it is unknown (to check a replay file).
         say: takes one line for the user (progress of fetching and preparing).
+        recorded: the files of the replay engine (``recorded_outputs``).
+        share: this process's share of the machine.
 
     Raises:
         UsageError, ModelError: a model that cannot be found.
     """
 
     def __init__(
-        self, settings: Settings, item_counts: Callable[[str], int | None], say: Callable[[str], None]
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        recorded: Sequence[ReplayFile] = (),
+        share: Share = _WHOLE,
     ) -> None:
         self.settings = settings
         self._say = say
         self._resolved: dict[Variant, ResolvedModel] = {}
+        self._share = share
         self._files: list[tuple[ReplayFile, int]] = []
         self._fingerprints: dict[int, Fingerprint] = {}
         self._placements: dict[int, Placement | None] = {}
-        #: Processes that run engines side by side on this machine (xdist workers).
-        self.workers = 1
-        #: Positions of this process's GPUs among those that the run may use; None: all of them.
-        self.devices: Sequence[int] | None = None
-        #: Whether this process checks that the machine will do; workers run beside each other, after the controller.
-        self.checks = not settings.rescore
         self.name, self._passed_over = _engines(settings)
         if self.name == "replay":
-            self.variants = self._replayed(item_counts)
+            self.variants = self._replayed(recorded)
         else:
             self._arguments = {_model_name(model, settings.models): model for model in settings.models}
             self.variants = tuple(
@@ -60,6 +80,11 @@ class EngineFactory:
                 for name, model in self._arguments.items()
                 for quant in (settings.quants or (self._own_quant(model),))
             )
+
+    @functools.cached_property
+    def labels(self) -> Mapping[Variant, str]:
+        """The name of each variant in test ids and messages."""
+        return labels(self.variants)
 
     @property
     def journalled(self) -> bool:
@@ -87,7 +112,7 @@ class EngineFactory:
                 trust_remote_code=settings.trust_remote_code,
                 engine_args=settings.engine_args,
                 data_dir=settings.data_dir,
-                check=self.checks,
+                check=self._share.checks and not settings.rescore,
                 progress=self._say,
             )
             check_thinking(self._resolved[variant], settings.thinking)
@@ -158,8 +183,8 @@ class EngineFactory:
         groups = placement.groups[: _replicas(self.name, self.settings, len(placement.groups))]
         found = gpus.devices()
         used = [found[position] for group in groups for position in group]
-        if self.devices is not None:
-            used = [replace(device, index=self.devices[device.index]) for device in used]
+        if self._share.devices is not None:
+            used = [replace(device, index=self._share.devices[device.index]) for device in used]
         return gpus.Gpu("cuda", tuple(used), placement.tensor_parallel, len(groups), placement.reason)
 
     def build(self, index: int, log: TextIO | None) -> Engine:
@@ -195,7 +220,7 @@ class EngineFactory:
                 trust_remote_code=settings.trust_remote_code,
                 log=log,
                 placement=self.placement(index),
-                beside=self.workers,
+                beside=self._share.workers,
             )
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
@@ -206,7 +231,7 @@ class EngineFactory:
             trust_remote_code=settings.trust_remote_code,
             log=log,
             gpu=0 if place is None else place.groups[0][0],
-            beside=self.workers,
+            beside=self._share.workers,
         )
 
     def fingerprint(self, index: int) -> Fingerprint:
@@ -231,13 +256,10 @@ class EngineFactory:
             )
         return latency
 
-    def _replayed(self, item_counts: Callable[[str], int | None]) -> tuple[Variant, ...]:
-        from pytest_thinkslm.engines.replay import read_replay_file
-
+    def _replayed(self, recorded: Sequence[ReplayFile]) -> tuple[Variant, ...]:
         variants: list[Variant] = []
         self._latency()
-        for model in self.settings.models:
-            file = read_replay_file(Path(model).expanduser().absolute(), item_counts)
+        for file in recorded:
             for position, variant in enumerate(file.variants):
                 if self.settings.quants and variant.quant not in self.settings.quants:
                     continue
@@ -248,6 +270,23 @@ class EngineFactory:
         if not variants:
             raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
         return tuple(variants)
+
+
+def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None]) -> tuple[ReplayFile, ...]:
+    """The files that ``--engine replay`` plays; none with another engine.
+
+    Args:
+        settings: what is asked for.
+        item_counts: number of items of a task, None where it is unknown.
+
+    Raises:
+        UsageError: a file cannot be read or has nothing to play.
+    """
+    if settings.engine != "replay":
+        return ()
+    from pytest_thinkslm.engines.replay import read_replay_file
+
+    return tuple(read_replay_file(Path(model).expanduser().absolute(), item_counts) for model in settings.models)
 
 
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:

@@ -38,6 +38,7 @@ class Run:
         announce: told, before a variant is generated, what is about to be done.
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
+        check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Run:
         announce: Announce | None = None,
         tick: Callable[[Progress], None] | None = None,
         judge: JudgeSession | None = None,
+        check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.judge = judge
@@ -66,9 +68,8 @@ class Run:
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, dict[str, object]] = {}
-        #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
         self._uses: Counter[tuple[str, int]] = Counter()
-        self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
+        self._check_plan = check_plan
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -81,8 +82,8 @@ class Run:
             ThinkSLMError: data, model or journal cannot be used.
         """
         self._planner = Planner(self.settings, refs, self.factory.thought_room)
-        if self.check_plan is not None:
-            self.check_plan(self._planner, refs)
+        if self._check_plan is not None:
+            self._check_plan(self._planner, refs)
         self._mine = mine if mine is not None else ()
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
@@ -184,7 +185,7 @@ class Run:
     def close(self) -> None:
         """Cancel what is not needed any more and stop the engine."""
         if self._ahead is not None:
-            label = self.variants[self._current].label
+            label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
             progress.settle()

@@ -175,7 +175,7 @@ class LocalJudge:
         if self._made is None:
             from pytest_thinkslm.engines.factory import EngineFactory
 
-            self._made = EngineFactory(self._settings, lambda task: None, self._say)
+            self._made = EngineFactory(self._settings, self._say)
         return self._made
 
 

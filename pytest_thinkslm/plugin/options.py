@@ -148,6 +148,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+#: The names that another plugin may own, and what ours are kept under.
+SHORT_NAMES: Mapping[str, str] = {option.short: option.dest for option in OPTIONS}
+
 _TYPES_MAY_BE_UNIONS = pytest.version_tuple >= (9, 2)
 
 # Where pytest takes a union, a number may stand in quotes in TOML, and what is no number gets our own message; before
@@ -194,12 +197,6 @@ def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:
     return parser
 
 
-def short_names_taken(parser: pytest.Parser) -> frozenset[str]:
-    """Short names that something else has registered already."""
-    owned = getattr(parser, "_opt2dest", {})
-    return frozenset(option.short for option in OPTIONS if owned.get(option.short, option.dest) != option.dest)
-
-
 def register_options(parser: pytest.Parser) -> None:
     """Register the command-line options; a short name that somebody else owns is left to them."""
     group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
@@ -210,19 +207,6 @@ def register_options(parser: pytest.Parser) -> None:
         except (ValueError, argparse.ArgumentError):
             attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
             group.addoption(option.prefixed, **attributes)
-
-
-def release_short_names(parser: pytest.Parser) -> None:
-    """After parsing: let a conftest that loads later (below the start folder) register our short names.
-
-    argparse keeps names in a private table; where that table is not what it used to be, nothing is done.
-    """
-    actions = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
-    if isinstance(actions, dict):
-        for option in OPTIONS:
-            action = actions.get(option.short)
-            if getattr(action, "dest", None) == option.dest:
-                del actions[option.short]
 
 
 def raw_values(config: pytest.Config) -> dict[str, Any]:

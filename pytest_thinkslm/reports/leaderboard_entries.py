@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.gates.baselines import Group as Items
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
@@ -77,9 +78,15 @@ def entries(place: Path) -> list[Entry]:
     found = []
     for variant in run.results.get("variants", ()):
         key = variant["model"], variant["quant"]
-        rows = {(row["task"], row["style"]): row for group, row in run.rows.items() if group[:2] == key}
+        # Of several tests on one task the first one fills its cell: the suite's own where it is among them.
+        keys = sorted((group for group in run.rows if group.variant == key), key=lambda group: group.test)
+        keys.sort(key=lambda group: group.test != f"test_{group.task}")
+        chosen: dict[CellKey, GroupKey] = {}
+        for group in keys:
+            chosen.setdefault((group.task, group.style), group)
+        rows = {cell: run.rows[group] for cell, group in chosen.items()}
         if rows:
-            groups = {cell: run.groups[*key, *cell] for cell in rows}
+            groups = {cell: run.groups[group] for cell, group in chosen.items()}
             found.append(_entry(run, variant, rows, groups))
     return found
 

@@ -40,7 +40,7 @@ def cells(row: Row, measured: Row) -> list[str]:
     interval = row["ci95"]
     rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
     return [
-        str(row["task"])
+        row_name(row)
         + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
         str(row["style"]),
         str(row["n"]),
@@ -52,6 +52,11 @@ def cells(row: Row, measured: Row) -> list[str]:
         "–" if rate is None else f"{rate:.0f}",
         "–" if seconds is None else f"{seconds:.1f}",
     ]
+
+
+def row_name(row: Row) -> str:
+    """The row's task, with its test where several are on it."""
+    return str(row.get("label") or row["task"])
 
 
 def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
@@ -132,7 +137,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         if row.get("note"):
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
     return list(lines)
 
 
@@ -231,7 +236,7 @@ def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
         lines += ["", speed_line(own, variant.get("disk_bytes")) + ".", ""]
         for row in rows:
             if detail := details(row):
-                lines += [f"- **{row['task']}** ({row['style']}): " + markdown_cell("; ".join(detail))]
+                lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_cell("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
             lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]

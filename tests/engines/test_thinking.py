@@ -718,7 +718,7 @@ def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServe
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}
         settings = build_settings(raw)
         assert settings is not None
-        factory = EngineFactory(settings, lambda task: None, lambda line: None)
+        factory = EngineFactory(settings, lambda line: None)
         engine = factory.build(0, None)
         assert isinstance(engine, kind)
         if thinking == "8":
