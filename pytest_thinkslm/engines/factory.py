@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import Variant, labels
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.machine.placement import PlacementError
+from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
 from pytest_thinkslm.settings.run_settings import Settings
 
@@ -115,7 +116,7 @@ class EngineFactory:
                 check=self._share.checks and not settings.rescore,
                 progress=self._say,
             )
-            check_thinking(self._resolved[variant], settings.thinking)
+            check_thinking(self._resolved[variant], settings.thinking, settings.system)
         return self._resolved[variant]
 
     def _own_quant(self, model: str) -> str:
@@ -132,8 +133,11 @@ class EngineFactory:
         if self.name == "replay":
             return ThoughtRoom(False, None)
         if self.name == "openai":
-            context = self.fingerprint(index).facts.get("max_model_len") if thinking == "on" else None
-            return ThoughtRoom(thinking == "on", context if isinstance(context, int) else None)
+            # A server counts the prompt's tokens, which are not known here, and refuses what does not fit: half of its
+            # context is left to the prompt.
+            context = self.fingerprint(index).facts.get("max_model_len")
+            thinks = thinking == "on" or thinking in LEVELS
+            return ThoughtRoom(thinks, context // 2 if isinstance(context, int) else None)
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)
@@ -190,7 +194,19 @@ class EngineFactory:
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
         engine, thinking = self._backend(index, log), self.settings.thinking
-        if self.name == "replay" or thinking is None or not thinking.isdecimal():
+        if self.name == "replay" or thinking is None:
+            return engine
+        if self.name == "openai":
+            from pytest_thinkslm.engines.openai_engine import OpenAIEngine
+
+            assert isinstance(engine, OpenAIEngine)
+            if not self.settings.rescore:
+                try:
+                    engine.confirm(thinking)
+                except ThinkSLMError:
+                    engine.close()
+                    raise
+        elif not thinking.isdecimal():
             return engine
         from pytest_thinkslm.engines.thinking import ThinkingEngine
 
@@ -208,7 +224,9 @@ class EngineFactory:
 
             assert settings.server_url is not None
             name = self._arguments[self.variants[index].model]
-            return OpenAIEngine(name, server_url=settings.server_url, engine_args=settings.engine_args, log=log)
+            return OpenAIEngine(
+                name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
+            )
         model = self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":
@@ -237,7 +255,7 @@ class EngineFactory:
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""
         if index not in self._fingerprints:
-            engine = self.build(index, None)
+            engine = self._backend(index, None)
             try:
                 self._fingerprints[index] = engine.fingerprint()
             finally:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
@@ -139,7 +139,7 @@ def _item_counts(data_dir: Path | None) -> Callable[[str], int | None]:
     @functools.cache
     def count(task: str) -> int | None:
         tasks = registry.all_tasks()
-        return item_count(tasks[task], data_dir) if task in tasks else None
+        return max(item_indices(tasks[task], data_dir), default=-1) + 1 if task in tasks else None
 
     return count
 

@@ -74,15 +74,22 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "thinking",
         "text",
-        "on, off, or a number of tokens after which a thought is closed and the answer asked for; default: the model's "
-        "own way",
-        "on|off|TOKENS",
+        "on or off; low, medium or high, where the chat template has efforts; or a number of tokens after which a "
+        "thought is closed and the answer asked for. What the template (or the server) does nothing for is refused; "
+        "default: the model's own way",
+        "on|off|low|medium|high|TOKENS",
     ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
     Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
-    Option("accept-data", "flag", "run on data that fails its content pin; every report says so"),
+    Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
+    Option(
+        "strict-data",
+        "flag",
+        "stop at any record that differs from its content pin; default: where few of a set do, they are left out as "
+        "unverified, and every report says so (thinkslm data check)",
+    ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),

@@ -14,6 +14,7 @@ from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of, item_refs, limited
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.shards import shard
@@ -25,7 +26,6 @@ from pytest_thinkslm.runs.items import error_graded, item_record, payload
 from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
@@ -115,8 +115,8 @@ class RunnerPlugin:
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
         settings = self.settings
-        count = item_count(registry.get(key), settings.data_dir)
-        indices = limited(key, count, settings.limit, settings.data_seed)
+        items = item_indices(registry.get(key), settings.data_dir)
+        indices = limited(key, items, settings.limit, settings.data_seed)
         styles, test = settings.styles_for(key), _test_name(metafunc)
         refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
@@ -178,6 +178,8 @@ class RunnerPlugin:
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
+        if left_out := self.run.left_out(ref):
+            pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
         if self._progress is not None:
             self._progress.settle()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from pytest_thinkslm.core import schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
-from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import resolve_path, split_list
@@ -31,7 +31,7 @@ class Settings:
     ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
     checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
-    ``thinking`` is "on", "off" or a number of tokens as text.
+    ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     """
 
     models: tuple[str, ...]
@@ -46,11 +46,13 @@ class Settings:
     top_p: float = 1.0
     max_tokens: int | None = None
     thinking: str | None = None
+    system: str | None = None
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
     data_dir: Path | None = None
     accept_data: bool = False
+    strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
     report_dir: Path | None = None
@@ -104,14 +106,17 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         )
     if raw.get("fresh") and raw.get("rescore"):
         raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    if raw.get("accept-data") and raw.get("strict-data"):
+        raise UsageError(
+            "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
+            "give one of them"
+        )
     data_dir = resolve_path(raw.get("data-dir"))
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
-        quants=split_list(raw.get("quant"))
-        if raw.get("engine") == "replay"
-        else _names(raw, "quant", tuple(SCHEMES), ()),
+        quants=_quants(raw),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         server_url=_server_url(raw),
@@ -127,6 +132,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         limit=_integer(raw, "limit", None, low=1),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
+        strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
         report_dir=resolve_path(raw.get("report-dir")),
@@ -147,6 +153,14 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     )
 
 
+def _quants(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
+    values = split_list(raw.get("quant"))
+    if raw.get("engine") not in ("replay", "openai"):
+        values = tuple(map(schemes.named, values))
+    return tuple(dict.fromkeys(values))
+
+
 def _server_url(raw: Mapping[str, Any]) -> str | None:
     url = raw.get("server-url") or None
     if raw.get("engine") == "openai" and url is None:
@@ -161,9 +175,13 @@ def _thinking(raw: Mapping[str, Any]) -> str | None:
     if value is None or value == "":
         return None
     text = str(value)
-    if text in ("on", "off") or (text.isdecimal() and int(text) > 0):
-        return text if text in ("on", "off") else str(int(text))
-    raise UsageError(f"--thinking {text!r}: give on, off, or the most tokens a thought may have (512, say)")
+    if text in ("on", "off", "low", "medium", "high"):
+        return text
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return str(int(text))
+    raise UsageError(
+        f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
+    )
 
 
 def _judge_budget(raw: Mapping[str, Any]) -> int | None:

@@ -18,7 +18,7 @@ from pytest_thinkslm.scoring.answers.reviews import same_step
 from pytest_thinkslm.scoring.verdicts import decide
 
 LABELS = Path(__file__).parents[3] / "fixtures" / "labels"
-SETS = ("outputs_a.jsonl", "outputs_b.jsonl")
+SETS = ("outputs_a.jsonl", "outputs_b.jsonl", "outputs_c.jsonl")
 KINDS: tuple[AnswerKind, ...] = ("number", "list", "choice", "expression", "review")
 DATA = os.environ.get("THINKSLM_DATA_DIR")
 
@@ -74,7 +74,9 @@ def _case(label: Label, kind: AnswerKind) -> Case | None:
     if kind == "list":
         return replace(case, given=tuple(label["given"]))
     if kind == "review":
-        return replace(case, steps=tuple(label.get("steps", ())))
+        facets = {"subject": label["subject"]} if "subject" in label else {}
+        return replace(case, steps=tuple(label.get("steps", ())), facets=facets)
+    case = replace(case, question=label.get("question", ""))
     return replace(case, facets={"unanswerable_possible": "yes"}) if task == "gsm_plus" else case
 
 
@@ -116,8 +118,8 @@ def _same_step(read: Review, step: object) -> bool:
 def _dataset(task: str) -> dict[int, Case] | None:
     if DATA is None:
         return None
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = registry.get(task)
     return load_cases(found, range(item_count(found, Path(DATA))), Path(DATA), data_seed=0).cases
