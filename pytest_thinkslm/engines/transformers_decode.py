@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.engines.transformers_filters import Penalties, least_probable, most_probable
 
 Reason = Literal["stop", "length"]
 #: Rows with stop strings are looked at every so many tokens, counted from the row's own first.
@@ -95,7 +96,7 @@ class _Batch:
         self.new = torch.full((len(rows), self.room), pad_id, dtype=torch.long, device=self.device)
         self.limits = torch.tensor([row.limit for row in rows], device=self.device)
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
-        self.sampler = _Sampler([row.sampling for row in rows], self.device)
+        self.sampler = _Sampler(rows, self.device)
         self.cache = growing_cache(model.config)
 
     def run(self, on_finished: Callable[[int, Finished], None], cancelled: Callable[[], bool]) -> None:
@@ -169,9 +170,12 @@ class _Sampler:
     neither on the batch nor on the device. The CDF runs in the order of the vocabulary, in float64.
     """
 
-    def __init__(self, samplings: Sequence[Sampling], device: Any) -> None:
+    def __init__(self, rows: Sequence[Row], device: Any) -> None:
         import torch
 
+        samplings = [row.sampling for row in rows]
+        penalised = Penalties.needed(samplings)
+        self.penalties = Penalties(samplings, [row.prompt for row in rows], device) if penalised else None
         self.greedy = all(sampling.temperature == 0 for sampling in samplings)
         if self.greedy:
             return
@@ -186,14 +190,26 @@ class _Sampler:
         self.draws = draws.to(device)
         self.temperature = torch.tensor([sampling.temperature for sampling in samplings], device=device)
         self.top_p = torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64, device=device)
+        self.top_k = torch.tensor([sampling.top_k for sampling in samplings], dtype=torch.long, device=device)
+        self.min_p = torch.tensor([sampling.min_p for sampling in samplings], dtype=torch.float64, device=device)
 
     def keep(self, kept: Any) -> None:
         """Drop the rows that are not in ``kept``."""
+        if self.penalties is not None:
+            self.penalties.keep(kept)
         if not self.greedy:
             self.draws, self.temperature, self.top_p = self.draws[kept], self.temperature[kept], self.top_p[kept]
+            self.top_k, self.min_p = self.top_k[kept], self.min_p[kept]
 
     def choose(self, logits: Any, step: int) -> Any:
         """Token ids, (rows,), from logits, (rows, vocabulary)."""
+        if self.penalties is None:
+            return self._chosen(logits, step)
+        chosen = self._chosen(self.penalties.apply(logits), step)
+        self.penalties.note(chosen)
+        return chosen
+
+    def _chosen(self, logits: Any, step: int) -> Any:
         import torch
 
         best = logits.argmax(-1)
@@ -202,6 +218,9 @@ class _Sampler:
         hot = self.temperature > 0
         scaled = logits.float() / torch.where(hot, self.temperature, 1.0)[:, None]
         weights = torch.softmax(scaled.double(), dim=-1)
+        if bool((self.min_p > 0).any()) or bool((self.top_k > 0).any()):
+            weights = most_probable(least_probable(weights, self.min_p), self.top_k)
+            weights = weights / weights.sum(dim=-1, keepdim=True)
         if bool((self.top_p < 1).any()):
             weights = _nucleus(weights, self.top_p)
         cdf = weights.cumsum(-1)
