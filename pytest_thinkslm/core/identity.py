@@ -131,14 +131,14 @@ def matching(key: GroupKey, variant: VariantKey, there: Mapping[GroupKey, object
     return found[0] if len(found) == 1 else None
 
 
-def limited(task: str, count: int, limit: int | None, data_seed: int) -> list[int]:
-    """Indices of the ``limit`` items of ``count`` that rank first by a hash of data seed and item, in item order.
+def limited(task: str, items: Sequence[int], limit: int | None, data_seed: int) -> list[int]:
+    """The ``limit`` of these items (by index) that rank first by a hash of data seed and item, in item order.
 
     A larger limit contains a smaller one; no data is needed.
     """
-    if limit is None or limit >= count:
-        return list(range(count))
-    return sorted(sorted(range(count), key=lambda index: (_rank(task, index, data_seed), index))[:limit])
+    if limit is None or limit >= len(items):
+        return list(items)
+    return sorted(sorted(items, key=lambda index: (_rank(task, index, data_seed), index))[:limit])
 
 
 def item_refs(

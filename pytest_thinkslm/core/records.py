@@ -14,6 +14,7 @@ from typing import Literal
 AnswerKind = Literal["number", "expression", "choice", "list", "review"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
+Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed"]
 
@@ -77,7 +78,8 @@ class Output:
     ``text`` is the completion without special tokens; ``reasoning`` is the thought where the server
     separates it. Token counts are true counts (never padded widths); None where the engine does not
     know. ``latency`` is in seconds, None when replayed. ``thought_closed``: the thought reached its bound
-    (``--thinking TOKENS``) and was closed for the model.
+    (``--thinking TOKENS``) and was closed for the model. ``stopped``: the engine ended it before its limit, ``loop`` by
+    the loop guard; the finish reason is ``length`` then.
     """
 
     text: str
@@ -87,6 +89,7 @@ class Output:
     output_tokens: int | None = None
     latency: float | None = None
     thought_closed: bool = False
+    stopped: Stopped | None = None
 
 
 @dataclass(frozen=True, slots=True)

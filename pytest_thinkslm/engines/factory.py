@@ -136,9 +136,11 @@ class EngineFactory:
         if self.name == "replay":
             return ThoughtRoom(False, None)
         if self.name == "openai":
+            # A server counts the prompt's tokens, which are not known here, and refuses what does not fit: half of its
+            # context is left to the prompt.
+            context = self.fingerprint(index).facts.get("max_model_len")
             thinks = thinking == "on" or thinking in LEVELS
-            context = self.fingerprint(index).facts.get("max_model_len") if thinks else None
-            return ThoughtRoom(thinks, context if isinstance(context, int) else None)
+            return ThoughtRoom(thinks, context // 2 if isinstance(context, int) else None)
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)
@@ -233,7 +235,9 @@ class EngineFactory:
 
             assert settings.server_url is not None
             name = self._arguments[self.variants[index].model]
-            return OpenAIEngine(name, server_url=settings.server_url, engine_args=settings.engine_args, log=log)
+            return OpenAIEngine(
+                name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
+            )
         model = self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":

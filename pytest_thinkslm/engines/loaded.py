@@ -17,6 +17,11 @@ from pytest_thinkslm.core.schemes import Compression
 #: Names of a layer's weights and scales in torch, compressed-tensors, GPTQ and AWQ, FP8.
 _WEIGHTS = ("weight_packed", "qweight", "weight")
 _SCALES = ("weight_scale", "scales", "weight_scale_inv")
+#: What an item's error says where a model's logits are NaN or infinite, after so many new tokens.
+NOT_FINITE = (
+    "the model's logits are not finite (NaN or infinity) after {} new tokens: its weights are damaged, or its dtype or "
+    "kernel overflows here (--engine-args dtype=float32 tells which)"
+)
 #: Layers whose zeros are counted: spread over the model, few enough to take no time.
 _SAMPLED = 4
 

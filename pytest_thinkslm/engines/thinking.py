@@ -91,7 +91,7 @@ class ThinkingEngine:
 
 def second(request: Request, output: Output, *, unmarked_is_thought: bool = False) -> Second | None:
     """What is still to be asked after the first request of ``request`` gave ``output``; None where it is complete."""
-    if output.finish_reason != "length":
+    if output.finish_reason != "length" or output.stopped == "loop":
         return None
     limit = request.sampling.max_tokens
     if output.reasoning:
@@ -144,6 +144,7 @@ def joined(first: Output, after: Second, last: Output) -> Output:
         output_tokens=None if None in tokens else sum(filter(None, tokens)),
         latency=None if None in seconds else sum(filter(None, seconds)),
         thought_closed=after.closed,
+        stopped=last.stopped,
     )
 
 

@@ -17,28 +17,39 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.engines.loop_guard import WINDOW, LoopWatch
 from pytest_thinkslm.engines.transformers_filters import Penalties, least_probable, most_probable
 
-Reason = Literal["stop", "length"]
+#: ``"not finite"``: the best of a row's logits is NaN or infinite, so that its weights or its arithmetic are broken.
+Reason = Literal["stop", "length", "not finite"]
 #: Rows with stop strings are looked at every so many tokens, counted from the row's own first.
 STOP_STRIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One prompt of a batch: its token ids, the bound on new tokens (at least 1), how to sample."""
+    """One prompt of a batch: its token ids, the bound on new tokens (at least 1), how to sample.
+
+    ``guarded``: the loop guard watches it, where ``in_thought`` says of the new tokens that they end in no thought.
+    """
 
     prompt: Sequence[int]
     limit: int
     sampling: Sampling
+    guarded: bool = False
+    in_thought: Callable[[Sequence[int]], bool] = lambda tokens: False
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """New token ids of a row (a stop token included, where there is one) and why it ended."""
+    """New token ids of a row (a stop token included, where there is one) and why it ended.
+
+    ``looped``: by the loop guard, before its limit.
+    """
 
     tokens: list[int]
     reason: Reason
+    looped: bool = False
 
 
 def decode(
@@ -80,7 +91,7 @@ class _Batch:
     ) -> None:
         import torch
 
-        from pytest_thinkslm.engines.transformers_cache import growing_cache
+        from pytest_thinkslm.engines.transformers_cache import cache_argument, growing_cache
 
         self.model, self.device, self.stopped = model, model.device, stopped
         self.alive = list(range(len(rows)))
@@ -98,6 +109,9 @@ class _Batch:
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
         self.sampler = _Sampler(rows, self.device)
         self.cache = growing_cache(model.config)
+        self.cache_argument = cache_argument(model)
+        self.rows = rows
+        self.watches = {at: LoopWatch() for at, row in enumerate(rows) if row.guarded}
 
     def run(self, on_finished: Callable[[int, Finished], None], cancelled: Callable[[], bool]) -> None:
         import torch
@@ -107,14 +121,20 @@ class _Batch:
                 return
             logits = self._forward()
             chosen = self.sampler.choose(logits, step)
+            # A NaN anywhere in a row counts as its highest, for argmax as for amax.
+            highest = logits.gather(-1, chosen[:, None])[:, 0] if self.sampler.greedy else logits.amax(-1)
+            broken = ~torch.isfinite(highest)
             self.new[:, step] = chosen
             is_stop = torch.isin(chosen, self.stop_ids)
-            is_done = is_stop | (self.limits <= step + 1)
+            is_done = is_stop | broken | (self.limits <= step + 1)
             if self.stopped is not None and (step + 1) % STOP_STRIDE == 0:
                 at_string = [self.stopped(row) is not None for row in self.new[:, : step + 1].tolist()]
                 is_done |= torch.tensor(at_string, device=self.device)
+            looped = self._looped(step + 1, is_done)
+            if looped:
+                is_done[looped] = True
             if bool(is_done.any()):
-                self._hand_over(step + 1, is_stop, is_done, on_finished)
+                self._hand_over(step + 1, is_stop, broken, is_done, looped, on_finished)
                 if not self.alive:
                     return
                 chosen = chosen[~is_done]
@@ -128,7 +148,7 @@ class _Batch:
             input_ids=self.tokens,
             attention_mask=self.mask[:, : seen + fed],
             position_ids=self.positions,
-            past_key_values=self.cache,
+            **{self.cache_argument: self.cache},
             use_cache=True,
             logits_to_keep=1,
         )
@@ -136,16 +156,43 @@ class _Batch:
         self.mask[:, seen + fed : seen + fed + 1] = 1
         return output.logits[:, -1]
 
-    def _hand_over(self, count: int, is_stop: Any, is_done: Any, on_finished: Callable[[int, Finished], None]) -> None:
+    def _looped(self, count: int, is_done: Any) -> list[int]:
+        """Positions of the rows, among those that go on, that the loop guard ends here."""
+        due = [at for at, index in enumerate(self.alive) if index in self.watches and self.watches[index].due(count)]
+        if not due:
+            return []
+        ends = self.new[:, max(0, count - WINDOW) : count].tolist()
+        done = is_done.tolist()
+        return [
+            at
+            for at in due
+            if not done[at]
+            and self.watches[self.alive[at]].loops(ends[at], count, lambda at=at: self._in_thought(at, count))  # type: ignore[misc]
+        ]
+
+    def _in_thought(self, at: int, count: int) -> bool:
+        return self.rows[self.alive[at]].in_thought(self.new[at, :count].tolist())
+
+    def _hand_over(
+        self,
+        count: int,
+        is_stop: Any,
+        broken: Any,
+        is_done: Any,
+        looped: Sequence[int],
+        on_finished: Callable[[int, Finished], None],
+    ) -> None:
         """Report the finished rows and drop them, and the padding that only they needed."""
         done = is_done.nonzero().flatten().tolist()
-        stops = is_stop.tolist()
+        stops, wrecks = is_stop.tolist(), broken.tolist()
         for at, tokens in zip(done, self.new[is_done, :count].tolist(), strict=True):
             end = self.stopped(tokens) if self.stopped is not None else None
-            if end is not None:
+            if wrecks[at]:
+                on_finished(self.alive[at], Finished(tokens[:-1], "not finite"))
+            elif end is not None:
                 on_finished(self.alive[at], Finished(tokens[:end], "stop"))
             else:
-                on_finished(self.alive[at], Finished(tokens, "stop" if stops[at] else "length"))
+                on_finished(self.alive[at], Finished(tokens, "stop" if stops[at] else "length", at in looped))
         kept = (~is_done).nonzero().flatten()
         indices = kept.tolist()
         self.alive = [self.alive[at] for at in indices]

@@ -21,6 +21,8 @@ from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
+from pytest_thinkslm.engines.loaded import NOT_FINITE
+from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.machine.hardware import Placement, cpus, decide
@@ -125,6 +127,7 @@ class TransformersEngine:
                 **marks_fact(self._resolved.path, self._resolved.chat_template),
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
+                "loop_guard": RULE if self._arguments.loop_guard else "off",
             }
         )
 
@@ -249,6 +252,11 @@ class TransformersEngine:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
         one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
+        if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
+            raise EngineError(
+                f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
+                f"{loaded.vocabulary} tokens: tokenizer and weights are not of one model"
+            )
         one.opened = (
             "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt, self._resolved.chat_template)
         )
@@ -288,26 +296,30 @@ class TransformersEngine:
                 self._answer_batch(loaded, half)
 
     def _generate(self, loaded: Any, batch: Sequence[_Asked]) -> None:
-        from pytest_thinkslm.engines.transformers_decode import Finished, Row, decode
+        from pytest_thinkslm.engines.transformers_decode import Finished, decode
 
         started = time.perf_counter()
 
         def on_finished(index: int, finished: Finished) -> None:
             one = batch[index]
             self._output_tokens += len(finished.tokens)
+            if finished.reason == "not finite":
+                one.future.set_exception(EngineError(f"{one.request.label}: {NOT_FINITE.format(len(finished.tokens))}"))
+                return
             output = Output(
                 text=one.opened + loaded.text(finished.tokens),
                 finish_reason=finished.reason,
                 prompt_tokens=len(one.prompt),
                 output_tokens=len(finished.tokens),
                 latency=time.perf_counter() - started,
+                stopped="loop" if finished.looped else None,
             )
             one.future.set_result(output)
 
         try:
             decode(
                 loaded.model,
-                [Row(one.prompt, one.limit, one.request.sampling) for one in batch],
+                [self._row(loaded, one) for one in batch],
                 loaded.stop_ids,
                 pad_id=loaded.pad_id,
                 on_finished=on_finished,
@@ -319,6 +331,17 @@ class TransformersEngine:
         for one in batch:
             if not one.future.done():
                 one.future.set_exception(EngineError(f"{one.request.label}: stopped before it was finished"))
+
+    def _row(self, loaded: Any, one: _Asked) -> Any:
+        from pytest_thinkslm.engines.transformers_decode import Row
+
+        return Row(
+            one.prompt,
+            one.limit,
+            one.request.sampling,
+            guarded=self._arguments.loop_guard and one.request.sampling.temperature == 0,
+            in_thought=lambda tokens: inside_thought(one.opened + loaded.text(tokens)),
+        )
 
     def _free_memory(self) -> int:
         if self._placement.device == "cuda":

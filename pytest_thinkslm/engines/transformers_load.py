@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
-from pytest_thinkslm.engines import loaded
+from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
 from pytest_thinkslm.machine.hardware import Placement
+from pytest_thinkslm.models.checkpoint import generation_config
 from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
@@ -27,7 +27,8 @@ class Loaded:
     ``stop_ids`` end a row; ``stop_strings`` do so for a base model, which would go on with a question of its own.
     ``mark_ids`` are tokens that mark a thought: they stay in the text, special or not, so that it can be told from
     the answer; ``own`` has the marks that only this checkpoint knows, which are put in a spelling that readers know.
-    ``facts`` are what was loaded, as ``loaded.of_model`` tells.
+    ``facts`` are what was loaded, as ``loaded.of_model`` tells. ``vocabulary`` is the number of tokens that the model's
+    embedding has, None where that is not known.
     """
 
     model: Any
@@ -38,6 +39,7 @@ class Loaded:
     pad_id: int
     own: OwnMarks = field(default_factory=OwnMarks)
     facts: Mapping[str, object] = field(default_factory=dict)
+    vocabulary: int | None = None
 
     def text(self, tokens: Sequence[int]) -> str:
         """New token ids as text: without the stop token and other special tokens, thought markers kept."""
@@ -86,19 +88,30 @@ class Loaded:
 def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
     """Load from the resolved folder, never from the network.
 
-    Raises EngineError with the loader's reason, and where a compressed checkpoint was loaded as if it were not.
+    Raises EngineError with the loader's reason, where weights are missing, unexpected or of other shapes, and where a
+    compressed checkpoint was loaded as if it were not.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     common = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
+        listed = weights.check_files(
+            resolved.path, resolved.config, resolved.display, trust_remote_code=trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(resolved.path, **common)
         on_gpu = {"device_map": {"": f"cuda:{torch.cuda.current_device()}"}} if placement.device == "cuda" else {}
-        with _no_bars():
-            model = AutoModelForCausalLM.from_pretrained(
-                resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
+        with weights.quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                resolved.path,
+                dtype=getattr(torch, placement.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **on_gpu,
+                **common,
             )
+            if not listed:
+                weights.check(weights.Weights.of(info), resolved.path, resolved.config, resolved.display)
             facts = loaded.of_model(model, resolved.compression, resolved.display)
             loaded.decompress(model)
     except ThinkSLMError:
@@ -114,10 +127,23 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
         stop_ids=stop_ids_of(resolved, model, tokenizer),
         stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
         mark_ids=mark_ids(tokenizer, own),
-        pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
+        pad_id=_pad_id(tokenizer, model),
         own=own,
         facts=facts,
+        vocabulary=_vocabulary(model),
     )
+
+
+def _vocabulary(model: Any) -> int | None:
+    rows = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (None,))[0]
+    return None if rows is None else int(rows)
+
+
+def _pad_id(tokenizer: Any, model: Any) -> int:
+    """A token to fill up with. It is masked, so that any will do, but the embedding has to have it."""
+    most = _vocabulary(model)
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((one for one in ids if one is not None and 0 <= one < (most or one + 1)), 0)
 
 
 def one_line(problem: BaseException, longest: int = 300) -> str:
@@ -147,28 +173,10 @@ def chatter_to(log: TextIO | None) -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Show no progress bars: compressed-tensors draws its own, which transformers' setting does not reach."""
-    from tqdm import tqdm
-
-    original = tqdm.__init__
-
-    def silent(bar: Any, *given: Any, **named: Any) -> None:
-        original(bar, *given, **{**named, "disable": True})
-
-    tqdm.__init__ = silent
-    try:
-        yield
-    finally:
-        tqdm.__init__ = original
-
-
 def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:
     """End tokens of generation config, model config and tokenizer, and the chat template's end of a turn."""
     found: set[int] = set()
-    file = resolved.path / "generation_config.json"
-    declared = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
+    declared: Any = generation_config(resolved.path, resolved.name).get("eos_token_id")
     for value in (declared, getattr(model.config, "eos_token_id", None), tokenizer.eos_token_id):
         found.update(value if isinstance(value, list) else [] if value is None else [value])
     end = _turn_end(resolved, tokenizer)

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.engines.loop_guard import RULE
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.machine import gpus
@@ -72,6 +74,7 @@ class VLLMEngine:
         self._device = decide("auto", "auto")
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
         self._beside = max(1, beside)
+        self._guard = bool(given.pop("loop_guard", True))
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
         self._lock = threading.Condition()
@@ -82,7 +85,7 @@ class VLLMEngine:
         self._memory: dict[str, Any] = {}
         self._alive = 0
         self._closed: str | None = None
-        self._output_tokens, self._first, self._last = 0, 0.0, 0.0
+        self._output_tokens, self._clock = 0, BusyClock()
 
     def __repr__(self) -> str:
         return f"VLLMEngine({self._model.display!r}, {len(self._groups)} process(es))"
@@ -114,6 +117,7 @@ class VLLMEngine:
                 **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
+                "loop_guard": RULE if self._guard else "off",
             }
         )
 
@@ -127,7 +131,8 @@ class VLLMEngine:
         pids = [pid for process in processes for pid in process.pids()]
         if pids:
             self._memory = _memory(pids)
-        seconds = self._last - self._first
+        with self._lock:
+            seconds = self._clock.seconds()
         used = {"gpu_seconds": round(seconds * len(self._groups) * self._arguments.get("tensor_parallel_size", 1), 3)}
         return {
             **self._facts,
@@ -185,6 +190,7 @@ class VLLMEngine:
     def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
         environ = dict(os.environ)
         environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
         if not self._trust:
             environ["HF_HUB_OFFLINE"] = "1"
         if self._arguments.get("tensor_parallel_size", 1) == 1:
@@ -221,7 +227,7 @@ class VLLMEngine:
         try:
             environ = self._environ(group)
             alone = environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0"
-            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone)
+            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone, self._guard)
             process = VLLMProcess(order, environ, self._log)
             with self._lock:
                 self._processes[number] = process
@@ -279,16 +285,17 @@ class VLLMEngine:
                 while self._queue and len(batch) < count:
                     one = self._queue.popleft()
                     if one.future.set_running_or_notify_cancel():
-                        self._first = self._first or time.perf_counter()
                         running[id(one)] = one
                         batch.append((id(one), one.request))
+                self._clock.begin(len(batch), time.perf_counter())
             if count > len(batch):
                 room.release(count - len(batch))
             if batch:
                 process.send(batch)
 
     def _settle(self, answers: Sequence[tuple[int, Output | str]], running: dict[int, _Asked]) -> None:
-        self._last = time.perf_counter()
+        with self._lock:
+            self._clock.end(len(answers), time.perf_counter())
         for number, answer in answers:
             with self._lock:
                 one = running.pop(number)
@@ -303,6 +310,7 @@ class VLLMEngine:
             self._processes.pop(number, None)
             self._alive -= 1
             lost = list(running.values())
+            self._clock.drop(len(lost))
             if self._closed is None and self._alive == 0:
                 self._closed = reason
                 self._drop_queue(reason)

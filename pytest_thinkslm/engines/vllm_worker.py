@@ -22,18 +22,19 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.records import FinishReason, Output, Request
-from pytest_thinkslm.engines import vllm_loaded
-from pytest_thinkslm.engines.loaded import Layer, summary
+from pytest_thinkslm.core.finish import finish_reason
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines import vllm_loaded, weights
+from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
+from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,7 +43,7 @@ class Order:
     """What to load and how.
 
     ``arguments`` are fields of vLLM's ``EngineArgs``; ``parent`` is the parent's process id; ``alone``: vLLM starts no
-    process of its own.
+    process of its own; ``loop_guard``: greedy outputs that loop are ended early.
     """
 
     model: ResolvedModel
@@ -50,6 +51,7 @@ class Order:
     trust_remote_code: bool
     parent: int
     alone: bool
+    loop_guard: bool = True
 
 
 def main(descriptor: int) -> None:
@@ -73,7 +75,7 @@ def main(descriptor: int) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         traceback.print_exc()
-        outbox.send("fatal", one_line(problem, 600))
+        outbox.send("fatal", str(problem) if isinstance(problem, EngineError) else one_line(problem, 600))
         _leave(1)
     outbox.stopping = True
     served.shut_down()
@@ -153,12 +155,26 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
             outbox.send("answers", answers)
 
 
+@dataclass(slots=True)
+class _Open:
+    """A request in vLLM's hands; ``opened`` is the thought that its prompt opens, ``tokens`` what has come of it.
+
+    ``watch`` is the loop guard's, None where it is off.
+    """
+
+    number: int
+    begin: float
+    opened: str
+    watch: LoopWatch | None
+    tokens: list[int] = field(default_factory=list)
+
+
 class _Served:
     """vLLM's engine with one model, and the tokenizer that renders prompts for it."""
 
     def __init__(self, order: Order) -> None:
         from transformers import AutoTokenizer
-        from vllm import EngineArgs, LLMEngine
+        from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.usage.usage_lib import UsageContext
 
         from pytest_thinkslm.core.configs import text_config
@@ -167,7 +183,12 @@ class _Served:
         from pytest_thinkslm.models.template import PLAIN_STOP
 
         self.model = order.model
-        self.open: dict[str, tuple[int, float, str]] = {}
+        self.open: dict[str, _Open] = {}
+        self.broken: set[str] = set()
+        self.guard = order.loop_guard
+        weights.check_files(
+            order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
@@ -188,6 +209,9 @@ class _Served:
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
         self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         self.context = int(self.engine.model_config.max_model_len)
+        self._watch_logits()
+        # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
+        self.strides = "stream_interval" in SamplingParams.__annotations__
 
     def facts(self) -> dict[str, Any]:
         """What vLLM made of its arguments."""
@@ -217,6 +241,22 @@ class _Served:
         layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
         return summary([Layer(**layer) for layer in layers], self.model.compression, zeros, self.model.display)
 
+    def _watch_logits(self) -> None:
+        """Note the requests in whose logits vLLM counts NaNs (``VLLM_COMPUTE_NANS_IN_LOGITS``); it answers them all."""
+        processor = getattr(self.engine, "output_processor", None)
+        if processor is None:
+            return
+        process = processor.process_outputs
+
+        def watched(outputs: Any, *given: Any, **named: Any) -> Any:
+            for output in outputs:
+                if getattr(output, "num_nans_in_logits", 0):
+                    state = processor.request_states.get(output.request_id)
+                    self.broken.add(str(getattr(state, "external_req_id", None) or output.request_id))
+            return process(outputs, *given, **named)
+
+        processor.process_outputs = watched
+
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
         from vllm import SamplingParams, TokensPrompt
@@ -241,6 +281,7 @@ class _Served:
                 f"an answer (the model's context is {self.model.context or 'unknown'}; --engine-args max_model_len=N)"
             )
         stop = list(self.text.stop_strings)
+        guarded = self.guard and sampling.temperature == 0
         params = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -257,31 +298,50 @@ class _Served:
             # on the way.
             detokenize=bool(stop),
             skip_special_tokens=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            # Tokens come in strides where the loop guard looks at them, else all at the end.
+            output_kind=RequestOutputKind.DELTA if guarded else RequestOutputKind.FINAL_ONLY,
+            **({"stream_interval": STRIDE} if guarded and self.strides else {}),
         )
         try:
             self.engine.add_request(str(number), TokensPrompt(prompt_token_ids=prompt), params)
         except ValueError as problem:
             return one_line(problem)
-        self.open[str(number)] = (number, time.perf_counter(), opened)
+        self.open[str(number)] = _Open(number, time.perf_counter(), opened, LoopWatch() if guarded else None)
         return None
 
     def step(self) -> list[tuple[int, Output | str]]:
-        """One step of the engine; what finished in it."""
-        return [self._answer(result) for result in self.engine.step() if result.finished]
+        """One step of the engine; what finished in it, or was ended by the loop guard."""
+        answers = [self._take(result) for result in self.engine.step() if result.request_id in self.open]
+        return [answer for answer in answers if answer is not None]
 
-    def _answer(self, result: Any) -> tuple[int, Output | str]:
-        number, begin, opened = self.open.pop(result.request_id)
-        completion = result.outputs[0]
-        tokens = list(completion.token_ids)
-        if completion.finish_reason not in _FINISH:
-            return number, f"vLLM ended the request: {completion.finish_reason}"
-        return number, Output(
-            text=opened + self.text.text(tokens),
-            finish_reason=_FINISH[completion.finish_reason],
+    def _take(self, result: Any) -> tuple[int, Output | str] | None:
+        """Keep the tokens that have come; the answer where they are all, or run in a loop."""
+        one, completion = self.open[result.request_id], result.outputs[0]
+        one.tokens += completion.token_ids
+        looped = None
+        if one.watch is not None:
+            # An output that has just ended was not ended by the guard, even where it looped.
+            seen = one.tokens[:-1] if result.finished else one.tokens
+            looped = one.watch.stop_at(seen, lambda tokens: inside_thought(one.opened + self.text.text(tokens)))
+        if looped is None and not result.finished:
+            return None
+        del self.open[result.request_id]
+        if looped is not None and not result.finished:
+            self.engine.abort_request([result.request_id])
+        tokens = one.tokens[:looped]
+        if result.request_id in self.broken:
+            self.broken.discard(result.request_id)
+            return one.number, NOT_FINITE.format(f"at most {len(tokens)}")
+        ended = "length" if looped else finish_reason(completion.finish_reason)
+        if ended == "unknown":
+            return one.number, f"vLLM ended the request: {completion.finish_reason}"
+        return one.number, Output(
+            text=one.opened + self.text.text(tokens),
+            finish_reason=ended,
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),
-            latency=time.perf_counter() - begin,
+            latency=time.perf_counter() - one.begin,
+            stopped="loop" if looped else None,
         )
 
     def shut_down(self) -> None:

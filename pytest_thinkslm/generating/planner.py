@@ -13,7 +13,8 @@ from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
-from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, render
+from pytest_thinkslm.tasks.limits import default_max_tokens
+from pytest_thinkslm.tasks.prompts import Exemplar, exemplars, render
 
 
 class Planner:
@@ -72,6 +73,11 @@ class Planner:
             cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
         return cases[ref.index]
 
+    def left_out(self, ref: ItemRef) -> str:
+        """Why a selected item is not run: its record is not the pinned one, or is not there; else empty."""
+        dataset = self.datasets.get(ref.task)
+        return "" if dataset is None else dataset.left_out.get(ref.index, "")
+
     def release(self, ref: ItemRef) -> None:
         """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
         self.datasets[ref.task].cases.pop(ref.index, None)
@@ -128,6 +134,7 @@ class Planner:
             settings.data_dir,
             data_seed=settings.data_seed,
             accept_data=settings.accept_data,
+            strict_data=settings.strict_data,
             hub=settings.hub_ids,
         )
 
@@ -136,6 +143,8 @@ class Planner:
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
+            if self.left_out(ref):
+                continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)
                 if mark not in seen:

@@ -84,6 +84,7 @@ class Journal:
             "reasoning": output.reasoning,
             "finish_reason": output.finish_reason,
             "thought_closed": output.thought_closed or None,
+            "stopped": output.stopped,
             "prompt_tokens": output.prompt_tokens,
             "output_tokens": output.output_tokens,
             "latency": None if output.latency is None else round(output.latency, 4),
@@ -146,6 +147,7 @@ def _load(folder: Path) -> dict[str, Output]:
                 output_tokens=entry.get("output_tokens"),
                 latency=entry.get("latency"),
                 thought_closed=bool(entry.get("thought_closed")),
+                stopped="loop" if entry.get("stopped") == "loop" else None,
             )
     return outputs
 

@@ -93,6 +93,11 @@ def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
     return Compression(None, bits)
 
 
+def _mxfp4(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    """Four-bit floating-point weights with a shared exponent for each 32 of them (OCP Microscaling)."""
+    return Compression("mxfp4", 4, group_size=32)
+
+
 def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
     return Compression(None, _number(config.get("bits"), dtype_bits))
 
@@ -149,6 +154,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
     "fbgemm_fp8": _fp8,
     "compressed-tensors": _compressed_tensors,
     "bitsandbytes": _bitsandbytes,
+    "mxfp4": _mxfp4,
 }
 
 

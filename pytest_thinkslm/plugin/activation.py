@@ -14,11 +14,11 @@ import pytest
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
-from pytest_thinkslm.plugin import workers
+from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
+from pytest_thinkslm.tasks.data.reader import item_indices
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
@@ -143,7 +143,7 @@ def _item_counts(data_dir: Path | None) -> Callable[[str], int | None]:
     @functools.cache
     def count(task: str) -> int | None:
         tasks = registry.all_tasks()
-        return item_count(tasks[task], data_dir) if task in tasks else None
+        return max(item_indices(tasks[task], data_dir), default=-1) + 1 if task in tasks else None
 
     return count
 
@@ -155,7 +155,7 @@ def _say_choices(settings: Settings, say: Say) -> None:
 
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
-    if config.option.verbose >= -1:
+    if compat_pytest.verbosity(config) >= -1:
         print(f"thinkslm: {line}", flush=True)
 
 

@@ -243,7 +243,7 @@ class ControllerPlugin:
         for group, reported in self.recorder.groups().items():
             whole = item_count(registry.get(group.task), self.settings.data_dir)
             asked = whole if limit is None else min(limit, whole)
-            if reported < asked * self.settings.repeats:
+            if reported < (asked - self.recorder.left_out(group.task)) * self.settings.repeats:
                 return "partial"
             limited = limited or asked < whole
         return "limit" if limited else "full"

@@ -17,7 +17,7 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.shards import shard
-from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -25,7 +25,7 @@ from pytest_thinkslm.runs.items import error_graded, item_record, payload
 from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
+from pytest_thinkslm.tasks.data.reader import item_indices
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
@@ -115,8 +115,8 @@ class RunnerPlugin:
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
         settings = self.settings
-        count = item_count(registry.get(key), settings.data_dir)
-        indices = limited(key, count, settings.limit, settings.data_seed)
+        items = item_indices(registry.get(key), settings.data_dir)
+        indices = limited(key, items, settings.limit, settings.data_seed)
         styles, test = settings.styles_for(key), _test_name(metafunc)
         refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
@@ -132,7 +132,7 @@ class RunnerPlugin:
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
-        if self.config.option.collectonly or session.shouldfail or session.shouldstop:
+        if getattr(self.config.option, "collectonly", False) or session.shouldfail or session.shouldstop:
             return
         refs: list[ItemRef] = []
         places: list[int] = []
@@ -178,6 +178,8 @@ class RunnerPlugin:
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
+        if left_out := self.run.left_out(ref):
+            pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
         if self._progress is not None:
             self._progress.settle()
@@ -371,7 +373,7 @@ class RunnerPlugin:
             outcome,
             longrepr,
             cast("Literal['setup', 'call', 'teardown']", call.when),
-            [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],
+            compat_pytest.captured(item),
             call.duration,
             call.start,
             call.stop,
@@ -414,7 +416,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
     asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
-        config.pluginmanager.unregister(name="logging-plugin")
+        compat_pytest.silence_log_capture(config)
 
 
 def ref_of(item: pytest.Item) -> ItemRef | None:

@@ -96,6 +96,12 @@ class Recorder:
         """Number of reported items by group."""
         return Counter(key.group for key in self._spool.reported() if key.role == "item")
 
+    def left_out(self, task: str) -> int:
+        """How many items of a task were selected and not run: their records cannot be verified or are not there."""
+        state = self._data.get(task, {})
+        left_out = (state.get("unverified"), state.get("absent"))
+        return sum(len(items) for items in left_out if isinstance(items, Sequence))
+
     def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
         """What a process that executed items knows at its end: data states, and measurements by the variant's name."""
         self._data.update(data)
@@ -144,6 +150,7 @@ class Recorder:
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
             "results": rows,
+            "loop_guard": self._loop_guard(variants, rows),
             **compared,
             "gates": list(gates),
             "problems": problems,
@@ -167,6 +174,17 @@ class Recorder:
             outputs = self._spool.records(lambda key: key.role == "item" and (key.group, key.item) in wanted, bulk=True)
             deltas.add_examples(found, outputs)
         return found, deltas.costs(variants, measured, deltas.references(keys))
+
+    def _loop_guard(
+        self, variants: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+    ) -> dict[str, object]:
+        """Whether looping outputs were ended early, by which rule, and how many."""
+        rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
+        return {
+            "on": self.settings.temperature == 0 and bool(rules - {"off"}),
+            "rules": sorted(rules),
+            "stopped": sum(int(row.get("loops_stopped", 0)) for row in rows),
+        }
 
     def item_records(self) -> Iterator[dict[str, object]]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""

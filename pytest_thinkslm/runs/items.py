@@ -53,6 +53,8 @@ def item_record(
     }
     if output is not None and (thought := thought_of(output)) is not None:
         record["thought"] = thought
+    if output is not None and output.stopped is not None:
+        record["stopped"] = output.stopped
     if output is not None and output.reasoning is not None:
         record["reasoning"] = safe_text(output.reasoning)
     if verdict.grading_timeout:

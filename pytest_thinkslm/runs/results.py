@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import cast
 
 from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
@@ -74,6 +76,9 @@ def summarise(
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
         row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
         row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
+    row |= cut_figures(records)
+    if stopped := sum(record.get("stopped") == "loop" for record in records):
+        row["loops_stopped"] = stopped
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
@@ -87,6 +92,8 @@ def summarise(
         row["note"] = task.note
     if data is not None:
         row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
+        unverified = cast("Sequence[int]", data.get("unverified", ()))
+        row["data"]["unverified"] = [f"{item:04d}" for item in unverified]  # type: ignore[index]
         notes = list(data["notes"])  # type: ignore[call-overload]
         if data["pin"] == "accepted":
             notes.append(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from pytest_thinkslm.core import schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
-from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import resolve_path, split_list
@@ -60,6 +60,7 @@ class Settings:
     limit: int | None = None
     data_dir: Path | None = None
     accept_data: bool = False
+    strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
     report_dir: Path | None = None
@@ -117,14 +118,17 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     sampled = _sampled(raw)
     if raw.get("fresh") and raw.get("rescore"):
         raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    if raw.get("accept-data") and raw.get("strict-data"):
+        raise UsageError(
+            "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
+            "give one of them"
+        )
     data_dir = resolve_path(raw.get("data-dir"))
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
-        quants=split_list(raw.get("quant"))
-        if raw.get("engine") == "replay"
-        else _names(raw, "quant", tuple(SCHEMES), ()),
+        quants=_quants(raw),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         server_url=_server_url(raw),
@@ -143,6 +147,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         limit=_integer(raw, "limit", None, low=1),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
+        strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
         report_dir=resolve_path(raw.get("report-dir")),
@@ -161,6 +166,14 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         preset_choices=applied.choices,
         task_styles=task_styles,
     )
+
+
+def _quants(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
+    values = split_list(raw.get("quant"))
+    if raw.get("engine") not in ("replay", "openai"):
+        values = tuple(map(schemes.named, values))
+    return tuple(dict.fromkeys(values))
 
 
 def _server_url(raw: Mapping[str, Any]) -> str | None:

@@ -33,16 +33,6 @@ _ASK: Mapping[AnswerKind, str] = {
 _THINK = "Think step by step. Then "
 _SOLVE_FIRST = "Solve the question yourself step by step before you judge the solution. Then "
 
-#: New tokens by answer kind, without and with asked-for reasoning. Models explain themselves unasked, so that
-#: the direct limits leave room for it; the longest gold of a kind fits many times over.
-_MAX_TOKENS: Mapping[AnswerKind, tuple[int, int]] = {
-    "number": (256, 512),
-    "expression": (512, 1024),
-    "choice": (256, 512),
-    "list": (256, 512),
-    "review": (512, 1024),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
@@ -93,25 +83,6 @@ def check_style(style: str) -> None:
 def render_text(messages: Iterable[Message]) -> str:
     """Messages as readable text, a heading line a turn (for documentation)."""
     return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
-
-
-#: New tokens for a thought, on top of the answer's. A few thousand is what trained thinkers take for these tasks; one
-#: that ends sooner costs nothing, and the share of those that do not end stands in the report.
-THOUGHT_TOKENS = 4096
-
-
-def default_max_tokens(task: Task, style: str, *, thinks: bool = False, context: int | None = None) -> int:
-    """The task's limit of new tokens in this style: its own where it names one, else its answer kind's.
-
-    Where the model ``thinks`` first, ``THOUGHT_TOKENS`` are added, up to half of its ``context`` (the other half is
-    the prompt's), but never less than without a thought.
-    """
-    check_style(style)
-    limit = task.max_tokens.get(style, _MAX_TOKENS[task.kind]["cot" in style])
-    if not thinks:
-        return limit
-    most = limit + THOUGHT_TOKENS
-    return most if context is None else max(limit, min(most, context // 2))
 
 
 def exemplars(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Message, Review
 from pytest_thinkslm.tasks import prompts
+from pytest_thinkslm.tasks.limits import limit_of
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.sorting import generate
 from pytest_thinkslm.tasks.task import Task
@@ -97,11 +98,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _limits() -> str:
-    lines = ["## Limits of new tokens", "", "Where `--max-tokens` is not given.", ""]
-    lines += [f"| task | {' | '.join(prompts.STYLES)} |", "|---" * (1 + len(prompts.STYLES)) + "|"]
+    lines = ["## Limits of new tokens", ""]
+    lines += ["Where `--max-tokens` is not given, in every style; what they rest on is in [limits](limits.md).", ""]
+    lines += ["| task | answer | thought, on top where the model thinks |", "|---|---:|---:|"]
     for task in all_tasks().values():
-        limits = " | ".join(str(prompts.default_max_tokens(task, style)) for style in prompts.STYLES)
-        lines.append(f"| {task.key} | {limits} |")
+        limit = limit_of(task)
+        lines.append(f"| {task.key} | {limit.answer:,} | {limit.thought:,} |")
     return "\n".join([*lines, ""])
 
 

@@ -40,8 +40,6 @@ from pytest_thinkslm.runs.items import thought_of
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.answers.thoughts import closing_mark, opening_mark, starts_thought
 from pytest_thinkslm.settings.run_settings import build_settings
-from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.prompts import THOUGHT_TOKENS, default_max_tokens
 
 CLOSING = f"\n\n{ENOUGH}\n</think>\n\n"
 CHATML = (
@@ -489,23 +487,13 @@ def test_who_gets_room_for_a_thought(template: str | None, thinking: str | None,
     assert thought_room(model(template, 999), thinking) == ThoughtRoom(thinks, 999)
 
 
-def test_default_limits_of_thinkers() -> None:
-    task = registry.get("gsm8k")
-    plain = default_max_tokens(task, "direct")
-    assert default_max_tokens(task, "direct", thinks=True) == plain + THOUGHT_TOKENS
-    assert default_max_tokens(task, "direct", thinks=True, context=131072) == plain + THOUGHT_TOKENS
-    assert default_max_tokens(task, "direct", thinks=True, context=4096) == 2048
-    assert default_max_tokens(task, "direct", thinks=True, context=100) == plain
-    assert default_max_tokens(task, "direct", context=100) == plain
-
-
 @pytest.mark.parametrize(
     ("options", "thinks", "limit", "thinking"),
     [
-        ({}, False, 256, None),
-        ({}, True, 256 + THOUGHT_TOKENS, None),
-        ({"thinking": "on"}, True, 256 + THOUGHT_TOKENS, "on"),
-        ({"thinking": "64"}, False, 256, "64"),
+        ({}, False, 512, None),
+        ({}, True, 512 + 8192, None),
+        ({"thinking": "on"}, True, 512 + 8192, "on"),
+        ({"thinking": "64"}, False, 512, "64"),
         ({"max-tokens": "99"}, True, 99, None),
     ],
 )
@@ -524,7 +512,7 @@ def test_the_planner_s_requests(options: dict[str, str], thinks: bool, limit: in
         request = planner.request(ref)
         assert (request.sampling.max_tokens, request.thinking) == (limit, thinking)
     assert rooms == [2] * ("max-tokens" not in options), "asked once a variant"
-    assert Planner(settings, refs).request(refs[0]).sampling.max_tokens == int(options.get("max-tokens", 256))
+    assert Planner(settings, refs).request(refs[0]).sampling.max_tokens == int(options.get("max-tokens", 512))
 
 
 # -- the real engine ----------------------------------------------------------------------------------------
@@ -715,10 +703,10 @@ def test_the_factory_wraps_where_a_thought_may_be_unseen(serve: Callable[..., Th
     server = serve(reply)
     digests = set()
     for thinking, kind, room in (
-        (None, OpenAIEngine, ThoughtRoom(False, None)),
-        ("on", ThinkingEngine, ThoughtRoom(True, 2048)),
-        ("off", ThinkingEngine, ThoughtRoom(False, None)),
-        ("8", ThinkingEngine, ThoughtRoom(False, None)),
+        (None, OpenAIEngine, ThoughtRoom(False, 1024)),  # half of the server's context: the other is the prompt's
+        ("on", ThinkingEngine, ThoughtRoom(True, 1024)),
+        ("off", ThinkingEngine, ThoughtRoom(False, 1024)),
+        ("8", ThinkingEngine, ThoughtRoom(False, 1024)),
     ):
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}
         settings = build_settings(raw)

@@ -98,6 +98,7 @@ def test_an_unrelated_suite_imports_nothing_heavy(pytester: pytest.Pytester) -> 
                 "pytest_thinkslm.core",
                 "pytest_thinkslm.core.errors",
                 "pytest_thinkslm.plugin",
+                "pytest_thinkslm.plugin.compat_pytest",
                 "pytest_thinkslm.plugin.fixtures",
                 "pytest_thinkslm.plugin.options",
                 "pytest_thinkslm.settings",

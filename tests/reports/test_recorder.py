@@ -12,7 +12,9 @@ from pytest_thinkslm.settings.run_settings import Settings
 
 def recorded(settings: Settings, folder: Path) -> dict[str, object]:
     factory = EngineFactory(settings, print)
-    value: dict[str, object] = Recorder(settings, factory, folder)._settings()
+    recorder = Recorder(settings, factory, folder)
+    value: dict[str, object] = recorder._settings()
+    recorder.discard()
     return value
 
 

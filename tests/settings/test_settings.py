@@ -64,12 +64,12 @@ def test_every_option_has_both_names_and_help() -> None:
 
 
 def test_a_larger_limit_contains_a_smaller_one_and_the_data_seed_redraws() -> None:
-    small, large = limited("gsm8k", 1319, 64, 0), limited("gsm8k", 1319, 100, 0)
+    small, large = limited("gsm8k", range(1319), 64, 0), limited("gsm8k", range(1319), 100, 0)
     assert len(small) == 64
     assert set(small) < set(large)
     assert large == sorted(large)
-    assert limited("gsm8k", 1319, 64, 1) != small
-    assert limited("gsm8k", 50, 64, 0) == list(range(50))
+    assert limited("gsm8k", range(1319), 64, 1) != small
+    assert limited("gsm8k", range(50), 64, 0) == list(range(50))
 
 
 def test_ids_are_those_of_the_contract() -> None:

@@ -26,7 +26,7 @@ def real_data() -> Path:
 def hub_of_samples(monkeypatch):
     """The hub serves the sample rows: all of them for the first configuration, none for others."""
 
-    def fetch_rows(hub_id, config, split):
+    def fetch_rows(hub_id, config, split, revision):
         tasks = {task.source.hub: key for key, task in _sources().items() if config in (None, task.source.configs[0])}
         if hub_id == "allenai/ai2_arc":
             tasks[hub_id] = {"ARC-Easy": "arc_easy", "ARC-Challenge": "arc_challenge"}[config]

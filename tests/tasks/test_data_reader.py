@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks import pins
+from pytest_thinkslm.tasks.data.hub import KNOWN_REVISIONS
 from pytest_thinkslm.tasks.data.make_pins import main as make_pins
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.tasks.data.matching import match
+from pytest_thinkslm.tasks.data.reader import item_count, item_indices, load_cases
 from pytest_thinkslm.tasks.registry import all_tasks, get
 from pytest_thinkslm.tasks.task import File, Source, Task
 
@@ -33,26 +35,28 @@ def test_hub_rows_and_local_records_give_the_same_cases(key, samples, hub_of_sam
     hub = load_cases(get(key), local.cases, None, data_seed=0, accept_data=True)
     assert hub.cases == local.cases
     assert all(case.task == key and case.index == index for index, case in local.cases.items())
-    assert hub.state.source == f"hub {get(key).source.hub}, {get(key).source.split}"
+    revision = KNOWN_REVISIONS.get(get(key).source.hub)
+    at = f"@{revision[:12]}" if revision else ""
+    assert hub.state.source == f"hub {get(key).source.hub}{at}, {get(key).source.split}"
 
 
 def test_hub_ids_are_settings(samples, monkeypatch):
     asked = []
 
-    def fetch_rows(hub_id, config, split):
-        asked.append((hub_id, config, split))
+    def fetch_rows(hub_id, config, split, revision):
+        asked.append((hub_id, config, revision))
         return [json.loads(line) for line in (samples / "hub" / "math.jsonl").read_text().splitlines()][:1]
 
     monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
     options = {"data_seed": 0, "accept_data": True}
     data = load_cases(get("math"), range(7), None, hub={"math": "mirror/math"}, **options)
-    assert [hub_id for hub_id, _, _ in asked] == ["mirror/math"] * 7
+    assert [(hub_id, revision) for hub_id, _, revision in asked] == [("mirror/math", None)] * 7
     assert len({config for _, config, _ in asked}) == 7, "the hub has no configuration with all of MATH"
     assert data.state.source == "hub mirror/math, test"
 
 
 def test_no_hub_names_the_setting_and_data_dir(monkeypatch):
-    def fetch_rows(hub_id, config, split):
+    def fetch_rows(hub_id, config, split, revision):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
@@ -112,7 +116,6 @@ def gsm8k_lines(samples):
         (b'\xff\xfe{"question": 1}\n{}\n', "line 1 is not JSON"),
         (b"[" * 100_000 + b"\n{}\n", "line 1 is not JSON"),
         (b'["Q?"]\n', "line 1 is a list"),
-        (b'{"question": "Q?", "answer": "#### 1"}\n{"question": "Q?"}\n', "line 2 is no record of this task"),
         (b'{"question": "Q?", "answer": "1"}\n', "line 1: the field 'answer' has no number after '####'"),
         (b'{"problem": "Q", "level": "1", "type": "A", "solution": "s"}\n', "looks like math;"),
     ],
@@ -152,8 +155,8 @@ def test_another_tasks_file_under_this_name(samples, tmp_path):
 
 
 def test_an_item_that_does_not_exist(samples):
-    with pytest.raises(DataError, match=r"items 0003 do not exist: there are 3 records of gsm8k_test.jsonl"):
-        load_cases(get("gsm8k"), [0, 3], samples, data_seed=0, accept_data=True)
+    with pytest.raises(DataError, match=r"items 1319 do not exist: there are 3 records of gsm8k_test.jsonl"):
+        load_cases(get("gsm8k"), [0, 1319], samples, data_seed=0, accept_data=True)
 
 
 def test_texts_may_hold_line_separators_of_unicode(tmp_path):
@@ -177,10 +180,10 @@ def pinned(tmp_path, monkeypatch):
     for cached in (pins.header, pins.load, pins.question_index):
         cached.cache_clear()
 
-    def load(new_records, accept=False, stem="gsm8k_test", task=task):
+    def load(new_records, stem="gsm8k_test", task=task, **policy):
         lines = "\n".join(json.dumps(record) for record in new_records)
         (tmp_path / f"{stem}.jsonl").write_text(lines)
-        data = load_cases(task, range(len(new_records)), tmp_path, data_seed=0, accept_data=accept)
+        data = load_cases(task, item_indices(task, tmp_path), tmp_path, data_seed=0, **policy)
         return [case.question for case in data.cases.values()], data.state
 
     yield records, load
@@ -214,26 +217,55 @@ def test_blanks_and_unicode_composition_do_not_matter(pinned):
     ("change", "complaint", "found"),
     [
         (lambda r: [*r[:2], {**r[2], "answer": "#### 99"}, *r[3:]], r"1 differ \(items 0002\)", ((2,), (), 0)),
-        (lambda r: [*r[:3], r[4]], r"1 are missing \(items 0003\)", ((), (3,), 0)),
-        (lambda r: [*r, {"question": "New?", "answer": "#### 1"}], r"1 are new \(line 6\)", ((), (), 1)),
-        (lambda r: [*r, r[0]], r"1 are new \(line 6\)", ((), (), 1)),
-        (lambda r: [{"question": "New?", "answer": "#### 1"}, *r[1:]], "missing .*0000.*new .*line 1", ((), (0,), 1)),
+        (lambda r: [{**r[0], "question": "What is 0 plus 0?"}, *r[1:]], r"1 differ \(items 0000\)", ((0,), (), 0)),
+        (
+            lambda r: [*r[:3], r[4], {"question": "?", "answer": "#### 1"}],
+            "missing .*0003.*new .*line 5",
+            ((), (3,), 1),
+        ),
     ],
 )
-def test_what_differs_is_missing_or_new_is_named(pinned, change, complaint, found):
+def test_what_differs_is_named_and_can_be_accepted(pinned, change, complaint, found):
     records, load = pinned
     with pytest.raises(DataError, match=complaint) as caught:
         load(change(records), task=small())
     assert "--accept-data" in str(caught.value)
-    _, state = load(change(records), accept=True, task=small())
+    assert "thinkslm data check gsm8k" in str(caught.value)
+    questions, state = load(change(records), accept_data=True, task=small())
+    assert len(questions) == 5
     assert state.pin == "accepted"
     assert (state.differing, state.missing, state.new) == found
+
+
+def test_a_shorter_set_is_a_partial_one_whose_items_keep_their_index(pinned, tmp_path):
+    records, load = pinned
+    questions, state = load([*records[:3], records[4]], task=small())
+    assert questions == [record["question"] for record in (*records[:3], records[4])]
+    assert list(item_indices(small(), tmp_path)) == [0, 1, 2, 4]
+    assert (state.pin, state.partial, state.missing) == ("ok", "4 of 5 records", (3,))
+    with pytest.raises(DataError, match=r"1 are missing \(items 0003\); --strict-data lets no difference pass"):
+        load([*records[:3], records[4]], task=small(), strict_data=True)
+
+
+@pytest.mark.parametrize(
+    "more", [{"question": "New?", "answer": "#### 1"}, {"question": "What is 0 + 0?", "answer": "#### 0"}]
+)
+def test_a_larger_set_runs_its_pinned_records(pinned, more):
+    records, load = pinned
+    questions, state = load([*records, more], task=small())
+    assert questions == [record["question"] for record in records]
+    assert (state.pin, state.new, state.unverified) == ("ok", 1, (5,))
+    questions, state = load([*records, more], task=small(), accept_data=True)
+    assert len(questions) == 6
+    assert state.pin == "accepted"
+    with pytest.raises(DataError, match=r"1 are new \(line 6\)"):
+        load([*records, more], task=small(), strict_data=True)
 
 
 def test_a_differing_record_keeps_its_place(pinned):
     records, load = pinned
     changed = [*records[3:], {**records[1], "answer": "#### 99"}, records[0], records[2]]
-    questions, _ = load(changed, accept=True, task=small())
+    questions, _ = load(changed, accept_data=True, task=small())
     assert questions == [record["question"] for record in records]
 
 
@@ -246,9 +278,12 @@ def test_of_a_fuller_set_the_pinned_part_is_checked_and_comes_first(pinned):
     assert (state.pin, state.partial) == ("ok", None)
     assert "2 records are unpinned" in state.notes[0]
     with pytest.raises(DataError, match="1 are missing"):
-        load([*extra, *records[1:]], stem="gsm8k_full", task=fuller)
+        load([*extra, *records[1:]], stem="gsm8k_full", task=fuller, strict_data=True)
     with pytest.raises(DataError, match="only 6 of 7 are there"):
-        load([extra[0], *records], stem="gsm8k_full", task=fuller)
+        load([extra[0], *records], stem="gsm8k_full", task=fuller, strict_data=True)
+    questions, state = load([extra[0], *records], stem="gsm8k_full", task=fuller)
+    assert len(questions) == 6
+    assert (state.pin, state.partial) == ("ok", "6 of 7 records")
 
 
 def test_the_partial_file_of_a_fuller_set_is_complete_for_itself(pinned):
@@ -256,8 +291,8 @@ def test_the_partial_file_of_a_fuller_set_is_complete_for_itself(pinned):
     fuller = small(files=(File("gsm8k_full", 7), File("gsm8k_test", 5, "five only")), count=7)
     _, state = load(records, task=fuller)
     assert (state.pin, state.partial) == ("ok", "5 of 7 records, five only")
-    with pytest.raises(DataError, match="are new"):
-        load([*records, {"question": "New?", "answer": "#### 1"}], task=fuller)
+    with pytest.raises(DataError, match=r"1 are missing"):
+        load(records[1:], task=fuller, strict_data=True)
 
 
 @given(st.permutations(range(6)), st.integers(0, 5))
@@ -267,12 +302,12 @@ def test_matching_is_blind_to_order_and_takes_duplicates_in_turn(order, wrong):
     hashes = tuple(map(pins.record_hash, cases))
     table = pins.Pins(pins.PinHeader("t", 6, {}), tuple(pins.question_hash(c.question) for c in cases), hashes, "")
     delivered = [cases[position] for position in order]
-    found = pins.match(table, delivered)
-    assert [delivered[position] for position in found.order] == cases
+    found = match(table, delivered)
+    assert [delivered[found.positions[item]] for item in range(6)] == cases
     assert found.differing + found.missing + found.new == ()
     delivered[order.index(wrong)] = Case("t", 0, "number", f"Q{wrong // 2}?", "other")
-    (differing,) = pins.match(table, delivered).differing
-    assert cases[differing] == cases[wrong]
+    (differing,) = match(table, delivered).differing
+    assert cases[differing.item] == cases[wrong]
 
 
 def test_make_pins_writes_what_the_reader_checks(samples, tmp_path, monkeypatch, capsys):
@@ -321,3 +356,29 @@ def test_user_task_from_its_own_folder(tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"other": 1}\n')
     with pytest.raises(DataError, match=r"line 1: has no field 'q'"):
         load_cases(task, [0], None, data_seed=0)
+
+
+def test_a_record_of_a_users_file_that_cannot_be_built_stops_a_run_that_asks_for_it(tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"q": "1 + 1?"}\n{"other": 1}\n{"q": "3 + 3?"}\n')
+    source = Source(files=(File("mine"),), folder=tmp_path)
+    task = Task("mine", "Mine", "number", lambda record, i: Case("mine", i, "number", record["q"], "2"), source)
+    data = load_cases(task, [0, 2], None, data_seed=0)
+    assert sorted(data.cases) == [0, 2]
+    assert data.state.notes == ("1 records cannot be built (the first: line 2: has no field 'q')",)
+    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+        load_cases(task, [0, 1], None, data_seed=0)
+    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+        load_cases(task, [0], None, data_seed=0, strict_data=True)
+    accepted_data = load_cases(task, [0, 1], None, data_seed=0, accept_data=True)
+    assert sorted(accepted_data.left_out) == [1]
+    assert accepted_data.state.unverified == (1,)
+
+
+def test_a_hostile_record_stops_no_other(tmp_path):
+    steps = "[" * 200_000
+    record = {"uuid": "u", "question": "Q?", "question_type": "original", "model_output_steps": steps}
+    labels = {"correctness": "correct", "first_error_step": "N/A", "first_error_reason": "N/A"}
+    record |= {f"model_output_solution_{name}": value for name, value in labels.items()}
+    lines = [json.dumps({**record, "uuid": str(n), "model_output_steps": "a"}) for n in range(3)]
+    (tmp_path / "mr_gsm8k.jsonl").write_text("\n".join([*lines, json.dumps(record)]))
+    assert len(accepted("mr_gsm", tmp_path).cases) >= 3

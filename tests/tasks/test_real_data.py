@@ -1,14 +1,14 @@
 """The real data sets, where THINKSLM_DATA_DIR names a folder: counts, pins, both forms of every record."""
 
 import functools
-import gzip
-import json
 import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hub_form import HUB_FORMS, QUESTIONS, broken, records, regraded
 
+from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import UNANSWERABLE, Review
 from pytest_thinkslm.tasks import pins
 from pytest_thinkslm.tasks.data.reader import item_count, load_cases
@@ -38,50 +38,6 @@ def load(key, folder):
     return load_cases(task, range(item_count(task, folder)), folder, data_seed=0)
 
 
-def records(path):
-    content = path.read_bytes()
-    lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
-    return [json.loads(line) for line in lines if line]
-
-
-def flat(name):
-    """An ARC-like record as the hub has it: flat, choices a dict of lists."""
-
-    def convert(record):
-        question = record["question"]
-        concept = {key: question[key] for key in question.keys() & {"question_concept"}}
-        columns = {key: [choice[key] for choice in question["choices"]] for key in ("text", "label")}
-        return {
-            "id": record["id"],
-            name: question["stem"],
-            **concept,
-            "choices": columns,
-            "answerKey": record["answerKey"],
-        }
-
-    return convert
-
-
-def printed(record):
-    """A record of a hub CSV: lists are printed, numbers are texts, N/A is null."""
-    return {key: None if value == "N/A" else str(value) for key, value in record.items()}
-
-
-HUB_FORMS = {
-    "gsm8k": dict,
-    "math": lambda record: {key: value for key, value in record.items() if key != "idx"},
-    "mathqa": dict,
-    "arc_easy": flat("question"),
-    "arc_challenge": flat("question"),
-    "commonsenseqa": flat("question"),
-    "openbookqa": flat("question_stem"),
-    "hellaswag": dict,
-    "gsm_plus": dict,
-    "mr_gsm": printed,
-    "mr_ben": lambda record: {"Options": None, "Ground_Truth_Analysis": None, **record},
-}
-
-
 @pytest.mark.parametrize("key", COUNTS)
 def test_counts_and_pins(key, real_data):
     data = load(key, real_data)
@@ -92,18 +48,55 @@ def test_counts_and_pins(key, real_data):
     assert header.records == COUNTS[key]
 
 
+@pytest.fixture
+def hub_of(real_data, monkeypatch):
+    """A function that lets the hub serve a task's real records in the hub's form, changed as asked."""
+
+    def serve(key, change=lambda rows: rows):
+        rows = [HUB_FORMS[key](record) for record in records(real_data / load(key, real_data).state.source)]
+        if key == "math":  # the hub has seven configurations, joined in the order of their names
+            rows.sort(key=lambda row: row["type"])
+        rows = change(rows)
+        first = get(key).source.configs[0]
+
+        def fetch_rows(hub_id, config, split, revision):
+            assert (hub_id, split) == (get(key).source.hub, get(key).source.split)
+            return rows if config == first else []
+
+        monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+
+    return serve
+
+
 @pytest.mark.parametrize("key", COUNTS)
-def test_hub_form_gives_the_same_cases_in_the_same_order(key, real_data, monkeypatch):
-    task = get(key)
+def test_hub_form_gives_the_same_cases_in_the_same_order(key, real_data, hub_of):
     local = load(key, real_data)
-    rows = [HUB_FORMS[key](record) for record in records(real_data / local.state.source)]
-    if key == "math":  # the hub has seven configurations, joined in the order of their names
-        rows.sort(key=lambda row: row["type"])
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.read_hub", lambda task, hub: (task.source.hub, rows))
-    whole = COUNTS[key] == task.count
-    hub = load_cases(task, local.cases, None, data_seed=0, accept_data=not whole)
+    hub_of(key)
+    hub = load_cases(get(key), local.cases, None, data_seed=0)
     assert hub.cases == local.cases
-    assert hub.state.pin == ("ok" if whole else "accepted")
+    assert (hub.state.pin, hub.state.differing, hub.state.missing, hub.left_out) == ("ok", (), (), {})
+
+
+@pytest.mark.parametrize("key", COUNTS)
+def test_a_few_records_that_differ_cannot_be_built_or_are_gone(key, real_data, hub_of):
+    local = load(key, real_data)
+
+    def change(rows):
+        rows[7], rows[8] = regraded(key, rows[7])[0], broken(key, rows[8])
+        return [*rows[:20], *rows[21:], varied_row(key, rows[20])]
+
+    hub_of(key, change)
+    hub = load_cases(get(key), local.cases, None, data_seed=0)
+    assert len(hub.left_out) == 3
+    assert len(hub.state.unverified) == 2
+    assert hub.cases == {index: case for index, case in local.cases.items() if index not in hub.left_out}
+    hub_of(key, lambda rows: [regraded(key, row)[0] if n < 40 else row for n, row in enumerate(rows)])
+    with pytest.raises(DataError, match="40 differ"):
+        load_cases(get(key), local.cases, None, data_seed=0)
+
+
+def varied_row(key, row):
+    return {**row, QUESTIONS[key]: f"Another question altogether: {row[QUESTIONS[key]]}"}
 
 
 def test_partial_sets_are_named(real_data):

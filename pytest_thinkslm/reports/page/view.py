@@ -110,8 +110,8 @@ def _row(row: Row, measured: Row) -> View:
             for name in _RATES
         ],
         "thoughts": percent(row.get("unfinished_thought_rate")),
-        "speed": texts[8],
-        "seconds": texts[9],
+        "generated": texts[8],
+        "tokens": texts[9],
         "details": summary.details(row),
         "link": filter_link(**here),
     }
