@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,7 @@ class RunGates:
         for variant in factory.variants:
             model = factory.resolve(variant)
             templates[variant.model, variant.quant] = None if model is None else model.template_sha256
-        found = misfits(self.baseline, asdict(self.settings), templates, self.settings.styles)
+        found = misfits(self.baseline, factory.stated_settings(), templates, self.settings.styles)
         if found:
             raise refused(self._asked, found)
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, Record, figures, write_json
@@ -220,7 +221,7 @@ class Recorder:
 
     def _settings(self) -> dict[str, object]:
         """The settings that outputs and figures depend on; paths by name only."""
-        values = asdict(self.settings)
+        values = self.factory.stated_settings()
         for name in ("report_dir", "journal_dir", "fresh", "rescore"):
             del values[name]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
@@ -255,6 +256,7 @@ class Recorder:
             )
         fingerprint = self.factory.fingerprint(index)
         facts["engine"] = self.factory.name
+        facts["sampling"] = stated(self.factory.sampling(index))
         facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
         return facts
 
