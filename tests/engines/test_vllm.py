@@ -225,11 +225,11 @@ def test_a_greedy_output_that_loops_is_ended_early(pretended: ResolvedModel, mon
     monkeypatch.setenv("PRETEND_STEP", "0")
     roomy = replace(pretended, context=2048)
     engine = VLLMEngine(roomy)
-    looped, whole, short = engine.submit([ask("a", 1000), ask("b", 400, seed=3), ask("c", 190)])
+    looped, whole, short = engine.submit([ask("a", 1000), ask("b", 800, seed=3), ask("c", 190)])
     output = looped.result(timeout=60)
-    assert (output.finish_reason, output.stopped, output.output_tokens) == ("length", "loop", 192)
-    assert output.text == " ".join("abcd" * 48)
-    assert (whole.result(timeout=60).output_tokens, whole.result().stopped) == (400, None), "a sampled one is not"
+    assert (output.finish_reason, output.stopped, output.output_tokens) == ("length", "loop", 640)
+    assert output.text == " ".join("abcd" * 160)
+    assert (whole.result(timeout=60).output_tokens, whole.result().stopped) == (800, None), "a sampled one is not"
     assert (short.result(timeout=60).output_tokens, short.result().stopped) == (190, None)
     engine.close()
     off = VLLMEngine(roomy, engine_args={"loop_guard": "off"})
