@@ -24,7 +24,7 @@ from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
-from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import Placement, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.marks import marks_fact
@@ -186,9 +186,7 @@ class TransformersEngine:
 
     def _serve(self) -> None:
         if self._placement.device == "cpu":
-            # Read when torch is loaded. Threads that spin at every barrier wait out whole time slices of a busy
-            # machine: 40 times slower was measured with two threads on two cores that others used, too.
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            os.environ.update(openmp.waiting(os.environ))  # read when torch is loaded
         threads = self._threads()
         import torch
 
