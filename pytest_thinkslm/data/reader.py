@@ -63,7 +63,7 @@ def item_indices(task: Task, data_dir: Path | None) -> Sequence[int]:
     """The items that there are, for collection; opens no data but a local file whose size is unknown.
 
     Without ``data_dir``, or where the file is missing or unreadable, those that are pinned: the error comes when the
-    data is read. Of a local file that lacks records, the items that it has: an item keeps its index.
+    data is read. Of a local file with no more records than are pinned, the items that it has: an item keeps its index.
     """
     folder = folder_of(task, data_dir)
     if task.source is None or folder is None:
@@ -74,7 +74,8 @@ def item_indices(task: Task, data_dir: Path | None) -> Sequence[int]:
     counted = count_records(task, found[1]) if found else None
     if found is None or counted is None:
         return range(pinned)
-    if header is None or header.sizes.get(found[1].name) == found[1].stat().st_size:
+    known = header is not None and header.sizes.get(found[1].name) == found[1].stat().st_size
+    if known or header is None or counted > pinned:
         return range(counted)
     try:
         built = build_all(task, deliver(task, data_dir, {}))

@@ -372,6 +372,9 @@ class ChatClient:
     async def _attempt(self, job: _Job) -> None:
         dialect, begin = self.dialect, time.monotonic()
         self.counters.attempts += 1
+        if lacking := dialect.lacks(job.chat.sampling):
+            self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
+            return
         body = dialect.body(self.model, job.chat)
         named = {name: body.pop(name) for name in ("model", "messages")}
         data = await self._call(

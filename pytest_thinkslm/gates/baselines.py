@@ -27,8 +27,21 @@ PAPER = "paper"
 #: The option that names a run's baseline.
 BASELINE = "--baseline"
 
-#: Settings that change what a model says to the same prompt (the seed does so by chance alone).
-_SAMPLING = ("temperature", "top_p", "max_tokens", "thinking")
+#: Settings that change what a model says to the same question (the seed does so by chance alone), with what they are
+#: where a run does not state them.
+_SAMPLING = {
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "max_tokens": None,
+    "thinking": None,
+    "system": None,
+}
+#: Those that mean nothing at temperature 0.
+_OF_NOISE = frozenset({"top_p", "top_k", "min_p"})
 
 
 @dataclass(slots=True)
@@ -221,12 +234,13 @@ def prompt_differences(label: str, before: Mapping[str, bytes], now: Mapping[str
 
 
 def sampling_differences(baseline: SettingsJson, run: SettingsJson) -> list[str]:
-    """The sampling parameters that differ, each with both values; top_p means nothing at temperature 0."""
+    """The settings that differ, each with both values; top-p, top-k and min-p mean nothing at temperature 0."""
     greedy = baseline.get("temperature") == run.get("temperature") == 0
+    pairs = {name: (baseline.get(name, usual), run.get(name, usual)) for name, usual in _SAMPLING.items()}
     return [
-        difference(name, baseline.get(name), run.get(name))
-        for name in _SAMPLING
-        if baseline.get(name) != run.get(name) and not (greedy and name == "top_p")
+        difference(name, before, now)
+        for name, (before, now) in pairs.items()
+        if before != now and not (greedy and name in _OF_NOISE)
     ]
 
 

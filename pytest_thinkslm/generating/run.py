@@ -82,7 +82,7 @@ class Run:
         Raises:
             ThinkSLMError: data, model or journal cannot be used.
         """
-        planner = self._planner = Planner(self.settings, refs, self.factory.thought_room)
+        planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
             self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
         self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
@@ -168,8 +168,11 @@ class Run:
                 return None
 
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
-        """One free question to a variant (for a user's own tests), with the run's thinking; journalled like any."""
+        """One free question to a variant (for a user's own tests), with the run's thinking and system message."""
         ahead = self._activate(variant)
+        system = self.settings.system
+        if system is not None and not any(message.role == "system" for message in messages):
+            messages = [Message("system", system), *messages]
         request = Request(
             tuple(messages),
             sampling,
@@ -220,7 +223,7 @@ class Run:
     @property
     def _plan(self) -> Planner:
         if self._planner is None:
-            self._planner = Planner(self.settings, (), self.factory.thought_room)
+            self._planner = Planner(self.settings, (), self.factory.thought_room, self.factory.sampling)
         return self._planner
 
     def _activate(self, variant: int) -> Ahead:

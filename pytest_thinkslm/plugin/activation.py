@@ -14,6 +14,7 @@ import pytest
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
+from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
@@ -134,6 +135,9 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
         factory.placement(index)  # does it fit?
         if model is not None and model.note:
             say(model.note)
+        factory.sampling(index)  # does the checkpoint say how?
+        if warning := advice(factory.settings, model):
+            say(warning)
 
 
 def _item_counts(data_dir: Path | None) -> Callable[[str], int | None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.item_record import group_key
@@ -25,7 +25,7 @@ from pytest_thinkslm.gates.baselines import (
     refused,
 )
 from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
-from pytest_thinkslm.runs.types import BaselineJson, Results, SettingsJson
+from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RunGates:
         for variant in factory.variants:
             model = factory.resolve(variant)
             templates[variant.model, variant.quant] = None if model is None else model.template_sha256
-        found = misfits(self.baseline, cast("SettingsJson", asdict(self.settings)), templates, self.settings.styles)
+        found = misfits(self.baseline, factory.stated_settings(), templates, self.settings.styles)
         if found:
             raise refused(self._asked, found)
 

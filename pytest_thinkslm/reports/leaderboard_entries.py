@@ -12,6 +12,7 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.gates.baselines import Group, RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
+from pytest_thinkslm.reports.summary import further_sampling
 from pytest_thinkslm.runs.types import CompressionJson, FigureRow, LoadedJson, VariantFacts
 
 CellKey = tuple[str, str]
@@ -144,6 +145,8 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
         "selection": f"limit {limit}" if run.selection == "limit" and limit is not None else run.selection,
         "temperature": f"{temperature:g}",
         "top-p": f"{settings.get('top_p', 1.0):g}" if temperature else "",
+        "other sampling": ", ".join(further_sampling(settings)),
+        "system message": str(settings.get("system") or "")[:80],
         "max tokens": str(settings.get("max_tokens") or "by task"),
         "thinking": str(settings.get("thinking") or "as the model does"),
         "repeats": str(settings.get("repeats", 1)),

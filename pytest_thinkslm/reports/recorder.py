@@ -22,6 +22,7 @@ from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
@@ -225,7 +226,7 @@ class Recorder:
 
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
-        values = asdict(self.settings)
+        values = cast("dict[str, object]", self.factory.stated_settings())
         for name in ("report_dir", "journal_dir", "fresh", "rescore"):
             del values[name]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
@@ -250,6 +251,7 @@ class Recorder:
             "compression": None,
             "catalogue": None,
             "engine": self.factory.name,
+            "sampling": stated(self.factory.sampling(index)),
             "fingerprint": {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)},
         }
         model = self.factory.resolve(variant)

@@ -17,7 +17,16 @@ from pytest_thinkslm.core.tables import (
     text_columns,
 )
 from pytest_thinkslm.reports.links import filter_link
-from pytest_thinkslm.runs.types import FigureRow, GateState, Generated, Results, RowData, VariantFacts, VariantMeasured
+from pytest_thinkslm.runs.types import (
+    FigureRow,
+    GateState,
+    Generated,
+    Results,
+    RowData,
+    SettingsJson,
+    VariantFacts,
+    VariantMeasured,
+)
 
 
 def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
@@ -215,6 +224,13 @@ def details(row: FigureRow) -> list[str]:
         *filter(None, [judge_line(row)]),
         *metric_lines(row),
     ]
+
+
+def further_sampling(settings: SettingsJson) -> list[str]:
+    """Sampling parameters beside temperature and top-p, where they do something."""
+    usual = {"top_k": 0, "min_p": 0, "presence_penalty": 0, "repetition_penalty": 1}
+    found = {name: settings.get(name, value) for name, value in usual.items()}
+    return [f"{name.replace('_', '-')} {value:g}" for name, value in found.items() if value != usual[name]]
 
 
 def gate_lines(results: Results) -> list[tuple[GateState, str]]:

@@ -293,7 +293,7 @@ class CompressionJson(TypedDict):
     """How a checkpoint is compressed, from its own files."""
 
     scheme: str | None
-    bits: float
+    bits: float | None
     method: str | None
     group_size: int | None
     activation_bits: int
@@ -302,11 +302,23 @@ class CompressionJson(TypedDict):
     bytes: int | None
 
 
+class SamplingJson(TypedDict):
+    """The sampling parameters of a variant."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    presence_penalty: float
+    repetition_penalty: float
+
+
 class VariantFacts(VariantJson):
     """One variant of a run: which checkpoint, on which engine."""
 
     display: str
     engine: str
+    sampling: NotRequired[SamplingJson]
     revision: NotRequired[str | None]
     quantization: NotRequired[dict[str, Any] | None]
     template_sha256: NotRequired[str]
@@ -398,6 +410,12 @@ class SettingsJson(TypedDict):
     top_p: float
     max_tokens: int | None
     thinking: NotRequired[str | None]
+    top_k: NotRequired[int]
+    min_p: NotRequired[float]
+    presence_penalty: NotRequired[float]
+    repetition_penalty: NotRequired[float]
+    sampling: NotRequired[Literal["model"] | None]
+    system: NotRequired[str | None]
     seed: int
     data_seed: int
     limit: int | None

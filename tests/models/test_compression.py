@@ -310,7 +310,7 @@ def test_too_little_disk(source: ResolvedModel, python: Path, monkeypatch: pytes
 
 
 def test_too_little_memory(source: ResolvedModel, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_thinkslm.engines.batching.free_memory", lambda: int(0.3e9))
+    monkeypatch.setattr("pytest_thinkslm.machine.memory.free_memory", lambda: int(0.3e9))
     with pytest.raises(CompressionError, match=r"needs about 1\.00 GB of memory; 0\.30 GB are free"):
         make(source)
     assert jobs(python) == []

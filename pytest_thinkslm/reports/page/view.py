@@ -92,7 +92,16 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     if settings.get("limit") is not None:
         facts.append(("limit", f"{settings['limit']} items a task"))
     facts.append(("styles", ", ".join(settings["styles"])))
-    sampling = f"temperature {settings['temperature']:g}"
+    words = [f"temperature {settings['temperature']:g}"]
+    if settings["temperature"]:
+        words.append(f"top-p {settings['top_p']:g}")
+    words += summary.further_sampling(settings)
+    if settings.get("sampling") == "model":
+        words.append("as generation_config.json asks")
+    for name in ("thinking", "system"):
+        if settings.get(name):
+            facts.append((name, str(settings[name])))
+    sampling = ", ".join(words)
     facts.append(("sampling", sampling + (f", {settings['repeats']} repeats" if settings["repeats"] > 1 else "")))
     return [*facts, ("started", measured["started"]), ("took", f"{measured['seconds']:.0f} s")]
 
