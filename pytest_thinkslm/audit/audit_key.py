@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.audit.run_items import AuditItem, ItemKey, JudgeReading
+from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading, key_of, named
 from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
 from pytest_thinkslm.core.errors import UsageError
 
@@ -71,7 +71,7 @@ class AuditKey:
             ],
             "items": {
                 pick.id: {
-                    **pick.item.key._asdict(),
+                    **named(pick.item.key),
                     "stratum": pick.stratum,
                     "cluster": pick.item.cluster,
                     "output_digest": pick.item.digest,
@@ -127,7 +127,7 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
 def _item(entry: Mapping[str, Any]) -> AuditItem:
     judge = entry["judge"]
     return AuditItem(
-        key=ItemKey(*(entry[name] for name in ItemKey._fields)),
+        key=key_of(entry),
         parser=entry["parser_verdict"],
         verdict=entry["verdict"],
         source=entry["source"],

@@ -7,24 +7,14 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.text import safe_text
 
 #: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
 TEXT_LIMIT = 30_000
-
-
-class ItemKey(NamedTuple):
-    """What names an outcome in every file of the suite."""
-
-    model: str
-    quant: str
-    task: str
-    style: str
-    item: str
-    repeat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +90,9 @@ class AuditedRun:
 
     def texts(self, wanted: Collection[ItemKey]) -> dict[ItemKey, ItemTexts]:
         """The texts of the wanted outcomes."""
-        return {key: _texts(record) for record in self._lines() if _is_item(record) and (key := _key(record)) in wanted}
+        return {
+            key: _texts(record) for record in self._lines() if _is_item(record) and (key := key_of(record)) in wanted
+        }
 
     def _lines(self) -> Iterator[Mapping[str, Any]]:
         path = self.folder / "items.jsonl"
@@ -150,7 +142,7 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
 def _parsed(line: str, path: Path, number: int) -> Mapping[str, Any]:
     try:
         record: Mapping[str, Any] = json.loads(line)
-        _key(record), record["verdict"]
+        key_of(record), record["verdict"]
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"line {number} of {path} is damaged; fetch or make the run again") from None
     return record
@@ -160,13 +152,24 @@ def _is_item(record: Mapping[str, Any]) -> bool:
     return bool(record.get("role", "item") == "item")
 
 
-def _key(record: Mapping[str, Any]) -> ItemKey:
-    texts = [str(record[name]) for name in ItemKey._fields[:-1]]
-    return ItemKey(texts[0], texts[1], texts[2], texts[3], texts[4], int(record["repeat"]))
+def named(key: ItemKey) -> dict[str, object]:
+    """The key's parts by name; all are of role ``item``, so that this is left out."""
+    return {name: value for name, value in key._asdict().items() if name != "role"}
+
+
+def key_of(record: Mapping[str, Any]) -> ItemKey:
+    """Whose outcome a line of items.jsonl, or of an audit's key, is about.
+
+    Files of earlier versions name no test: it is the suite's own then.
+    """
+    task = str(record["task"])
+    test = str(record.get("test") or f"test_{task}")
+    variant = str(record["model"]), str(record["quant"])
+    return ItemKey(*variant, task, test, str(record["style"]), str(record["item"]), int(record["repeat"]))
 
 
 def _audit_item(record: Mapping[str, Any]) -> AuditItem:
-    key = _key(record)
+    key = key_of(record)
     judge = record.get("judge")
     is_review = isinstance(record.get("gold"), Mapping)
     reading = None

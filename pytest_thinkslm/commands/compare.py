@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
@@ -25,7 +26,6 @@ from pytest_thinkslm.gates.baselines import (
 from pytest_thinkslm.gates.decisions import GateResult, any_failed
 from pytest_thinkslm.reports.cells import markdown_cell
 from pytest_thinkslm.reports.delta_tables import change_cells, p_value
-from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.statistics import PairedResult
 
@@ -49,9 +49,10 @@ _COLUMNS = ("task", "style", "variant", "n", "before", "now", "change", "95% CI"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One (model, quant, task, style) of a run; ``paired`` is None where ``unfit`` says why."""
+    """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why."""
 
     key: GroupKey
+    label: str
     against: GroupKey | None
     paired: PairedResult[str] | None
     unfit: str = ""
@@ -123,29 +124,32 @@ def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None
         measured.append(entry)
     gates: tuple[GateResult, ...] = ()
     if margin is not None:
-        styles = list(dict.fromkeys(key[3] for key in other.groups))
+        styles = list(dict.fromkeys(key.style for key in other.groups))
         found = misfits(first, other.settings, other.templates(), styles)
         found += [*other_prompts, *_data_misfits(first, other)]
         if found:
             raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
         gates = gating.decide(GateSpecs(margin=margin), measured, complete=other.selection != "partial")
-    rows = tuple(Row(entry.key, entry.against, entry.cell.comparison, entry.unfit) for entry in measured)
+    names = task_labels(entry.key for entry in measured)
+    rows = tuple(
+        Row(entry.key, names[entry.key], entry.against, entry.cell.comparison, entry.unfit) for entry in measured
+    )
     return Comparison(other.name, other.selection != "partial", rows, gates, tuple(_remarks(first, other)))
 
 
 def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
     if entry.against is None:
         return []
-    label = f"{entry.key[2]} ({entry.key[3]})"
+    label = f"{entry.key.task} ({entry.key.style})"
     return prompt_differences(label, first.groups[entry.against].prompts, other.groups[entry.key].prompts)
 
 
 def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
     before, found = first.rows, []
     for key, row in other.rows.items():
-        variant = counterpart((key[0], key[1]), first.variants)
-        if variant is not None and (*variant, key[2], key[3]) in before and row.get("data"):
-            found += data_differences(before[*variant, key[2], key[3]], row["data"]["digest"], row["data"]["pin"])
+        against = gating.match(key, first)
+        if against in before and row.get("data"):
+            found += data_differences(before[against], row["data"]["digest"], row["data"]["pin"])
     return found
 
 
@@ -163,13 +167,13 @@ def _remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     """A row of the table as text."""
-    variant = f"{row.key[0]} ({row.key[1]})"
+    variant = f"{row.key.model} ({row.key.quant})"
     paired = row.paired
     if paired is None:
-        return [row.key[2], row.key[3], variant, *("–" for _ in _COLUMNS[3:])]
+        return [row.label, row.key.style, variant, *("–" for _ in _COLUMNS[3:])]
     return [
-        row.key[2],
-        row.key[3],
+        row.label,
+        row.key.style,
         variant,
         str(paired.n),
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
@@ -180,7 +184,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _footnotes(comparison: Comparison) -> list[str]:
-    notes = [f"{row.key[2]} ({row.key[3]}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
     return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
 
@@ -251,9 +255,9 @@ def _gates_json(comparison: Comparison) -> list[dict[str, object]]:
 
 def _row_json(row: Row) -> dict[str, object]:
     """Accuracies and differences are fractions, as in results.json."""
-    value: dict[str, object] = dict(zip(("model", "quant", "task", "style"), row.key, strict=True))
+    value: dict[str, object] = dict(row.key._asdict())
     if row.against is not None:
-        value["against"] = {"model": row.against[0], "quant": row.against[1]}
+        value["against"] = {"model": row.against.model, "quant": row.against.quant}
     paired = row.paired
     if paired is None:
         return {**value, "not_compared": row.unfit}

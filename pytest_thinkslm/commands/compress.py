@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.schemes import named
 from pytest_thinkslm.models.compression import recipes
 
 if TYPE_CHECKING:
@@ -105,9 +106,10 @@ def _compress(arguments: argparse.Namespace) -> None:
     data_dir = Path(arguments.data_dir).expanduser() if arguments.data_dir else None
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"compress: --data-dir {data_dir} is no folder")
-    recipes.recipe(arguments.quant)
+    scheme = named(arguments.quant)
+    recipes.recipe(scheme)
     python = interpreter()
-    plan = planned(_resolved(arguments), arguments.quant, arguments.seed)
+    plan = planned(_resolved(arguments), scheme, arguments.seed)
     texts = on_demand.texts_for(plan, data_dir, _say)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,12 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
-from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.core.schemes import SCHEMES, named
 from pytest_thinkslm.machine.placement import GIB, Need, need_of_catalogue
 from pytest_thinkslm.models import loading
 from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, published_as
@@ -81,9 +82,8 @@ def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequ
         if not chosen:
             raise UsageError(f"--family {arguments.family}: no model is of it: {nearest(arguments.family, families)}")
     if arguments.scheme is not None:
-        if arguments.scheme not in SCHEMES:
-            raise UsageError(f"--scheme {arguments.scheme!r} is unknown: {nearest(arguments.scheme, SCHEMES)}")
-        chosen = [entry for entry in chosen if arguments.scheme in entry.checkpoints]
+        scheme = named(arguments.scheme, "--scheme")
+        chosen = [entry for entry in chosen if scheme in entry.checkpoints]
     if arguments.size is not None:
         low, high = size_range(arguments.size)
         chosen = [entry for entry in chosen if low <= entry.params <= high]
@@ -162,8 +162,13 @@ def _as_json(entry: Entry) -> dict[str, object]:
         "remote_code": entry.remote_code,
         "base": entry.base,
         "sparsity": entry.sparsity,
+        "context": entry.context,
+        "thinking": entry.thinking or None,
+        "sampling": [asdict(one) for one in entry.sampling],
+        "licence": entry.licence or None,
         "note": entry.note,
         "remark": entry.remark,
+        "unconfirmed": list(entry.unconfirmed),
         "checkpoints": checkpoints,
     }
 
@@ -246,12 +251,32 @@ def _detail(entry: Entry, machine: Machine) -> str:
     if "none" in entry.checkpoints:
         lines.append(f"on demand (thinkslm compress): {', '.join(possible)}")
     lines += ["needs --trust-remote-code"] if entry.remote_code else []
+    lines += _card(entry)
     lines += [text for text in (entry.note, entry.remark) if text]
+    lines += [f"not confirmed: {'; '.join(entry.unconfirmed)}"] if entry.unconfirmed else []
     lines.append(
         "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
         "(docs/models.md)"
     )
     return _printed(table, *lines, width=160)
+
+
+_THINKING = {
+    "never": "does not think",
+    "always": "always thinks",
+    "on": "thinks unless told not to (--thinking off)",
+    "off": "thinks where it is told to (--thinking on)",
+    "effort": "always thinks, at an effort",
+}
+
+
+def _card(entry: Entry) -> list[str]:
+    """What the model's card says: licence, context, thinking, sampling."""
+    facts = [f"licence {entry.licence}"] if entry.licence else []
+    facts += [f"{entry.context:,} tokens of context"] if entry.context else []
+    facts += [_THINKING[entry.thinking]] if entry.thinking else []
+    lines = ["; ".join(facts)] if facts else []
+    return lines + [f"its card samples with {one}" for one in entry.sampling]
 
 
 def _printed(table: Any, *lines: str, width: int = 120) -> str:

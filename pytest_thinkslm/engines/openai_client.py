@@ -157,6 +157,32 @@ class ChatClient:
             job.future.set_exception(EngineError(f"the client of {self.endpoint.url} is closed"))
         return [job.future for job in jobs]
 
+    def ask(self, chat: Chat) -> Output:
+        """One chat, awaited. Raises ``EngineError``."""
+        return self.submit([chat])[0].result()
+
+    def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
+        """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
+
+        For what is no part of OpenAI's interface and may be absent: asked once, never again.
+        """
+        root = self.endpoint.url.removesuffix("/v1")
+
+        async def send() -> bytes | Failure:
+            return await self._call(
+                lambda client: client.with_options(timeout=_CHECK_TIMEOUT).post(
+                    f"{root}/{path}", body=dict(body), cast_to=str
+                ),
+                _CHECK_TIMEOUT,
+            )
+
+        with self._lock:
+            if self._closed:
+                return None
+            loop = self._running_loop()
+        result = asyncio.run_coroutine_threadsafe(send(), loop).result()
+        return None if isinstance(result, Failure) else result
+
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
 
@@ -337,6 +363,9 @@ class ChatClient:
     async def _attempt(self, job: _Job) -> None:
         dialect, begin = self.dialect, time.monotonic()
         self.counters.attempts += 1
+        if lacking := dialect.lacks(job.chat.sampling):
+            self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
+            return
         body = dialect.body(self.model, job.chat)
         named = {name: body.pop(name) for name in ("model", "messages")}
         data = await self._call(
@@ -447,7 +476,7 @@ class ChatClient:
         try:
             async with asyncio.timeout(timeout):
                 response = await send(self._connected())
-                return bytes(response.http_response.content)
+                return response.encode() if isinstance(response, str) else bytes(response.http_response.content)
         except (TimeoutError, openai.APITimeoutError):
             return Failure("timeout", f"no answer in {timeout:g} s")
         except openai.APIStatusError as error:

@@ -12,6 +12,7 @@ from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.openai_client import LOADING, ChatClient
+from pytest_thinkslm.engines.openai_thinking import body_for, confirmed
 from pytest_thinkslm.engines.openai_wire import Chat
 
 
@@ -56,6 +57,8 @@ class OpenAIEngine:
             log=log,
         )
 
+        self._bodies: dict[str | None, Mapping[str, object]] = {}
+
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._client.model!r}, {self._client.endpoint.url!r})"
 
@@ -63,10 +66,23 @@ class OpenAIEngine:
         """Queue all requests; returns their futures in the same order."""
         return self._client.submit(
             [
-                Chat(request.messages, request.sampling, request.label, _thinking(request.thinking), request.prefix)
+                Chat(request.messages, request.sampling, request.label, self._body(request.thinking), request.prefix)
                 for request in requests
             ]
         )
+
+    def confirm(self, thinking: str) -> None:
+        """Ask the server whether it does what ``--thinking`` says, and keep how it is told to.
+
+        Raises:
+            UsageError: it does not; the message says what it takes.
+            ModelError: the server cannot be reached, refuses the key, or has no such model.
+        """
+        self._client.served()
+        self._bodies[thinking] = confirmed(self._client, thinking, self._client.endpoint.url)
+
+    def _body(self, thinking: str | None) -> Mapping[str, object]:
+        return body_for(thinking) if thinking not in self._bodies else self._bodies[thinking]
 
     def fingerprint(self) -> Fingerprint:
         """The model as the server describes it. Asks ``/v1/models`` once.
@@ -102,19 +118,6 @@ class OpenAIEngine:
     def close(self) -> None:
         """Cancel what is queued, give up what is in flight, stop the client's thread."""
         self._client.close()
-
-
-def _thinking(thinking: str | None) -> Mapping[str, object]:
-    """The chat template's own switches, passed through by servers that render it (vLLM, SGLang, llama.cpp).
-
-    Templates call them by one name or the other and ignore what they do not know.
-    """
-    if thinking is None:
-        return {}
-    switches: dict[str, object] = {"enable_thinking": thinking != "off", "thinking": thinking != "off"}
-    if thinking not in ("on", "off"):
-        switches["thinking_budget"] = int(thinking)
-    return {"chat_template_kwargs": switches}
 
 
 def _switch(text: str) -> bool:

@@ -147,14 +147,15 @@ class Dialect:
             "top_p": sampling.top_p,
             self.token_limit: sampling.max_tokens,
             "frequency_penalty": 0.0,
-            "presence_penalty": 0.0,
+            "presence_penalty": sampling.presence_penalty,
             "n": 1,
             "stream": False,
         }
         if sampling.seed is not None and self.seed:
             body["seed"] = sampling.seed
         if self.samplers:
-            body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+            body |= {"top_k": sampling.top_k or -1, "min_p": sampling.min_p}
+            body |= {"repetition_penalty": sampling.repetition_penalty}
         for name in self.unsent:
             if body.get(name) == _NEUTRAL[name]:
                 del body[name]
@@ -187,6 +188,11 @@ class Dialect:
             if name not in self.unsent and _names(refusal, name) and (body or {}).get(name) == neutral:
                 return dataclasses.replace(self, unsent=(*self.unsent, name))
         return None
+
+    def lacks(self, sampling: Sampling) -> list[str]:
+        """Names of parameters that ``sampling`` asks for and that the server would not take."""
+        values = {name: getattr(sampling, name) for name in ("top_k", "min_p", "repetition_penalty")}
+        return [] if self.samplers else [name for name, value in values.items() if value != getattr(Sampling(), name)]
 
     @property
     def refused(self) -> list[str]:

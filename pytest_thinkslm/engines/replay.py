@@ -142,6 +142,7 @@ class ReplayEngine:
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
+            stopped="loop" if entry.get("stopped") == "loop" else None,
         )
 
 

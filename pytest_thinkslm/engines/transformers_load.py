@@ -13,6 +13,7 @@ from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
 from pytest_thinkslm.machine.hardware import Placement
 from pytest_thinkslm.models.checkpoint import generation_config
+from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
 
@@ -24,17 +25,19 @@ class Loaded:
     """What the engine's thread works with.
 
     ``stop_ids`` end a row; ``stop_strings`` do so for a base model, which would go on with a question of its own.
-    ``thought_ids`` are special tokens that mark a thought: they stay in the text, so that it can be told from
-    the answer. ``facts`` are what was loaded, as ``loaded.of_model`` tells. ``vocabulary`` is the number of tokens that
-    the model's embedding has, None where that is not known.
+    ``mark_ids`` are tokens that mark a thought: they stay in the text, special or not, so that it can be told from
+    the answer; ``own`` has the marks that only this checkpoint knows, which are put in a spelling that readers know.
+    ``facts`` are what was loaded, as ``loaded.of_model`` tells. ``vocabulary`` is the number of tokens that the model's
+    embedding has, None where that is not known.
     """
 
     model: Any
     tokenizer: Any
     stop_ids: tuple[int, ...]
     stop_strings: tuple[str, ...]
-    thought_ids: frozenset[int]
+    mark_ids: frozenset[int]
     pad_id: int
+    own: OwnMarks = field(default_factory=OwnMarks)
     facts: Mapping[str, object] = field(default_factory=dict)
     vocabulary: int | None = None
 
@@ -44,12 +47,12 @@ class Loaded:
         parts: list[str] = []
         run: list[int] = []
         for token in tokens:
-            if token in self.thought_ids:
+            if token in self.mark_ids:
                 parts += [self._plain(run), str(self.tokenizer.convert_ids_to_tokens(token))]
                 run = []
             else:
                 run.append(token)
-        return self.cut("".join([*parts, self._plain(run)]))
+        return self.own.shown(self.cut("".join([*parts, self._plain(run)])))
 
     def cut(self, text: str) -> str:
         """The text before the first stop string."""
@@ -117,17 +120,15 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
         raise EngineError(f"cannot load {resolved.display}: {one_line(problem)}") from problem
     model.eval()
     use_grouped_attention(model)
-    special = set(tokenizer.all_special_ids)
-    thought = {
-        int(token) for token, added in tokenizer.added_tokens_decoder.items() if "think" in str(added.content).lower()
-    }
+    own = own_marks(resolved.chat_template)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
         stop_ids=stop_ids_of(resolved, model, tokenizer),
         stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
-        thought_ids=frozenset(thought & special),
+        mark_ids=mark_ids(tokenizer, own),
         pad_id=_pad_id(tokenizer, model),
+        own=own,
         facts=facts,
         vocabulary=_vocabulary(model),
     )
@@ -183,7 +184,10 @@ def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[in
 
 
 def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
-    """The special token that the chat template puts behind an assistant's turn; None where it puts none."""
+    """The special token that the chat template puts behind an assistant's turn; None where it puts none.
+
+    One that ends thoughts, too (Harmony's ``<|end|>``), ends no output.
+    """
     import jinja2
 
     if not resolved.has_chat_template:
@@ -198,4 +202,6 @@ def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
     special = set(tokenizer.all_special_ids) | {
         int(token) for token, added in tokenizer.added_tokens_decoder.items() if added.special
     }
-    return int(behind[0]) if behind and behind[0] in special else None
+    if not behind or behind[0] not in special or behind[0] in mark_ids(tokenizer, own_marks(resolved.chat_template)):
+        return None
+    return int(behind[0])

@@ -14,22 +14,34 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, VariantKey
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, group_key
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, Record, group_key
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
 
-#: Settings that change what a model says to the same prompt (the seed does so by chance alone).
-_SAMPLING = ("temperature", "top_p", "max_tokens", "thinking")
-
-VariantKey = tuple[str, str]
+#: Settings that change what a model says to the same question (the seed does so by chance alone), with what they are
+#: where a run does not state them.
+_SAMPLING = {
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "max_tokens": None,
+    "thinking": None,
+    "system": None,
+}
+#: Those that mean nothing at temperature 0.
+_OF_NOISE = frozenset({"top_p", "top_k", "min_p"})
 
 
 @dataclass(slots=True)
 class Group:
-    """The items of one (model, quant, task, style), by item name.
+    """The items of one (model, quant, task, test, style), by item name.
 
     Attributes:
         scores: 1 for a correct outcome, else 0, one a repeat.
@@ -77,7 +89,7 @@ class RecordedRun:
     @property
     def variants(self) -> list[VariantKey]:
         """Its (model, quant) pairs, in order."""
-        return list(dict.fromkeys((key[0], key[1]) for key in self.groups))
+        return list(dict.fromkeys(key.variant for key in self.groups))
 
     def templates(self) -> dict[VariantKey, str | None]:
         """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
@@ -114,7 +126,7 @@ def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
     if counted != stated:
         key = next(key for key in {**stated, **counted} if stated.get(key) != counted.get(key))
         raise UsageError(
-            f"{asked}: items.jsonl does not belong to results.json: {key[2]} ({key[3]}) has {counted.get(key, 0)} "
+            f"{asked}: items.jsonl does not belong to results.json: {key.task} ({key.style}) has {counted.get(key, 0)} "
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
     return RecordedRun(path.absolute().parent.name, results, groups)
@@ -169,7 +181,7 @@ def misfits(
     found = []
     if baseline.selection == "partial":
         found.append("selection (baseline: partial, interrupted or narrowed by hand; only full and limit can be one)")
-    theirs = list(dict.fromkeys(key[3] for key in baseline.groups))
+    theirs = list(dict.fromkeys(key.style for key in baseline.groups))
     if styles and not set(styles) & set(theirs):
         found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
     found += sampling_differences(baseline.settings, settings)
@@ -215,12 +227,13 @@ def prompt_differences(label: str, before: Mapping[str, bytes], now: Mapping[str
 
 
 def sampling_differences(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """The sampling parameters that differ, each with both values; top_p means nothing at temperature 0."""
+    """The settings that differ, each with both values; top-p, top-k and min-p mean nothing at temperature 0."""
     greedy = baseline.get("temperature") == run.get("temperature") == 0
+    pairs = {name: (baseline.get(name, usual), run.get(name, usual)) for name, usual in _SAMPLING.items()}
     return [
-        difference(name, baseline.get(name), run.get(name))
-        for name in _SAMPLING
-        if baseline.get(name) != run.get(name) and not (greedy and name == "top_p")
+        difference(name, before, now)
+        for name, (before, now) in pairs.items()
+        if before != now and not (greedy and name in _OF_NOISE)
     ]
 
 

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pytest_thinkslm.core.identity import short_name
+from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RecordedRun, counterpart
 from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
-from pytest_thinkslm.runs.results import GroupKey, interval_of
+from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.statistics import PairedResult, compare_paired
 
 #: A task's own metrics that are shown beside the change of its accuracy.
@@ -66,19 +66,19 @@ def decide(
 
 
 def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
-    """A name for each (model, quant, task, style): the task, with variant and style where the run has several.
+    """A name for each group: the task, with variant, test and style where the run has several.
 
     ``gsm8k``, ``gsm8k[cot]``, ``gsm8k[qwen2.5-7b+gptq4]``, ``gsm8k[qwen2.5-7b+gptq4-cot]``.
     """
-    several_variants = len({key[:2] for key in keys}) > 1
-    several_styles = len({key[3] for key in keys}) > 1
-    models = dict.fromkeys(key[0] for key in keys)
-    alike = len({short_name(model) for model in models}) < len(models)
+    several_variants = len({key.variant for key in keys}) > 1
+    several_styles = len({key.style for key in keys}) > 1
+    models, tasks = short_names(key.model for key in keys), task_labels(keys)
     names = {}
     for key in keys:
-        variant = f"{key[0] if alike else short_name(key[0])}+{key[1]}"
-        inside = "-".join([variant] * several_variants + [key[3]] * several_styles)
-        names[key] = f"{key[2]}[{inside}]" if inside else key[2]
+        variant = f"{models[key.model]}+{key.quant}"
+        test = [] if tasks[key] == key.task else [key.test]
+        inside = "-".join([variant] * several_variants + test + [key.style] * several_styles)
+        names[key] = f"{key.task}[{inside}]" if inside else key.task
     return names
 
 
@@ -92,8 +92,8 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     lines = []
     names = labels(list(wanted))
     for key, items in wanted.items():
-        match = _match(key, baseline)
-        group = baseline.groups[match] if match else Group()
+        against = match(key, baseline)
+        group = baseline.groups[against] if against else Group()
         both = [item for item in items if item in group.scores]
         if both:
             shared[key] = group, both
@@ -124,7 +124,7 @@ def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
     value = asdict(result)
     value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
     if key is not None:
-        value.update(zip(("model", "quant", "task", "style"), key, strict=True))
+        value.update(key._asdict())
     return value
 
 
@@ -145,19 +145,21 @@ def _measure(
     baseline: RecordedRun | None,
     before: Mapping[GroupKey, Mapping[str, Any]],
 ) -> Measured:
-    cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
+    cell = Cell(
+        label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
+    )
     if baseline is None:
         return Measured(key, cell)
-    match = _match(key, baseline)
-    if match is None:
-        return Measured(key, cell, None, f"the baseline has no {key[2]} ({key[3]}) of {key[0]} ({key[1]})")
-    if before[match].get("void"):
-        return Measured(key, cell, match, f"the baseline's accuracy is void: {before[match]['void']}")
-    comparison = compare_groups(baseline.groups[match], group)
+    against = match(key, baseline)
+    if against is None:
+        return Measured(key, cell, None, f"the baseline has no {key.task} ({key.style}) of {key.model} ({key.quant})")
+    if before[against].get("void"):
+        return Measured(key, cell, against, f"the baseline's accuracy is void: {before[against]['void']}")
+    comparison = compare_groups(baseline.groups[against], group)
     if comparison.n == 0:
-        return Measured(key, cell, match, "the baseline shares no item with it")
-    notes = [selection_note(comparison), _variant_note(key, match), *metric_notes(before[match], row)]
-    return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), match)
+        return Measured(key, cell, against, "the baseline shares no item with it")
+    notes = [selection_note(comparison), _variant_note(key, against), *metric_notes(before[against], row)]
+    return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), against)
 
 
 def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
@@ -165,13 +167,10 @@ def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
     return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
 
 
-def _match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
+def match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
     """The baseline's group that a group is compared with."""
-    task, style = key[2:]
-    variant = counterpart((key[0], key[1]), baseline.variants)
-    if variant is None or (*variant, task, style) not in baseline.groups:
-        return None
-    return (*variant, task, style)
+    variant = counterpart(key.variant, baseline.variants)
+    return None if variant is None else matching(key, variant, baseline.groups)
 
 
 def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:
@@ -182,8 +181,8 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
 
 
-def _variant_note(key: GroupKey, match: GroupKey) -> str:
-    return "" if key[:2] == match[:2] else f"compared with {match[0]} ({match[1]})"
+def _variant_note(key: GroupKey, against: GroupKey) -> str:
+    return "" if key.variant == against.variant else f"compared with {against.model} ({against.quant})"
 
 
 def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine import gpus, hardware
@@ -73,6 +74,8 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ),
     ("fp8-block", "vllm"): Loader(capability=7.5),
     ("fp8-block", "transformers"): Loader({"accelerate": "accelerate"}),
+    ("mxfp4", "vllm"): Loader(capability=8.0),
+    ("mxfp4", "transformers"): _ANY,  # in 16 bits, but where triton and kernels are installed
     ("unknown", "vllm"): _ANY,
     ("unknown", "transformers"): _ANY,
 }
@@ -218,8 +221,8 @@ def stored_as(quantization: Mapping[str, object] | None) -> Format:
     if not quantization:
         return "safetensors"
     method = str(quantization.get("quant_method", "")).lower()
-    if method in ("gptq", "awq"):
-        return "gptq" if method == "gptq" else "awq"
+    if method in ("gptq", "awq", "mxfp4"):
+        return cast("Format", method)
     if method == "fp8":
         return "fp8-block" if quantization.get("weight_block_size") else "fp8-static"
     if method == "compressed-tensors":
@@ -265,6 +268,7 @@ _NAMES: Mapping[Format, str] = {
     "sparse-dense": "checkpoints with a sparsity_config",
     "fp8-static": "AutoFP8 checkpoints",
     "fp8-block": "block-wise FP8 checkpoints",
+    "mxfp4": "MXFP4 checkpoints",
     "unknown": "such checkpoints",
 }
 

@@ -95,6 +95,11 @@ def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
     return Compression(None, 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else None)
 
 
+def _mxfp4(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    """Four-bit floating-point weights with a shared exponent for each 32 of them (OCP Microscaling)."""
+    return Compression("mxfp4", 4, group_size=32)
+
+
 def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
     """A method that is not known here: its bits are those that it states, never those of the dtype."""
     return Compression(None, _stated(config.get("bits")))
@@ -175,6 +180,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
     "fbgemm_fp8": _fp8,
     "compressed-tensors": _compressed_tensors,
     "bitsandbytes": _bitsandbytes,
+    "mxfp4": _mxfp4,
 }
 
 

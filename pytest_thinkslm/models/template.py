@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.records import Message, Request
 from pytest_thinkslm.models.chat_templates import dated, day_variables, holds, shows_parts
-from pytest_thinkslm.models.thought import thinking_variables
-from pytest_thinkslm.scoring.answers.region import opening_mark
+from pytest_thinkslm.models.marks import own_marks
+from pytest_thinkslm.models.switches import Switch
+from pytest_thinkslm.models.thought import switch_for
+from pytest_thinkslm.scoring.answers.thoughts import opening_mark
 
 if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel
@@ -38,7 +40,7 @@ def render(
         tokenizer: a transformers tokenizer.
         messages: the chat, the last turn being the user's.
         resolved: the model, which says whether there is a template.
-        thinking: ``"on"``, ``"off"``, a number of tokens as text, or None for the model's own default.
+        thinking: ``"on"``, ``"off"``, an effort, a number of tokens as text, or None for the model's own default.
         prefix: what the answer begins with. A start-of-thought mark that the template has put there already is not
             repeated.
         parts: give contents as lists of parts, as templates of multi-modal models want them.
@@ -58,11 +60,12 @@ def render(
             "the chat template and the tokenizer both add one"
         )
     if prefix:
-        opened = opened_thought(tokenizer, ids)
+        opened = opened_thought(tokenizer, ids, resolved.chat_template)
         if prefix.startswith(opened):
             prefix = prefix.removeprefix(opened)
         elif prefix.startswith(opened.rstrip()):
             prefix = prefix.removeprefix(opened.rstrip()).lstrip()
+        prefix = own_marks(resolved.chat_template).spelled(prefix)
         ids += [int(token) for token in tokenizer(prefix, add_special_tokens=False)["input_ids"]]
     return ids
 
@@ -121,13 +124,13 @@ class Prompts:
         )
 
 
-def opened_thought(tokenizer: Any, prompt: Sequence[int]) -> str:
+def opened_thought(tokenizer: Any, prompt: Sequence[int], template: str | None = None) -> str:
     """The start-of-thought mark that a prompt ends with, empty where it ends otherwise.
 
     What the model says then lacks it; engines put it in front, so that a thought without an end is seen as one.
     """
-    tail = tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return opening_mark(str(tail))
+    tail = str(tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return opening_mark(own_marks(template).shown(tail))
 
 
 def plain_text(messages: Sequence[Message]) -> str:
@@ -155,13 +158,12 @@ def _templated(
     """What the tokenizer makes of the chat template: an encoding, or text where ``tokenize`` is off."""
     import jinja2
 
-    switches: dict[str, object] = {}
-    if thinking is not None:
-        switches = thinking_variables(resolved.chat_template or "", thinking)
-        if not switches and thinking in ("on", "off"):
-            raise EngineError(f"{resolved.name}: its chat template has no switch for thinking ({thinking!r} was asked)")
-    chat = [{"role": message.role, "content": _content(message, parts)} for message in messages]
     template = resolved.chat_template or ""
+    own = bool(messages) and messages[0].role == "system"
+    switch = Switch() if thinking is None else switch_for(template, thinking, system=own)
+    if switch is None:
+        raise EngineError(f"{resolved.name}: its chat template has nothing for --thinking {thinking}")
+    chat = [{"role": message.role, "content": _content(message, parts)} for message in switch.messages(messages)]
     try:
         return tokenizer.apply_chat_template(
             chat,
@@ -170,7 +172,7 @@ def _templated(
             add_generation_prompt=True,
             return_dict=tokenize,
             **day_variables(template),
-            **switches,
+            **switch.variables,
         )
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as problem:
         roles = ", ".join(message.role for message in messages)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.plugin.compat_pytest import Terminal
 from pytest_thinkslm.reports import summary
 
 if TYPE_CHECKING:
@@ -29,21 +30,21 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
 
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
 
-    writer = reporter._tw
+    terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
     counts = recorder.counts
     listed = list(wrong)
     if listed and reporter.config.option.verbose >= 0 and "f" in reporter.reportchars.lower():
         for line in listed:
-            reporter.write_line(_one_line(line, writer.fullwidth))
+            reporter.write_line(_one_line(line, terminal.width))
         more = counts["incorrect"] + counts["unparsed"] + counts["truncated"] - len(listed)
         if more > 0:
             reporter.write_line(f"... and {more} more: see items.jsonl")
     console = Console(
-        file=writer._file,
-        force_terminal=writer.hasmarkup,
-        no_color=not writer.hasmarkup,
-        width=max(writer.fullwidth, 72),
+        file=terminal.file,
+        force_terminal=terminal.coloured,
+        no_color=not terminal.coloured,
+        width=max(terminal.width, 72),
         highlight=False,
     )
     measured = results["measured"]["variants"]
@@ -57,7 +58,8 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
         for row in rows:
             if detail := summary.details(row):
                 console.print(
-                    f"[bold]{row['task']}[/bold] ({row['style']}): " + escape("; ".join(detail)), soft_wrap=True
+                    f"[bold]{summary.row_name(row)}[/bold] ({row['style']}): " + escape("; ".join(detail)),
+                    soft_wrap=True,
                 )
         for note in summary.notes(rows):
             console.print(escape(note), style="yellow", soft_wrap=True)

@@ -37,13 +37,13 @@ def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str
         if figure is None:
             continue
         paper, paper_n = figure
-        value: dict[str, Any] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
+        value: dict[str, Any] = dict(key._asdict())
         value.update(paper=paper, paper_n=paper_n, accuracy=row["accuracy"], n=row["n"], difference=None, ci95=None)
         if row["accuracy"] is not None and row["n_effective"] > 0:
             interval = difference_interval(paper, paper_n, row["accuracy"], row["n_effective"])
             value["difference"] = round(row["accuracy"] - paper, 6)
             value["ci95"] = [round(end, 6) for end in interval]
-        value["note"] = "; ".join(_notes(row, paper_n, sources.get(key[:2])))
+        value["note"] = "; ".join(_notes(row, paper_n, sources.get(key.variant)))
         found.append(value)
     return found
 

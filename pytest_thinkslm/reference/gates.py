@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates.decisions import ALPHA, Cell, FieldValue, GateResult, Margin
 from pytest_thinkslm.reference.table import SPLIT_SIZES, paper_row
-from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.statistics import UnpairedResult, compare_unpaired, holm, smallest_detectable_drop
 
 
@@ -44,16 +44,16 @@ def paper_gates(
 
 def published_figure(key: GroupKey) -> tuple[float, int] | None:
     """The paper's accuracy (a fraction) of a (model, quant, task, style) and the items it rests on."""
-    row = paper_row(key[0], key[1])
-    accuracy = None if row is None else row.accuracies.get((key[2], key[3]))
-    return None if accuracy is None else (accuracy, SPLIT_SIZES[key[2]])
+    row = paper_row(*key.variant)
+    accuracy = None if row is None else row.accuracies.get((key.task, key.style))
+    return None if accuracy is None else (accuracy, SPLIT_SIZES[key.task])
 
 
 def missing(key: GroupKey) -> str:
     """Why the paper has no figure for a group."""
-    if paper_row(key[0], key[1]) is None:
-        return f"the paper has no row for {key[0]} ({key[1]})"
-    return f"the paper has no figure for {key[2]} ({key[3]}) of {key[0]} ({key[1]})"
+    if paper_row(*key.variant) is None:
+        return f"the paper has no row for {key.model} ({key.quant})"
+    return f"the paper has no figure for {key.task} ({key.style}) of {key.model} ({key.quant})"
 
 
 def foresee_paper(margin: Margin, wanted: Mapping[GroupKey, int], labels: Mapping[GroupKey, str]) -> list[str]:

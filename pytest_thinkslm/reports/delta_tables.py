@@ -122,7 +122,7 @@ def markdown_reference(results: Row) -> list[str]:
 def _cells(row: Row) -> list[str]:
     known = row["difference"] is not None
     return [
-        row["task"],
+        row.get("label") or row["task"],
         row["style"],
         str(row["n"]) if known else "–",
         *change_cells(row["accuracy_against"], row["accuracy"], row["difference"], row["ci95"]),
@@ -209,7 +209,7 @@ def _title(row: Row) -> str:
 
 
 def _label(row: Row) -> str:
-    return f"{row['task']} ({row['style']})"
+    return f"{row.get('label') or row['task']} ({row['style']})"
 
 
 def _by_variant(rows: Iterable[Row]) -> list[tuple[tuple[str, str], list[Row]]]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
-from pytest_thinkslm.gates.baselines import Group, RecordedRun, VariantKey
-from pytest_thinkslm.runs.results import GroupKey, Record, group_key
+from pytest_thinkslm.gates.baselines import Group, RecordedRun
+from pytest_thinkslm.runs.results import Record, group_key
 from pytest_thinkslm.statistics import PairedResult, holm
 
 Row = Mapping[str, Any]
-ItemKey = tuple[str, str, str, str, str]
+#: An item of a group, whatever its repeat.
+Example = tuple[GroupKey, str]
 
 #: Lost items, and as many gained ones, of a row of which the two outputs' ends are kept.
 EXAMPLES = 3
@@ -49,7 +51,7 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
 def deltas(
     variants: Sequence[VariantKey], rows: Sequence[Row], groups: Mapping[GroupKey, Group]
 ) -> list[dict[str, Any]]:
-    """One row a (variant, task, style): what changed against the variant's reference (``references``).
+    """One row a (variant, task, test, style): what changed against the variant's reference (``references``).
 
     Accuracies and what follows from them are over the items that both have without an error; rates and failure classes
     over all outcomes of either. ``p_corrected`` is Holm's over all rows. Nothing is stated of accuracies where one of
@@ -61,26 +63,29 @@ def deltas(
         groups: their item scores.
     """
     figures = {group_key(row): row for row in rows}
-    present = [variant for variant in variants if any(key[:2] == variant for key in figures)]
+    present = [variant for variant in variants if any(key.variant == variant for key in figures)]
     found: list[dict[str, Any]] = []
     for variant, reference in references(present).items():
-        before = {key: row for key, row in figures.items() if key[:2] == reference}
-        now = {key: row for key, row in figures.items() if key[:2] == variant}
+        before = {key: row for key, row in figures.items() if key.variant == reference}
+        now = {key: row for key, row in figures.items() if key.variant == variant}
         run = RecordedRun("", {"results": list(before.values())}, {key: groups.get(key, Group()) for key in before})
         found += [_delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run)]
-        found += [_absent(variant, reference, key) for key in before if (*variant, key[2], key[3]) not in now]
+        found += [_absent(variant, reference, key) for key in before if key._replace(**_named(variant)) not in now]
+    names = task_labels(group_key(row) for row in found)
+    for row in found:
+        row["label"] = names[group_key(row)]
     corrected = holm({place: row["p"] for place, row in enumerate(found) if row["p"] is not None})
     for place, p in corrected.items():
         found[place]["p_corrected"] = _significant(p)
     return found
 
 
-def wanted_examples(found: Iterable[Row]) -> set[ItemKey]:
+def wanted_examples(found: Iterable[Row]) -> set[Example]:
     """The items, of both variants, whose outputs ``add_examples`` needs."""
     return {
-        (*variant, row["task"], row["style"], item)
+        (key, item)
         for row in found
-        for variant in (_variant(row), _variant(row["against"]))
+        for key in (group_key(row), group_key(row)._replace(**row["against"]))
         for item in _chosen(row)
     }
 
@@ -93,16 +98,17 @@ def add_examples(found: Iterable[dict[str, Any]], records: Iterable[Record]) -> 
     Args:
         records: whole item records of at least the ``wanted_examples``, in order.
     """
-    ends: dict[tuple[ItemKey, bool], dict[str, Any]] = {}
+    ends: dict[tuple[Example, bool], dict[str, Any]] = {}
     for record in records:
-        key = (*group_key(record), str(record["item"]))
+        key = group_key(record), str(record["item"])
         ends.setdefault((key, record["verdict"] == "correct"), _end(record))
     for row in found:
         examples = []
         for item in _chosen(row):
             lost = item in row["lost"]
-            before = ends.get(((*_variant(row["against"]), row["task"], row["style"], item), lost))
-            now = ends.get(((*_variant(row), row["task"], row["style"], item), not lost))
+            group = group_key(row)
+            before = ends.get(((group._replace(**row["against"]), item), lost))
+            now = ends.get(((group, item), not lost))
             if before is not None and now is not None:
                 change = "lost" if lost else "gained"
                 examples.append({"item": item, "change": change, "before": before, "now": now})
@@ -140,7 +146,7 @@ def costs(
 
 def _delta(entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, Row], row: Row) -> dict[str, Any]:
     value = _head(entry.key, reference)
-    names = f"{reference[0]} ({reference[1]})", f"{entry.key[0]} ({entry.key[1]})"
+    names = f"{reference[0]} ({reference[1]})", f"{entry.key.model} ({entry.key.quant})"
     if entry.against is None:
         return {**value, "note": f"not compared: {names[0]} has no outcome of it"}
     old, paired = before[entry.against], entry.cell.comparison
@@ -183,14 +189,15 @@ def _paired(paired: PairedResult[str]) -> dict[str, Any]:
 
 def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> dict[str, Any]:
     note = f"not compared: {variant[0]} ({variant[1]}) has no outcome of it"
-    return {**_head((*variant, key[2], key[3]), reference), "note": note}
+    return {**_head(key._replace(**_named(variant)), reference), "note": note}
 
 
 def _head(key: GroupKey, reference: VariantKey) -> dict[str, Any]:
     """A row of which nothing is known yet."""
     return {
-        **dict(zip(("model", "quant", "task", "style"), key, strict=True)),
-        "against": {"model": reference[0], "quant": reference[1]},
+        **key._asdict(),
+        "label": key.task,
+        "against": _named(reference),
         "n": 0,
         **dict.fromkeys(("accuracy", "accuracy_against", "difference", "ci95", "p", "p_corrected", "kept")),
         "lost": [],
@@ -199,6 +206,10 @@ def _head(key: GroupKey, reference: VariantKey) -> dict[str, Any]:
         "failures": {},
         "method": None,
     }
+
+
+def _named(variant: VariantKey) -> dict[str, str]:
+    return {"model": variant[0], "quant": variant[1]}
 
 
 def _variant(row: Row) -> VariantKey:

@@ -126,7 +126,7 @@ def markdown_judge(block: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _both(record: Record) -> dict[str, object]:
-    names = ("model", "quant", "task", "style", "item", "repeat")
+    names = ("model", "quant", "task", "test", "style", "item", "repeat")
     ruling = record["judge"]
     return {
         **{name: record[name] for name in names},

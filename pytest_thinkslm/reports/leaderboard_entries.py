@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.gates.baselines import Group as Items
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
+from pytest_thinkslm.reports.cells import further_sampling
 
 Row = Mapping[str, Any]
 CellKey = tuple[str, str]
@@ -77,9 +79,15 @@ def entries(place: Path) -> list[Entry]:
     found = []
     for variant in run.results.get("variants", ()):
         key = variant["model"], variant["quant"]
-        rows = {(row["task"], row["style"]): row for group, row in run.rows.items() if group[:2] == key}
+        # Of several tests on one task the first one fills its cell: the suite's own where it is among them.
+        keys = sorted((group for group in run.rows if group.variant == key), key=lambda group: group.test)
+        keys.sort(key=lambda group: group.test != f"test_{group.task}")
+        chosen: dict[CellKey, GroupKey] = {}
+        for group in keys:
+            chosen.setdefault((group.task, group.style), group)
+        rows = {cell: run.rows[group] for cell, group in chosen.items()}
         if rows:
-            groups = {cell: run.groups[*key, *cell] for cell in rows}
+            groups = {cell: run.groups[group] for cell, group in chosen.items()}
             found.append(_entry(run, variant, rows, groups))
     return found
 
@@ -137,6 +145,8 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
         "selection": f"limit {limit}" if run.selection == "limit" and limit is not None else run.selection,
         "temperature": f"{temperature:g}",
         "top-p": f"{settings.get('top_p', 1.0):g}" if temperature else "",
+        "other sampling": ", ".join(further_sampling(settings)),
+        "system message": str(settings.get("system") or "")[:80],
         "max tokens": str(settings.get("max_tokens") or "by task"),
         "thinking": str(settings.get("thinking") or "as the model does"),
         "repeats": str(settings.get("repeats", 1)),

@@ -14,7 +14,10 @@ from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Lin
 from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
 
 #: Conditions that have a column of their own in the CSV.
-_CONDITIONS = ("selection", "temperature", "top-p", "max tokens", "thinking", "repeats", "judge")
+_CONDITIONS = (
+    *("selection", "temperature", "top-p", "other sampling", "max tokens", "thinking", "system message"),
+    *("repeats", "judge"),
+)
 
 _STYLES = {"direct": "direct", "cot": "CoT", "5shot": "5-shot", "5shot-cot": "5-shot CoT", "8shot": "8-shot"}
 

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import Variant, short_name
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
-from pytest_thinkslm.runs.items import ItemSpool, SortKey
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
+from pytest_thinkslm.runs.items import ItemSpool
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, Record, figures, write_json
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Recorder:
     ``page`` is the path of the page once it is written, ``page_problem`` why it could not be.
     """
 
-    def __init__(self, settings: Settings, factory: EngineFactory, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, factory: EngineFactory, folder: Path, judge: JudgeSession | None = None
+    ) -> None:
         self.settings = settings
         self.factory = factory
         self.folder = folder
@@ -72,29 +75,38 @@ class Recorder:
         self.page: Path | None = None
         self.page_problem = ""
         self._spool = ItemSpool(folder)
+        self._verdicts: dict[ItemKey, str] = {}
         self._data: dict[str, Mapping[str, object]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
-        #: The run's judge, where it has one.
-        self.judge: JudgeSession | None = None
+        self.judge = judge
         self._judge_spent: dict[str, Any] = {}
 
-    def add(self, key: SortKey, verdict: str, line: str) -> bool:
-        """Take one item's line of ``items.jsonl``; False where the item was already there."""
-        if not self._spool.add(key, line):
-            return False
-        if key[-1] == "item":
+    def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
+        """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
+        counts. ``unreported`` attempts were made before without a line.
+        """
+        self._spool.add(key, line, unreported)
+        if key.role == "item":
+            if before := self._verdicts.get(key):
+                self.counts[before] -= 1
+            self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
-        return True
 
-    def groups(self) -> Counter[tuple[str, ...]]:
-        """Number of reported items by (model, quant, task, style)."""
-        return Counter(key[:4] for key in self._spool.reported() if key[-1] == "item")
+    def groups(self) -> Counter[GroupKey]:
+        """Number of reported items by group."""
+        return Counter(key.group for key in self._spool.reported() if key.role == "item")
+
+    def left_out(self, task: str) -> int:
+        """How many items of a task were selected and not run: their records cannot be verified or are not there."""
+        state = self._data.get(task, {})
+        left_out = (state.get("unverified"), state.get("absent"))
+        return sum(len(items) for items in left_out if isinstance(items, Sequence))
 
     def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
-        """What a process that executed items knows at its end: data states, and measurements by variant label."""
+        """What a process that executed items knows at its end: data states, and measurements by the variant's name."""
         self._data.update(data)
-        for label, values in measured.items():
-            _add_measured(self._measured.setdefault(label, {}), values)
+        for name, values in measured.items():
+            _add_measured(self._measured.setdefault(name, {}), values)
 
     def add_judge(self, spent: Mapping[str, Any] | None) -> None:
         """What judging took in a process; counts add up, times are the longest."""
@@ -107,19 +119,16 @@ class Recorder:
         from pytest_thinkslm.reference.comparison import against_paper
 
         groups: dict[GroupKey, Group] = {}
-        records: Iterator[Record] = self._spool.records(lambda key: key[-1] == "item")
+        records: Iterator[Record] = self._spool.records(lambda key: key.role == "item")
         if len(self.factory.variants) > 1:
             records = collecting(records, groups)
-        seeds = self._spool.records(lambda key: key[-1] != "item")
+        seeds = self._spool.records(lambda key: key.role != "item")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(seconds, 3),
-            "variants": {
-                f"{variant.model}|{variant.quant}": self._measured.get(variant.label, {})
-                for variant in self.factory.variants
-            },
+            "variants": {variant.name: self._measured.get(variant.name, {}) for variant in self.factory.variants},
         }
         compared: dict[str, Any] = {}
         if len(self.factory.variants) > 1:
@@ -141,6 +150,7 @@ class Recorder:
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
             "results": rows,
+            "loop_guard": self._loop_guard(variants, rows),
             **compared,
             "gates": list(gates),
             "problems": problems,
@@ -161,13 +171,24 @@ class Recorder:
         found = deltas.deltas(keys, rows, groups)
         wanted = deltas.wanted_examples(found)
         if wanted:
-            outputs = self._spool.records(lambda key: key[-1] == "item" and key[:5] in wanted, bulk=True)
+            outputs = self._spool.records(lambda key: key.role == "item" and (key.group, key.item) in wanted, bulk=True)
             deltas.add_examples(found, outputs)
         return found, deltas.costs(variants, measured, deltas.references(keys))
 
+    def _loop_guard(
+        self, variants: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+    ) -> dict[str, object]:
+        """Whether looping outputs were ended early, by which rule, and how many."""
+        rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
+        return {
+            "on": self.settings.temperature == 0 and bool(rules - {"off"}),
+            "rules": sorted(rules),
+            "stopped": sum(int(row.get("loops_stopped", 0)) for row in rows),
+        }
+
     def item_records(self) -> Iterator[dict[str, object]]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
-        return self._spool.records(lambda key: key[-1] == "item")
+        return self._spool.records(lambda key: key.role == "item")
 
     def write(self, results: Mapping[str, Any]) -> None:
         """Write the files, each once and atomically."""
@@ -200,7 +221,7 @@ class Recorder:
 
     def _settings(self) -> dict[str, object]:
         """The settings that outputs and figures depend on; paths by name only."""
-        values = asdict(self.settings)
+        values = self.factory.stated_settings()
         for name in ("report_dir", "journal_dir", "fresh", "rescore"):
             del values[name]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
@@ -235,6 +256,7 @@ class Recorder:
             )
         fingerprint = self.factory.fingerprint(index)
         facts["engine"] = self.factory.name
+        facts["sampling"] = stated(self.factory.sampling(index))
         facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
         return facts
 

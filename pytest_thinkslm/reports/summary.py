@@ -21,8 +21,8 @@ _COLUMNS = (
     ("unparsed", "right"),
     ("truncated", "right"),
     ("error", "right"),
-    ("tokens/s", "right"),
-    ("seconds", "right"),
+    ("generated", "right"),
+    ("tokens", "right"),
 )
 
 #: Narrow headings for the terminal.
@@ -30,18 +30,16 @@ _HEADINGS = {
     "accuracy": "accu-\nracy",
     "unparsed": "un-\nparsed",
     "truncated": "trun-\ncated",
-    "tokens/s": "tok/s",
-    "seconds": "s",
+    "generated": "made",
 }
 
 
 def cells(row: Row, measured: Row) -> list[str]:
-    """One row of the table as text; ``measured`` is what generating its outputs took."""
+    """One row of the table as text; ``measured``: how many outputs and tokens were generated for it in this run."""
     interval = row["ci95"]
-    rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
+    generated, tokens = measured.get("generated"), measured.get("output_tokens")
     return [
-        str(row["task"])
-        + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
+        row_name(row) + ("*" if _conditional(row.get("data", {})) else ""),
         str(row["style"]),
         str(row["n"]),
         "void" if row.get("void") else percent(row["accuracy"]),
@@ -49,9 +47,19 @@ def cells(row: Row, measured: Row) -> list[str]:
         percent(row["unparsed_rate"]),
         percent(row["truncated_rate"]),
         percent(row["error_rate"]),
-        "–" if rate is None else f"{rate:.0f}",
-        "–" if seconds is None else f"{seconds:.1f}",
+        "–" if generated is None else str(generated),
+        "–" if not tokens else str(tokens),
     ]
+
+
+def row_name(row: Row) -> str:
+    """The row's task, with its test where several are on it."""
+    return str(row.get("label") or row["task"])
+
+
+def _conditional(data: Row) -> bool:
+    """Whether a figure rests on data that a note below it has to speak of."""
+    return bool(data.get("partial") or data.get("pin") == "accepted" or data.get("unverified"))
 
 
 def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
@@ -82,7 +90,7 @@ def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table
 
 
 def row_measured(measured: Row, row: Row) -> Row:
-    """What generating this row's outputs took, from its variant's measurements."""
+    """How much was generated for this row, from its variant's measurements."""
     value: Row = measured.get("tasks", {}).get(f"{row['task']}|{row['style']}", {})
     return value
 
@@ -104,8 +112,10 @@ def speed_line(measured: Mapping[str, Any], disk_bytes: int | None = None) -> st
     parts = [f"{generated} outputs generated"]
     if measured.get("seconds"):
         parts.append(f"{measured['seconds']:.1f} s")
+    if measured.get("load_seconds"):
+        parts.append(f"loading {measured['load_seconds']:.1f} s")
     if measured.get("tokens_per_second"):
-        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s")
+        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s while generating")
     if measured.get("device"):
         parts.append(f"{measured['device']}, {measured.get('dtype', '')}".rstrip(", "))
     if measured.get("peak_memory_bytes"):
@@ -121,7 +131,7 @@ def size(count: int) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the figures has to know, each once: partial data, accepted data, void accuracies."""
+    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits."""
     lines: dict[str, None] = {}
     for row in rows:
         data = row.get("data", {})
@@ -132,7 +142,9 @@ def notes(rows: Sequence[Row]) -> list[str]:
         if row.get("note"):
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+        if row.get("cut_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
     return list(lines)
 
 
@@ -231,7 +243,7 @@ def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
         lines += ["", speed_line(own, variant.get("disk_bytes")) + ".", ""]
         for row in rows:
             if detail := details(row):
-                lines += [f"- **{row['task']}** ({row['style']}): " + markdown_cell("; ".join(detail))]
+                lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_cell("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
             lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]

@@ -11,21 +11,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import cast
 
+from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
 
 Record = Mapping[str, object]
-GroupKey = tuple[str, str, str, str]
 
 #: Above this share of errors a task's accuracy is void.
 VOID_ERRORS = 0.01
 
 
 def group_key(record: Record) -> GroupKey:
-    """(model, quant, task, style) of a record."""
-    return (str(record["model"]), str(record["quant"]), str(record["task"]), str(record["style"]))
+    """The row that a record counts in. Files of earlier versions name no test: it is the suite's own then."""
+    task = str(record["task"])
+    test = str(record.get("test") or f"test_{task}")
+    return GroupKey(str(record["model"]), str(record["quant"]), task, test, str(record["style"]))
 
 
 def summarise(
@@ -34,7 +38,7 @@ def summarise(
     """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
 
     Args:
-        key: (model, quant, task, style).
+        key: which group.
         records: its item records (role ``item``), every repeat a record.
         seeds: records of further cases asked beside them (role ``seed``).
         data: state of the data set, where it was opened.
@@ -49,8 +53,8 @@ def summarise(
     void = n > 0 and errors / n > VOID_ERRORS
     scores, clusters = scores_of(records)
     interval = interval_of(scores, clusters)
-    row: dict[str, object] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
-    task = registry.get(key[2])
+    row: dict[str, object] = {**key._asdict(), "label": key.task}
+    task = registry.get(key.task)
     row["title"] = task.title
     row["n"] = n
     row["items"] = len(scores)
@@ -72,6 +76,9 @@ def summarise(
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
         row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
         row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
+    row |= cut_figures(records)
+    if stopped := sum(record.get("stopped") == "loop" for record in records):
+        row["loops_stopped"] = stopped
     row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
     row["output_tokens"] = _total(records, "output_tokens")
     row["prompt_tokens"] = _total(records, "prompt_tokens")
@@ -85,6 +92,8 @@ def summarise(
         row["note"] = task.note
     if data is not None:
         row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
+        unverified = cast("Sequence[int]", data.get("unverified", ()))
+        row["data"]["unverified"] = [f"{item:04d}" for item in unverified]  # type: ignore[index]
         notes = list(data["notes"])  # type: ignore[call-overload]
         if data["pin"] == "accepted":
             notes.append(
@@ -119,21 +128,30 @@ def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, st
 def figures(
     records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record], *, thinking: bool = False
 ) -> list[dict[str, object]]:
-    """One row a (model, quant, task, style), sorted by model and quant, then task order and style.
+    """One row a (model, quant, task, test, style), sorted by model and quant, then task order, test and style.
 
     Args:
-        records: item records sorted by (model, quant, task, style), so that one group at a time is in memory.
+        records: item records sorted by their keys, so that one group at a time is in memory.
         seeds: records of role ``seed``, in any order.
         data: states of the data sets by task.
         thinking: as in ``summarise``.
     """
-    beside: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    beside: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in seeds:
-        beside[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
+        seed = group_key(record)
+        beside[(*seed.variant, seed.test, seed.style)].append(record)
     rows = {
-        key: summarise(key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]), thinking=thinking)
+        key: summarise(
+            key,
+            list(group),
+            beside.get((*key.variant, key.test, key.style), ()),
+            data.get(key.task),
+            thinking=thinking,
+        )
         for key, group in groupby(records, key=group_key)
     }
+    for key, label in task_labels(rows).items():
+        rows[key]["label"] = label
     return [rows[key] for key in sorted(rows, key=_order)]
 
 
@@ -186,17 +204,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _order(key: GroupKey) -> tuple[str, str, int, str, int]:
+def _order(key: GroupKey) -> tuple[str, str, int, str, str, int]:
     from pytest_thinkslm.tasks import registry
     from pytest_thinkslm.tasks.prompts import STYLES
 
     tasks = list(registry.all_tasks())
     return (
-        key[0],
-        key[1],
-        tasks.index(key[2]) if key[2] in tasks else len(tasks),
-        key[2],
-        STYLES.index(key[3]) if key[3] in STYLES else len(STYLES),
+        *key.variant,
+        tasks.index(key.task) if key.task in tasks else len(tasks),
+        key.task,
+        key.test,
+        STYLES.index(key.style) if key.style in STYLES else len(STYLES),
     )
 
 

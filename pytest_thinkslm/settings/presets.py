@@ -95,6 +95,9 @@ def apply_preset(raw: Mapping[str, Any]) -> Applied:
     filled, lines = dict(raw), []
     for choice in preset.choices:
         given = raw.get(choice.option)
+        if raw.get("sampling") == "model" and choice.option in ("temperature", "top-p") and given in (None, ""):
+            lines.append(f"{choice.option} as the model asks (--sampling model; the preset's is {choice.value})")
+            continue
         if given is None or given == "":
             filled[choice.option] = choice.value
             lines.append(f"{choice.option} {choice.value} ({choice.why})")

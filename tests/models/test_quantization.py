@@ -34,6 +34,11 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
         {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
         Compression("gptq4", 4, "gptq", 128),
     ),
+    (
+        "mxfp4, as gpt-oss has it",
+        {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]},
+        Compression("mxfp4", 4, "mxfp4", 32),
+    ),
     ("gptq, 8 bits", {"quant_method": "gptq", "bits": 8, "group_size": 32}, Compression("gptq8", 8, "gptq", 32)),
     (
         "gptq, a scale a column",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
-from pytest_thinkslm.core.identity import short_name
+from pytest_thinkslm.core.identity import GroupKey, short_names
 from pytest_thinkslm.reports.page.vegalite import (
     ROW_HEIGHT,
     Spec,
@@ -27,6 +27,8 @@ from pytest_thinkslm.reports.page.vegalite import (
     stacked_bars,
     tooltip,
 )
+from pytest_thinkslm.reports.summary import row_name
+from pytest_thinkslm.runs.results import group_key
 from pytest_thinkslm.statistics import wilson
 
 Results = Mapping[str, Any]
@@ -94,9 +96,7 @@ def variant_labels(results: Results) -> dict[tuple[str, str], str]:
     """A short name of each (model, quant): what tells the run's variants apart."""
     variants = list(dict.fromkeys((str(v["model"]), str(v["quant"])) for v in results["variants"]))
     variants = list(dict.fromkeys([*variants, *((str(r["model"]), str(r["quant"])) for r in results["results"])]))
-    names = {model: short_name(model) for model, _ in variants}
-    if len(set(names.values())) < len(names):
-        names = {model: model for model in names}
+    names = short_names(model for model, _ in variants)
     models, quants = {model for model, _ in variants}, {quant for _, quant in variants}
     if len(models) == 1 and len(quants) > 1:
         return {variant: variant[1] for variant in variants}
@@ -121,7 +121,7 @@ class _Panel:
 
     def bar(self, row: Row) -> str:
         """The label of a row's bar."""
-        return f"{row['task']} · {self.series(row)}" if self.several else str(row["task"])
+        return f"{row_name(row)} · {self.series(row)}" if self.several else row_name(row)
 
 
 def _panels(results: Results) -> Iterator[_Panel]:
@@ -143,15 +143,15 @@ def _panels(results: Results) -> Iterator[_Panel]:
 def _accuracy(results: Results, panel: _Panel) -> Chart:
     rows, series = panel.rows, panel.series
     values = [
-        dot(str(row["task"]), series(row), row["accuracy"], row["ci95"], n=row["n"])
+        dot(row_name(row), series(row), row["accuracy"], row["ci95"], n=row["n"])
         for row in rows
         if row["accuracy"] is not None
     ]
     spec = dots(values, "accuracy (%)", domain=(0, 100))
-    paper = {(*_variant(row), row["task"], row["style"]): row["paper"] for row in results.get("reference") or ()}
-    keys = [(row, (*_variant(row), row["task"], row["style"])) for row in rows]
+    paper = {group_key(row): row["paper"] for row in results.get("reference") or ()}
+    keys = [(row, group_key(row)) for row in rows]
     ticks = [
-        {"group": str(row["task"]), "series": series(row), "paper": percent(paper[key])}
+        {"group": row_name(row), "series": series(row), "paper": percent(paper[key])}
         for row, key in keys
         if paper.get(key) is not None
     ]
@@ -281,7 +281,7 @@ def _failures(panel: _Panel) -> Chart | None:
 
 def _deltas(results: Results, panel: _Panel) -> Chart | None:
     """Change of accuracy of each variant against its reference."""
-    rows = {(*_variant(row), row["task"], row["style"]): row for row in results.get("deltas") or ()}
+    rows = {group_key(row): row for row in results.get("deltas") or ()}
     labels = variant_labels(results)
     references = list(dict.fromkeys(labels[_variant(row["against"])] for row in rows.values()))
     changes = {
@@ -298,7 +298,7 @@ def _baseline(results: Results, panel: _Panel) -> Chart | None:
         fields = gate["fields"]
         if "task" in gate and isinstance(fields.get("difference"), float | int):
             ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
-            key = (*_variant(gate), gate["task"], gate["style"])
+            key = group_key(gate)
             changes[key] = (fields["difference"] / 100, ends, fields.get("n"))
     name = str((results.get("baseline") or {}).get("name", "the baseline"))
     return _changes("baseline", panel, changes, f"the baseline {name}", "Bars are 95% intervals.")
@@ -307,16 +307,16 @@ def _baseline(results: Results, panel: _Panel) -> Chart | None:
 def _changes(
     name: str,
     panel: _Panel,
-    changes: Mapping[tuple[str, str, str, str], tuple[float, Sequence[float] | None, object]],
+    changes: Mapping[GroupKey, tuple[float, Sequence[float] | None, object]],
     against: str,
     note: str,
 ) -> Chart | None:
     """Differences, their intervals and n, by (model, quant, task, style)."""
     values = []
     for row in panel.rows:
-        change = changes.get((*_variant(row), row["task"], row["style"]))
+        change = changes.get(group_key(row))
         if change is not None:
-            values.append(dot(str(row["task"]), panel.series(row), change[0], change[1], n=change[2]))
+            values.append(dot(row_name(row), panel.series(row), change[0], change[1], n=change[2]))
     if not values:
         return None
     spec = dots(values, f"change of accuracy against {against} (points)", zero=True)

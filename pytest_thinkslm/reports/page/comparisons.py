@@ -10,6 +10,7 @@ from pytest_thinkslm.reports import summary
 from pytest_thinkslm.reports.cells import percent
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
+from pytest_thinkslm.runs.results import group_key
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -131,7 +132,7 @@ def judge(results: Results) -> View | None:
             {
                 "name": " ".join(str(row[name]) for name in ("task", "style", "item")),
                 "variant": labels.get((row["model"], row["quant"]), row["quant"]),
-                "link": item_link(row["model"], row["quant"], row["task"], row["style"], row["item"], row["repeat"]),
+                "link": item_link(group_key(row), row["item"], row["repeat"]),
                 "parser": f"{row['parser']['verdict']}: {preview(row['parser']['answer']) or 'nothing read'}",
                 "rule": row["parser"]["rule"],
                 "judge": f"{row['judge']['verdict']}: {preview(row['judge']['answer']) or 'nothing read'}",
@@ -167,12 +168,11 @@ def _measured_changes(results: Results, key: tuple[str, str]) -> list[str]:
 def _change(row: Row, sets: Mapping[str, View], name: str, change: str) -> View:
     """Lost or gained items: their number, the first of them, and the link to all."""
     items = row[change]
-    model, quant, task, style = (str(row[field]) for field in ("model", "quant", "task", "style"))
     return {
         "name": change,
         "count": len(items),
         "link": filter_link(set=f"{name}-{change}") if f"{name}-{change}" in sets else "",
-        "first": [{"item": item, "link": item_link(model, quant, task, style, item)} for item in items[:LINKS_SHOWN]],
+        "first": [{"item": item, "link": item_link(group_key(row), item)} for item in items[:LINKS_SHOWN]],
         "more": max(0, len(items) - LINKS_SHOWN),
     }
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
-CODED = ("model", "quant", "task", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
+CODED = ("model", "quant", "task", "test", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
 
 #: Columns with values of their own; answers and golds as previews.
 PLAIN = ("item", "repeat", "output_tokens", "answer", "gold")
@@ -52,7 +52,8 @@ class Index:
         columns, tables = self._columns, self.tables
         for name in CODED:
             table = tables[name]
-            columns[name] += b"%d," % table.setdefault(record.get(name), len(table))
+            value = f"test_{record['task']}" if name == "test" and "test" not in record else record.get(name)
+            columns[name] += b"%d," % table.setdefault(value, len(table))
         columns["repeat"] += b"%d," % int(str(record["repeat"]))
         tokens = record.get("output_tokens")
         columns["output_tokens"] += b"%d," % tokens if isinstance(tokens, int) else b"null,"

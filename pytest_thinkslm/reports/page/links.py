@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.reports.page.charts import variant_labels
+from pytest_thinkslm.runs.results import group_key
 
 Results = Mapping[str, Any]
 
@@ -14,8 +16,8 @@ Results = Mapping[str, Any]
 def item_sets(results: Results) -> dict[str, dict[str, Any]]:
     """Named sets of items that a link opens in the browser of items.
 
-    What a comparison lost or gained is {"title", "model", "quant", "task", "style", "items": names}; where judge and
-    parser disagree {"title", "items": [[model, quant, task, style, item, repeat], ...]}.
+    What a comparison lost or gained is {"title", "model", "quant", "task", "test", "style", "items": names}; where
+    judge and parser disagree {"title", "items": [[model, quant, task, test, style, item, repeat], ...]}.
     """
     labels = variant_labels(results)
     sets: dict[str, dict[str, Any]] = {}
@@ -27,21 +29,25 @@ def item_sets(results: Results) -> dict[str, dict[str, Any]]:
                 variant = labels.get((row["model"], row["quant"]), row["quant"])
                 sets[f"{kind}-{number}-{change}"] = {
                     "title": f"{change}: {row['task']} ({row['style']}), {variant}",
-                    **{name: row[name] for name in ("model", "quant", "task", "style")},
+                    **group_key(row)._asdict(),
                     "items": list(row[change]),
                 }
     if found := (results.get("judge") or {}).get("disagreements"):
-        names = ("model", "quant", "task", "style", "item", "repeat")
         sets["disagreements"] = {
             "title": "judge and parser disagree",
-            "items": [[row[name] for name in names] for row in found],
+            "items": [[*group_key(row), row["item"], row["repeat"]] for row in found],
         }
     return sets
 
 
-def item_link(model: str, quant: str, task: str, style: str, item: str, repeat: int = 1) -> str:
-    """The address of one item within the page: ``#item=model|quant|task|style|0017|1``."""
-    return "#item=" + "|".join(quote(part, safe="/+.,:") for part in (model, quant, task, style, item, str(repeat)))
+def item_link(group: GroupKey, item: str, repeat: int = 1) -> str:
+    """The address of one item within the page: ``#item=model|quant|task|style|0017|1``.
+
+    A test that is not called after its task is named at the end: ``...|1|item|test_cities``.
+    """
+    named = () if group.test == f"test_{group.task}" else ("item", group.test)
+    parts = (*group.variant, group.task, group.style, item, str(repeat), *named)
+    return "#item=" + "|".join(quote(part, safe="/+.,:") for part in parts)
 
 
 def filter_link(**filters: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_thinkslm.core.identity import short_name
 from pytest_thinkslm.reports import summary
-from pytest_thinkslm.reports.cells import percent
+from pytest_thinkslm.reports.cells import further_sampling, percent
 from pytest_thinkslm.reports.page import comparisons
 from pytest_thinkslm.reports.page.charts import charts, variant_labels
 from pytest_thinkslm.reports.page.items import Index
@@ -110,8 +110,8 @@ def _row(row: Row, measured: Row) -> View:
             for name in _RATES
         ],
         "thoughts": percent(row.get("unfinished_thought_rate")),
-        "speed": texts[8],
-        "seconds": texts[9],
+        "generated": texts[8],
+        "tokens": texts[9],
         "details": summary.details(row),
         "link": filter_link(**here),
     }
@@ -132,7 +132,16 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     if settings.get("limit") is not None:
         facts.append(("limit", f"{settings['limit']} items a task"))
     facts.append(("styles", ", ".join(settings["styles"])))
-    sampling = f"temperature {settings['temperature']:g}"
+    words = [f"temperature {settings['temperature']:g}"]
+    if settings["temperature"]:
+        words.append(f"top-p {settings['top_p']:g}")
+    words += further_sampling(settings)
+    if settings.get("sampling") == "model":
+        words.append("as generation_config.json asks")
+    for name in ("thinking", "system"):
+        if settings.get(name):
+            facts.append((name, str(settings[name])))
+    sampling = ", ".join(words)
     facts.append(("sampling", sampling + (f", {settings['repeats']} repeats" if settings["repeats"] > 1 else "")))
     return [*facts, ("started", measured["started"]), ("took", f"{measured['seconds']:.0f} s")]
 

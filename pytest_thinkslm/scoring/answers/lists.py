@@ -1,8 +1,8 @@
 r"""List answers: the last list of integers in the final region, and how a wrong one differs from the gold.
 
-A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``), separated by blanks after
-an anchor ("Answer: 1 2 3"), or one number a line. The prompt's own list is no answer unless it is sorted already, and
-a remark in parentheses is no list.
+A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``, ``1 \leq 2``, ``1 -> 2``,
+``| 1 | 2 | 3 |``: see ``list_forms``), separated by blanks after an anchor ("Answer: 1 2 3"), or one number a line. The
+prompt's own list is no answer unless it is sorted already, and a remark in parentheses is no list.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.records import Answer
+from pytest_thinkslm.scoring.answers.list_forms import JOINER, LAST_LINK, with_commas
 from pytest_thinkslm.scoring.answers.number_grammar import plain
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
 
@@ -30,7 +31,7 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         return Answer(None, "unfinished-thought")
     if not region.cut and (closing := _closing_box(region.text, given)):
         return closing
-    text = plain(region.text)
+    text = with_commas(plain(region.text))
     candidates = _candidates(region.text, text, thousands=max(map(abs, given), default=0) >= 1_000)
     own = given if list(given) != sorted(given) else None
     answers = [found for found in candidates if found.items != own]
@@ -81,7 +82,8 @@ class _Found:
 _INTEGER = r"[-+]?[0-9]{1,9}"
 _RUN = re.compile(
     rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ])"
-    rf"{_INTEGER}(?:[ \t]{{0,3}}(?:[,;<]|→|->)\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
+    rf"{_INTEGER}(?:[ \t$]{{0,9}}(?:[,;<]|→|->)[\s$]{{0,16}}(?:and[ ])?{_INTEGER})+"
+    rf"(?:,?[ ]{{0,9}}{LAST_LINK}[ ]{{0,9}}{_INTEGER})?"
     r"(?![0-9A-Za-z/^=*])"
 )
 _BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
@@ -91,6 +93,7 @@ _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
 _RESULT_NAME = re.compile(r"sort|result|answer|final|output|ascend|order|^x$|^l$|^s$")
 _CLOSING_BOX = re.compile(r"\\boxed\{ ?\[?(-?[0-9]{1,9}(?: ?, ?-?[0-9]{1,9}){1,200})\]? ?\}(?:\\\]|[.$*\s]){0,9}\Z")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
+_LAST_JOINER = re.compile(rf"(?<=[0-9,\s]){JOINER}(?=[\s}}0-9-])")
 _INT = re.compile(_INTEGER)
 _DIGIT = re.compile(r"[0-9]")
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
@@ -117,7 +120,7 @@ def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
     """All lists in the text in order of position; a list inside another's span counts once, for its outer form."""
     found: list[_Found] = []
     for box in boxes(original):
-        if not is_placeholder(box.content) and (items := _items(plain(box.content), thousands=thousands)):
+        if not is_placeholder(box.content) and (items := _items(with_commas(plain(box.content)), thousands=thousands)):
             found.append(_Found(items, "boxed", box.start, box.end, not box.closed))
     taken = [(box.start, box.end) for box in found]
     if found and not _digits_outside(text, taken):
@@ -150,8 +153,12 @@ def _items(content: str, *, thousands: bool) -> tuple[int, ...]:
     content = (
         content.strip(" \n\t$[](){}\\.'\"").replace("\\,", " ").replace("\\ ", " ").replace("'", "").replace('"', "")
     )
-    if len(content) > 12 * _MAX_ITEMS or not _ITEMS.fullmatch(content):
+    if len(content) > 12 * _MAX_ITEMS:
         return ()
+    if not _ITEMS.fullmatch(content):
+        content = _LAST_JOINER.sub(" ", content)
+        if not _ITEMS.fullmatch(content):
+            return ()
     return _integers(content, thousands)
 
 
@@ -181,7 +188,7 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
     found = []
     for match in list(_RUN.finditer(text))[-_EXAMINED:]:
         unfinished = text[match.end() : match.end() + 8].lstrip(" ,").startswith(("...", "…"))
-        if unfinished or _in_parentheses(text, match):
+        if unfinished or _in_parentheses(text, match) or _is_part(text, match):
             continue
         items = _integers(match[0], thousands)
         if len(items) > 1:
@@ -197,11 +204,26 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
 
 def _in_parentheses(text: str, match: re.Match[str]) -> bool:
     """Whether a list is (part of) a remark in parentheses; a tuple that is a line's or an anchor's list is none."""
-    before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 1]
+    before = text[max(0, match.start() - 40) : match.start()].rstrip(" ")
+    after = text[match.end() : match.end() + 3].lstrip(" ")[:1]
     if not before.endswith("(") or after != ")":
         return before.endswith("(") or after == ")"
     lead = before[:-1].rsplit("\n", 1)[-1].rstrip()
     return bool(lead) and not lead.endswith((":", "=", " is"))
+
+
+# A number in some other form, separated from the list as its items are.
+_ITEM_BEFORE = re.compile(r"[0-9][)\]}$. \t]{0,4}[,;<][ \t]{0,3}[$({]{0,2}\Z")
+_ITEM_AFTER = re.compile(r"[)\]}$]{0,2}[ \t]{0,3}[,;<][ \t]{0,3}[$({]{0,2}[-+]?[ ]?[0-9]")
+
+
+def _is_part(text: str, match: re.Match[str]) -> bool:
+    """Whether items that cannot be read stand before or behind: a list is read whole or not at all."""
+    before = text[max(0, match.start() - 12) : match.start()]
+    after = text[match.end() : match.end() + 4].lstrip(" ")
+    if before.rstrip(" ").endswith("[") and after.startswith((",", ";")):
+        return True  # "[1, 2, three]"
+    return bool(_ITEM_BEFORE.search(before) or _ITEM_AFTER.match(text, match.end()))
 
 
 def _touches_end(text: str, end: int) -> bool:
