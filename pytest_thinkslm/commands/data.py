@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.errors import DataError, UsageError
+from pytest_thinkslm.data.check import Checked, check
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.check import Checked, check
 
 _DESCRIPTION = """\
 Hold data sets against their content pins, record by record: what a run would find, before it.

@@ -131,11 +131,12 @@ def matching(key: GroupKey, variant: VariantKey, there: Mapping[GroupKey, object
     return found[0] if len(found) == 1 else None
 
 
-def limited(task: str, items: Sequence[int], limit: int | None, data_seed: int) -> list[int]:
-    """The ``limit`` of these items (by index) that rank first by a hash of data seed and item, in item order.
+def limited(task: str, items: Sequence[int] | int, limit: int | None, data_seed: int) -> list[int]:
+    """The ``limit`` of these items (indices, or how many) that rank first by a hash of data seed and item, in order.
 
     A larger limit contains a smaller one; no data is needed.
     """
+    items = range(items) if isinstance(items, int) else items
     if limit is None or limit >= len(items):
         return list(items)
     return sorted(sorted(items, key=lambda index: (_rank(task, index, data_seed), index))[:limit])

@@ -181,7 +181,8 @@ class Dialect:
         ):
             if narrower != self and _names(refusal, name) and _unknown(refusal, name):
                 return narrower
-        if self.samplers and any(_names(refusal, name) for name in _SAMPLERS):
+        off = all((body or {}).get(name, values[0]) in values for name, values in _SAMPLERS.items())
+        if self.samplers and off and any(_names(refusal, name) for name in _SAMPLERS):
             return dataclasses.replace(self, samplers=False)
         for name, neutral in _NEUTRAL.items():
             if name not in self.unsent and _names(refusal, name) and (body or {}).get(name) == neutral:
@@ -204,7 +205,8 @@ class Dialect:
         )
 
 
-_SAMPLERS = ("top_k", "min_p", "repetition_penalty")
+#: The samplers, and what they are set to where they are off.
+_SAMPLERS: Mapping[str, tuple[float, ...]] = {"top_k": (-1, 0), "min_p": (0.0,), "repetition_penalty": (1.0,)}
 #: The interface's own defaults, in the order in which a refusal that names several is answered.
 _NEUTRAL: Mapping[str, object] = {
     "frequency_penalty": 0.0,

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -136,8 +137,9 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
     stopping = False
     while not stopping:
         answers: list[tuple[int, Output | str]] = []
+        answers += served.add_held()
         arrived: list[tuple[int, Request]] = []
-        while not served.open or not inbox.empty():
+        while not (served.open or answers) or not inbox.empty():
             batch = inbox.get()
             if batch is None:
                 stopping = True
@@ -180,11 +182,12 @@ class _Served:
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
         from pytest_thinkslm.models.marks import mark_ids, own_marks
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
         self.open: dict[str, _Open] = {}
         self.broken: set[str] = set()
+        self.held: deque[tuple[int, Request]] = deque()
         self.guard = order.loop_guard
         weights.check_files(
             order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
@@ -205,12 +208,19 @@ class _Served:
             pad_id=0,
             own=own,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
         self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         self.context = int(self.engine.model_config.max_model_len)
         self._watch_logits()
         # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
+        scheduler = self.engine.vllm_config.scheduler_config
+        on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
+        #: Tokens of a prompt that are sure to be prefilled in one piece where nothing else runs; None: any prompt is.
+        self.piece = (
+            scheduler.max_num_batched_tokens if on_cpu and getattr(scheduler, "enable_chunked_prefill", False) else None
+        )
         self.strides = "stream_interval" in SamplingParams.__annotations__
 
     def facts(self) -> dict[str, Any]:
@@ -263,13 +273,13 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
+            prompt = self.prompts.ids(request)
             opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
@@ -280,6 +290,16 @@ class _Served:
                 f"the prompt has {len(prompt)} tokens, the engine's context {self.context}, so there is no room for "
                 f"an answer (the model's context is {self.model.context or 'unknown'}; --engine-args max_model_len=N)"
             )
+        if sampling.seed is not None and self.piece is not None:
+            # vLLM 0.32 on a CPU dies of a seeded prompt in chunks; the engine was started for greedy ones.
+            if len(prompt) > self.piece:
+                return (
+                    f"a sampled prompt of {len(prompt)} tokens is more than a step of {self.piece} takes in one piece; "
+                    "vLLM on a CPU needs --engine-args enable_chunked_prefill=off for it"
+                )
+            if self.open:
+                self.held.append((number, request))
+                return None
         stop = list(self.text.stop_strings)
         guarded = self.guard and sampling.temperature == 0
         params = SamplingParams(
@@ -308,6 +328,16 @@ class _Served:
             return one_line(problem)
         self.open[str(number)] = _Open(number, time.perf_counter(), opened, LoopWatch() if guarded else None)
         return None
+
+    def add_held(self) -> list[tuple[int, Output | str]]:
+        """Queue the next request that has to run alone, once nothing else does; what could not be queued."""
+        refused: list[tuple[int, Output | str]] = []
+        while self.held and not self.open:
+            number, request = self.held.popleft()
+            refusal = self.add(number, request)
+            if refusal is not None:
+                refused.append((number, refusal))
+        return refused
 
     def step(self) -> list[tuple[int, Output | str]]:
         """One step of the engine; what finished in it, or was ended by the loop guard."""

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Sampling
+from pytest_thinkslm.data.exemplars import exemplars
+from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
 from pytest_thinkslm.tasks.limits import default_max_tokens
-from pytest_thinkslm.tasks.prompts import Exemplar, exemplars, render
+from pytest_thinkslm.tasks.prompts import Exemplar, render
 
 
 class Planner:

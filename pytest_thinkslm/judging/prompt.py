@@ -92,16 +92,20 @@ def answer_question(case: Case, output: Output, *, style: str = "direct", repeat
 def reason_question(case: Case, answer: Answer, output: Output, *, style: str = "direct", repeat: int = 1) -> Question:
     """Whether the error reason of a review is accepted (MR-GSM8K, section 4; MR-Ben, section 4).
 
-    The candidate's text is the reason that was read from its review; the whole final region where none was labelled.
+    The candidate's text is the reason that was read from its review; the whole final region where none was labelled. Of
+    a program it begins with the line that the candidate named, which nothing else has compared.
     """
     given, gold = answer.value, case.gold
     if not isinstance(given, Review) or not isinstance(gold, Review):
         raise TypeError(f"{case.task} {case.item} is no review")
+    said = given.reason or final_region(output).text
+    if case.facets.get("subject") == "coding" and given.reason and given.first_error_step:
+        said = f"First wrong line: {given.first_error_step.strip()}\n{said}"
     return Question(
         "reason",
         case.question,
         gold.reason or "(none is given: go by the problem and the solution)",
-        given.reason or final_region(output).text,
+        said,
         steps=case.steps,
         error_step=gold.first_error_step or "",
         task=case.task,

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_thinkslm.core import weight_files
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.models import chat_templates
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -141,21 +142,26 @@ def _hint(folder: Path) -> str:
 
 def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
     """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
-    own = folder / "chat_template.jinja"
+    own, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if own.is_file():
-        template: object = _text(own, name)
-        if not str(template).strip():
+        file, template = own, _text(own, name)
+        if not template.strip():
             raise ModelError(
                 f"--model {name}: {own} is empty: fetch it again, or remove it where the checkpoint is a base model, "
                 "which gets a plain prompt format"
             )
-        return str(template)
-    old = folder / "chat_template.json"
-    template = _json(old, name).get("chat_template") if old.is_file() else tokenizer.get("chat_template")
-    if isinstance(template, list):
-        named = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) and template else None
+    else:
+        file = old if old.is_file() else folder / "tokenizer_config.json"
+        found = (_json(old, name) if old.is_file() else tokenizer).get("chat_template")
+        if isinstance(found, list):
+            named = {str(entry.get("name")): entry.get("template") for entry in found if isinstance(entry, dict)}
+            found = named.get("default")
+        if not isinstance(found, str) or not found.strip():
+            return None
+        template = found
+    if problem := chat_templates.problem_of(template):
+        raise ModelError(f"--model {name}: the chat template in {file} cannot be used: {problem}")
+    return template
 
 
 def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:

@@ -10,8 +10,9 @@ from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine.placement import GIB, Need
-from pytest_thinkslm.models import hub, loading
+from pytest_thinkslm.models import hub, loading, quant_methods
 from pytest_thinkslm.models.catalogue import Entry, Format, architectures
+from pytest_thinkslm.models.checkpoint import quantization_of
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
 
 
@@ -122,7 +123,11 @@ class Preflight:
         if self.machine is None:
             principle = loading.in_principle(known.stored, engine)
             return [principle] if loading.LOADERS[known.stored, engine].never and principle else []
-        return loading.obstacles(known.stored, known.scheme, engine, self.machine)
+        found = loading.obstacles(known.stored, known.scheme, engine, self.machine)
+        method = (quantization_of(known.config) or {}).get("quant_method") if known.config else None
+        if not found and known.stored == "unknown" and method:
+            found = quant_methods.obstacles(str(method).lower(), engine, gpu=bool(self.machine.gpus))
+        return found
 
     def _grown(self, known: Known, need: Need) -> Need:
         """Weights as transformers holds them: compressed-tensors turned back into 16 bits, all in 32 on some CPUs."""

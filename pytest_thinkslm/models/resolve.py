@@ -16,7 +16,7 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import Compression, Source
-from pytest_thinkslm.models import checkpoint, embedded, hub
+from pytest_thinkslm.models import chat_templates, checkpoint, embedded, hub
 from pytest_thinkslm.models.hashes import folder_hashes
 
 Kind = Literal["embedded", "folder", "hub"]
@@ -83,12 +83,20 @@ class ResolvedModel:
         """SHA-256 (hex) of the chat template's text; ``"plain"`` for the plain prompt format of a base model."""
         return "plain" if self.chat_template is None else hashlib.sha256(self.chat_template.encode()).hexdigest()
 
+    def prompt_facts(self) -> dict[str, object]:
+        """The prompt format as facts for a fingerprint: the template's hash, and the day where it asks for the date."""
+        facts: dict[str, object] = {"template": self.template_sha256}
+        if self.chat_template is not None and chat_templates.asks_for_date(self.chat_template):
+            facts["day"] = f"{chat_templates.DAY:%Y-%m-%d}"
+        return facts
+
     @property
     def note(self) -> str:
         """What a user should know before the run; usually empty."""
         if self.chat_template is None:
             return f"{self.display} has no chat template: prompts use a plain format (Question: ... Answer:)"
-        return ""
+        found = chat_templates.remarks(self.chat_template)
+        return f"{self.display}: its chat template {'; it '.join(found)}" if found else ""
 
     def identity(self) -> dict[str, object]:
         """The weights and tokenizer as facts for a fingerprint: a commit, a GGUF hash, or the hashes of all files."""

@@ -280,7 +280,8 @@ def _in_words(found: Compression) -> str:
     if found.scheme is not None:
         return "not compressed" if found.scheme == "none" else f"{found.scheme} ({SCHEMES[found.scheme].title})"
     sparse = ", 2:4 pruned" if found.sparsity == 0.5 else ""
-    return f"quantized by {found.method or 'an unnamed method'} to {found.bits:g} bits{sparse}"
+    bits = "an unknown number of" if found.bits is None else f"{found.bits:g}"
+    return f"quantized by {found.method or 'an unnamed method'} to {bits} bits{sparse}"
 
 
 def _need(entry: Entry, quant: str, disk_gib: float | None) -> Need:

@@ -94,7 +94,8 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         compat_pytest.search_root_again(config, args, paths)
     known.file_or_dir = paths
     if not paths and (ours.slm_model or config.getini("slm_model")):
-        args.append(str(suite_path()))
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        args.insert(0, str(suite_path()))
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
         known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]

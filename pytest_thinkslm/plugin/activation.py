@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_indices
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile

@@ -234,7 +234,7 @@ class ControllerPlugin:
 
     def _selection(self, incomplete: bool) -> str:
         """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
-        from pytest_thinkslm.tasks.data.reader import item_count
+        from pytest_thinkslm.data.reader import item_count
 
         if incomplete:
             return "partial"

@@ -14,6 +14,7 @@ from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of, item_refs, limited
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.shards import shard
@@ -25,7 +26,6 @@ from pytest_thinkslm.runs.items import error_graded, item_record, payload
 from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_indices
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession

@@ -15,6 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 ItemRecord = Mapping[str, object]
 Value = dict[str, object]
 
+#: GSM-Plus's perturbation that makes a question unanswerable.
+CRITICAL_THINKING = "critical thinking"
+#: MR-Ben's subject in which its script compares no steps.
+CODING = "coding"
+
 
 def math_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     """Accuracy by subject and by level (MATH, Hendrycks et al. 2021)."""
@@ -41,7 +46,8 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     PDR = (accuracy on the seed questions - accuracy on the variations) / accuracy on the seed questions. ASP is the
     share of (seed, variation) pairs with both right. Only variations whose seed was asked in the same repeat count,
     and only the seeds of these: a sample's seeds and variations are of the same questions. A seed counts once a
-    repeat, however many variations it has.
+    repeat, however many variations it has. ``without_critical_thinking`` are the same figures over the seven
+    perturbations that leave the question answerable: published tables have either reading.
     """
     seeds = {
         (f"gsm8k-{record['item']}", record.get("repeat", 1)): _right(record)
@@ -55,12 +61,22 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     asked = {seed for _, seed in pairs}
     seed_accuracy = _share(sum(seeds[seed] for seed in asked), len(asked), no_seeds)
     both = sum(_right(item) and seeds[seed] for item, seed in pairs)
-    return {
+    metrics = {
         "by_perturbation": accuracy_by(records, "perturbation"),
         "seed_accuracy": seed_accuracy,
         "pdr": _pdr(seed_accuracy, [_right(item) for item, _ in pairs]),
         "asp": _share(both, len(pairs), no_seeds),
     }
+    answerable = [record for record in records if _facet(record, "perturbation") != CRITICAL_THINKING]
+    if len(answerable) < len(records):
+        without = gsm_plus_metrics(answerable)
+        right = [_right(item) for item in _items(answerable)]
+        accuracy = _share(sum(right), len(right), "no answerable questions")
+        metrics["without_critical_thinking"] = {
+            "accuracy": accuracy,
+            **{name: without[name] for name in ("seed_accuracy", "pdr", "asp")},
+        }
+    return metrics
 
 
 def mr_gsm_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
@@ -71,13 +87,42 @@ def mr_gsm_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
 def mr_ben_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     """The review metrics by subject and their unweighted mean over subjects (MR-Ben, Zeng et al. 2024, section 4).
 
-    A mean is undefined where it is undefined in a subject.
+    A mean is undefined where it is undefined in a subject. Two readings of the subject coding: in ``by_subject`` and
+    ``macro`` its steps are lines of code and compared as in any other subject; ``script`` holds what the benchmark's
+    own script computes, which compares no line there (see ``script_review_metrics``). The second is the one to set
+    beside published tables; it needs a judge.
     """
     judged = _judged(records)
-    subjects = {name: review_metrics(items, judged) for name, items in _groups(records, "subject").items()}
-    names = list(dict.fromkeys(name for values in subjects.values() for name in values))
-    macro = {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
-    return {"by_subject": subjects, "macro": macro}
+    groups = _groups(records, "subject")
+    subjects = {name: review_metrics(items, judged) for name, items in groups.items()}
+    metrics = {"by_subject": subjects, "macro": _means(subjects)}
+    if CODING in groups:
+        scripted = {CODING: script_review_metrics(groups[CODING], judged)}
+        metrics["script"] = {"by_subject": scripted, "macro": _means({**subjects, **scripted})}
+    return metrics
+
+
+def script_review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Value]:
+    """The metrics of reviews of code as MR-Ben's ``script/evaluate.py`` computes them (commit 0f495fe).
+
+    No line is compared: a wrong solution judged wrong counts for ACC_step and ACC_reason alike where the judge accepts
+    the reason. One oddity of the script is not repeated: where the labelled line is blank (13 of its records) and the
+    reason is not accepted, it counts any step that is no number as right.
+    """
+    items = _items(records)
+    wrong = [item for item in items if _judgement(item["gold"]) == "wrong"]
+    found = [item for item in wrong if _judgement(item["answer"]) == "wrong"]
+    mcc = _mcc(items)
+    if not (_judged(records) if judged is None else judged):
+        return {"mcc": mcc, "acc_step": _undefined("no judge: in coding a step counts where its reason is accepted")}
+    rulings = [_accepted(item.get("judge")) for item in found]
+    if None in rulings:
+        accepted = _undefined(f"the judge left {rulings.count(None)} of {len(rulings)} reasons open")
+    else:
+        accepted = _share(rulings.count(True), len(wrong), "no wrong solutions in the data")
+    metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": dict(accepted)}
+    metrics["mr_score"] = _mr_score(metrics)
+    return metrics
 
 
 def review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Value]:
@@ -142,6 +187,11 @@ def _mr_score(metrics: Mapping[str, Value]) -> Value:
     return {"value": sum(parts), "n": metrics["mcc"]["n"]}
 
 
+def _means(subjects: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    names = list(dict.fromkeys(name for values in subjects.values() for name in values))
+    return {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
+
+
 def _macro(values: Mapping[str, Value | None]) -> Value:
     numbers = []
     for subject, value in values.items():
@@ -166,9 +216,13 @@ def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
 def _groups(records: Sequence[ItemRecord], facet: str) -> dict[str, list[ItemRecord]]:
     groups: dict[str, list[ItemRecord]] = defaultdict(list)
     for item in _items(records):
-        facets = item.get("facets")
-        groups[str(facets.get(facet, "?")) if isinstance(facets, Mapping) else "?"].append(item)
+        groups[_facet(item, facet)].append(item)
     return dict(sorted(groups.items(), key=lambda group: _numeric_first(group[0])))
+
+
+def _facet(record: ItemRecord, facet: str) -> str:
+    facets = record.get("facets")
+    return str(facets.get(facet, "?")) if isinstance(facets, Mapping) else "?"
 
 
 def _numeric_first(name: str) -> tuple[int, int, str]:

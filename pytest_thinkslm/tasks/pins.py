@@ -3,7 +3,7 @@
 A pins file ``pins/<task>.txt`` has a JSON header line (file it was made from, number of records, byte sizes
 of known files, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
 question, the hash of the whole item, and four hex digits of each further part, so that a difference can be told apart.
-``python -m pytest_thinkslm.tasks.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
+``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
 """
 
 from __future__ import annotations

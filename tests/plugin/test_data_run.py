@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_thinkslm.tasks import gsm8k, pins
-from pytest_thinkslm.tasks.data import hub
+from pytest_thinkslm.data import hub
 
 here = Path(__file__).parent
 pins.PINS_FOLDER = here / "pins"

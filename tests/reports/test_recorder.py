@@ -11,8 +11,7 @@ from pytest_thinkslm.settings.run_settings import Settings
 
 
 def recorded(settings: Settings, folder: Path) -> dict[str, object]:
-    factory = EngineFactory(settings, print)
-    recorder = Recorder(settings, factory, folder)
+    recorder = Recorder(settings, EngineFactory(settings, print), folder)
     value: dict[str, object] = recorder._settings()
     recorder.discard()
     return value

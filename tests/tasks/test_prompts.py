@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.core.errors import DataError, UsageError
 from pytest_thinkslm.core.records import Case, Review
-from pytest_thinkslm.tasks import pins, prompts_page
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.data import prompts_page
+from pytest_thinkslm.data.exemplars import exemplars
+from pytest_thinkslm.data.reader import item_count, load_cases
+from pytest_thinkslm.tasks import pins
 from pytest_thinkslm.tasks.prompts import (
     Exemplar,
-    exemplars,
     render,
 )
 from pytest_thinkslm.tasks.registry import all_tasks, get
@@ -147,7 +148,7 @@ def test_exemplars_are_disjoint_from_the_evaluated_split():
 def test_a_training_question_that_is_pinned_is_never_drawn(tmp_path, monkeypatch):
     records = [json.loads(line) for line in (SAMPLES / "gsm8k_train.jsonl").read_text().splitlines()]
     leaked = {pins.question_hash(record["question"]): index for index, record in enumerate(records[:2])}
-    monkeypatch.setattr("pytest_thinkslm.tasks.prompts.question_index", lambda key: leaked)
+    monkeypatch.setattr("pytest_thinkslm.data.exemplars.question_index", lambda key: leaked)
     drawn = exemplars(get("gsm8k"), "5shot", SAMPLES, 0)
     assert not leaked.keys() & {pins.question_hash(exemplar.case.question) for exemplar in drawn}
     with pytest.raises(UsageError, match="has only 7 questions that are not asked"):
@@ -183,14 +184,14 @@ def test_no_training_split_on_the_hub_is_a_clear_error(monkeypatch):
     def fetch_rows(hub_id, config, split, revision):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
     with pytest.raises(UsageError, match=r"gsm_plus, style 5shot: .*split train.*--hub-id gsm8k="):
         exemplars(get("gsm_plus"), "5shot", None, 0)
 
 
 def test_exemplars_from_the_hub(monkeypatch):
     rows = [json.loads(line) for line in (SAMPLES / "gsm8k_train.jsonl").read_text().splitlines()]
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", lambda hub_id, config, split, revision: rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", lambda hub_id, config, split, revision: rows)
     assert exemplars(get("gsm8k"), "8shot", None, 0) == exemplars(get("gsm8k"), "8shot", SAMPLES, 0)
 
 
@@ -210,7 +211,7 @@ def test_wrong_number_of_exemplars_is_refused():
 
 def test_the_page_of_prompts_is_current():
     assert prompts_page.PAGE.read_text(encoding="utf-8") == prompts_page.page(), (
-        "run python -m pytest_thinkslm.tasks.prompts_page"
+        "run python -m pytest_thinkslm.data.prompts_page"
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks.prompts import render, render_text
 
 ROOT = Path(__file__).parents[2]

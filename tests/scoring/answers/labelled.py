@@ -118,8 +118,8 @@ def _same_step(read: Review, step: object) -> bool:
 def _dataset(task: str) -> dict[int, Case] | None:
     if DATA is None:
         return None
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = registry.get(task)
     return load_cases(found, range(item_count(found, Path(DATA))), Path(DATA), data_seed=0).cases

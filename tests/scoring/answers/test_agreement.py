@@ -7,6 +7,9 @@ from labelled import DATA, KINDS, SETS, Reading, readings
 
 from pytest_thinkslm.core.records import AnswerKind
 
+#: Options and questions come from the data sets where these are at hand; the bounds hold with and without.
+pytestmark = pytest.mark.data
+
 AGREEMENT = 0.97
 #: Sure labels at hand with the data sets; where these are missing, choices lack their options.
 COUNTS = {

@@ -1,6 +1,6 @@
 """Write the content pins of every task from a folder of original data files.
 
-Usage: ``python -m pytest_thinkslm.tasks.data.make_pins FOLDER [TASK ...]``. Run it when a data set or a builder
+Usage: ``python -m pytest_thinkslm.data.make_pins FOLDER [TASK ...]``. Run it when a data set or a builder
 changes, and say in the change log why the pins moved. A file is taken as the item order as it stands; its byte size,
 plain and as it lies there, is noted so that collection need not open it.
 """
@@ -11,15 +11,15 @@ import gzip
 import sys
 from pathlib import Path
 
+from pytest_thinkslm.data.local import find_file, read_jsonl
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.data.local import find_file, read_jsonl
 from pytest_thinkslm.tasks.registry import select
 
 
 def main(arguments: list[str]) -> int:
     """Pin the tasks named, or all whose file is in the folder; prints one line a task."""
     if not arguments:
-        print("usage: python -m pytest_thinkslm.tasks.data.make_pins FOLDER [TASK ...]", file=sys.stderr)
+        print("usage: python -m pytest_thinkslm.data.make_pins FOLDER [TASK ...]", file=sys.stderr)
         return 2
     folder, keys = Path(arguments[0]), arguments[1:]
     for task in select(keys):

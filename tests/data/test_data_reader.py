@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.hub import KNOWN_REVISIONS
+from pytest_thinkslm.data.make_pins import main as make_pins
+from pytest_thinkslm.data.matching import match
+from pytest_thinkslm.data.reader import item_count, item_indices, load_cases
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.data.hub import KNOWN_REVISIONS
-from pytest_thinkslm.tasks.data.make_pins import main as make_pins
-from pytest_thinkslm.tasks.data.matching import match
-from pytest_thinkslm.tasks.data.reader import item_count, item_indices, load_cases
 from pytest_thinkslm.tasks.registry import all_tasks, get
 from pytest_thinkslm.tasks.task import File, Source, Task
 
@@ -47,7 +47,7 @@ def test_hub_ids_are_settings(samples, monkeypatch):
         asked.append((hub_id, config, revision))
         return [json.loads(line) for line in (samples / "hub" / "math.jsonl").read_text().splitlines()][:1]
 
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
     options = {"data_seed": 0, "accept_data": True}
     data = load_cases(get("math"), range(7), None, hub={"math": "mirror/math"}, **options)
     assert [(hub_id, revision) for hub_id, _, revision in asked] == [("mirror/math", None)] * 7
@@ -59,7 +59,7 @@ def test_no_hub_names_the_setting_and_data_dir(monkeypatch):
     def fetch_rows(hub_id, config, split, revision):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
     with pytest.raises(DataError, match=r"openai/gsm8k, config main.*no route\).*--data-dir.*--hub-id gsm8k="):
         load_cases(get("gsm8k"), [0], None, data_seed=0)
 
@@ -81,7 +81,7 @@ def test_the_number_of_items_is_pinned_without_a_folder_and_counted_in_one(sampl
 
 def test_a_file_of_the_pinned_size_is_not_opened_to_count(tmp_path, monkeypatch):
     (tmp_path / "gsm8k_test.jsonl").write_bytes(b"x" * pins.header("gsm8k").sizes["gsm8k_test.jsonl"])
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.local._content", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr("pytest_thinkslm.data.local._content", lambda path: pytest.fail(f"{path} was opened"))
     assert item_count(get("gsm8k"), tmp_path) == 1319
 
 
@@ -335,7 +335,7 @@ import sys
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
 from pathlib import Path
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks.registry import all_tasks, get
 folder = Path({str(samples)!r})
 load_cases(get("openbookqa"), [0], folder, data_seed=0, accept_data=True)

@@ -13,9 +13,9 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.delivery import Delivery
+from pytest_thinkslm.data.matching import Broken, Differing, Match
 from pytest_thinkslm.tasks import pins as pins_data
-from pytest_thinkslm.tasks.data.delivery import Delivery
-from pytest_thinkslm.tasks.data.matching import Broken, Differing, Match
 from pytest_thinkslm.tasks.pins import Pins
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Task
@@ -114,6 +114,8 @@ def verify(
         notes.append(f"{len(found.new)} records are unpinned: their content was not verified")
     if unverified:
         notes.append(_listed("left out as unverified", unverified, len(asked), left_out))
+    if absent:
+        notes.append(f"{len(absent)} of {len(asked)} items have no record in {delivery.source} ({item_names(absent)})")
     notes += _elsewhere(found, delivery, asked)
     return Outcome(left_out, tuple(unverified), tuple(absent), tuple(accepted), tuple(notes))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.data.delivery import Delivery, build_all, deliver
+from pytest_thinkslm.data.matching import Built, Match, Unbuildable, match
+from pytest_thinkslm.data.verification import tolerated
 from pytest_thinkslm.tasks import pins as pins_data
-from pytest_thinkslm.tasks.data.delivery import Delivery, build_all, deliver
-from pytest_thinkslm.tasks.data.matching import Built, Match, Unbuildable, match
-from pytest_thinkslm.tasks.data.verification import tolerated
 from pytest_thinkslm.tasks.task import Task
 
 #: Characters of a part that are shown.

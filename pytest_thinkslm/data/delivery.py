@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.text import safe_line
-from pytest_thinkslm.tasks.data import hub as hub_data
-from pytest_thinkslm.tasks.data.local import SUFFIXES, find_file, read_jsonl
-from pytest_thinkslm.tasks.data.matching import Built, Unbuildable
+from pytest_thinkslm.data import hub as hub_data
+from pytest_thinkslm.data.local import SUFFIXES, find_file, read_jsonl
+from pytest_thinkslm.data.matching import Built, Unbuildable
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Record, Task
 
