@@ -398,6 +398,7 @@ def test_what_is_journalled_is_the_whole(backend: Scripted, thinking: ThinkingEn
     backend.futures[0].set_result(cut("<think>a"))
     backend.futures[1].set_result(answer("4"))
     whole = ahead.result(handle)
+    journal.close()
     assert whole.thought_closed
     (again,) = Ahead(None, Journal(tmp_path, thinking.fingerprint())).submit([ask()])
     assert again == handle
