@@ -66,6 +66,12 @@ def test_the_newest_entry_wins_and_fresh_reads_nothing(tmp_path: Path) -> None:
     assert found.text == "newer"
 
 
+def test_that_the_loop_guard_ended_an_output_is_kept(tmp_path: Path) -> None:
+    stopped = replace(OUTPUT, stopped="loop")
+    journal(tmp_path).put(REQUEST, entry_key(REQUEST), stopped)
+    assert journal(tmp_path).get(REQUEST, entry_key(REQUEST)) == stopped
+
+
 def test_a_torn_last_line_is_tolerated(tmp_path: Path) -> None:
     key = entry_key(REQUEST)
     first = journal(tmp_path)
