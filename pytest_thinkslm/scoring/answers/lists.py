@@ -23,8 +23,8 @@ _MAX_ITEMS = 1_000
 def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """The list that an output gives as its answer, as a tuple of integers.
 
-    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``, ``lines``; without a
-    value ``restated`` (only the prompt's own list was found), ``wrong-format`` (a number is boxed after the list),
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``, ``lines``; without
+    a value ``restated`` (only the prompt's own list was found), ``wrong-format`` (a number is boxed after the list),
     ``cut``, ``unfinished-thought``, ``none``. Under finish reason ``length`` only a closed box or bracket counts.
     """
     if region.unfinished:
