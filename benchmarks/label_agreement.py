@@ -215,8 +215,8 @@ def _dataset_case(task: str, item: object, data_dir: Path | None) -> Case | None
 
 @functools.cache
 def _dataset(task: str, data_dir: Path | None) -> dict[int, Case]:
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = {one.key: one for one in registry.all_tasks().values()}.get(task)
     if data_dir is None or found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,15 @@ def growing_cache(config: Any) -> Any:
     made = growing(config=config)
     made.layers = [growing_layer() if type(layer) is DynamicLayer else layer for layer in made.layers]
     return made
+
+
+def cache_argument(model: Any) -> str:
+    """The name by which ``model`` takes its cache: ``cache`` (transformers 5.24 and later), else ``past_key_values``.
+
+    The old name brings a FutureWarning a forward pass where the new one is there, and goes in 5.40.
+    """
+    names = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in names else "past_key_values"
 
 
 @cache

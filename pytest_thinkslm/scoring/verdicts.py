@@ -11,8 +11,8 @@ from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case,
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.scoring.answers.degenerate import degenerate, is_code
 from pytest_thinkslm.scoring.answers.lists import classify_list
-from pytest_thinkslm.scoring.answers.numbers import parse_number
 from pytest_thinkslm.scoring.answers.region import boxes
+from pytest_thinkslm.scoring.answers.whole_number import parse_number
 
 
 def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "") -> Verdict:
@@ -31,7 +31,7 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
         reason += "; comparison ran into its deadline"
     if outcome.equal:
         return Verdict("correct", reason)
-    failure = outcome.failure or _degenerate(output, prompt_text, restated=False)
+    failure = outcome.failure or ("repetition" if output.stopped else _degenerate(output, prompt_text, restated=False))
     return Verdict("incorrect", reason, failure, grading_timeout=outcome.timeout)
 
 
@@ -68,7 +68,7 @@ def _unanswered(output: Output, answer: Answer, prompt_text: str) -> Verdict:
         f"{why}; output ends {safe_line(output.text[-60:])!r}" if output.text.strip() else f"{why}; output is empty"
     )
     if truncated:
-        loops = _degenerate(output, "", restated=False) == "repetition"
+        loops = output.stopped == "loop" or _degenerate(output, "", restated=False) == "repetition"
         cut = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
         return Verdict("truncated", reason, "repetition" if loops else cut)
     return Verdict("unparsed", reason, _why_unparsed(output, answer, prompt_text))

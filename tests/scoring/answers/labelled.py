@@ -34,11 +34,14 @@ class Reading:
     verdict: Verdict
     same_answer: bool
     same_verdict: bool
+    question_known: bool
 
     @property
     def same_failure(self) -> bool | None:
+        """None where no class is labelled, or the one that is can only be told with the question."""
         named = self.label.get("failure")
-        return None if named is None else self.verdict.failure == named
+        told = named != "restated" or self.question_known or "given" in self.label
+        return self.verdict.failure == named if named is not None and told else None
 
 
 def readings(name: str, kind: AnswerKind) -> Iterator[Reading]:
@@ -50,7 +53,7 @@ def readings(name: str, kind: AnswerKind) -> Iterator[Reading]:
             answer = read_answer(case, output)
             verdict = decide(case, output, answer, prompt_text=case.question)
             same = _same(kind, answer.value, label["answer"])
-            yield Reading(label, answer, verdict, same, verdict.name == label["verdict"])
+            yield Reading(label, answer, verdict, same, verdict.name == label["verdict"], bool(case.question))
 
 
 def _kind(task: str) -> AnswerKind:
@@ -115,8 +118,8 @@ def _same_step(read: Review, step: object) -> bool:
 def _dataset(task: str) -> dict[int, Case] | None:
     if DATA is None:
         return None
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = registry.get(task)
     return load_cases(found, range(item_count(found, Path(DATA))), Path(DATA), data_seed=0).cases
