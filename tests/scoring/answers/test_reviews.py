@@ -292,6 +292,11 @@ def test_linear_time(piece: str) -> None:
         ("There is a mistake in step 2.", Review("wrong", "2")),
         ("Say whether there is an error.", None),
         ("The code is right.", Review("correct")),
+        ("This is wrong", Review("wrong")),
+        ("This is correct. Next, step 2.", None),
+        ("The solution is partially correct.", Review("wrong")),
+        ("Final Judgement (correct|wrong): wrong", Review("wrong")),
+        ("<answer>wrong</answer>", Review("wrong")),
     ],
 )
 def test_judgements_without_a_label(text: str, review: Review | None) -> None:
