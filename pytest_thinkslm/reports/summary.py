@@ -30,7 +30,7 @@ _HEADINGS = {
     "accuracy": "accu-\nracy",
     "unparsed": "un-\nparsed",
     "truncated": "trun-\ncated",
-    "generated": "made",
+    "generated": "gene-\nrated",
 }
 
 
