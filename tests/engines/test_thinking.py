@@ -138,7 +138,7 @@ def thinking(backend: Scripted) -> ThinkingEngine:
             None,
             0,
             False,
-        ),  # no more would come of it
+        ),  # nothing new would come
     ],
 )
 def test_second_request(output: Output, prefix: str | None, left: int, closed: bool) -> None:
