@@ -119,7 +119,8 @@ class Compression:
 
     Attributes:
         scheme: key of ``SCHEMES``; None where the checkpoint's own config fits none of them.
-        bits: bits of a weight in the quantized layers; 16 or 32 where there are none.
+        bits: bits of a weight in the quantized layers; 16 or 32 where there are none, None where its config does not
+            say.
         method: what wrote it, as its own config says (``gptq``, ``compressed-tensors``, ``fp8``, ``awq``); None: none.
         group_size: weights that share a scale; None: a channel or a tensor does, or nothing is quantized.
         activation_bits: bits of an activation.
@@ -130,7 +131,7 @@ class Compression:
     """
 
     scheme: str | None
-    bits: float
+    bits: float | None
     method: str | None = None
     group_size: int | None = None
     activation_bits: int = 16

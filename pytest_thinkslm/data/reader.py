@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
-from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.core.records import Case, PinState
 from pytest_thinkslm.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
 from pytest_thinkslm.data.local import count_records, find_file
 from pytest_thinkslm.data.matching import Built, Unbuildable, match
 from pytest_thinkslm.data.verification import Policy, item_names, verify
 from pytest_thinkslm.tasks import pins as pins_data
 from pytest_thinkslm.tasks.task import Task
-
-PinState = Literal["ok", "accepted", "unpinned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def item_indices(task: Task, data_dir: Path | None) -> Sequence[int]:
     """The items that there are, for collection; opens no data but a local file whose size is unknown.
 
     Without ``data_dir``, or where the file is missing or unreadable, those that are pinned: the error comes when the
-    data is read. Of a local file that lacks records, the items that it has: an item keeps its index.
+    data is read. Of a local file with no more records than are pinned, the items that it has: an item keeps its index.
     """
     folder = folder_of(task, data_dir)
     if task.source is None or folder is None:
@@ -77,7 +74,8 @@ def item_indices(task: Task, data_dir: Path | None) -> Sequence[int]:
     counted = count_records(task, found[1]) if found else None
     if found is None or counted is None:
         return range(pinned)
-    if header is None or header.sizes.get(found[1].name) == found[1].stat().st_size:
+    known = header is not None and header.sizes.get(found[1].name) == found[1].stat().st_size
+    if known or header is None or counted > pinned:
         return range(counted)
     try:
         built = build_all(task, deliver(task, data_dir, {}))

@@ -114,6 +114,8 @@ def verify(
         notes.append(f"{len(found.new)} records are unpinned: their content was not verified")
     if unverified:
         notes.append(_listed("left out as unverified", unverified, len(asked), left_out))
+    if absent:
+        notes.append(f"{len(absent)} of {len(asked)} items have no record in {delivery.source} ({item_names(absent)})")
     notes += _elsewhere(found, delivery, asked)
     return Outcome(left_out, tuple(unverified), tuple(absent), tuple(accepted), tuple(notes))
 

@@ -14,9 +14,11 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.scoring.answers.region import final_region
 
-#: The tail that one block fills has at least so many tokens: rules of dashes, rows of a table and lists of equal
-#: numbers are shorter.
+#: The tail that one block fills has at least so many tokens: rows of a table and lists of equal numbers are shorter.
 TAIL = 192
+#: A block shorter than this makes a tail of at least ``SHORT_TAIL`` tokens: badly damaged models leave loops of a few
+#: tokens for other ones, and rules of dashes, long decimals and vectors of zeros are none.
+SHORT, SHORT_TAIL = 16, 640
 #: The block is there at least so many times.
 REPEATS = 6
 #: So many tokens at the end are looked at, so that blocks of up to ``WINDOW // REPEATS`` tokens are found.
@@ -27,18 +29,24 @@ STRIDE = 32
 
 
 #: What the guard does, for reports and fingerprints.
-RULE = f"a block {REPEATS} times or more over {TAIL} tokens or more, looked at every {STRIDE} tokens, outside thoughts"
+RULE = (
+    f"a block of {SHORT} tokens or more over {TAIL} tokens, a shorter one over {SHORT_TAIL}, {REPEATS} times or more; "
+    f"looked at every {STRIDE} tokens, outside thoughts"
+)
 
 
-def block_length(tokens: Sequence[int], *, tail: int = TAIL, repeats: int = REPEATS, window: int = WINDOW) -> int:
+def block_length(
+    tokens: Sequence[int], *, tail: int = TAIL, short_tail: int = SHORT_TAIL, repeats: int = REPEATS
+) -> int:
     """Tokens of the shortest block that fills the end of ``tokens`` ``repeats`` times or more; 0 where there is none.
 
-    The repeated end, whose first block may be a part of one, has at least ``tail`` tokens. Linear in ``window``.
+    The repeated end, whose first block may be a part of one, has at least ``tail`` tokens, ``short_tail`` for a block
+    of fewer than ``SHORT``. Only the last ``WINDOW`` tokens count, in linear time.
     """
-    if len(tokens) < tail or tokens[-1] not in tokens[-1 - window // repeats : -1]:
+    longest = WINDOW // repeats
+    if len(tokens) < min(tail, short_tail) or tokens[-1] not in tokens[-1 - longest : -1]:
         return 0
-    end = tokens[: -1 - window : -1]  # read backwards, so that every prefix of it is a tail of the output
-    longest = window // repeats
+    end = tokens[: -1 - WINDOW : -1]  # read backwards, so that every prefix of it is a tail of the output
     # The failure function of Knuth, Morris and Pratt: a prefix of n tokens repeats with the period n - border.
     borders = [0] * len(end)
     border = 0
@@ -52,7 +60,7 @@ def block_length(tokens: Sequence[int], *, tail: int = TAIL, repeats: int = REPE
         period = length - border  # never falls as the prefix grows
         if period > longest:
             return 0
-        if length >= tail and period * repeats <= length:
+        if length >= (tail if period >= SHORT else short_tail) and period * repeats <= length:
             return period
     return 0
 

@@ -25,8 +25,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.core.errors import (
+    EngineError,
+    EngineErrorKind,
+    ModelError,
+    ThinkSLMError,
+    UsageError,
+    did_you_mean,
+    nearest,
+)
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
     TRANSIENT,
     Chat,
@@ -363,6 +372,9 @@ class ChatClient:
     async def _attempt(self, job: _Job) -> None:
         dialect, begin = self.dialect, time.monotonic()
         self.counters.attempts += 1
+        if lacking := dialect.lacks(job.chat.sampling):
+            self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
+            return
         body = dialect.body(self.model, job.chat)
         named = {name: body.pop(name) for name in ("model", "messages")}
         data = await self._call(
@@ -386,6 +398,8 @@ class ChatClient:
                 self.dialect = narrower
             self._queue.appendleft(job)
             return
+        if result.kind == "refused" and "response_format" in job.chat.extra and refuses_schema(result.message):
+            result = dataclasses.replace(result, kind="no-schema")
         await self._failed(job, result, begin)
 
     async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
@@ -414,7 +428,7 @@ class ChatClient:
             if spent and failure.kind in ("connection", "timeout") and self._dead is None:
                 await self._probe(failure)
             times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
-            self._fail(job, failure.message + times)
+            self._fail(job, failure.message + times, "no-schema" if failure.kind == "no-schema" else "failed")
             return
         self._again(job, failure)
 
@@ -460,11 +474,11 @@ class ChatClient:
         self._queue.extend(self._waiting)
         self._waiting.clear()
 
-    def _fail(self, job: _Job, reason: str) -> None:
+    def _fail(self, job: _Job, reason: str, kind: EngineErrorKind = "failed") -> None:
         self.counters.failed += 1
         if job.started or job.future.set_running_or_notify_cancel():
             label = f"{job.chat.label}: " if job.chat.label else ""
-            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason)))
+            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason), kind))
 
     async def _call(self, send: Any, timeout: float) -> bytes | Failure:
         """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
@@ -554,6 +568,5 @@ def _near(model: str, known: Mapping[str, ServedModel]) -> str:
     """Served names that resemble what was asked for; hosted APIs list hundreds, so never all of those."""
     inside = [name for name in known if model.lower() in name.lower() or name.lower() in model.lower()]
     if inside:
-        return f"did you mean {' or '.join(repr(name) for name in sorted(inside)[:3])}?"
-    advice = nearest(model, known)
-    return advice if advice.startswith("did") or len(known) <= 20 else f"it lists {len(known)} others"
+        return did_you_mean(sorted(inside)[:3])
+    return nearest(model, known, f"it lists {len(known)} others" if len(known) > 20 else None)

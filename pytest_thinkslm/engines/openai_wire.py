@@ -147,14 +147,15 @@ class Dialect:
             "top_p": sampling.top_p,
             self.token_limit: sampling.max_tokens,
             "frequency_penalty": 0.0,
-            "presence_penalty": 0.0,
+            "presence_penalty": sampling.presence_penalty,
             "n": 1,
             "stream": False,
         }
         if sampling.seed is not None and self.seed:
             body["seed"] = sampling.seed
         if self.samplers:
-            body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+            body |= {"top_k": sampling.top_k or -1, "min_p": sampling.min_p}
+            body |= {"repetition_penalty": sampling.repetition_penalty}
         for name in self.unsent:
             if body.get(name) == _NEUTRAL[name]:
                 del body[name]
@@ -180,12 +181,18 @@ class Dialect:
         ):
             if narrower != self and _names(refusal, name) and _unknown(refusal, name):
                 return narrower
-        if self.samplers and any(_names(refusal, name) for name in _SAMPLERS):
+        off = all((body or {}).get(name, values[0]) in values for name, values in _SAMPLERS.items())
+        if self.samplers and off and any(_names(refusal, name) for name in _SAMPLERS):
             return dataclasses.replace(self, samplers=False)
         for name, neutral in _NEUTRAL.items():
             if name not in self.unsent and _names(refusal, name) and (body or {}).get(name) == neutral:
                 return dataclasses.replace(self, unsent=(*self.unsent, name))
         return None
+
+    def lacks(self, sampling: Sampling) -> list[str]:
+        """Names of parameters that ``sampling`` asks for and that the server would not take."""
+        values = {name: getattr(sampling, name) for name in ("top_k", "min_p", "repetition_penalty")}
+        return [] if self.samplers else [name for name, value in values.items() if value != getattr(Sampling(), name)]
 
     @property
     def refused(self) -> list[str]:
@@ -198,7 +205,8 @@ class Dialect:
         )
 
 
-_SAMPLERS = ("top_k", "min_p", "repetition_penalty")
+#: The samplers, and what they are set to where they are off.
+_SAMPLERS: Mapping[str, tuple[float, ...]] = {"top_k": (-1, 0), "min_p": (0.0,), "repetition_penalty": (1.0,)}
 #: The interface's own defaults, in the order in which a refusal that names several is answered.
 _NEUTRAL: Mapping[str, object] = {
     "frequency_penalty": 0.0,

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.loop_guard import WINDOW, LoopWatch
+from pytest_thinkslm.engines.transformers_filters import Penalties, least_probable, most_probable
 
 #: ``"not finite"``: the best of a row's logits is NaN or infinite, so that its weights or its arithmetic are broken.
 Reason = Literal["stop", "length", "not finite"]
@@ -106,7 +107,7 @@ class _Batch:
         self.new = torch.full((len(rows), self.room), pad_id, dtype=torch.long, device=self.device)
         self.limits = torch.tensor([row.limit for row in rows], device=self.device)
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
-        self.sampler = _Sampler([row.sampling for row in rows], self.device)
+        self.sampler = _Sampler(rows, self.device)
         self.cache = growing_cache(model.config)
         self.cache_argument = cache_argument(model)
         self.rows = rows
@@ -216,9 +217,12 @@ class _Sampler:
     neither on the batch nor on the device. The CDF runs in the order of the vocabulary, in float64.
     """
 
-    def __init__(self, samplings: Sequence[Sampling], device: Any) -> None:
+    def __init__(self, rows: Sequence[Row], device: Any) -> None:
         import torch
 
+        samplings = [row.sampling for row in rows]
+        penalised = Penalties.needed(samplings)
+        self.penalties = Penalties(samplings, [row.prompt for row in rows], device) if penalised else None
         self.greedy = all(sampling.temperature == 0 for sampling in samplings)
         if self.greedy:
             return
@@ -233,14 +237,26 @@ class _Sampler:
         self.draws = draws.to(device)
         self.temperature = torch.tensor([sampling.temperature for sampling in samplings], device=device)
         self.top_p = torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64, device=device)
+        self.top_k = torch.tensor([sampling.top_k for sampling in samplings], dtype=torch.long, device=device)
+        self.min_p = torch.tensor([sampling.min_p for sampling in samplings], dtype=torch.float64, device=device)
 
     def keep(self, kept: Any) -> None:
         """Drop the rows that are not in ``kept``."""
+        if self.penalties is not None:
+            self.penalties.keep(kept)
         if not self.greedy:
             self.draws, self.temperature, self.top_p = self.draws[kept], self.temperature[kept], self.top_p[kept]
+            self.top_k, self.min_p = self.top_k[kept], self.min_p[kept]
 
     def choose(self, logits: Any, step: int) -> Any:
         """Token ids, (rows,), from logits, (rows, vocabulary)."""
+        if self.penalties is None:
+            return self._chosen(logits, step)
+        chosen = self._chosen(self.penalties.apply(logits), step)
+        self.penalties.note(chosen)
+        return chosen
+
+    def _chosen(self, logits: Any, step: int) -> Any:
         import torch
 
         best = logits.argmax(-1)
@@ -249,6 +265,9 @@ class _Sampler:
         hot = self.temperature > 0
         scaled = logits.float() / torch.where(hot, self.temperature, 1.0)[:, None]
         weights = torch.softmax(scaled.double(), dim=-1)
+        if bool((self.min_p > 0).any()) or bool((self.top_k > 0).any()):
+            weights = most_probable(least_probable(weights, self.min_p), self.top_k)
+            weights = weights / weights.sum(dim=-1, keepdim=True)
         if bool((self.top_p < 1).any()):
             weights = _nucleus(weights, self.top_p)
         cdf = weights.cumsum(-1)

@@ -24,12 +24,12 @@ from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
-from pytest_thinkslm.machine import gpus
-from pytest_thinkslm.machine.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine import gpus, openmp
+from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.template import opened_thought, render
+from pytest_thinkslm.models.template import Prompts, opened_thought
 
 #: Rows of a batch, by device. More gain little: on a CPU the matrix kernels are saturated.
 _MAX_ROWS = {"cpu": 64, "cuda": 256}
@@ -87,7 +87,7 @@ class TransformersEngine:
     ) -> None:
         self._arguments = Arguments.parse(engine_args)
         self._versions = {name: _version(name) for name in ("transformers", "torch")}
-        self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
+        self._placement: DeviceChoice = decide(self._arguments.device, self._arguments.dtype)
         self._resolved, self._trust, self._log = model, trust_remote_code, log
         self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()
@@ -100,6 +100,7 @@ class TransformersEngine:
             "dtype": self._placement.dtype,
             "placement": self._placement.reason,
         }
+        self._prompts: Prompts | None = None
         self._output_tokens, self._generating = 0, 0.0
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
@@ -123,7 +124,7 @@ class TransformersEngine:
                 **self._versions,
                 **self._resolved.identity(),
                 "quantization": self._resolved.quantization,
-                "template": self._resolved.template_sha256,
+                **self._resolved.prompt_facts(),
                 **marks_fact(self._resolved.path, self._resolved.chat_template),
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
@@ -185,9 +186,7 @@ class TransformersEngine:
 
     def _serve(self) -> None:
         if self._placement.device == "cpu":
-            # Read when torch is loaded. Threads that spin at every barrier wait out whole time slices of a busy
-            # machine: 40 times slower was measured with two threads on two cores that others used, too.
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            os.environ.update(openmp.waiting(os.environ))  # read when torch is loaded
         threads = self._threads()
         import torch
 
@@ -251,7 +250,9 @@ class TransformersEngine:
         if sampling.temperature > 0 and sampling.seed is None:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
-        one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
+        if self._prompts is None:
+            self._prompts = Prompts(loaded.tokenizer, self._resolved)
+        one.prompt = self._prompts.ids(request)
         if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
             raise EngineError(
                 f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "

@@ -19,7 +19,7 @@ from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.engines.loop_guard import RULE
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
-from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
 from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
@@ -27,7 +27,7 @@ from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-#: On a CPU prompts are prefilled in one piece (below), so the context bounds the largest step.
+#: On a CPU sampled prompts are prefilled in one piece (below), so the context bounds the largest step.
 _CPU_CONTEXT = 8192
 _GIB = 1 << 30
 
@@ -75,6 +75,7 @@ class VLLMEngine:
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
         self._beside = max(1, beside)
         self._guard = bool(given.pop("loop_guard", True))
+        self._given = given
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
         self._lock = threading.Condition()
@@ -113,7 +114,7 @@ class VLLMEngine:
                 "vllm": self._version,
                 **self._model.identity(),
                 "quantization": self._model.quantization,
-                "template": self._model.template_sha256,
+                **self._model.prompt_facts(),
                 **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
@@ -178,14 +179,18 @@ class VLLMEngine:
                 defaults["tensor_parallel_size"] = placement.tensor_parallel
             return defaults
         context = min(model.context or _CPU_CONTEXT, _CPU_CONTEXT)
-        # A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
-        # offset", 0.32): so no chunks, and room for the longest prompt in a step.
-        return defaults | {
-            "max_model_len": context,
-            "max_num_batched_tokens": context,
-            "enable_chunked_prefill": False,
-            "enforce_eager": True,
-        }
+        return defaults | {"max_model_len": context, "enforce_eager": True}
+
+    def _for_sampling(self) -> dict[str, Any]:
+        """What the first requests need: on a CPU, prompts in one piece where they are sampled.
+
+        A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
+        offset", 0.32): so no chunks, and room for the longest prompt in a step. Greedy decoding is faster with chunks.
+        """
+        if self._device.device == "cuda" or all(one.request.sampling.temperature == 0 for one in self._queue):
+            return {}
+        context = self._arguments["max_model_len"]
+        return {"max_num_batched_tokens": context if context > 0 else _CPU_CONTEXT, "enable_chunked_prefill": False}
 
     def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
         environ = dict(os.environ)
@@ -203,14 +208,14 @@ class VLLMEngine:
             wanted = 64 * 2048 * kv_bytes_per_token(self._model.config)
             space = min(math.ceil(wanted / _GIB), free_memory() // (4 * sharing * _GIB))
             environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
-            # Threads that spin at every barrier wait out whole time slices of a machine that does other things, too.
-            environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            environ |= openmp.waiting(environ)
             if sharing > 1:
                 environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // sharing)))
         return environ
 
     def _start(self) -> None:
         reset_peak_memory()
+        self._arguments = self._arguments | self._for_sampling() | self._given
         self._alive = len(self._groups)
         for number, group in enumerate(self._groups):
             thread = threading.Thread(

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -30,7 +31,7 @@ from typing import Any
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.records import Output, Request
-from pytest_thinkslm.engines import vllm_loaded, weights
+from pytest_thinkslm.engines import compat_vllm, vllm_loaded, weights
 from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -136,8 +137,9 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
     stopping = False
     while not stopping:
         answers: list[tuple[int, Output | str]] = []
+        answers += served.add_held()
         arrived: list[tuple[int, Request]] = []
-        while not served.open or not inbox.empty():
+        while not (served.open or answers) or not inbox.empty():
             batch = inbox.get()
             if batch is None:
                 stopping = True
@@ -175,16 +177,16 @@ class _Served:
     def __init__(self, order: Order) -> None:
         from transformers import AutoTokenizer
         from vllm import EngineArgs, LLMEngine, SamplingParams
-        from vllm.usage.usage_lib import UsageContext
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
         from pytest_thinkslm.models.marks import mark_ids, own_marks
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
         self.open: dict[str, _Open] = {}
         self.broken: set[str] = set()
+        self.held: deque[tuple[int, Request]] = deque()
         self.guard = order.loop_guard
         weights.check_files(
             order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
@@ -205,12 +207,19 @@ class _Served:
             pad_id=0,
             own=own,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
-        self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        self.engine = LLMEngine.from_engine_args(arguments, **compat_vllm.throughput())
         self.context = int(self.engine.model_config.max_model_len)
-        self._watch_logits()
+        compat_vllm.watch_logits(self.engine, self.broken.add)
         # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
+        scheduler = self.engine.vllm_config.scheduler_config
+        on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
+        #: Tokens of a prompt that are sure to be prefilled in one piece where nothing else runs; None: any prompt is.
+        self.piece = (
+            scheduler.max_num_batched_tokens if on_cpu and getattr(scheduler, "enable_chunked_prefill", False) else None
+        )
         self.strides = "stream_interval" in SamplingParams.__annotations__
 
     def facts(self) -> dict[str, Any]:
@@ -232,7 +241,7 @@ class _Served:
             "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
-            "core": type(self.engine.engine_core).__name__,
+            "core": compat_vllm.core_name(self.engine),
             "loaded": self._loaded(),
         }
 
@@ -241,35 +250,19 @@ class _Served:
         layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
         return summary([Layer(**layer) for layer in layers], self.model.compression, zeros, self.model.display)
 
-    def _watch_logits(self) -> None:
-        """Note the requests in whose logits vLLM counts NaNs (``VLLM_COMPUTE_NANS_IN_LOGITS``); it answers them all."""
-        processor = getattr(self.engine, "output_processor", None)
-        if processor is None:
-            return
-        process = processor.process_outputs
-
-        def watched(outputs: Any, *given: Any, **named: Any) -> Any:
-            for output in outputs:
-                if getattr(output, "num_nans_in_logits", 0):
-                    state = processor.request_states.get(output.request_id)
-                    self.broken.add(str(getattr(state, "external_req_id", None) or output.request_id))
-            return process(outputs, *given, **named)
-
-        processor.process_outputs = watched
-
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
+            prompt = self.prompts.ids(request)
             opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
@@ -280,15 +273,25 @@ class _Served:
                 f"the prompt has {len(prompt)} tokens, the engine's context {self.context}, so there is no room for "
                 f"an answer (the model's context is {self.model.context or 'unknown'}; --engine-args max_model_len=N)"
             )
+        if sampling.seed is not None and self.piece is not None:
+            # vLLM 0.32 on a CPU dies of a seeded prompt in chunks; the engine was started for greedy ones.
+            if len(prompt) > self.piece:
+                return (
+                    f"a sampled prompt of {len(prompt)} tokens is more than a step of {self.piece} takes in one piece; "
+                    "vLLM on a CPU needs --engine-args enable_chunked_prefill=off for it"
+                )
+            if self.open:
+                self.held.append((number, request))
+                return None
         stop = list(self.text.stop_strings)
         guarded = self.guard and sampling.temperature == 0
         params = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            top_k=0,
-            min_p=0.0,
-            repetition_penalty=1.0,
-            presence_penalty=0.0,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
             frequency_penalty=0.0,
             seed=sampling.seed,
             max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
@@ -308,6 +311,16 @@ class _Served:
             return one_line(problem)
         self.open[str(number)] = _Open(number, time.perf_counter(), opened, LoopWatch() if guarded else None)
         return None
+
+    def add_held(self) -> list[tuple[int, Output | str]]:
+        """Queue the next request that has to run alone, once nothing else does; what could not be queued."""
+        refused: list[tuple[int, Output | str]] = []
+        while self.held and not self.open:
+            number, request = self.held.popleft()
+            refusal = self.add(number, request)
+            if refusal is not None:
+                refused.append((number, refusal))
+        return refused
 
     def step(self) -> list[tuple[int, Output | str]]:
         """One step of the engine; what finished in it, or was ended by the loop guard."""
@@ -346,7 +359,7 @@ class _Served:
 
     def shut_down(self) -> None:
         """End vLLM's own processes, where it has any."""
-        self.engine.engine_core.shutdown()
+        compat_vllm.shut_down(self.engine)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from typing import Any
 from pytest_thinkslm.core import weight_files
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import EngineError, ModelError
+from pytest_thinkslm.engines.compat_transformers import replaced
 
+#: Classes that list a checkpoint's weights: language models, then those with other inputs, which vLLM serves as well.
+_CLASSES = ("AutoModelForCausalLM", "AutoModelForImageTextToText")
 #: Names that a message gives in full, of each kind.
 _NAMED = 3
 
@@ -82,25 +85,32 @@ def check_files(folder: Path, config: Mapping[str, object], display: str, *, tru
 
 
 def _listed(folder: Path, trust_remote_code: bool) -> Mapping[str, Any]:
-    from transformers import AutoModelForCausalLM, PreTrainedModel
+    import transformers
     from transformers.integrations import accelerate
 
     with (
         # What is missing would be initialised, which needs floats; and accelerate is asked for but not used here.
-        _replaced(PreTrainedModel, "initialize_weights", lambda self: None),
-        _replaced(accelerate, "is_accelerate_available", lambda *_: True),
+        replaced(transformers.PreTrainedModel, "initialize_weights", lambda self: None),
+        replaced(accelerate, "is_accelerate_available", lambda *_: True),
         quiet(),
     ):
-        _, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            device_map={"": "meta"},
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            trust_remote_code=trust_remote_code,
-            local_files_only=True,
-        )
-    return dict(info)
+        problem: Exception = ValueError("no class")
+        for name in _CLASSES:
+            try:
+                _, info = getattr(transformers, name).from_pretrained(
+                    folder,
+                    device_map={"": "meta"},
+                    use_safetensors=True,
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                    trust_remote_code=trust_remote_code,
+                    local_files_only=True,
+                )
+            except Exception as error:  # the architecture may be one of the next class's
+                problem = error
+            else:
+                return dict(info)
+        raise problem
 
 
 @contextmanager
@@ -113,18 +123,8 @@ def quiet() -> Iterator[None]:
     def silent(bar: Any, *given: Any, **named: Any) -> None:
         original(bar, *given, **{**named, "disable": True})
 
-    with _replaced(tqdm, "__init__", silent):
+    with replaced(tqdm, "__init__", silent):
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 #: Buffers that models compute and old checkpoints store; scales of a cache that is kept in 16 bits here.

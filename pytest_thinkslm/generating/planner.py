@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_thinkslm.core.identity import ItemRef
-from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request
+from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Sampling
 from pytest_thinkslm.data.exemplars import exemplars
 from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.limits import default_max_tokens
-from pytest_thinkslm.tasks.prompts import Exemplar, render
+from pytest_thinkslm.tasks.prompts import Exemplar, prompt_messages
 
 
 class Planner:
@@ -26,6 +26,8 @@ class Planner:
         refs: every selected item of the whole run (not of this worker alone), in test order.
         thought_room: whether the variant at a position thinks, and its context (``EngineFactory.thought_room``);
             None: none of them thinks.
+        sampling: the sampling parameters of the variant at a position (``EngineFactory.sampling``); None: those of
+            the settings.
 
     Raises:
         DataError: a selected task's data is missing or does not fit.
@@ -37,8 +39,10 @@ class Planner:
         settings: Settings,
         refs: Sequence[ItemRef],
         thought_room: Callable[[int], ThoughtRoom] | None = None,
+        sampling: Callable[[int], Sampling] | None = None,
     ) -> None:
         self._settings = settings
+        self._sampling = sampling or (lambda variant: settings.own_sampling())
         self._ask_room = thought_room
         self._rooms: dict[int, ThoughtRoom] = {}
         wanted: dict[str, set[int]] = defaultdict(set)
@@ -87,7 +91,8 @@ class Planner:
         """The request of an item, or of another case asked in its style and repeat."""
         case = case or self.case(ref)
         messages = self.messages(ref, case)
-        sampling = self._settings.sampling(self.max_tokens(case, ref.style, ref.variant))
+        bound = self.max_tokens(case, ref.style, ref.variant)
+        sampling = replace(self._sampling(ref.variant), max_tokens=bound)
         if sampling.temperature > 0:
             sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
         return Request(
@@ -113,7 +118,9 @@ class Planner:
 
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
-        return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        turns = prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        system = self._settings.system
+        return turns if system is None else (Message("system", system), *turns)
 
     def _room(self, variant: int) -> ThoughtRoom:
         if variant not in self._rooms:

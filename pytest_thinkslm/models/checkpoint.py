@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core import weight_files
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.models import chat_templates
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -28,9 +29,9 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_s
 class Checkpoint:
     """Contents of a checkpoint folder; see ``resolve.ResolvedModel`` for the meaning of the fields."""
 
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
-    quantization: Mapping[str, object] | None
+    quantization: Config | None
     chat_template: str | None
     context: int | None
 
@@ -61,7 +62,7 @@ def read(folder: Path, name: str) -> Checkpoint:
     )
 
 
-def read_config(folder: Path, name: str) -> Mapping[str, object]:
+def read_config(folder: Path, name: str) -> Config:
     """The config.json of the checkpoint folder of model ``name``; ModelError where there is none, or a damaged one."""
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -70,7 +71,7 @@ def read_config(folder: Path, name: str) -> Mapping[str, object]:
     return _json(folder / "config.json", name)
 
 
-def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None:
+def quantization_of(config: Config) -> Config | None:
     """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
     found = config.get("quantization_config") or config.get("compression_config")
     return found if isinstance(found, dict) else None
@@ -139,26 +140,31 @@ def _hint(folder: Path) -> str:
     return f"; a folder below it does: {folder / below[0]}" if below else ""
 
 
-def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
+def _chat_template(folder: Path, tokenizer: Config, name: str) -> str | None:
     """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
-    own = folder / "chat_template.jinja"
+    own, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if own.is_file():
-        template: object = _text(own, name)
-        if not str(template).strip():
+        file, template = own, _text(own, name)
+        if not template.strip():
             raise ModelError(
                 f"--model {name}: {own} is empty: fetch it again, or remove it where the checkpoint is a base model, "
                 "which gets a plain prompt format"
             )
-        return str(template)
-    old = folder / "chat_template.json"
-    template = _json(old, name).get("chat_template") if old.is_file() else tokenizer.get("chat_template")
-    if isinstance(template, list):
-        named = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) and template else None
+    else:
+        file = old if old.is_file() else folder / "tokenizer_config.json"
+        found = (_json(old, name) if old.is_file() else tokenizer).get("chat_template")
+        if isinstance(found, list):
+            named = {str(entry.get("name")): entry.get("template") for entry in found if isinstance(entry, dict)}
+            found = named.get("default")
+        if not isinstance(found, str) or not found.strip():
+            return None
+        template = found
+    if problem := chat_templates.problem_of(template):
+        raise ModelError(f"--model {name}: the chat template in {file} cannot be used: {problem}")
+    return template
 
 
-def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:
+def _context(config: Config, tokenizer: Config) -> int | None:
     inner = text_config(config)
     for key in _CONTEXT_KEYS:
         value = inner.get(key)

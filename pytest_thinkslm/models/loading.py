@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine import gpus, hardware
 from pytest_thinkslm.machine.gpus import Device
@@ -216,7 +217,7 @@ def too_large(what: Need, engine: str, machine: Machine, name: str) -> str:
     return ""
 
 
-def stored_as(quantization: Mapping[str, object] | None) -> Format:
+def stored_as(quantization: Config | None) -> Format:
     """The format that a checkpoint's own quantization config tells."""
     if not quantization:
         return "safetensors"

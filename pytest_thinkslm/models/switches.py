@@ -28,6 +28,8 @@ _COMMANDS = (("/think", "/no_think"), ("/think", "/nothink"))
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _QUESTION = "q7c1e"
+#: The system message of a rendered example.
+SYSTEM = "s4d0b"
 #: Stands where a command would, and means nothing.
 _NO_COMMAND = "/c3x9e"
 
@@ -104,7 +106,7 @@ class Chat:
 
     def prompt(self, switch: Switch | None = None) -> str | None:
         """The prompt with a switch set; None where the template refuses it."""
-        messages = [Message("system", "s4d0b")] if self.system else []
+        messages = [Message("system", SYSTEM)] if self.system else []
         messages.append(Message("user", _QUESTION))
         switch = switch or Switch()
         told = switch.messages(messages)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.models.marks import has_end_mark
 from pytest_thinkslm.models.rendering import variables_of
-from pytest_thinkslm.models.switches import BUDGET, LEVELS, ON_OFF, Chat, Switch, switches_of
+from pytest_thinkslm.models.switches import BUDGET, LEVELS, ON_OFF, SYSTEM, Chat, Switch, switches_of
 from pytest_thinkslm.scoring.answers.thoughts import mentions_thought, opening_mark
 
 if TYPE_CHECKING:
@@ -48,6 +48,23 @@ def check_thinking(resolved: ResolvedModel, thinking: str | None, system: str | 
             f"{asked} thinks when it is told to, but what ends its thought is not known, so it cannot be bounded: "
             f"{_advice(template)}, and bound the whole output with --max-tokens"
         )
+
+
+def check_system(resolved: ResolvedModel, system: str | None) -> None:
+    """Whether this checkpoint's chat template puts a system message into the prompt.
+
+    Raises:
+        UsageError: it refuses one, or leaves it out.
+    """
+    template = resolved.chat_template
+    if system is None or template is None:
+        return
+    with_it, without = Chat(template, system=True).prompt(), Chat(template).prompt()
+    if without is None:
+        return  # it wants what is not known here, and says so when the prompts are made
+    if with_it is None or SYSTEM not in with_it:
+        does = "refuses a system message" if with_it is None else "leaves a system message out"
+        raise UsageError(f"--system: {resolved.display} has a chat template that {does}: leave --system out")
 
 
 @dataclass(frozen=True, slots=True)

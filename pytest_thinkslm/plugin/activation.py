@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
+from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
+def activate(config: pytest.Config, raw: RawOptions) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
 
     Raises:
@@ -133,6 +135,9 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
         factory.placement(index)  # does it fit?
         if model is not None and model.note:
             say(model.note)
+        factory.sampling(index)  # does the checkpoint say how?
+        if warning := advice(factory.settings, model):
+            say(warning)
 
 
 def _item_counts(data_dir: Path | None) -> Callable[[str], int | None]:

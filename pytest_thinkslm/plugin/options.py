@@ -70,6 +70,22 @@ OPTIONS: tuple[Option, ...] = (
     Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
     Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
     Option("top-p", "float", "nucleus sampling mass (default: 1)", "P"),
+    Option("top-k", "int", "sample from the K likeliest tokens alone (default: 0, all)", "K"),
+    Option("min-p", "float", "leave out tokens below this share of the likeliest one's probability (default: 0)", "P"),
+    Option(
+        "presence-penalty",
+        "float",
+        "taken off the logit of each token that the output has already (default: 0)",
+        "X",
+    ),
+    Option(
+        "sampling",
+        "text",
+        "model: what the checkpoint's generation_config.json asks for, recorded with its values; --temperature and the "
+        "like win over it (default: greedy)",
+        "model",
+    ),
+    Option("system", "text", "a system message in every prompt (default: none)", "TEXT"),
     Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
     Option(
         "thinking",

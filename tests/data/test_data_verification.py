@@ -6,6 +6,8 @@ same records in the local form. Two of 200 may differ.
 
 import json
 import random
+import sys
+import types
 from dataclasses import replace
 
 import pytest
@@ -147,6 +149,7 @@ def test_a_shorter_set_is_partial_and_a_longer_one_runs_its_pinned_records(serve
     assert (data.state.pin, data.state.partial) == ("ok", "150 of 200 records")
     assert data.state.absent == tuple(range(40, 90))
     assert "has no record of it" in data.left_out[40]
+    assert any(note.startswith("50 of 200 items have no record in hub ") for note in data.state.notes)
     with pytest.raises(DataError, match="50 are missing"):
         hub.load(strict_data=True)
     hub.rows = [rephrased(key, whole[0]), *whole, rephrased(key, whole[1])]
@@ -295,6 +298,14 @@ def test_a_revision_named_of_the_original_is_not_replaced_by_the_known_one(hub_a
     asked = hub_at(None, KNOWN, "abc")
     assert read(gsm8k="openai/gsm8k@abc").source == "hub openai/gsm8k@abc, test"
     assert asked == [("openai/gsm8k", "abc")]
+
+
+def test_the_library_is_asked_for_the_revision(monkeypatch):
+    asked = []
+    library = types.SimpleNamespace(load_dataset=lambda *names, **more: asked.append((names, more)) or [{"a": 1}])
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    assert hub_data.fetch_rows("own/set", "main", "test", "abc") == [{"a": 1}]
+    assert asked == [(("own/set", "main"), {"split": "test", "revision": "abc"})]
 
 
 def test_known_revisions_are_of_data_sets_that_a_task_reads():

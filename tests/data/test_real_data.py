@@ -12,7 +12,7 @@ from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import UNANSWERABLE, Review
 from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.prompts import render, render_text
+from pytest_thinkslm.tasks.prompts import prompt_messages, render_text
 from pytest_thinkslm.tasks.registry import get
 
 pytestmark = pytest.mark.data
@@ -90,9 +90,24 @@ def test_a_few_records_that_differ_cannot_be_built_or_are_gone(key, real_data, h
     assert len(hub.left_out) == 3
     assert len(hub.state.unverified) == 2
     assert hub.cases == {index: case for index, case in local.cases.items() if index not in hub.left_out}
+    with pytest.raises(DataError, match="--strict-data lets no difference pass"):
+        load_cases(get(key), local.cases, None, data_seed=0, strict_data=True)
+
+
+@pytest.mark.parametrize("key", COUNTS)
+def test_many_records_that_differ(key, real_data, hub_of):
+    local = load(key, real_data)
     hub_of(key, lambda rows: [regraded(key, row)[0] if n < 40 else row for n, row in enumerate(rows)])
     with pytest.raises(DataError, match="40 differ"):
         load_cases(get(key), local.cases, None, data_seed=0)
+    accepted = load_cases(get(key), local.cases, None, data_seed=0, accept_data=True)
+    assert (len(accepted.cases), accepted.state.pin) == (COUNTS[key], "accepted")
+    same = [index for index in local.cases if index not in accepted.state.differing]
+    assert len(same) == COUNTS[key] - 40
+    elsewhere = load_cases(get(key), same[:100], None, data_seed=0)
+    assert elsewhere.cases == {index: local.cases[index] for index in same[:100]}
+    assert elsewhere.state.pin == "ok"
+    assert any(note.startswith("40 records that were not asked for differ") for note in elsewhere.state.notes)
 
 
 def varied_row(key, row):
@@ -181,5 +196,5 @@ def test_mr_gsm_variants_of_a_question_share_their_cluster(real_data):
 def test_review_prompts_do_not_tell_the_gold(key, real_data):
     for case in load(key, real_data).cases.values():
         other = Review("correct" if case.gold.judgement == "wrong" else "wrong", "99", "made up")
-        shown = {render_text(render(variant, "direct")) for variant in (case, replace(case, gold=other))}
+        shown = {render_text(prompt_messages(variant, "direct")) for variant in (case, replace(case, gold=other))}
         assert len(shown) == 1

@@ -146,7 +146,7 @@ def test_a_run_asks_before_it_begins(serve: Callable[..., Renders]) -> None:
     server = serve("llama-3.1", "/tokenize")
     settings = build_settings({"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": "off"})
     assert settings is not None
-    factory = EngineFactory(settings, lambda task: None, lambda line: None)
+    factory = EngineFactory(settings, lambda line: None)
     with pytest.raises(UsageError, match="--thinking off: the server"):
         factory.build(0, None)
     factory.fingerprint(0)
@@ -159,7 +159,7 @@ def test_a_cut_thought_without_a_mark_is_one(serve: Callable[..., Renders]) -> N
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}
         settings = build_settings(raw)
         assert settings is not None
-        engine = EngineFactory(settings, lambda task: None, lambda line: None).build(0, None)
+        engine = EngineFactory(settings, lambda line: None).build(0, None)
         from test_thinking import ask
 
         (future,) = engine.submit([ask(thinking=thinking)])

@@ -133,6 +133,12 @@ def thinking(backend: Scripted) -> ThinkingEngine:
         (cut("", reasoning="hm"), f"<think>\nhm{CLOSING}", 20, True),
         (cut("cd", reasoning="hm"), "<think>\nhm\n</think>\n\ncd", 16, False),
         (cut(""), None, 0, False),
+        (
+            dataclasses.replace(cut("<think>a</think>b b b b"), stopped="loop"),
+            None,
+            0,
+            False,
+        ),  # no more would come of it
     ],
 )
 def test_second_request(output: Output, prefix: str | None, left: int, closed: bool) -> None:

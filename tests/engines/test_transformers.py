@@ -238,19 +238,22 @@ def test_checkpoint_defaults_do_not_leak(
 
 
 def test_a_greedy_output_that_loops_is_ended_early(embedded_model: ResolvedModel, loaded: Any, engine_on: Any) -> None:
-    """The loop is made: whatever is asked, the model says four tokens in turn; a row beside it goes on to its limit."""
+    """The loop is made: the model says sixteen tokens in turn; a row beside it goes on to its limit."""
     import torch
 
     from pytest_thinkslm.engines.transformers_cache import cache_argument
 
-    turn = [int(token) for token in loaded.tokenizer(" a b c d", add_special_tokens=False)["input_ids"]][:4]
+    turn = [
+        int(token)
+        for token in loaded.tokenizer(" a b c d e f g h i j k l m n o p", add_special_tokens=False)["input_ids"]
+    ]
 
     class Looping(Wrapped):
         def __call__(self, **inputs: Any) -> Any:
             output = super().__call__(**inputs)
             at = int(inputs[cache_argument(self.model)].get_seq_length())
             output.logits = torch.nn.functional.one_hot(
-                torch.full(output.logits.shape[:2], turn[at % 4]), output.logits.shape[-1]
+                torch.full(output.logits.shape[:2], turn[at % 16]), output.logits.shape[-1]
             ).float()
             return output
 

@@ -117,7 +117,8 @@ class LLMEngine:
         self.vllm_config = N(
             cache_config=N(num_gpu_blocks=10, block_size=16), device_config=N(device_type="cpu"),
             model_config=self.model_config, parallel_config=N(tensor_parallel_size=1),
-            scheduler_config=N(max_num_seqs=args.max_num_seqs, max_num_batched_tokens=64))
+            scheduler_config=N(max_num_seqs=args.max_num_seqs, max_num_batched_tokens=64,
+                               enable_chunked_prefill=args.enable_chunked_prefill is not False))
         self.engine_core = N(shutdown=lambda: print("orderly shutdown", flush=True))
         if os.environ.get("PRETEND_CHILD"):
             import multiprocessing
@@ -224,11 +225,11 @@ def test_a_greedy_output_that_loops_is_ended_early(pretended: ResolvedModel, mon
     monkeypatch.setenv("PRETEND_STEP", "0")
     roomy = replace(pretended, context=2048)
     engine = VLLMEngine(roomy)
-    looped, whole, short = engine.submit([ask("a", 1000), ask("b", 400, seed=3), ask("c", 190)])
+    looped, whole, short = engine.submit([ask("a", 1000), ask("b", 800, seed=3), ask("c", 190)])
     output = looped.result(timeout=60)
-    assert (output.finish_reason, output.stopped, output.output_tokens) == ("length", "loop", 192)
-    assert output.text == " ".join("abcd" * 48)
-    assert (whole.result(timeout=60).output_tokens, whole.result().stopped) == (400, None), "a sampled one is not"
+    assert (output.finish_reason, output.stopped, output.output_tokens) == ("length", "loop", 640)
+    assert output.text == " ".join("abcd" * 160)
+    assert (whole.result(timeout=60).output_tokens, whole.result().stopped) == (800, None), "a sampled one is not"
     assert (short.result(timeout=60).output_tokens, short.result().stopped) == (190, None)
     engine.close()
     off = VLLMEngine(roomy, engine_args={"loop_guard": "off"})
@@ -237,6 +238,28 @@ def test_a_greedy_output_that_loops_is_ended_early(pretended: ResolvedModel, mon
     assert off.fingerprint().digest != engine.fingerprint().digest
     assert off.fingerprint().facts["loop_guard"] == "off"
     off.close()
+
+
+def test_prompts_are_in_one_piece_where_the_first_requests_are_sampled(
+    pretended: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETEND_STEP", "0.02")
+    roomy = replace(pretended, context=200)
+    sampled = VLLMEngine(roomy)
+    assert sampled.submit([ask("a b", seed=1)])[0].result(timeout=60).text
+    assert {"enable_chunked_prefill": False, "max_num_batched_tokens": 200}.items() <= sampled._arguments.items()
+    sampled.close()
+    greedy = VLLMEngine(roomy)
+    first = greedy.submit([ask("a b c", 30), ask("a b", 30)])
+    until(lambda: len(seen(tmp_path)) == 3)
+    later = greedy.submit([ask("d", 3, seed=1), ask("d", 3, seed=2), ask("b " * 70, 3, seed=3), ask("c", 3)])
+    assert not {"enable_chunked_prefill", "max_num_batched_tokens"} & set(greedy._arguments)
+    assert "enable_chunked_prefill=off" in reason(later[2]), "it would be prefilled in chunks"
+    for future in (*first, *later[:2], later[3]):
+        assert future.result(timeout=60).text
+    alone = [running for _, params, running in seen(tmp_path)[3:] if params["seed"] is not None]
+    assert alone == [1, 1], "nothing else runs beside a seeded one"
+    greedy.close()
 
 
 def test_what_was_loaded_is_asked_of_the_worker(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,7 +502,7 @@ def test_groups_become_visible_devices(pretended: ResolvedModel, monkeypatch: py
     from pytest_thinkslm.machine import hardware
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.Placement("cuda", "bfloat16", "asked for"))
+    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.DeviceChoice("cuda", "bfloat16", "asked for"))
     engine = VLLMEngine(pretended, placement=Placement(2, 2, ((0, 1), (2, 3)), "why"))
     assert [engine._environ(group)["CUDA_VISIBLE_DEVICES"] for group in engine._groups] == ["4,5", "6,7"]
     assert engine._arguments["tensor_parallel_size"] == 2

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator
 
 from pytest_thinkslm.core.records import Answer
-from pytest_thinkslm.scoring.answers.choice_statements import LINE_LETTER, name_at, stated, weakly_stated
+from pytest_thinkslm.scoring.answers.choice_names import LINE_LETTER, match_end, name_at
+from pytest_thinkslm.scoring.answers.choice_statements import stated
 from pytest_thinkslm.scoring.answers.optiontext import Options, clean
 from pytest_thinkslm.scoring.answers.region import Region
+from pytest_thinkslm.scoring.answers.weak_choices import weakly_stated
 
 # How much of a text is looked at: the first lettered lines, the stretch that a line governs.
 _LINES_READ = 256
@@ -101,11 +103,11 @@ def _bare(text: str, options: Options) -> Answer | None:
 
 _DENIED = re.compile(
     r"\W{0,4}\s*(?:is|are|was|were|would\s+be|can(?:not)?\s+be|seems)?(?:n't|\s*\bnot\b|\s*(?:also|clearly|definitely)?\s*"
-    r"(?:incorrect|wrong|false|no\b|eliminated|ruled\s+out))|\W*[✗✘❌✖]",
+    r"(?:incorrect|wrong|false|no\b|eliminated|ruled\s+out|out\b))|\W*[✗✘❌✖]",
     re.IGNORECASE,
 )
 _DENIED_ANYWHERE = re.compile(
-    r"\b(?:is|are|was)\s+(?:also\s+|clearly\s+)?(?:incorrect|wrong|false|not\s+(?:correct|right|true|the\s+(?:correct|right|best)))"
+    r"\b(?:is|are|was)\s+(?:also\s+|clearly\s+|the\s+(?:only|most)\s+)?(?:incorrect|wrong|false|unlikely|impossible|not\s+(?:correct|right|true|the\s+(?:correct|right|best)))"
     r"|\b(?:incorrect|wrong|ruled\s+out|eliminated)\b\s*\W*$|[✗✘❌✖]\W*$",
     re.IGNORECASE,
 )
@@ -154,6 +156,8 @@ def _lettered_lines(text: str, options: Options) -> Answer | None:
     count = len(options.letters)
     if named[:count] == list(options.letters) and len(set(named[count:])) == 1:
         return Answer(named[-1], "lettered-line", anchored=True, detail="after the whole list")
+    if named[0] != "A" and sorted(named) == list(options.letters) and named[1:] == sorted(named[1:]):
+        return Answer(named[0], "lettered-line", anchored=True, detail="before all the others")
     in_order = named[:3] == list(options.letters[:3])
     return Answer(None, "recited" if in_order or len(set(named)) == count else "several")
 
@@ -189,11 +193,14 @@ def _standing_letter(text: str, options: Options) -> Answer | None:
         before = text[max(0, match.start(1) - 25) : match.start(1)]
         if letter not in options.letters or letter in found or _NOT_BEFORE.search(before):
             continue
-        if not _is_denied(text, _end(_CLOSING, text, match.end()), options):
+        if not _is_denied(text, match_end(_CLOSING, text, match.end()), options):
             found.add(letter)
         if len(found) > 1:
             return Answer(None, "several")
     return Answer(found.pop(), "letter") if found else None
+
+
+_RESULT = re.compile(r"=([^=\n]{1,80})\Z")
 
 
 def _option_text(text: str, options: Options) -> Answer | None:
@@ -204,6 +211,8 @@ def _option_text(text: str, options: Options) -> Answer | None:
         if not (lettered and lettered[2] in options.letters and _is_denied(line, lettered.end(), options)):
             lines.append(line)
     mentioned = options.mentioned("\n".join(lines))
+    if len(mentioned) > 1 and (result := _RESULT.search(text.rstrip())):
+        mentioned = options.mentioned(result[1])  # "12 + 12 = 24" gives 24
     if len(mentioned) == 1:
         return Answer(mentioned.pop(), "option-text")
     return Answer(None, "several") if mentioned else None
@@ -212,8 +221,3 @@ def _option_text(text: str, options: Options) -> Answer | None:
 def _first(matches: Iterator[re.Match[str]], count: int) -> Iterator[re.Match[str]]:
     for _, match in zip(range(count), matches, strict=False):
         yield match
-
-
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
-    return match.end() if match else position

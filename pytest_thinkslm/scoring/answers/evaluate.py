@@ -345,7 +345,9 @@ class _Reader:
         if isinstance(exponent, Fraction) and exponent.denominator == 1:
             return _float(base) ** exponent.numerator
         if hasattr(exponent, "imag") and not isinstance(exponent, Fraction) and exponent.imag:
-            raise NotUnderstood
+            if isinstance(base, Fraction) or base <= 0:
+                raise NotUnderstood
+            return base**exponent
         if base < 0:
             raise NotUnderstood
         if isinstance(base, Fraction) and isinstance(exponent, Fraction):

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_thinkslm.core.records import Answer
-from pytest_thinkslm.scoring.answers.anchors import anchors
+from pytest_thinkslm.scoring.answers.anchors import Anchor, anchors, is_supposed
 from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
 from pytest_thinkslm.scoring.answers.degenerate import is_code
 from pytest_thinkslm.scoring.answers.evaluate import is_costly, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.scoring.answers.mathpool import LENGTH_LIMIT, compare
-from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_value
+from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_in_formula, stated_value
 from pytest_thinkslm.scoring.answers.numbers import read_result
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
 from pytest_thinkslm.scoring.answers.written import rounds, written_value
@@ -89,11 +89,11 @@ def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> st
     for anchor in reversed(anchors(text, after)[-_ANCHORS_READ:]):
         if boxed is None and _EITHER.match(text, anchor.end):
             return _SEVERAL
-        stated = stated_value(text, anchor.end)
+        stated = stated_in_formula(text, anchor.start) or stated_value(text, anchor.end)
         value = read_result(stated.prose, question).value if stated.prose else stated.value
         if not isinstance(value, str) or is_placeholder(value) or "boxed" in value:
             continue
-        if boxed is not None and (not stated.direct or stated.roughly or anchor.supposed or _rounds_box(value, boxed)):
+        if boxed is not None and (not stated.direct or stated.roughly or _is_remark(text, anchor, value, boxed)):
             continue
         if region.cut:
             rest = text[stated.end :]
@@ -103,7 +103,9 @@ def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> st
     return None
 
 
-def _rounds_box(value: str, boxed: BoxGroup) -> bool:
+def _is_remark(text: str, anchor: Anchor, value: str, boxed: BoxGroup) -> bool:
+    if is_supposed(text, anchor.start, anchor.end):
+        return True
     return len(boxed.boxes) == 1 and rounds(value, written_value(boxed.boxes[0].content))
 
 
@@ -210,7 +212,7 @@ _BASED = re.compile(
 _WORDS = re.compile(r"[A-Za-z]{2,}|[A-Z]")
 _TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m|\d{1,2}:\d\d")
 _ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]{2,8})(?:_\w)?(?:\([a-z]\))?)(?:=|\\in ?)([^=<>]+)")
-_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx")
+_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx|\\[pb]?mod(?![a-z])")
 _AMBIGUOUS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _ELEMENTS_READ = 60
 
@@ -229,7 +231,7 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
             return _equal(assigned[0][2], assigned[1][2], budget)
     elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
         return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
-    elif "=" in one and not _RELATION.search(two) and len(split_top(one)) == 1:
+    elif not _RELATION.search(two) and len(split_top(one)) == 1 and len(split_top(one, "=")) > 1:
         value = _without_left_side(one)
         return Equality(False) if value is None else _equal(value, two, budget)
     collected = _as_collections(one, two, budget)
@@ -265,6 +267,8 @@ def _without_left_side(text: str) -> str | None:
     name, value = sides
     if _BARE_NAME.fullmatch(value) and not _BARE_NAME.fullmatch(name) and as_fraction(name) is not None:
         return name
+    if same_value(name, value) == "equal":
+        return value  # an identity: both sides are the value
     bare = _INDEX.sub("", _ARGUMENTS.sub("", name))
     if not _LETTERS.search(_NAMING.sub("N", bare)):
         return None

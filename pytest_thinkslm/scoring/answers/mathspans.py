@@ -124,6 +124,24 @@ def stated_value(text: str, start: int) -> Stated:
     return Stated(numbers[0].replace("−", "-") if numbers else None, end, direct, roughly)
 
 
+# Figures or words between the beginning of a formula and its label: no formula, but prose between two currency signs.
+_BEFORE_LABEL = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z0-9]{2}|\d")
+
+
+def stated_in_formula(text: str, position: int) -> Stated | None:
+    r"""What the formula states that ``position`` is inside of: ``$\text{The answer is } 5$``; None outside of one."""
+    before = text[max(0, position - 40) : position]
+    if r"\text" not in before and "$" not in before and r"\(" not in before and r"\[" not in before:
+        return None
+    begin = max(0, position - 2 * _WINDOW)
+    for span in math_spans(text[begin : position + 8 * _WINDOW]):
+        if begin + span.start <= position < begin + span.end:
+            if r"\text" not in before and _BEFORE_LABEL.search(text[begin + span.start : position]):
+                return None
+            return Stated(written_value(span.content), begin + span.end, direct=True)
+    return None
+
+
 _FAR_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 

@@ -228,6 +228,8 @@ _UNITS += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORD_VALUES = {word: value for value, word in enumerate(_UNITS)}
 _WORD_VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+#: The word of every number that has one of its own.
+NUMBER_WORDS = {value: word for word, value in _WORD_VALUES.items()}
 _WORD = "|".join([*_TENS, *sorted(_UNITS, key=len, reverse=True)])
 _SCALE = "|".join(_MULTIPLES)
 _WORDS = re.compile(

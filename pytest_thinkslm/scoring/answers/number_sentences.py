@@ -15,7 +15,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from pytest_thinkslm.core.records import Answer
-from pytest_thinkslm.scoring.answers.number_grammar import Number, canonical, find_numbers, plain
+from pytest_thinkslm.scoring.answers.number_grammar import NUMBER_WORDS, Number, canonical, find_numbers, plain
 
 _TAIL = 20_000
 _LINES_READ = 1_000
@@ -34,8 +34,13 @@ CONCLUDES = re.compile(
     r"\W*(?:so|therefore|thus|hence|in total|altogether|finally|in conclusion|overall)\b", re.IGNORECASE
 )
 _OR = re.compile(r"[%\s]*(?:\w+\s)?or\s\W*", re.IGNORECASE)
+_BETWEEN = re.compile(r"\bbetween\s\W{0,3}$", re.IGNORECASE)
+_AND = re.compile(r"[%\s]*(?:\w+\s)?and\s\W*", re.IGNORECASE)
+_DENIED = re.compile(r"(?:\bnot|n't)\s(?:be\s|equal to\s)?\W{0,3}$", re.IGNORECASE)
 _QUESTION = re.compile(r"\W*(?:how|what|which|find|calculate)\b[^?]*\?\W*$", re.IGNORECASE)
 _CONDITION = re.compile(r",?\s(?:if|because|since|when|as|so that)\s")
+# "Since 1.76 is less than 2 inches, he ...": reasons and conditions in front of the statement.
+_SUBORDINATE = re.compile(r"\b(?:since|because|if|when|after|before|given that)\b[^,]{1,200},(?=\s)", re.IGNORECASE)
 _RESULTS = re.compile(r"[=≈][\s$€£({\\*_]{0,8}")
 _IDENTIFIER = re.compile(
     r"(?:#|\bno\.\s?|\b(?:step|part|case|day|grade|room|number|chapter|horse|question)\s#?)$", re.IGNORECASE
@@ -45,7 +50,8 @@ _CLOCK = re.compile(r"(?::\d\d)?\s?(?:[ap]\.?m\b|o'clock)", re.IGNORECASE)
 _TELLS = re.compile(
     r"\b(?:is|are|was|were|be|equals?|has|have|had|needs?|takes?|took|costs?|makes?|made|gives?|gets?|earns?|earned|pays?"
     r"|paid|spends?|spent|saves?|saved|sells?|sold|leaves?|leaving|left with|total of|comes to)\s"
-    r"(?:a total of |about |approximately |only |exactly |equal to |now |still |left with )?\W{0,3}$",
+    r"(?:a total of |about |approximately |only |exactly |equal to |now |still |left with )?\W{0,3}$"
+    r"|[是为有得剩共花要]\W{0,3}$",
     re.IGNORECASE,
 )
 _REMAINS = re.compile(
@@ -58,7 +64,8 @@ _CIRCUMSTANCES = re.compile(
     r"|pour|nach)"
     r"(?:\s(?:the|all|a|an|his|her|their|its|about|only|first|last|next|those|these|goal|total|of|month|year|week|day"
     r"|with|other|remaining)){0,4}\s\W{0,3}$"
-    r"|\bto\s(?!(?:about|approximately|only|exactly|a total)\b)[a-z]{2,20}(?:\s[a-z']{1,20}){0,4}?\s\W{0,3}$",
+    r"|(?<!needs\s)(?<!need\s)(?<!has\s)(?<!have\s)(?<!had\s)(?<!able\s)(?<!going\s)(?<!order\s)"
+    r"\bto\s(?!(?:about|approximately|only|exactly|a total)\b)[a-z]{2,20}(?:\s[a-z']{1,20}){0,4}?\s\W{0,3}$",
     re.IGNORECASE,
 )
 _THEREFORE = re.compile(r"[,;]\s(?:so|thus|therefore|hence|which (?:means|makes|gives|is))\s", re.IGNORECASE)
@@ -80,16 +87,25 @@ def last_result(original: str, text: str, question: str, *, strict: bool) -> Ans
         if not numbers and (CONCLUDES.match(sentence) or not re.search(r"\d", text[-_WORKING_READ:])):
             numbers = [n for n in find_numbers(sentence, spelled=True) if n.spelled]
         numbers = numbers or list(find_numbers(sentence))
+        numbers = [n for n in numbers if not _DENIED.search(sentence, max(0, n.start - 30), n.start)]
         if not numbers:
             continue
         equation = after_equals(sentence, numbers)
         if strict and not equation and len({number.value for number in numbers}) > 1:
             return Answer(None, "wrong-format")
-        if not equation and any(_OR.fullmatch(sentence, one.end, two.start) for one, two in pairwise(numbers)):
+        if not equation and any(_are_alternatives(sentence, one, two) for one, two in pairwise(numbers)):
             return Answer(None, "several", detail=sentence.strip()[-80:])
         number = equation or result_in(original, text, start, sentence, numbers, question)
         return Answer(canonical(number.value), "last-number", detail=sentence.strip()[-80:])
     return Answer(None, "wrong-format" if strict else "none")
+
+
+def _are_alternatives(sentence: str, one: Number, two: Number) -> bool:
+    """Whether two numbers are offered without a choice: "5 or 6", "between 5 and 6"."""
+    if _OR.fullmatch(sentence, one.end, two.start):
+        return True
+    between = _BETWEEN.search(sentence, max(0, one.start - 20), one.start)
+    return between is not None and _AND.fullmatch(sentence, one.end, two.start) is not None
 
 
 def result_in(original: str, text: str, start: int, sentence: str, numbers: list[Number], question: str) -> Number:
@@ -104,14 +120,17 @@ def result_in(original: str, text: str, start: int, sentence: str, numbers: list
     left = _keep(left, lambda n: not _ASIDE.search(sentence, max(0, n.start - 60), n.start))
     concluded = max((match.end() for match in _THEREFORE.finditer(sentence)), default=0)
     left = _keep(left, lambda n: n.start >= concluded)
+    for clause in _SUBORDINATE.finditer(sentence):
+        begin, end = clause.span()
+        left = _keep(left, lambda n, begin=begin, end=end: not begin < n.start < end)  # type: ignore[misc]
     condition = _CONDITION.search(sentence, left[0].end)
     left = _keep(left, lambda n: condition is None or n.end <= condition.start())
-    if len({n.value for n in left}) == 1:
+    if _are_one(left):
         return left[-1]
     if question:
-        known = {number.value for number in find_numbers(plain(question), spelled=True)}
+        known = _Known(question)
         new = [n for n in left if n.value not in known]
-        if len({n.value for n in new}) == 1:
+        if new and _are_one(new):
             return new[-1]
         left = new or left
     if found := _worked_out(text[max(0, start - _WORKING_READ) : start], left):
@@ -133,13 +152,41 @@ def _keep(numbers: list[Number], wanted: Callable[[Number], bool]) -> list[Numbe
     return [n for n in numbers if wanted(n)] or numbers
 
 
+def _are_one(numbers: list[Number]) -> bool:
+    return len(numbers) == 1 or all(number.value == numbers[0].value for number in numbers[1:])
+
+
+_FIGURES = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")
+
+
+class _Known:
+    """The numbers of a question, in figures and in words. Built without the grammar: it is asked of every item."""
+
+    def __init__(self, question: str) -> None:
+        figures = (found.replace(",", "") for found in _FIGURES.findall(question))
+        self._figures = {found.rstrip("0").rstrip(".") if "." in found else found.lstrip("0") for found in figures}
+        self._words: set[str] | None = None
+        self._question = question
+
+    def __contains__(self, value: Fraction) -> bool:
+        if canonical(value) in self._figures:
+            return True
+        word = NUMBER_WORDS.get(value.numerator) if value.denominator == 1 else None
+        if word is None:
+            return False
+        if self._words is None:
+            self._words = set(re.findall(r"[a-z]+", self._question.lower()))
+        return word in self._words
+
+
 def _worked_out(working: str, numbers: list[Number]) -> Number | None:
     """The number that the working came to last, behind an equals sign; None where it came to none of them."""
-    wanted: dict[Fraction, Number] = {number.value: number for number in numbers}
     for sign in reversed(list(_RESULTS.finditer(working))[-20:]):
         value = next(iter(find_numbers(working[sign.end() - 1 : sign.end() + 60])), None)
-        if value is not None and value.start <= 2 and value.value in wanted:
-            return wanted[value.value]
+        if value is not None and value.start <= 2:
+            for number in numbers:
+                if number.value == value.value:
+                    return number
     return None
 
 
@@ -161,27 +208,38 @@ def _sentences_from_the_end(text: str) -> Iterator[tuple[str, int]]:
 
     None at all where the text ends by asking its question again.
     """
-    tail = max(0, len(text) - _TAIL)
-    lines = list(re.finditer(r"[^\n]+", text[tail:]))[-_LINES_READ:]
-    while len(lines) > 1 and (_COMMENTARY.match(lines[-1][0]) or not lines[-1][0].strip()):
-        lines.pop()
-    asks_last = True
-    for line in reversed(lines):
-        spans, begin = [], 0
-        for gap in _SENTENCE.finditer(line[0]):
-            spans.append((begin, gap.start()))
-            begin = gap.end()
-        spans.append((begin, len(line[0])))
-        for begin, end in reversed(spans):
+    lines = text[-_TAIL:].split("\n")
+    left = sum(map(bool, lines))
+    position = len(text) + 1
+    asks_last = begun = True
+    for line in reversed(lines[-2 * _LINES_READ :]):
+        position -= len(line) + 1
+        if not line:
+            continue
+        left -= 1
+        if begun and left and (_COMMENTARY.match(line) or not line.strip()):
+            continue
+        begun = False
+        for begin, end in reversed(_spans(line)):
             begin = max(begin, end - 2_000)
-            marker = _ENUMERATOR.match(line[0], begin, end)
+            marker = _ENUMERATOR.match(line, begin, end)
             begin = marker.end() if marker and marker.end() < end else begin
-            sentence = line[0][begin:end]
+            sentence = line[begin:end]
             if _QUESTION.match(sentence) and asks_last:
                 return
             asks_last = False
             if not sentence.rstrip("\"' ").endswith("?"):
-                yield sentence, tail + line.start() + begin
+                yield sentence, position + begin
+
+
+def _spans(line: str) -> list[tuple[int, int]]:
+    """Where the sentences of a line begin and end."""
+    spans, begin = [], 0
+    for gap in _SENTENCE.finditer(line):
+        spans.append((begin, gap.start()))
+        begin = gap.end()
+    spans.append((begin, len(line)))
+    return spans
 
 
 def after_equals(sentence: str, numbers: list[Number]) -> Number | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_thinkslm.scoring.answers.anchors import is_supposed
+from pytest_thinkslm.scoring.answers.anchors import is_supposed, lower, may_be_foreign
 from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
 from pytest_thinkslm.scoring.answers.number_grammar import Number, find_numbers, plain
 from pytest_thinkslm.scoring.answers.number_sentences import after_equals, result_in
@@ -55,7 +55,7 @@ def find_statements(original: str, text: str, question: str = "") -> tuple[list[
         found += [statement] if statement else []
     for mark in list(_HASHES.finditer(text))[-_EXAMINED:]:
         found += _read_hashes(original, text, mark)
-    for mark in _answer_words(_lower(text)):
+    for mark in _answer_words(lower(text)):
         found += _read_answer_is(original, text, mark, question)
     found.sort(key=lambda statement: statement.start)
     return found[:1] + [one for one in found[1:] if not _is_supposed(text, one)], unreadable
@@ -81,10 +81,14 @@ def _read_boxes(original: str, group: BoxGroup) -> Statement | None:
         return None  # words with a number word among them: "none"
     values = set(read)
     value = read[-1] if len(values) == 1 else None
-    several = len(values) > 1 or len(set(find_numbers(plain(group.boxes[-1].content), spelled=True))) > 1
+    several = value is None and (len(values) > 1 or _holds_several(group.boxes[-1].content))
     return Statement(
         "boxed", group.boxes[0].start, group.end, value, detail, touches_end=not closed, unread=not several
     )  # fmt: skip
+
+
+def _holds_several(content: str) -> bool:
+    return len({number.value for number in find_numbers(plain(content), spelled=True)}) > 1
 
 
 def _read_box(box: Box) -> Fraction | None:
@@ -151,7 +155,7 @@ _SAYS = re.compile(
 
 def _answer_words(lowered: str) -> list[re.Match[str]]:
     found = list(_ANSWER_WORD.finditer(lowered))[-_EXAMINED:]
-    if any(word in lowered for word in _FOREIGN):
+    if may_be_foreign(lowered) and any(word in lowered for word in _FOREIGN):
         found = sorted([*found, *list(_FOREIGN_WORD.finditer(lowered))[-_EXAMINED:]], key=lambda mark: mark.start())
     return found
 
@@ -230,14 +234,9 @@ _VERB = re.compile(
 )
 
 
-def _lower(text: str) -> str:
-    """Lower case of the same length (one letter's lower case is longer)."""
-    return text.replace("İ", "I").lower()
-
-
 _CLAUSE_END = re.compile(
     r"[.!?](?=\s|$|[)\"'])|\n|;|,?\s(?:because|since|as|which|if|when)\s|,\s(?:so|and|but|not)\s|\s\((?!\d)"
-    r"|[\"'](?=\s?[,}])"
+    r"|[\"'](?=\s?[,}])|,(?=\s?[\"'])"
 )
 _OPERATOR = re.compile(r"[+*×÷·=]|\s[-/x]\s|\\(?:times|cdot|div)|\b(?:times|plus|minus|divided by|multiplied by)\b")
 _BETWEEN_SEVERAL = re.compile(r"[^\d.]{0,40}?(?:\b(?:or|and)\b|,|/)\W*(?:[a-z]\w*\W+){0,1}", re.IGNORECASE)

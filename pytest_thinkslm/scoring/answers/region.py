@@ -64,7 +64,7 @@ class Box:
     closed: bool
 
 
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])|(?<![a-zA-Z\\])boxed(?=\s{0,3}\{)")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])|(?<![a-zA-Z\\])boxed(?=\s{0,3}\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TOKEN = re.compile(r"[^\s{}$\\]{1,200}")
 _COMMAND = re.compile(r"\\[a-zA-Z]{1,20}")
@@ -79,7 +79,7 @@ def boxes(text: str) -> list[Box]:
     macros = list(_BOX.finditer(text))[-BOXES_READ:]
     if not macros:
         return []
-    closing = _closing_braces(text)
+    closing = _closing_braces(text, macros[0].start())
     found: list[Box] = []
     closed_until = 0
     for macro in macros:
@@ -114,11 +114,11 @@ def is_placeholder(content: str) -> bool:
     return not bare or bare in _PLACEHOLDERS
 
 
-def _closing_braces(text: str) -> dict[int, int]:
-    """Position of the closing brace of every balanced opening brace; escaped braces do not count."""
+def _closing_braces(text: str, start: int) -> dict[int, int]:
+    """Position of the closing brace of every balanced opening brace from ``start`` on; escaped braces do not count."""
     closing: dict[int, int] = {}
     stack: list[int] = []
-    for brace in _BRACE.finditer(text):
+    for brace in _BRACE.finditer(text, start):
         if brace[0] == "{":
             stack.append(brace.start())
         elif brace[0] == "}" and stack:

@@ -9,6 +9,7 @@ than the one that was given.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from pytest_thinkslm.scoring.answers.evaluate import value_of
@@ -18,6 +19,7 @@ from pytest_thinkslm.scoring.answers.units import is_lead, is_unit
 from pytest_thinkslm.scoring.answers.written import clean
 
 _LIMIT = 4 * MAX_DIGITS
+_LARGEST = 10**MAX_DIGITS
 _PLAIN = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?", re.ASCII)
 
 
@@ -48,13 +50,21 @@ _NAME = re.compile(r"[A-Za-z](?:_\w)?")
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|bm)\s*\{([^{}]*)\}"
 )
-_REWRITES = (
+
+
+def _continental(found: re.Match[str]) -> str:
+    """1.234,50, where both separators leave no doubt."""
+    return f"{found[1].replace('.', '')}.{found[2]}"
+
+
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|deg)(?![a-zA-Z])"), "°"),
     (re.compile(r"\\(?:pounds|euro|yen)(?![a-zA-Z])\s*"), "£"),
     (re.compile(r"\\minus(?![a-zA-Z])"), "-"),
     (re.compile(r"\\(?=[%$€£])"), ""),
-    (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|(?<![0-9])\\[,;:! ](?![0-9])"), " "),
+    (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|(?<![0-9])\\[,;:! ]|\\[,;:! ](?![0-9])"), " "),
     (re.compile(r"\^\s*\{?\s*(?:st|nd|rd|th)\s*\}?|(?<=[0-9])\s?(?:st|nd|rd|th)(?![A-Za-z])"), ""),
+    (re.compile(r"\b([0-9]{1,3}(?:\.[0-9]{3})+),([0-9]{1,2})(?![0-9.,])"), _continental),
     (re.compile(r"\b([0-9]{1,2}):00(?![0-9:])"), r"\1"),
 )
 _SHORT_SCALE = re.compile(r"(?<=[0-9])\s?([MKkB])(?![A-Za-z0-9])\s*$")
@@ -93,11 +103,14 @@ def _one_number(side: str) -> Fraction | None:
     if len(found) != 1:
         return None
     number = found[0]
-    after = side[number.end :]
+    before, after = side[: number.start].rstrip(), side[number.end :]
+    while before.endswith("{") and after.lstrip().startswith("}"):
+        before, after = before[:-1].rstrip(), after.lstrip()[1:]
     if "{" in after and "}" in after:
         after = _GROUP.sub(r"\1", after)
-    before, after = side[: number.start].rstrip("{( "), after.rstrip("}!.,;: ") if "!" not in after[:1] else after
-    if before.endswith(("^", "_", "\\", "/")) or (before and before[-1:].isalnum() and side[number.start - 1] != " "):
+    before, after = before.rstrip("{( "), after.rstrip("}!.,;: ") if "!" not in after[:1] else after
+    glued = side[max(0, number.start - 2) : number.start].rstrip("{")[-1:].isalnum()
+    if glued or before.endswith(("^", "_", "\\", "/")):
         return None
     return number.value if is_lead(before) and is_unit(after) else None
 
@@ -110,4 +123,6 @@ def worked_out(text: str) -> Fraction | None:
     if _OTHER_RELATION.search(body):
         return None
     value = value_of(split_top(body, "=")[-1])
-    return value if isinstance(value, Fraction) else None
+    if not isinstance(value, Fraction) or max(abs(value.numerator), value.denominator) >= _LARGEST:
+        return None
+    return value

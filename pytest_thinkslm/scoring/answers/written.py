@@ -28,14 +28,24 @@ _WRAPPER = re.compile(
     r"|(?:color|textcolor|colorbox|fcolorbox\s*\{[^{}]*\})\s*\{[^{}]{1,40}\})\s*(?=\{)"
 )
 _COLOUR = re.compile(r"\\color\s*\{[^{}]{1,40}\}\s*")
+_INNER_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]*)\}")
 _GROUP = re.compile(r"\{(?=\\color)")
 _WHOLE_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{([^{}]*)\}")
+
+
+# Nothing to undo: no blank or full stop at an end, no relation, joint, word, colour or frame.
+_NEEDS_READING = re.compile(
+    r"^[\s{]|[\s.,;:\\]$|[=;:$~`\"*\u2248\u2243\u2245]"
+    r"|\\(?![dt]?frac|sqrt|pi|left|right|cdot|times|theta|infty|cup|pm|circ|begin|end|\\|%)|(?<![\\a-zA-Z])[a-zA-Z]{2}|^[\u3040-\uffff]"
+)
 
 
 def written_value(content: str) -> str:
     """The value that a box or a statement holds, as LaTeX; several values are one list, joined by ``", "``."""
     if len(content) > _LIMIT:
         return content.strip()
+    if not _NEEDS_READING.search(content):
+        return content
     text = without_label(clean(content))
     parts = [part for part in (clean(one) for one in _split_several(text)) if part]
     if len(parts) > 1:
@@ -64,6 +74,8 @@ def clean(content: str) -> str:
             text = text[1:-1]
         elif "\\color" in text:
             text = _COLOUR.sub("", text)
+        elif "box" in text:
+            text = _INNER_BOX.sub(r"\1", text)
         whole = _WHOLE_TEXT.fullmatch(text)
         if whole and re.search(r"\d", whole[1]) and _LABELLED.match(whole[1]):
             text = whole[1]
@@ -106,10 +118,17 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _TEXT_LABEL = re.compile(
-    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-\d({$a-zA-Z]))"
+    r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm)\s*\{\s*(?P<words>[^{}]{1,120}?)\s*\}\s*(?P<mark>[:：]|(?=\\|[-.\d(\[{$a-zA-Z]))"
 )
 _ENDS_LIKE_LABEL = re.compile(rf"(?:[:：=]|\b{_VERB}\s*[:：]?|\bof|[是为は])$", re.IGNORECASE)
 _DENIES = re.compile(r"\b(?:not|no|never|than|least|most|or|and|either|between|mod)\b|n't\b", re.IGNORECASE)
+
+
+_MACRO = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf)"
+_TEXT_VERB = re.compile(rf"(?<=\S)\s*{_MACRO}\s*\{{\s*(?:is|equals|is equal to)\s*\}}\s*(?=\S)")
+_AFTERTHOUGHT = re.compile(rf"{_MACRO}\s*\{{\s*is (?:the|our|my) [a-z ]{{0,20}}(?:answer|result|solution)\.?\s*\}}\s*$")
+# "\textbf{(B)}\ 12": the option's letter before its value, as competitions set it.
+_CHOICE = re.compile(rf"^\s*(?:{_MACRO}\s*\{{\s*\(?[A-E]\)?\s*\}}|\([A-E]\))(?:{_SPACING}|[:.])+(?=[-\d$\\])(?!\\text)")
 
 
 def without_label(text: str) -> str:
@@ -117,6 +136,9 @@ def without_label(text: str) -> str:
 
     Words that deny or compare ("not", "at least") introduce nothing: they belong to what is stated.
     """
+    if "\\" in text:
+        text = _TEXT_VERB.sub("=", _AFTERTHOUGHT.sub("", text))
+        text = _CHOICE.sub("", text)
     for _ in range(3):
         label = _TEXT_LABEL.match(text)
         if label and (label["mark"] or _ENDS_LIKE_LABEL.search(label["words"])) and not _DENIES.search(label["words"]):
@@ -230,8 +252,12 @@ def _has_letter(side: str) -> bool:
     return any(found[1] for found in _LETTER.finditer(side))
 
 
+_DOTS = re.compile(r"(?<=\d)\s*(?:\\[lc]?dots|\.{2,}|…)\s*$")
+
+
 def rounds(decimal: str, side: str) -> bool:
     """Whether a decimal is another value than the side before it, rounded to the decimal's places."""
+    decimal = _DOTS.sub("", decimal)
     figure = _DECIMAL.fullmatch(clean(decimal))
     if figure is None or _DECIMAL.fullmatch(clean(side)):
         return False

@@ -397,10 +397,33 @@ def test_the_last_of_two_statements_wins(first: str, second: str, one: str, two:
         ("Option 3", "C"),
         ("b) Paris", "B"),
         ("Ответ: С", "C"),
+        ("Answer: (A)(D)", None),
+        ("Answer: A or maybe D", None),
+        ("It could be A, B, C or D.", None),
+        ("答案为 B、C", None),
+        ("La respuesta es B o C", None),
+        ("Die Antwort ist B und C", None),
+        ('{"answer": ["A", "B"]}', None),
+        ("First, A is out. Then C is eliminated. D is out too.", None),
+        ("D. Option D is the only wrong one.", None),
+        ("The answer is not A but B.", "B"),
+        ("My first answer was A. On reflection: B.", "B"),
+        ("The answer is A. No wait, B.", "B"),
+        ("Answer: A\n\nCorrection: B", "B"),
+        ("Ans: B", "B"),
+        ("B it is.", "B"),
+        ("I vote B", "B"),
+        ("A错误；B正确；C错误；D错误。", "B"),
+        ("B) Paris\n\nExplanation:\nA) too wet\nC) too hot\nD) too cold", "B"),
     ],
 )
 def test_layouts(text: str, letter: str | None) -> None:
     assert chosen(text) == letter
+
+
+def test_the_result_of_an_equation_is_the_option() -> None:
+    assert chosen("12 + 12 = 24", ("12", "15", "24")) == "C"
+    assert chosen("12 or 24", ("12", "15", "24")) is None
 
 
 def test_options_that_end_in_a_word_of_praise_are_not_affirmed_by_it() -> None:
