@@ -95,8 +95,10 @@ def write_outputs(path: Path, wanted: int, data_dir: Path | None, in_prose: bool
     styles = ["direct", "cot"]
     total = sum(counts.values()) * len(styles)
     repeats = max(1, round(wanted / total))
+    limit = next(
+        n for n in (10, 30, 100, 300, 1_000, 100_000) if _selected(counts, n) * len(styles) >= min(wanted, total)
+    )
     chooser = random.Random(0)
-    count = 0
     with path.open("w") as file:
         for task in tasks:
             cases = load_cases(task, range(counts[task.key]), data_dir, data_seed=0).cases
@@ -110,13 +112,17 @@ def write_outputs(path: Path, wanted: int, data_dir: Path | None, in_prose: bool
                             output = FILLER * 9 + answer(case.kind, case.gold, case.letters, right)
                         line = {"task": task.key, "item": index, "style": style, "repeat": repeat, "output": output}
                         file.write(json.dumps(line) + "\n")
-                        count += 1
-    options = ["--style", ",".join(styles)]
+    options = ["--style", ",".join(styles), "--limit", str(limit)]
+    count = _selected(counts, limit) * len(styles) * repeats
     if data_dir:
         options += ["--data-dir", str(data_dir.resolve())]
     if repeats > 1:
         options += ["--repeats", str(repeats), "--temperature", "1"]
     return options, count
+
+
+def _selected(counts: dict[str, int], limit: int) -> int:
+    return sum(min(count, limit) for count in counts.values())
 
 
 def answer(kind: str, gold: object, letters: str, right: bool) -> str:
