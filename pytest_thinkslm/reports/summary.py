@@ -42,7 +42,7 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
         Column("truncated", narrow="trun-\ncated"),
         Column("error"),
         Column("unfinished thought", forms=("html",) if thoughts else ()),
-        Column("generated", narrow="made"),
+        Column("generated", narrow="gene-\nrated"),
         Column("tokens"),
     ]
     return Table(columns, [_figure_cells(row, row_measured(measured, row)) for row in rows], title)

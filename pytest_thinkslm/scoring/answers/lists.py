@@ -23,9 +23,9 @@ _MAX_ITEMS = 1_000
 def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """The list that an output gives as its answer, as a tuple of integers.
 
-    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``,
-    ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
-    ``none``. Under finish reason ``length`` only a closed box or bracket counts.
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``, ``lines``; without
+    a value ``restated`` (only the prompt's own list was found), ``wrong-format`` (a number is boxed after the list),
+    ``cut``, ``unfinished-thought``, ``none``. Under finish reason ``length`` only a closed box or bracket counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -39,10 +39,23 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         rule = "cut" if region.cut else "restated" if candidates else "none"
         return Answer(None, rule)
     last = _last(answers, len(given))
+    if _boxed_number_after(region.text, last.end):
+        return Answer(None, "wrong-format", detail=region.text[last.end :].strip()[:80])
     if region.cut and (last.open or last.rule not in {"boxed", "brackets"}):
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
+
+
+_LONE_NUMBER = re.compile(r"[\s$]*[-+]?[0-9]{1,9}[\s$.]*")
+
+
+def _boxed_number_after(text: str, position: int) -> bool:
+    """Whether a box with a number alone is stated after the last list: that is the answer, and it is no list."""
+    if text.find("boxed", position) < 0:
+        return False
+    found = [box for box in boxes(text) if box.start >= position and box.closed and not is_placeholder(box.content)]
+    return bool(found) and _LONE_NUMBER.fullmatch(plain(found[-1].content)) is not None
 
 
 def _closing_box(text: str, given: tuple[int, ...]) -> Answer | None:

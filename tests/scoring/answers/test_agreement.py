@@ -12,7 +12,7 @@ pytestmark = pytest.mark.data
 
 AGREEMENT = 0.97
 #: Where less is reached so far.
-BELOW = {("outputs_c.jsonl", "number"): 0.80, ("outputs_c.jsonl", "expression"): 0.70}
+BELOW = {("outputs_c.jsonl", "number"): 0.95, ("outputs_c.jsonl", "expression"): 0.90}
 #: Sure labels at hand with the data sets; where these are missing, choices lack their options.
 COUNTS = {
     ("outputs_a.jsonl", "number"): 53,

@@ -147,6 +147,12 @@ FRAMES = (
 )
 
 
+def test_a_number_boxed_after_the_list_is_an_answer_of_another_kind() -> None:
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{3}").rule == "wrong-format"
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{answer}").value == (1, 2, 3)
+    assert read(r"\boxed{3}, no: 1, 2, 3").value == (1, 2, 3)
+
+
 @given(
     st.lists(st.integers(-100, 100), min_size=3, max_size=16, unique=True),
     st.sampled_from(SEPARATORS),
