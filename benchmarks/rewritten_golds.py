@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Output
@@ -143,8 +144,8 @@ def main() -> None:
     golds = golds[: options.limit]
     pairs = [(gold, wrong) for gold in golds if (wrong := other_value(gold, golds)) is not None]
     singles = [gold for gold in golds if _is_constant(gold)]
-    lists = [f"{one}, {two}" for one, two in zip(singles, singles[1:], strict=False) if not equal(one, two).equal]
-    pairs += list(zip(lists, lists[1:], strict=False))
+    lists = [f"{one}, {two}" for one, two in pairwise(singles) if not equal(one, two).equal]
+    pairs += [(one, two) for one, two in pairwise(lists) if not equal(one, two).equal]
     rows: dict[str, list[float]] = {}
     worst = 0.0
     for form in FORMS:
