@@ -12,15 +12,16 @@ exact zero. In bfloat16 rounding is near 1e-2, and long outputs do depend on the
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.loop_guard import WINDOW, LoopWatch
+from pytest_thinkslm.engines.transformers_filters import Penalties, least_probable, most_probable
 
-Reason = Literal["stop", "length"]
+#: ``"not finite"``: the best of a row's logits is NaN or infinite, so that its weights or its arithmetic are broken.
+Reason = Literal["stop", "length", "not finite"]
 #: Rows with stop strings are looked at every so many tokens, counted from the row's own first.
 STOP_STRIDE = 8
 
@@ -77,15 +78,6 @@ def decode(
         _Batch(model, rows, stop_ids, pad_id, stopped).run(on_finished, cancelled)
 
 
-def cache_keyword(model: Any) -> str:
-    """What the model's forward pass calls the keys and values of earlier tokens.
-
-    transformers renames ``past_key_values`` to ``cache``: 5.24 takes both and warns, 5.40 is to take the new name
-    alone. A checkpoint's own code may still know the old one.
-    """
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-
 class _Batch:
     """State of the rows that are still going. Tensors have one entry a row, in the order of ``alive``."""
 
@@ -99,7 +91,7 @@ class _Batch:
     ) -> None:
         import torch
 
-        from pytest_thinkslm.engines.transformers_cache import growing_cache
+        from pytest_thinkslm.engines.transformers_cache import cache_argument, growing_cache
 
         self.model, self.device, self.stopped = model, model.device, stopped
         self.alive = list(range(len(rows)))
@@ -115,9 +107,9 @@ class _Batch:
         self.new = torch.full((len(rows), self.room), pad_id, dtype=torch.long, device=self.device)
         self.limits = torch.tensor([row.limit for row in rows], device=self.device)
         self.stop_ids = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=self.device)
-        self.sampler = _Sampler([row.sampling for row in rows], self.device)
+        self.sampler = _Sampler(rows, self.device)
         self.cache = growing_cache(model.config)
-        self.cache_name = cache_keyword(model)
+        self.cache_argument = cache_argument(model)
         self.rows = rows
         self.watches = {at: LoopWatch() for at, row in enumerate(rows) if row.guarded}
 
@@ -129,9 +121,12 @@ class _Batch:
                 return
             logits = self._forward()
             chosen = self.sampler.choose(logits, step)
+            # A NaN anywhere in a row counts as its highest, for argmax as for amax.
+            highest = logits.gather(-1, chosen[:, None])[:, 0] if self.sampler.greedy else logits.amax(-1)
+            broken = ~torch.isfinite(highest)
             self.new[:, step] = chosen
             is_stop = torch.isin(chosen, self.stop_ids)
-            is_done = is_stop | (self.limits <= step + 1)
+            is_done = is_stop | broken | (self.limits <= step + 1)
             if self.stopped is not None and (step + 1) % STOP_STRIDE == 0:
                 at_string = [self.stopped(row) is not None for row in self.new[:, : step + 1].tolist()]
                 is_done |= torch.tensor(at_string, device=self.device)
@@ -139,7 +134,7 @@ class _Batch:
             if looped:
                 is_done[looped] = True
             if bool(is_done.any()):
-                self._hand_over(step + 1, is_stop, is_done, looped, on_finished)
+                self._hand_over(step + 1, is_stop, broken, is_done, looped, on_finished)
                 if not self.alive:
                     return
                 chosen = chosen[~is_done]
@@ -153,9 +148,9 @@ class _Batch:
             input_ids=self.tokens,
             attention_mask=self.mask[:, : seen + fed],
             position_ids=self.positions,
+            **{self.cache_argument: self.cache},
             use_cache=True,
             logits_to_keep=1,
-            **{self.cache_name: self.cache},
         )
         self.positions = self.positions[:, -1:] + 1
         self.mask[:, seen + fed : seen + fed + 1] = 1
@@ -182,16 +177,19 @@ class _Batch:
         self,
         count: int,
         is_stop: Any,
+        broken: Any,
         is_done: Any,
         looped: Sequence[int],
         on_finished: Callable[[int, Finished], None],
     ) -> None:
         """Report the finished rows and drop them, and the padding that only they needed."""
         done = is_done.nonzero().flatten().tolist()
-        stops = is_stop.tolist()
+        stops, wrecks = is_stop.tolist(), broken.tolist()
         for at, tokens in zip(done, self.new[is_done, :count].tolist(), strict=True):
             end = self.stopped(tokens) if self.stopped is not None else None
-            if end is not None:
+            if wrecks[at]:
+                on_finished(self.alive[at], Finished(tokens[:-1], "not finite"))
+            elif end is not None:
                 on_finished(self.alive[at], Finished(tokens[:end], "stop"))
             else:
                 on_finished(self.alive[at], Finished(tokens, "stop" if stops[at] else "length", at in looped))
@@ -219,9 +217,12 @@ class _Sampler:
     neither on the batch nor on the device. The CDF runs in the order of the vocabulary, in float64.
     """
 
-    def __init__(self, samplings: Sequence[Sampling], device: Any) -> None:
+    def __init__(self, rows: Sequence[Row], device: Any) -> None:
         import torch
 
+        samplings = [row.sampling for row in rows]
+        penalised = Penalties.needed(samplings)
+        self.penalties = Penalties(samplings, [row.prompt for row in rows], device) if penalised else None
         self.greedy = all(sampling.temperature == 0 for sampling in samplings)
         if self.greedy:
             return
@@ -236,14 +237,26 @@ class _Sampler:
         self.draws = draws.to(device)
         self.temperature = torch.tensor([sampling.temperature for sampling in samplings], device=device)
         self.top_p = torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64, device=device)
+        self.top_k = torch.tensor([sampling.top_k for sampling in samplings], dtype=torch.long, device=device)
+        self.min_p = torch.tensor([sampling.min_p for sampling in samplings], dtype=torch.float64, device=device)
 
     def keep(self, kept: Any) -> None:
         """Drop the rows that are not in ``kept``."""
+        if self.penalties is not None:
+            self.penalties.keep(kept)
         if not self.greedy:
             self.draws, self.temperature, self.top_p = self.draws[kept], self.temperature[kept], self.top_p[kept]
+            self.top_k, self.min_p = self.top_k[kept], self.min_p[kept]
 
     def choose(self, logits: Any, step: int) -> Any:
         """Token ids, (rows,), from logits, (rows, vocabulary)."""
+        if self.penalties is None:
+            return self._chosen(logits, step)
+        chosen = self._chosen(self.penalties.apply(logits), step)
+        self.penalties.note(chosen)
+        return chosen
+
+    def _chosen(self, logits: Any, step: int) -> Any:
         import torch
 
         best = logits.argmax(-1)
@@ -252,6 +265,9 @@ class _Sampler:
         hot = self.temperature > 0
         scaled = logits.float() / torch.where(hot, self.temperature, 1.0)[:, None]
         weights = torch.softmax(scaled.double(), dim=-1)
+        if bool((self.min_p > 0).any()) or bool((self.top_k > 0).any()):
+            weights = most_probable(least_probable(weights, self.min_p), self.top_k)
+            weights = weights / weights.sum(dim=-1, keepdim=True)
         if bool((self.top_p < 1).any()):
             weights = _nucleus(weights, self.top_p)
         cdf = weights.cumsum(-1)

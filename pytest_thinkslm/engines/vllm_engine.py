@@ -24,6 +24,7 @@ from pytest_thinkslm.machine.hardware import cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
 from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models import vllm_args
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 
 #: On a CPU sampled prompts are prefilled in one piece (below), so the context bounds the largest step.
@@ -113,7 +114,8 @@ class VLLMEngine:
                 "vllm": self._version,
                 **self._model.identity(),
                 "quantization": self._model.quantization,
-                "template": self._model.template_sha256,
+                **self._model.prompt_facts(),
+                **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
                 "loop_guard": RULE if self._guard else "off",
@@ -193,6 +195,7 @@ class VLLMEngine:
     def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
         environ = dict(os.environ)
         environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
         if not self._trust:
             environ["HF_HUB_OFFLINE"] = "1"
         if self._arguments.get("tensor_parallel_size", 1) == 1:

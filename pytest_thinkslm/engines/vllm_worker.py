@@ -29,13 +29,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.records import FinishReason, Output, Request
-from pytest_thinkslm.engines import vllm_loaded
-from pytest_thinkslm.engines.loaded import Layer, summary
+from pytest_thinkslm.core.finish import finish_reason
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines import compat_vllm, vllm_loaded, weights
+from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -76,7 +76,7 @@ def main(descriptor: int) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         traceback.print_exc()
-        outbox.send("fatal", one_line(problem, 600))
+        outbox.send("fatal", str(problem) if isinstance(problem, EngineError) else one_line(problem, 600))
         _leave(1)
     outbox.stopping = True
     served.shut_down()
@@ -177,26 +177,25 @@ class _Served:
     def __init__(self, order: Order) -> None:
         from transformers import AutoTokenizer
         from vllm import EngineArgs, LLMEngine, SamplingParams
-        from vllm.usage.usage_lib import UsageContext
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.marks import mark_ids, own_marks
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
         self.open: dict[str, _Open] = {}
+        self.broken: set[str] = set()
         self.held: deque[tuple[int, Request]] = deque()
         self.guard = order.loop_guard
+        weights.check_files(
+            order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
         config = SimpleNamespace(eos_token_id=text_config(order.model.config).get("eos_token_id"))
-        special = set(tokenizer.all_special_ids)
-        thought = {
-            int(token)
-            for token, added in tokenizer.added_tokens_decoder.items()
-            if "think" in str(added.content).lower()
-        }
+        own = own_marks(order.model.chat_template)
         # vLLM reads end tokens from generation_config.json only together with its sampling defaults, which must not
         # leak in; so they are passed with each request, the same ones that the transformers engine uses.
         self.text = Loaded(
@@ -204,13 +203,16 @@ class _Served:
             tokenizer=tokenizer,
             stop_ids=stop_ids_of(order.model, SimpleNamespace(config=config), tokenizer),
             stop_strings=() if order.model.has_chat_template else PLAIN_STOP,
-            thought_ids=frozenset(thought & special),
+            mark_ids=mark_ids(tokenizer, own),
             pad_id=0,
+            own=own,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
-        self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        self.engine = LLMEngine.from_engine_args(arguments, **compat_vllm.throughput())
         self.context = int(self.engine.model_config.max_model_len)
+        compat_vllm.watch_logits(self.engine, self.broken.add)
         # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
         scheduler = self.engine.vllm_config.scheduler_config
         on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
@@ -239,7 +241,7 @@ class _Served:
             "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
-            "core": type(self.engine.engine_core).__name__,
+            "core": compat_vllm.core_name(self.engine),
             "loaded": self._loaded(),
         }
 
@@ -254,14 +256,14 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
-            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt)
+            prompt = self.prompts.ids(request)
+            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
         except Exception as problem:  # a tokenizer's error concerns this prompt alone
@@ -286,10 +288,10 @@ class _Served:
         params = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            top_k=0,
-            min_p=0.0,
-            repetition_penalty=1.0,
-            presence_penalty=0.0,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
             frequency_penalty=0.0,
             seed=sampling.seed,
             max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
@@ -340,11 +342,15 @@ class _Served:
         if looped is not None and not result.finished:
             self.engine.abort_request([result.request_id])
         tokens = one.tokens[:looped]
-        if looped is None and completion.finish_reason not in _FINISH:
+        if result.request_id in self.broken:
+            self.broken.discard(result.request_id)
+            return one.number, NOT_FINITE.format(f"at most {len(tokens)}")
+        ended = "length" if looped else finish_reason(completion.finish_reason)
+        if ended == "unknown":
             return one.number, f"vLLM ended the request: {completion.finish_reason}"
         return one.number, Output(
             text=one.opened + self.text.text(tokens),
-            finish_reason="length" if looped else _FINISH[completion.finish_reason],
+            finish_reason=ended,
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),
             latency=time.perf_counter() - one.begin,
@@ -353,7 +359,7 @@ class _Served:
 
     def shut_down(self) -> None:
         """End vLLM's own processes, where it has any."""
-        self.engine.engine_core.shutdown()
+        compat_vllm.shut_down(self.engine)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case,
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.scoring.answers.degenerate import degenerate, is_code
 from pytest_thinkslm.scoring.answers.lists import classify_list
-from pytest_thinkslm.scoring.answers.numbers import parse_number
 from pytest_thinkslm.scoring.answers.region import boxes
+from pytest_thinkslm.scoring.answers.whole_number import parse_number
 
 
 def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "") -> Verdict:

@@ -37,7 +37,8 @@ from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thinks_by_default, thought_room
 from pytest_thinkslm.runs.items import thought_of
-from pytest_thinkslm.scoring.answers.region import closing_mark, final_region, opening_mark, starts_thought
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.thoughts import closing_mark, opening_mark, starts_thought
 from pytest_thinkslm.settings.run_settings import build_settings
 
 CLOSING = f"\n\n{ENOUGH}\n</think>\n\n"
@@ -173,10 +174,10 @@ def test_after_the_second_request_no_thought_is_open(before: str, mark: str, beh
     ("text", "closing", "opening", "starts"),
     [
         ("<think>\n", "</think>", "<think>\n", True),
-        ("a <THINK>", "</think>", "<THINK>", True),
+        ("a <THINK>", "</THINK>", "<THINK>", True),
         ("<think>a</think>", None, "", True),
         ("a</think>b", None, "", False),
-        ("<|channel|>analysis x", "<|channel|>final<|message|>", "", True),
+        ("<|channel|>analysis x", "<|end|><|start|>assistant<|channel|>final<|message|>", "", True),
         ("◁think▷", "◁/think▷", "◁think▷", True),
         ("plain", None, "", False),
     ],
@@ -403,6 +404,7 @@ def test_what_is_journalled_is_the_whole(backend: Scripted, thinking: ThinkingEn
     backend.futures[0].set_result(cut("<think>a"))
     backend.futures[1].set_result(answer("4"))
     whole = ahead.result(handle)
+    journal.close()
     assert whole.thought_closed
     (again,) = Ahead(None, Journal(tmp_path, thinking.fingerprint())).submit([ask()])
     assert again == handle
@@ -455,7 +457,9 @@ def test_thinks_by_default(template: str, thinks: bool) -> None:
         (LEAVES, "off", None),
         (LEAVES, "64", None),
         (CUTS, "64", None),
-        (CUTS, "on", "thinks always"),
+        (CUTS, "on", None),
+        (CUTS, "off", "thinks always"),
+        (CUTS, "high", "without levels of effort"),
         (PLAIN, "on", "without a switch"),
         (PLAIN, "off", "without a switch"),
         (PLAIN, "64", "neither a switch for thinking nor a thought"),
@@ -696,23 +700,25 @@ def test_a_server_that_cannot_continue_a_turn(serve: Callable[..., ThinkingServe
     assert str(error).startswith("item 4?: in the second request")
 
 
-def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServer]) -> None:
+def test_the_factory_wraps_where_a_thought_may_be_unseen(serve: Callable[..., ThinkingServer]) -> None:
     def reply(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        return (
-            completion(9, "stop", content="4") if len(body["messages"]) > 1 else completion(5, "length", content="hm")
-        )
+        if len(body["messages"]) > 1:
+            return completion(9, "stop", content="4")
+        on = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        return completion(5 if on else 7, "length", content="hm")
 
     server = serve(reply)
     digests = set()
     for thinking, kind, room in (
         (None, OpenAIEngine, ThoughtRoom(False, 1024)),  # half of the server's context: the other is the prompt's
-        ("on", OpenAIEngine, ThoughtRoom(True, 1024)),
+        ("on", ThinkingEngine, ThoughtRoom(True, 1024)),
+        ("off", ThinkingEngine, ThoughtRoom(False, 1024)),
         ("8", ThinkingEngine, ThoughtRoom(False, 1024)),
     ):
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}
         settings = build_settings(raw)
         assert settings is not None
-        factory = EngineFactory(settings, lambda task: None, lambda line: None)
+        factory = EngineFactory(settings, lambda line: None)
         engine = factory.build(0, None)
         assert isinstance(engine, kind)
         if thinking == "8":
@@ -779,6 +785,10 @@ class TestRealVLLM:
                         time.sleep(0.5)
                 backend = OpenAIEngine("tiny", server_url=url)
                 try:
+                    for value in ("on", "off", "8"):
+                        backend.confirm(value)
+                    with pytest.raises(UsageError, match="it takes --thinking on, off; or leave"):
+                        backend.confirm("high")
                     self.check(backend, ThinkingEngine(backend, unmarked_is_thought=True))
                 finally:
                     backend.close()

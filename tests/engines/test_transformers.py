@@ -94,10 +94,10 @@ def test_generating_warns_of_nothing(engine: TransformersEngine) -> None:
 def test_the_name_of_the_cache_is_the_model_s_own() -> None:
     from types import SimpleNamespace
 
-    from pytest_thinkslm.engines.transformers_decode import cache_keyword
+    from pytest_thinkslm.engines.transformers_cache import cache_argument
 
-    assert cache_keyword(SimpleNamespace(forward=lambda input_ids, cache=None, **kwargs: None)) == "cache"
-    assert cache_keyword(SimpleNamespace(forward=lambda input_ids, **kwargs: None)) == "past_key_values"
+    assert cache_argument(SimpleNamespace(forward=lambda input_ids, cache=None, **kwargs: None)) == "cache"
+    assert cache_argument(SimpleNamespace(forward=lambda input_ids, **kwargs: None)) == "past_key_values"
 
 
 def test_rows_leave_when_they_are_done(loaded: Any, embedded_model: ResolvedModel, engine_on: Any) -> None:
@@ -241,7 +241,7 @@ def test_a_greedy_output_that_loops_is_ended_early(embedded_model: ResolvedModel
     """The loop is made: the model says sixteen tokens in turn; a row beside it goes on to its limit."""
     import torch
 
-    from pytest_thinkslm.engines.transformers_decode import cache_keyword
+    from pytest_thinkslm.engines.transformers_cache import cache_argument
 
     turn = [
         int(token)
@@ -251,7 +251,7 @@ def test_a_greedy_output_that_loops_is_ended_early(embedded_model: ResolvedModel
     class Looping(Wrapped):
         def __call__(self, **inputs: Any) -> Any:
             output = super().__call__(**inputs)
-            at = int(inputs[cache_keyword(self.model)].get_seq_length())
+            at = int(inputs[cache_argument(self.model)].get_seq_length())
             output.logits = torch.nn.functional.one_hot(
                 torch.full(output.logits.shape[:2], turn[at % 16]), output.logits.shape[-1]
             ).float()

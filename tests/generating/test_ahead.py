@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -46,8 +46,10 @@ def engine() -> Scripted:
 
 
 @pytest.fixture
-def ahead(engine: Scripted, tmp_path: Path) -> Ahead:
-    return Ahead(engine, Journal(tmp_path, engine.fingerprint()))
+def ahead(engine: Scripted, tmp_path: Path) -> Iterator[Ahead]:
+    made = Ahead(engine, Journal(tmp_path, engine.fingerprint()))
+    yield made
+    made.close()
 
 
 def test_everything_missing_is_asked_at_once_and_equal_requests_once(engine: Scripted, ahead: Ahead) -> None:

@@ -2,18 +2,23 @@ r"""LaTeX answers: reading the last ``\boxed`` (or what stands for it), and comp
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_thinkslm.core.records import Answer
-from pytest_thinkslm.scoring.answers.approximate import surely_different
+from pytest_thinkslm.scoring.answers.anchors import Anchor, anchors, is_supposed
+from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
 from pytest_thinkslm.scoring.answers.degenerate import is_code
+from pytest_thinkslm.scoring.answers.evaluate import is_costly, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.scoring.answers.mathpool import LENGTH_LIMIT, compare
-from pytest_thinkslm.scoring.answers.mathspans import math_spans, result_side, stated_value
+from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_in_formula, stated_value
+from pytest_thinkslm.scoring.answers.numbers import read_result
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
+from pytest_thinkslm.scoring.answers.written import rounds, written_value
 
 Method = Literal["string", "number", "tuple", "math-verify", "none"]
 
@@ -29,12 +34,6 @@ class Equality:
 
 # "3. ... so the answer is 27.\n4. Now ...": a step of a text that was cut while it went on reasoning.
 _NEXT_STEP = re.compile(r"\n\s*(?:\*\*)?(?:step\s+\d|\d{1,2}[.)]\s)", re.IGNORECASE)
-_ANCHOR = re.compile(
-    r"\b(?:(?:final\s+)?answer|final\s+(?:result|solution))\b(?:\s+to\s+(?:the|this)\s+\w{1,12})?[*_]*\s*"
-    r"(?::|\b(?:is|are|would\s+be|must\s+be|becomes)\b(?:\s+(?:therefore|thus|then|simply|given\s+by))?\s*:?)[*_]*\s*"
-    r"|####[ \t]*",
-    re.IGNORECASE,
-)
 _LAST_NUMBER = re.compile(r"(?<![\w.,/])[-−]?\d(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?(?!\w)")
 _ANCHORS_READ = 64
 # "x = 1 or x = 2" is a set of solutions; "either 1 or 2" leaves it open.
@@ -43,65 +42,103 @@ _SEVERAL = "several"
 _CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in total|finally)\b", re.IGNORECASE)
 
 
-def read_expression(region: Region) -> Answer:
+def read_expression(region: Region, question: str = "") -> Answer:
     """The LaTeX string that a final region gives as its answer.
 
-    In order: the last balanced box that is no placeholder; the last "answer is" or ``Answer:``; the whole text where it
-    is nothing but an expression; then, unless the text was cut, its last formula or last number (not anchored).
+    In order: the last explicit statement, which is a balanced box that is no placeholder (boxes that stand together
+    are one list), or "the answer is", ``Answer:`` with its value; the whole text where it is nothing but an expression;
+    then, unless the text was cut, the result that it ends on, its last formula or last number (not anchored).
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
     found = boxes(region.text)
     if region.cut and found and not found[-1].closed:
         return Answer(None, "cut", detail=found[-1].content[:80])
-    for box in reversed(found):
-        if box.closed and not is_placeholder(box.content):
-            return Answer(result_side(box.content.strip()), "boxed", anchored=True)
-    if region.cut or not is_code(region.text):
-        stated = _last_statement(region)
-    else:
+    groups = box_groups(region.text, [box for box in found if box.closed and not is_placeholder(box.content)])
+    boxed = groups[-1] if groups else None
+    if boxed is None and not region.cut and is_code(region.text):
         return Answer(None, "none", detail="code")
+    stated = _last_statement(region, boxed, question)
     if stated == _SEVERAL:
         return Answer(None, "several")
     if stated:
         return Answer(stated, "answer-is", anchored=True)
+    if boxed is not None:
+        return _boxed_answer(boxed)
     if region.cut:
         return Answer(None, "cut")
-    return _fallback(region.text, unclosed=found[-1].content if found and not found[-1].closed else "")
+    unclosed = found[-1].content if found and not found[-1].closed else ""
+    return _fallback(region.text, unclosed, question)
 
 
-def _last_statement(region: Region) -> str | None:
+def _boxed_answer(group: BoxGroup) -> Answer:
+    values = list(dict.fromkeys(written_value(box.content) for box in group.boxes))
+    if len(values) > 1 and group.either:
+        return Answer(None, "several", detail=values[-1][:80])
+    return Answer(", ".join(values), "boxed", anchored=True)
+
+
+def _last_statement(region: Region, boxed: BoxGroup | None, question: str) -> str | None:
+    """The value of the last "the answer is"; after a box only one that gives another value outright.
+
+    A box is the more deliberate statement: remarks behind it that give no value of their own, suppose something else,
+    or round what it holds, are no answers.
+    """
     text = region.text
-    for anchor in list(_ANCHOR.finditer(text))[: -_ANCHORS_READ - 1 : -1]:
-        if _EITHER.match(text, anchor.end()):
+    after = 0 if boxed is None else boxed.end
+    for anchor in reversed(anchors(text, after)[-_ANCHORS_READ:]):
+        if boxed is None and _EITHER.match(text, anchor.end):
             return _SEVERAL
-        value, end = stated_value(text, anchor.end())
-        if value is None or is_placeholder(value):
+        stated = stated_in_formula(text, anchor.start) or stated_value(text, anchor.end)
+        value = read_result(stated.prose, question).value if stated.prose else stated.value
+        if not isinstance(value, str) or is_placeholder(value) or "boxed" in value:
+            continue
+        if boxed is not None and (not stated.direct or stated.roughly or _is_remark(text, anchor, value, boxed)):
             continue
         if region.cut:
-            rest = text[end:]
-            if not rest or (anchor[0][:5].lower() != "final" and _NEXT_STEP.search(rest)):
+            rest = text[stated.end :]
+            if not rest or (not anchor.final and _NEXT_STEP.search(rest)):
                 continue
         return value
     return None
 
 
-def _fallback(text: str, unclosed: str) -> Answer:
+def _is_remark(text: str, anchor: Anchor, value: str, boxed: BoxGroup) -> bool:
+    if is_supposed(text, anchor.start, anchor.end):
+        return True
+    return len(boxed.boxes) == 1 and rounds(value, written_value(boxed.boxes[0].content))
+
+
+def _fallback(text: str, unclosed: str, question: str) -> Answer:
     first_line = unclosed.partition("\n")[0].strip().rstrip("$.")
     if first_line and not is_placeholder(first_line):
-        return Answer(first_line, "unclosed-box")
+        return Answer(written_value(first_line), "unclosed-box")
     bare = text.strip()
-    value, end = stated_value(bare, 0)
-    if value is not None and "\n" not in bare and end >= len(bare):
-        return Answer(value, "bare", anchored=True)
+    stated = stated_value(bare, 0)
+    if stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _is_prose(bare):
+        return Answer(stated.value, "bare", anchored=True)
     spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
     spans = [span for span in spans if "boxed" not in span.content]
     number = None
     for number in _LAST_NUMBER.finditer(text):  # noqa: B007
         pass
     if spans and not (number and _is_concluded(text, number.start(), spans[-1].end)):
-        return Answer(result_side(spans[-1].content), "last-formula")
+        return Answer(written_value(spans[-1].content), "last-formula")
+    if not spans and _is_prose(bare[-2_000:]):
+        return read_result(text, question)
     return Answer(number[0].replace("−", "-"), "last-number") if number else Answer(None, "none")
+
+
+_PROSE_WORD = re.compile(r"[^\W\d_]{2,}")
+_LATEX_WORD = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+")
+_FAR_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a text has words of a sentence beside its mathematics."""
+    if not text.isascii() and _FAR_EAST.search(text):
+        return True
+    return len(_PROSE_WORD.findall(_LATEX_WORD.sub(" ", text[:2_000]))) > 4
 
 
 def _is_concluded(text: str, position: int, formula_end: int) -> bool:
@@ -110,13 +147,15 @@ def _is_concluded(text: str, position: int, formula_end: int) -> bool:
     return formula_end <= line_start and bool(_CONCLUDES.match(text, line_start)) and not text[position:].count("\n")
 
 
-def equal(answer: str, gold: str, *, deadline: float = 5.0) -> Equality:
-    r"""Whether two LaTeX answers are the same value; symmetric, and raises for no text.
+def equal(answer: str, gold: str, *, deadline: float = 1.5) -> Equality:
+    r"""Whether an answer has the gold's value; raises for no text.
 
-    Exact comparisons come first: the normalised strings, numbers as fractions, tuples and sets part by part. What is
-    left goes to math-verify for at most ``deadline`` seconds in all. Decisions that MATH's gold answers ask for:
-    ``10\%`` is 10 and not 0.1; units are ignored; ``x = 5`` is 5; ``11_2`` equals neither 11 nor 3; ``1,3`` is a set,
-    ``(1,3)`` is ordered; an interval is no inequality; a decimal is not the fraction or root that it approximates.
+    Exact comparisons come first: the normalised strings, numbers as fractions, tuples and sets part by part, then the
+    values themselves (``evaluate``). What is left goes to math-verify for at most ``deadline`` seconds of a processor
+    in all. Decisions that MATH's gold answers ask for: ``10\%`` is 10 and not 0.1; units are ignored; ``x = 5`` is 5,
+    and so is ``AB = 5`` where the gold is a value (the left side of an *answer* names what was asked for; a gold that
+    is an equation asks for one); ``11_2`` equals neither 11 nor 3; ``1,3`` is a set, ``(1,3)`` is ordered; an interval
+    is no inequality; a decimal is not the fraction or root that it approximates.
     """
     if len(answer) > LENGTH_LIMIT or len(gold) > LENGTH_LIMIT:
         same = answer.strip() == gold.strip()
@@ -128,26 +167,52 @@ def equal(answer: str, gold: str, *, deadline: float = 5.0) -> Equality:
 
 
 class _Budget:
-    """Seconds of symbolic comparison left to one call of ``equal``."""
+    """What one call of ``equal`` may still take: seconds of a processor for math-verify, and values to compare."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
+        self.values = 400
 
     def compare(self, one: str, two: str) -> Equality:
-        if self.left <= 0:
+        if self.left <= 0 or is_costly(one) or is_costly(two):
             return Equality(False, timeout=True, method="math-verify")
         said = compare(one, two, self.left)
         self.left -= said.seconds
         return Equality(said.status == "equal", said.status == "timeout", "math-verify")
+
+    def by_value(self, one: str, two: str) -> Equality | None:
+        """Equality by the values of both, or of the sides of two equations; None where they are not understood."""
+        if self.values <= 0:
+            return Equality(False, timeout=True, method="number")
+        self.values -= 1
+        left, right = split_top(one, "="), split_top(two, "=")
+        if len(left) == len(right) == 2:
+            same = same_equation((left[0], left[1]), (right[0], right[1]))
+            return Equality(True, method="number") if same == "equal" else None
+        said = same_value(one, two)
+        if said == "too-large":
+            return Equality(False, timeout=True, method="math-verify")
+        if said == "different" and (_FLOAT.fullmatch(one) or _FLOAT.fullmatch(two)):
+            return Equality(_same_float(one, two), method="number")
+        return None if said is None else Equality(said == "equal", method="number")
+
+
+# So many figures are what a computer prints of an exact value; fewer are somebody's rounding.
+_FLOAT = re.compile(r"[-+]?\d*\.\d{12,}")
+
+
+def _same_float(one: str, two: str) -> bool:
+    left, right = value_of(one), value_of(two)
+    return left is not None and right is not None and math.isclose(left, right, rel_tol=1e-12)
 
 
 _BASED = re.compile(
     r"(-?)0*([0-9A-F]+(?:\.[0-9A-F]+)?)_\{?(\d+|two|three|four|five|six|seven|eight|nine|ten|twelve)\}?"
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}|[A-Z]")
-_TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m")
+_TIME_OF_DAY = re.compile(r"\d{1,2}(?::\d\d)?[ap]m|\d{1,2}:\d\d")
 _ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]{2,8})(?:_\w)?(?:\([a-z]\))?)(?:=|\\in ?)([^=<>]+)")
-_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx")
+_RELATION = re.compile(r"=|<|>|\\[lg]eq|\\neq|\\equiv|\\approx|\\[pb]?mod(?![a-z])")
 _AMBIGUOUS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _ELEMENTS_READ = 60
 
@@ -166,6 +231,9 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
             return _equal(assigned[0][2], assigned[1][2], budget)
     elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
         return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
+    elif not _RELATION.search(two) and len(split_top(one)) == 1 and len(split_top(one, "=")) > 1:
+        value = _without_left_side(one)
+        return Equality(False) if value is None else _equal(value, two, budget)
     collected = _as_collections(one, two, budget)
     if collected is not None:
         return collected
@@ -173,9 +241,40 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
         return Equality(False)  # an equation or inequality against a value or an interval
     if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
         return Equality(False, method="number")  # "2x+1" against "5": no need to ask
-    if surely_different(one, two):
-        return Equality(False, method="number")
-    return budget.compare(one, two)
+    return budget.by_value(one, two) or budget.compare(one, two)
+
+
+_ARGUMENTS = re.compile(r"(?<=[A-Za-z'}\d])\((?:[^()]|\([^()]*\))*\)")
+_INDEX = re.compile(r"[_^](?:\{[^{}]*\}|\\?\w)")
+_NAMING = re.compile(r"\\(?:text|mathrm|angle|triangle|overline|vec|hat|widehat|frac|cdot|operatorname)(?![a-zA-Z])")
+_LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff\u3040-\u9fff\uac00-\ud7af]")
+_FUNCTION_NAME = re.compile(r"(?:\\?[A-Za-z]+|\\frac\{d\w?\}\{d\w\})'{0,3}")
+_BARE_NAME = re.compile(r"[A-Za-z](?:_\w)?|\\(?:theta|alpha|beta|lambda|phi|mu|omega|pi)")
+
+
+def _without_left_side(text: str) -> str | None:
+    r"""The value of an equation that names what it gives; None for an equation to be solved and for inequalities.
+
+    The left side may be any name or quantity (``AB``, ``f(f(2))``, ``a+b``, ``\angle ABC``, ``(x,y)``) of a value, but
+    of an expression in variables only a name or a function (``f^{-1}(x) = 2x+1``). Numbers on the left side
+    (``2x+3 = 7``) make an equation, whose right side is no answer.
+    """
+    if ":" in text and "=" not in text:
+        return None
+    sides = split_top(text, "=")
+    if len(sides) != 2 or not sides[0] or not sides[1] or _RELATION.search(sides[0] + sides[1]):
+        return None
+    name, value = sides
+    if _BARE_NAME.fullmatch(value) and not _BARE_NAME.fullmatch(name) and as_fraction(name) is not None:
+        return name
+    if same_value(name, value) == "equal":
+        return value  # an identity: both sides are the value
+    bare = _INDEX.sub("", _ARGUMENTS.sub("", name))
+    if not _LETTERS.search(_NAMING.sub("N", bare)):
+        return None
+    if _has_variable(value) and not (name[:1] == "(" and name[-1:] == ")"):
+        return value if _FUNCTION_NAME.fullmatch(bare) else None
+    return None if re.search(r"\d", bare) else value
 
 
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
@@ -279,6 +378,8 @@ def _collection(text: str) -> _Collection | None:
         return _Collection("set", _expand(parts), ordered=False)
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return _Collection("set", _expand(split_top(text[2:-2])), ordered=False)
+    if text.startswith("{") and text.endswith("}") and len(parts := split_top(text[1:-1])) > 1:
+        return _Collection("set", _expand(parts), ordered=False)  # a set whose braces lost their backslashes
     if text[:1] in "([" and text[-1:] in ")]" and len(parts := split_top(text[1:-1])) > 1:
         return _Collection(f"tuple {text[0]}{text[-1]}", tuple(parts), ordered=True)
     if len(signs := _expand([text])) > 1:

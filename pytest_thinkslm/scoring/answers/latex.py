@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from pytest_thinkslm.scoring.answers.units import is_unit
+
 _UNICODE = str.maketrans(
     {
         **dict.fromkeys("−–‐‑﹣－", "-"),
@@ -50,6 +52,15 @@ _PLAIN_UNIT = re.compile(
     r"(?:[A-Za-z]{3,}|cm|mm|km|in|ft|yd|mi|kg|mg|lb|oz|ml|hr|sq)\.?(?:\s+[A-Za-z]{2,}\.?)*(?:\s*\^\s*\{?[23]\}?)?\s*$"
 )
 
+# "sqrt(3)", "2pi": as in a program; inside words they are none.
+_PLAIN_FUNCTION = re.compile(r"(?<![\\a-zA-Z])(sqrt|sin|cos|tan|log|ln|pi|exp)(?![a-zA-Z])\s*")
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALE = re.compile(
+    rf"(?<=\d)\s*(?:\\(?:text|mathrm|mbox)\s*\{{\s*)?\b({'|'.join(_SCALES)})s?\b(?:\s*\}})?", re.IGNORECASE
+)
+# 1.250.000 and 1'250'000; "1.250" may be a decimal.
+_OTHER_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:\.\d{3}){2,}|(?:'\d{3})+)")
+
 #: Applied in this order.
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\{,\}|,\s*\\!"), ","),
@@ -62,7 +73,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
     (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
     (re.compile(r"\\ne(?![a-zA-Z])"), r"\\neq "),
-    (re.compile(r"\\(begin|end)\s*\{(?:[bBvV]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|]*\})?"), r"\\\1{pmatrix}"),
+    (re.compile(r"\\(begin|end)\s*\{(?:[bBvV]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?"), r"\\\1{pmatrix}"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])|\\\{\s*\\\}|∅"), r"\\emptyset"),
     (re.compile(r"\\(?:mathbb|mathbf)\s*\{?\s*R\s*\}?|\\R(?![a-zA-Z])"), r"(-\\infty,\\infty)"),
     (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
@@ -87,15 +99,21 @@ def normalise(latex: str) -> str:
             text = text[len(start) : -len(end)].strip()
     text = _ROW_OR_SPACE.sub(lambda found: found[0] if found[0] in ("\\\\", r"\!") else " ", text)
     text = text.translate(_UNICODE).rstrip(" .;,").strip()
+    text = _PLAIN_FUNCTION.sub(r"\\\1 ", text)
+    text = _SCALE.sub(lambda found: rf"\times 10^{{{_SCALES[found[1].lower()]}}}", text)
+    if _OTHER_THOUSANDS.fullmatch(text):
+        text = re.sub(r"[.']", "", text)
     text = _AM_PM.sub(lambda found: found[1].lower() + "m", text)
     for pattern, replacement in _REWRITES[:1]:
         text = pattern.sub(replacement, text)
     text = _without_text(text.replace(r"\!", ""))
     for pattern, replacement in _REWRITES[1:]:
         text = pattern.sub(replacement, text)
-    text = _PLAIN_UNIT.sub("", text.strip())
+    text = _PLAIN_UNIT.sub(lambda found: "" if is_unit(found[0]) else found[0], text.strip())
     text = _SPACES.sub(lambda found: f"{found[1]} " if found[1] else "", text)
     text = _BARE_DECIMAL.sub("0.", text)
+    if text.startswith(r"[\begin{pmatrix}") and text.endswith(r"\end{pmatrix}]") and text.count(r"\begin") == 1:
+        text = text[1:-1]
     return _without_group(text.rstrip(".,;"))
 
 
@@ -171,8 +189,8 @@ def _without_text(text: str) -> str:
         before = text[: found.start()].rstrip()
         if before[-1:].isalnum() or before[-1:] in tuple("})]$%"):
             rest = text[found.end() :].lstrip()
-            is_unit = not _AM_PM.search(words) and words.strip()[:4].lower() not in ("mod ", "base")
-            if is_unit and (not rest or rest[0] in ",)]}" or rest.startswith(r"\text")):
+            unit = not _AM_PM.search(words) and is_unit(f" {words}")
+            if unit and (not rest or rest[0] in ",)]}" or rest.startswith(r"\text")):
                 return ""
         return f" {words} {found[2] or ''}"
 

@@ -3,8 +3,9 @@
 math-verify guards itself with SIGALRM, which raises off the main thread and resets other alarms, and some inputs
 (towers such as ``9^{9^{9^9}}``) burn seconds inside one big-integer power, where no Python handler runs. Here it
 runs with its own timers off in a plain child interpreter that speaks JSON lines over its pipes: no pickle, no
-fork, no re-import of ``__main__``. The parent kills a child that passes the deadline and replaces it at the next use;
-a child ends itself when its pipe to the parent closes, so that none outlives a killed parent.
+fork, no re-import of ``__main__``. A deadline is processor time, kept by the kernel in the child itself, so that a busy
+machine changes no verdict; the parent kills a child that makes no progress, and replaces it at the next use. A child
+ends itself when its pipe to the parent closes, so that none outlives a killed parent.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ LENGTH_LIMIT = 2_000
 #: A worker imports sympy before it is ready; that time is not part of any comparison's deadline.
 STARTUP_LIMIT = 120.0
 
+#: A worker that has not answered in so many times its deadline, on the wall's clock, is killed.
+PATIENCE = 4.0
+
 #: Memory a worker may map, in bytes: a power tower must not take the machine with it.
 MEMORY_LIMIT = 4 * 1024**3
 
@@ -38,7 +42,7 @@ Status = Literal["equal", "different", "timeout"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a worker said of two expressions; ``seconds`` is the time spent comparing, without waiting or start-up.
+    """What a worker said of two expressions; ``seconds`` is its processor time (the wall's where it gave no answer).
 
     A worker that dies of its limits (time or memory) counts as ``"timeout"``.
     """
@@ -69,18 +73,18 @@ class MathPool:
         with self._slots:
             worker, used = self._take()
             question = {"left": first, "right": second, "deadline": deadline}
-            reply, seconds = worker.ask(question, deadline)
+            reply, seconds = worker.ask(question, PATIENCE * deadline)
             if reply is None and used and seconds < deadline / 2:
                 # It was already dying of something else; what kills a fresh worker, too, is the question.
                 worker.close()
                 worker = _Worker()
-                reply, seconds = worker.ask(question, deadline)
+                reply, seconds = worker.ask(question, PATIENCE * deadline)
             if reply is None:
                 worker.close()
                 return Comparison("timeout", seconds)
             with self._lock:
                 self._idle.append(worker)
-        return Comparison("equal" if reply["equal"] else "different", seconds)
+        return Comparison("equal" if reply["equal"] else "different", reply["seconds"])
 
     def close(self) -> None:
         """End the idle workers. The pool can be used again afterwards."""
@@ -203,9 +207,11 @@ def _serve() -> None:
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
         request = requests.get()
-        _arm(request["deadline"] + 1.0)
-        reply = {"equal": verify(request["left"], request["right"])}
+        started = time.process_time()
+        _arm(request["deadline"])
+        equal = verify(request["left"], request["right"])
         _arm(0.0)
+        reply = {"equal": equal, "seconds": time.process_time() - started}
 
 
 def _math_verify() -> Any:
@@ -237,11 +243,11 @@ def _limit_memory() -> None:
 
 
 def _arm(seconds: float) -> None:
-    """Let the kernel end this process after so many seconds, even inside a C call that holds the interpreter lock."""
+    """Let the kernel end this process after so many seconds of processor time, even inside a C call."""
     if sys.platform != "win32":
         import signal
 
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 if __name__ == "__main__":

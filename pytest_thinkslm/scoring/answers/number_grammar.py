@@ -3,6 +3,7 @@ r"""The one number grammar, for gold and prediction alike: text -> exact ``Fract
 Reads signs (also U+2212), thousands (``1,200``, ``1 200``, ``1{,}200``), decimals, ``1.2e3`` and ``1.2 \times 10^3``,
 ``3/4``, ``\frac{3}{4}``, mixed numbers (``1 1/2``, ``1\frac{1}{2}``), percents (``50%`` is 50), currency, units,
 ``1.2 million``, ``1 dollar and 2 cents`` and spelled-out numbers (``forty-two``). Linear time; raises for no text.
+Whether a text *is* a number is asked in ``whole_number``.
 """
 
 from __future__ import annotations
@@ -27,22 +28,6 @@ class Number:
     start: int
     end: int
     spelled: bool = False
-
-
-def parse_number(text: str) -> Fraction | None:
-    """The value of a text that is one number, with currency, unit or ``x =`` around it; else None.
-
-    >>> parse_number("$120,000"), parse_number("x = -3.5 cm"), parse_number("5 and 6")
-    (Fraction(120000, 1), Fraction(-7, 2), None)
-    """
-    text = plain(text[: MAX_DIGITS * 4]) if len(text) <= MAX_DIGITS * 4 else ""
-    body = _LONE_SIGN.sub(r"\1-", text[text.rfind("=") + 1 :], count=1)
-    found = list(find_numbers(body, spelled=True))
-    if len(found) != 1:
-        return None
-    before, after = body[: found[0].start].strip(_EDGE), body[found[0].end :].strip(_EDGE)
-    well_formed = (not before or _LEAD.fullmatch(before)) and _UNIT.fullmatch(after)
-    return found[0].value if well_formed else None
 
 
 def canonical(value: Fraction) -> str:
@@ -116,16 +101,10 @@ def plain(text: str) -> str:
     return _MARKUP.sub(lambda match: " " * len(match[0]), text)
 
 
-_EDGE = " \t\r\n$.,;:!*_\"'{}[]()<>\\~"
-_LEAD = re.compile(
-    r"(?:approximately|about|exactly|around|only|just|total|is|are|Rs|USD|US|\\pm|[A-Za-z])*", re.IGNORECASE
-)
-_UNIT = re.compile(r"[^0-9=+*/×÷]{0,80}(?:\^\{?[23])?[^0-9=+*×÷]{0,40}")
-_LONE_SIGN = re.compile(r"^([\s${(\[]*)-\s+(?=[$\d\\.])")
-
-_SEPARATOR = r"(?:,|\{,\}|\\,|,\\!|\\[ ]|[ ])"
+_SEPARATOR = r"(?:,|\{,\}|\\,|,\\!|\\[ ]|[ '_])"
 _INTEGER = (
     rf"(?:[0-9]{{1,3}}(?P<sep>{_SEPARATOR})[0-9]{{3}}(?:(?P=sep)[0-9]{{3}}){{0,40}}(?![0-9])"
+    r"|[0-9]{1,3}(?:\.[0-9]{3}){2,40}(?![0-9])"
     r"|[0-9]{1,2}(?:,[0-9]{2}){1,5},[0-9]{3}(?![0-9,])|[0-9]+)"
 )
 _TEN_TO = r"10\s?\^\s?\{?\s?(?P<power>[+-]?[0-9]{1,4})(?![0-9])\s?\}?"
@@ -149,14 +128,17 @@ _CANDIDATE = re.compile(rf"[0-9{''.join(_VULGAR)}]")
 _DECIMAL = re.compile(r"\.[0-9]+")
 _EXPONENT = re.compile(rf"[eE](?P<e>[+-]?[0-9]{{1,4}})(?![0-9A-Za-z])|\s?(?:\\times|\\cdot|[x×*·])\s?{_TEN_TO}")
 _SLASH = re.compile(r"/(?P<bottom>[0-9]{1,60}(?:\.[0-9]{1,60})?)(?![0-9/])")
+_HALF = re.compile(r"\s(?:and\s)?an?\s(?P<part>half|quarter|third)(?![A-Za-z])", re.IGNORECASE)
+_PARTS = {"half": Fraction(1, 2), "quarter": Fraction(1, 4), "third": Fraction(1, 3)}
 _MIXED = re.compile(r"\s(?:and\s)?(?P<top>[0-9]{1,6})/(?P<bottom>[0-9]{1,6})(?![0-9/])")
 _LATEX = re.compile(
-    r"\s?\\frac\s?(?:\{\s?(?P<top>-?[0-9]{1,60}(?:[.][0-9]{1,60})?)\s?\}|(?P<top1>[0-9]))\s?"
+    r"(?:\s|\\[,;:! ]){0,6}\\frac\s?(?:\{\s?(?P<top>-?[0-9]{1,60}(?:[.][0-9]{1,60})?)\s?\}|(?P<top1>[0-9]))\s?"
     r"(?:\{\s?(?P<bottom>[0-9]{1,60}(?:[.][0-9]{1,60})?)\s?\}|(?P<bottom1>[0-9]))"
 )
 _GLYPH = re.compile(rf"\s?(?P<glyph>[{''.join(_VULGAR)}])")
 _MULTIPLES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_MULTIPLE = re.compile(rf"\s?(?P<word>{'|'.join(_MULTIPLES)})(?![A-Za-z])", re.IGNORECASE)
+# "1.2\text{ million}" has blanks for its macro.
+_MULTIPLE = re.compile(rf"\s{{0,9}}(?P<word>{'|'.join(_MULTIPLES)})(?![A-Za-z])", re.IGNORECASE)
 _CENTS = re.compile(r"\sdollars?,?(?:\sand)?\s(?P<cents>[0-9]{1,2})\scents?(?![A-Za-z])", re.IGNORECASE)
 
 
@@ -198,6 +180,8 @@ def _with_suffix(text: str, end: int, value: Fraction, *, whole: bool) -> tuple[
     if mixed := _MIXED.match(text, end):
         upper, lower = int(mixed["top"]), int(mixed["bottom"])
         return (value + Fraction(upper, lower), mixed.end()) if 0 < upper < lower else (value, end)
+    if half := _HALF.match(text, end):
+        return value + _PARTS[half["part"].lower()], half.end()
     part, part_end = _fraction(text, end)
     return (value + part, part_end) if part is not None and 0 < part < 1 else (value, end)
 
@@ -220,6 +204,8 @@ def _decimal(whole: str, decimals: str = "") -> Fraction | None:
     """Digits (with separators) and decimal places as an exact number; None where they are too many."""
     if len(whole) + len(decimals) > MAX_DIGITS:
         return None
+    if whole.count(".") > 1:
+        whole = whole.replace(".", "")
     if "." in whole:
         whole, decimals = whole.split(".", 1)
     digits = _NOT_DIGIT.sub("", whole) + decimals
@@ -242,6 +228,8 @@ _UNITS += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORD_VALUES = {word: value for value, word in enumerate(_UNITS)}
 _WORD_VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+#: The word of every number that has one of its own.
+NUMBER_WORDS = {value: word for word, value in _WORD_VALUES.items()}
 _WORD = "|".join([*_TENS, *sorted(_UNITS, key=len, reverse=True)])
 _SCALE = "|".join(_MULTIPLES)
 _WORDS = re.compile(
@@ -254,7 +242,7 @@ _WORDS = re.compile(
 
 def _spelled_numbers(text: str) -> Iterator[Number]:
     for match in _WORDS.finditer(text, max(0, len(text) - SEARCH_LIMIT)):
-        words = re.findall(r"[a-z]+", match["words"].lower().replace("and", " "))
+        words = [word for word in re.findall(r"[a-z]+", match["words"].lower()) if word != "and"]
         value = _count(words)
         if value is None:
             continue

@@ -6,8 +6,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_thinkslm.scoring.answers.number_grammar import Number, find_numbers, parse_number, plain
+from pytest_thinkslm.scoring.answers.anchors import is_supposed, lower, may_be_foreign
+from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
+from pytest_thinkslm.scoring.answers.number_grammar import Number, find_numbers, plain
+from pytest_thinkslm.scoring.answers.number_sentences import after_equals, result_in
 from pytest_thinkslm.scoring.answers.region import Box, boxes, is_placeholder
+from pytest_thinkslm.scoring.answers.whole_number import parse_number, worked_out
 
 #: Statements examined of each kind, from the end: more occur only in loops.
 _EXAMINED = 60
@@ -17,7 +21,8 @@ _EXAMINED = 60
 class Statement:
     """One explicit statement of an answer.
 
-    ``value`` is None where it offers several numbers. ``stop`` is where its line or box ends. ``equation`` marks a
+    ``value`` is None where it offers several numbers, or is ``unread``: a box of figures and something that is not
+    known to leave their value as it is. ``stop`` is where its line or box ends. ``equation`` marks a
     result after an equals sign; ``touches_end`` one that the end of the text may have cut.
     """
 
@@ -28,39 +33,69 @@ class Statement:
     detail: str
     equation: bool = False
     touches_end: bool = False
+    unread: bool = False
 
 
-def find_statements(original: str, text: str) -> tuple[list[Statement], bool]:
+def find_statements(original: str, text: str, question: str = "") -> tuple[list[Statement], bool]:
     """All final statements of a text, and whether there is a box that holds no number (a copied placeholder).
 
-    ``text`` is ``plain(original)``.
+    ``text`` is ``plain(original)``. A statement that only supposes something else counts where nothing precedes it.
     """
     found: list[Statement] = []
     unreadable = False
+    usable = []
     for box in boxes(original)[-_EXAMINED:]:
-        statement = _read_box(original, box)
+        if box.closed and (is_placeholder(box.content) or not _HOLDS_NUMBER.search(box.content)):
+            unreadable = True
+        else:
+            usable.append(box)
+    for group in box_groups(original, usable):
+        statement = _read_boxes(original, group)
         unreadable |= statement is None
         found += [statement] if statement else []
     for mark in list(_HASHES.finditer(text))[-_EXAMINED:]:
         found += _read_hashes(original, text, mark)
-    for mark in list(_ANSWER_WORD.finditer(_lower(text)))[-_EXAMINED:]:
-        found += _read_answer_is(original, text, mark)
+    for mark in _answer_words(lower(text)):
+        found += _read_answer_is(original, text, mark, question)
     found.sort(key=lambda statement: statement.start)
-    return _join_alternatives(found, text), unreadable
+    return found[:1] + [one for one in found[1:] if not _is_supposed(text, one)], unreadable
 
 
-def _read_box(original: str, box: Box) -> Statement | None:
-    """The number in a box; None for a placeholder and other content without one."""
-    if is_placeholder(box.content) and box.closed:
-        return None
+def _is_supposed(text: str, statement: Statement) -> bool:
+    return statement.rule == "answer-is" and is_supposed(text, statement.start, statement.start)
+
+
+_HOLDS_NUMBER = re.compile(
+    r"[0-9\u00bc-\u00be\u2150-\u215e\uff10-\uff19]|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen"
+    r"|twenty|thirty|forty|fifty|sixty|eighty|ninety|hundred|thousand|million|billion",
+    re.IGNORECASE,
+)
+
+
+def _read_boxes(original: str, group: BoxGroup) -> Statement | None:
+    """What one box or several that stand together give; None where an unclosed one holds nothing yet."""
+    read = [_read_box(box) for box in group.boxes]
+    detail = original[group.boxes[0].start : group.end][:80]
+    closed = group.boxes[-1].closed
+    if closed and len(read) == 1 and read[0] is None and not re.search(r"[0-9]", group.boxes[0].content):
+        return None  # words with a number word among them: "none"
+    values = set(read)
+    value = read[-1] if len(values) == 1 else None
+    several = value is None and (len(values) > 1 or _holds_several(group.boxes[-1].content))
+    return Statement(
+        "boxed", group.boxes[0].start, group.end, value, detail, touches_end=not closed, unread=not several
+    )  # fmt: skip
+
+
+def _holds_several(content: str) -> bool:
+    return len({number.value for number in find_numbers(plain(content), spelled=True)}) > 1
+
+
+def _read_box(box: Box) -> Fraction | None:
+    """The number that a box is; None where it is none, whatever figures it holds."""
     content = box.content if box.closed else box.content.split("\n", 1)[0]
     value = parse_number(content)
-    if value is None and len(content) <= 300:
-        numbers = list(find_numbers(plain(content), spelled=True))
-        if box.closed and (not numbers or _OPERATOR.search(content)):
-            return None
-        value = numbers[0].value if len(numbers) == 1 else None
-    return Statement("boxed", box.start, box.end, value, original[box.start : box.end][:80], False, not box.closed)
+    return worked_out(content) if value is None and box.closed else value
 
 
 _HASHES = re.compile(r"####+[ \t]*")
@@ -85,19 +120,47 @@ def _read_hashes(original: str, text: str, mark: re.Match[str]) -> list[Statemen
 # Searched in the lower-cased text, without look-behind or flags: both cost a multiple on long texts.
 _ANSWER_WORD = re.compile(
     r"answer|ans(?=[ :.])|correct (?:total|value|result|amount|number|sum|count)|right (?:total|value|number|amount)"
-    r"|final (?:result|value)|(?:result|solution|final)(?=[ \t]*:)|答案"
+    r"|final (?:result|value)|(?:result|solution|final)(?=[ \t]*:)"
+)
+_FOREIGN: tuple[str, ...] = (
+    "respuesta",
+    "réponse",
+    "antwort",
+    "ergebnis",
+    "resposta",
+    "risposta",
+    "ответ",
+    "答",
+    "답",
+    "odpowied",
+)
+_FOREIGN += ("cevap", "jawaban", "antwoord", "đáp", "resultado", "résultat", "risultato")
+_FOREIGN_WORD = re.compile(
+    r"respuesta|réponse|antwort|ergebnis|resposta|risposta|ответ|答案|答え|解答|答|정답|답|odpowiedź|cevap|jawaban|antwoord"
+    r"|đáp (?:án|số)|resultado|résultat|risultato"
 )
 _ONLY_AT_LINE_START = frozenset({"result", "solution", "final"})
+_COPULA = (
+    r"(?:is|was|would be|will be|should be|must be|equals|comes (?:out )?to|es|est|ist|lautet|beträgt|adalah)\b"
+    r"(?:\s(?:therefore|thus|then|simply|just|indeed|now|also|still)\b)?"
+)
 _SAYS = re.compile(
-    r"(?:\s{1,3}(?:to|for|of|in)\s[^.\n:=?!]{1,60}?)?"
-    r"(?:\s{0,6}(?:\b(?:is|was|would be|will be|should be|must be|equals|comes (?:out )?to)\b"
-    r"(?:\s(?:therefore|thus|then|simply|just|indeed|now|also|still)\b)?|[:=]|->|→|是|为)[ \t]{0,4}[:=]?"
-    r"|(?=[ \t.:]{0,4}\n))[\s:]{0,6}",
+    r"(?:\s?\([^()\n]{1,40}\))?(?:\s(?:final|finale|correcta))?"
+    r"(?:\s{1,3}(?:to|for|of|in)\s[^.\n:=?!]{1,60}?)?[*_\"'}]{0,4}"
+    rf"(?:\s{{0,6}}(?:\b{_COPULA}|[:=]|->|→|是|为|為|は|은|는|é\b|è\b|—)[ \t]{{0,4}}[:=]?"
+    r"|(?=[ \t.:]{0,4}\n))[\s:\"']{0,6}",
     re.IGNORECASE,
 )
 
 
-def _read_answer_is(original: str, text: str, mark: re.Match[str]) -> list[Statement]:
+def _answer_words(lowered: str) -> list[re.Match[str]]:
+    found = list(_ANSWER_WORD.finditer(lowered))[-_EXAMINED:]
+    if may_be_foreign(lowered) and any(word in lowered for word in _FOREIGN):
+        found = sorted([*found, *list(_FOREIGN_WORD.finditer(lowered))[-_EXAMINED:]], key=lambda mark: mark.start())
+    return found
+
+
+def _read_answer_is(original: str, text: str, mark: re.Match[str], question: str) -> list[Statement]:
     """A number after "the answer is", "Answer:" and the like."""
     line_start = text.rfind("\n", max(0, mark.start() - 20), mark.start())
     before = text[line_start + 1 if line_start >= 0 else max(0, mark.start() - 20) : mark.start()]
@@ -108,16 +171,72 @@ def _read_answer_is(original: str, text: str, mark: re.Match[str]) -> list[State
     says = _SAYS.match(text, mark.end())
     if says is None:
         return []
+    if "\n" in says[0].rstrip(" \t"):
+        return _read_below_heading(original, text, mark.start(), says.end(), question)
+    if ":" in says[0]:
+        return _read_labelled(original, text, mark.start(), says.end(), question)
     return _read_clause("answer-is", original, text, mark.start(), says.end(), None)
 
 
-def _lower(text: str) -> str:
-    """Lower case of the same length (one letter's lower case is longer)."""
-    return text.replace("İ", "I").lower()
+_STEP = re.compile(r"\W*(?:\d{1,3}[.)](?=\s+\S)|(?:step|part|case|first|let)\b)", re.IGNORECASE)
+_LINE_LIMIT = 2_000
+
+
+def _read_below_heading(original: str, text: str, begin: int, start: int, question: str) -> list[Statement]:
+    """What stands below a heading "Answer" or "Solution:": a value, or one line that states it.
+
+    A heading over several lines introduces working, whose result is where it ends; an enumerator is no value.
+    """
+    end = text.find("\n", start, start + _LINE_LIMIT)
+    end = min(len(text), start + _LINE_LIMIT) if end < 0 else end
+    line = text[start:end]
+    if _STEP.match(line) or "boxed" in line:
+        return []
+    value = parse_number(original[start:end].strip(" \t*_"))
+    if value is not None and "=" not in line:
+        number = next(iter(find_numbers(line, spelled=True)), None)
+        if number is not None:
+            number = Number(value, number.start, len(line.rstrip(" *_\t")))
+            return [_statement("answer-is", original, begin, start + number.end, number, end)]
+    return [] if text[end:].strip(" \t\n*_`$-") else _read_labelled(original, text, begin, start, question)
+
+
+def _read_labelled(original: str, text: str, begin: int, start: int, question: str) -> list[Statement]:
+    """What a label "Answer:" introduces: a value, or a sentence that states the result among other numbers."""
+    end = _clause_end(text, start)
+    sentence_end = _SENTENCE_END.search(text, start, start + 400)
+    stop = sentence_end.start() if sentence_end else min(len(text), start + 400)
+    sentence = text[start:stop]
+    numbers = list(find_numbers(sentence, spelled=False))
+    if sentence.rfind("=") > end - start and (result := after_equals(sentence, numbers)):
+        return [_statement("answer-is", original, begin, start + result.end, result, stop, equation=True)]
+    lead = sentence[: numbers[0].start] if numbers else ""
+    words = len(_WORD.findall(sentence))
+    if len(numbers) == 1 and words > 2 and not _LEAD.fullmatch(lead) and _VERB.search(sentence):
+        return [_statement("answer-is", original, begin, start + numbers[0].end, numbers[0], stop)]
+    if len(numbers) < 2 or "=" in sentence or "boxed" in sentence or not _VERB.search(sentence):
+        return _read_clause("answer-is", original, text, begin, start, None)
+    if _LEAD.fullmatch(lead) and not _VERB.search(text[start:end]):
+        return _read_clause("answer-is", original, text, begin, start, None)
+    if _BETWEEN_SEVERAL.fullmatch(sentence[numbers[0].end : numbers[1].start]) and _LEAD.fullmatch(lead):
+        return _read_clause("answer-is", original, text, begin, start, None)
+    number = result_in(original, text, start, sentence, numbers, question)
+    return [_statement("answer-is", original, begin, start + number.end, number, stop)]
+
+
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$|[)\"'])|\n|;|[\"'],|\}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|will|would|can|could|should|must|needs?|takes?|took|costs?|makes?|made|gives?|gets?"
+    r"|earns?|earned|pays?|paid|spends?|spent|saves?|saved|sells?|sold|leaves?|left|eats?|ate|uses?|used|bought|buys?|runs?"
+    r"|ran|reads?|collected|collects?|weighs?|drives?|drove|walks?|walked|remains?|received?s?|aura|tiene|hat|a)\b",
+    re.IGNORECASE,
+)
 
 
 _CLAUSE_END = re.compile(
     r"[.!?](?=\s|$|[)\"'])|\n|;|,?\s(?:because|since|as|which|if|when)\s|,\s(?:so|and|but|not)\s|\s\((?!\d)"
+    r"|[\"'](?=\s?[,}])|,(?=\s?[\"'])"
 )
 _OPERATOR = re.compile(r"[+*×÷·=]|\s[-/x]\s|\\(?:times|cdot|div)|\b(?:times|plus|minus|divided by|multiplied by)\b")
 _BETWEEN_SEVERAL = re.compile(r"[^\d.]{0,40}?(?:\b(?:or|and)\b|,|/)\W*(?:[a-z]\w*\W+){0,1}", re.IGNORECASE)
@@ -175,20 +294,3 @@ def _statement(
     detail = original[begin : min(number_end, begin + 80)]
     touches_end = not original[number_end : number_end + 100].strip(" ,/") and "\n" not in original[number_end:]
     return Statement(rule, begin, stop, None if several else number.value, detail, equation, touches_end)
-
-
-_ALTERNATIVE = re.compile(r"[\s,$*]{0,6}(?:and|or)[\s$*]{0,6}")
-
-
-def _join_alternatives(statements: list[Statement], text: str) -> list[Statement]:
-    r"""``\boxed{3} or \boxed{4}`` is one statement of several numbers."""
-    joined: list[Statement] = []
-    for statement in statements:
-        last = joined[-1] if joined else None
-        if last and last.rule == statement.rule == "boxed" and last.value != statement.value:
-            between = text[last.stop : statement.start] if statement.start - last.stop < 20 else "-"
-            if _ALTERNATIVE.fullmatch(between):
-                joined[-1] = Statement("boxed", last.start, statement.stop, None, last.detail)
-                continue
-        joined.append(statement)
-    return joined

@@ -28,7 +28,7 @@ def _number(case: Case, region: Region) -> Answer:
 
         if says_unanswerable(region.text):
             return Answer(UNANSWERABLE, "unanswerable", anchored=True, detail=region.text[-80:])
-    return read_number(region)
+    return read_number(region, case.question)
 
 
 def _list(case: Case, region: Region) -> Answer:
@@ -44,7 +44,7 @@ def _choice(case: Case, region: Region) -> Answer:
 def _expression(case: Case, region: Region) -> Answer:
     from pytest_thinkslm.scoring.answers.expressions import read_expression
 
-    return read_expression(region)
+    return read_expression(region, case.question)
 
 
 def _review(case: Case, region: Region) -> Answer:

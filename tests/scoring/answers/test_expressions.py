@@ -49,6 +49,30 @@ VALUES = (
         (r"We get \boxed{7}. Write it as \boxed{answer}.", "7", "boxed"),
         (r"\fbox{\frac{1}{2}}", r"\frac{1}{2}", "boxed"),
         (r"\boxed{3 + 4 = 7}", "7", "boxed"),
+        (r"$\boxed{1}$ and $\boxed{2}$", "1, 2", "boxed"),
+        (r"$x=\boxed{1}$, $y=\boxed{2}$", "1, 2", "boxed"),
+        (r"$\boxed{2}$ or $\boxed{2}$", "2", "boxed"),
+        (r"either $\boxed{1}$ or $\boxed{2}$", None, "several"),
+        (r"\boxed{1} is the radius, so the area is \boxed{2}", "2", "boxed"),
+        (r"\boxed{1}, and then we get \boxed{2}", "2", "boxed"),
+        (r"\boxed{x = 1 \text{ or } x = 2}", "x = 1, x = 2", "boxed"),
+        (r"\boxed{\frac{\sqrt3}{3} \approx 0.577}", r"\frac{\sqrt3}{3}", "boxed"),
+        (r"\boxed{\frac{14}{3} = 4.667}", r"\frac{14}{3}", "boxed"),
+        (r"\boxed{x \approx 11}", "11", "boxed"),
+        (r"We found $\boxed{3}$. Adding 2, the answer is 5.", "5", "answer-is"),
+        (r"$\boxed{3}$. If it were 2, the answer would be 5.", "3", "boxed"),
+        (r"$\boxed{\frac{14}{3}}$. The answer is about 4.667.", r"\frac{14}{3}", "boxed"),
+        (r"$\boxed{\frac{14}{3}}$. The answer is 4.667.", r"\frac{14}{3}", "boxed"),
+        (r"$\boxed{3}$. The answer is in the form that was asked for.", "3", "boxed"),
+        ("Final Answer: The largest $n$ is 34.", "34", "answer-is"),
+        ("The final answer is that $n$ equals 34.", "34", "answer-is"),
+        ("因此，三角形的面积是12平方厘米。", "12", "last-number"),
+        ("答案是12。", "12", "answer-is"),
+        ("La respuesta es $12$.", "12", "answer-is"),
+        ("Result: 42", "42", "bare"),
+        (r"\boxed{\color{blue}{5}\;}", "5", "boxed"),
+        (r"\boxed{\text{The answer is } 9}", "9", "boxed"),
+        (r"\boxed{\text{not } 9}", r"\text{not } 9", "boxed"),
         (r"\boxed{x = 5}", "x = 5", "boxed"),
         ("The final answer is 2.\n\nNote that the sequence is $x = 4$.", "2", "answer-is"),
         (r"So the answer is $\frac{4}{2} = 2$.", "2", "answer-is"),
@@ -152,8 +176,12 @@ EQUAL = [
         r"\begin{bmatrix} \frac{1}{5} \\ -\frac{3}{5} \end{bmatrix}",
         "tuple",
     ),
-    *(("2x+3", "y=3+2x", "math-verify"), ("(x+1)(x-2)", "(x-2)(x+1)", "math-verify")),
-    *((r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt2}", "math-verify"), ("4x-5y=-50", "8x-10y=-100", "math-verify")),
+    *(("2x+3", "y=3+2x", "number"), ("(x+1)(x-2)", "(x-2)(x+1)", "number")),
+    *((r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt2}", "number"), ("4x-5y=-50", "8x-10y=-100", "number")),
+    *(("x<2", "2>x", "math-verify"), (r"\emptyset", r"\varnothing", "string"), ("{1,2}", r"\{2,1\}", "tuple")),
+    (r"\left[\begin{array}{cc}1 & 2\end{array}\right]", r"\begin{pmatrix}1&2\end{pmatrix}", "string"),
+    *((r"1.25\text{ million}", "1250000", "number"), ("1.250.000", "1250000", "string"), ("6:00", "6:00", "string")),
+    *((r"\sqrt{17}", "4.123105625617661", "number"), ("2sqrt(3)", r"\sqrt{12}", "number")),
 ]
 
 
@@ -184,16 +212,34 @@ def test_an_interval_is_no_inequality() -> None:
     assert not equal(r"(-\infty,3)", "x<3").equal
 
 
-@pytest.mark.parametrize("relation", ["x+y=3", "ab=3", r"x\approx 3", r"n\equiv 3"])
+@pytest.mark.parametrize("relation", ["2x+3=7", "4x-5y=7", r"x\neq 7", "x>7", r"n\equiv 7", "x=y=3=7"])
 def test_a_relation_is_no_value(relation: str) -> None:
-    assert not equal(relation, "3").equal
-    assert not equal("3", relation).equal
+    assert not equal(relation, "7").equal
+    assert not equal("7", relation).equal
+
+
+LEFT_SIDES = ("AB", "x", "f(2)", "f(f(2))", "P(A)", "a+b", "ab", r"\angle ABC", r"\sin x", r"\text{gcd}(34,51)", "C_2")
+VALUES_NAMED = ("17", r"\frac{1}{2}", r"\sqrt{3}", "-5", r"(3,2)", "[0,1)")
+
+
+@pytest.mark.parametrize("left", LEFT_SIDES)
+def test_the_left_side_of_an_answer_names_what_was_asked_for(left: str) -> None:
+    for value, other in zip(VALUES_NAMED, (*VALUES_NAMED[1:], VALUES_NAMED[0]), strict=True):
+        assert equal(f"{left} = {value}", value).equal
+        assert not equal(f"{left} = {value}", other).equal
+    assert equal("f^{-1}(x)=2x+1", "2x+1").equal
+    assert equal("2 = x", "2").equal
+
+
+def test_the_left_side_of_a_gold_equation_is_asked_for() -> None:
+    assert not equal("-50", "4x-5y=-50").equal
+    assert not equal("1", r"\frac{x^2}{16} - \frac{y^2}{9} = 1").equal
 
 
 def test_an_expression_in_a_variable_is_no_number() -> None:
     assert equal("2x+1", "5") == equal("5", "2x+1") == Equality(False, method="number")
     assert equal(r"\sqrt{4}", "2").equal
-    assert equal("-i^2", "1").method == "math-verify"
+    assert equal("-i^2", "1") == Equality(True, method="number")
 
 
 def test_sides_of_an_equation_may_change_places() -> None:
@@ -219,6 +265,10 @@ def test_order_matters_in_tuples_not_in_sets() -> None:
             (r"9\text{ a.m.}", r"9\text{ p.m.}"),
             ("2xy", "2"),
         ),
+        *((r"\frac{1}{2^{98}}", r"\frac{1}{2^{99}}"), (r"\frac{1}{2006!}", r"\frac{1}{2004!}")),
+        *((r"\frac{1}{99!}", r"\frac{1}{99!}-\frac{1}{100!}"), (r"\sqrt{2}+10^{-40}", r"\sqrt{2}"), ("100!", "100!+1")),
+        *((r"5\text{ or }6", "5"), (r"5\text{ million}", "5"), ("5 or less", "5"), (r"5\text{ squared}", "5")),
+        *(("1:00", "12:00"), (r"4\sqrt(2)", "4"), ("1.414213562", r"\sqrt{2}")),
         *(("", "5"), ("", ""), ("2+3i", "2-3i"), ("(1,2)", "1"), (r"\text{stale}", r"\text{least}"), ("1{,}000", "1")),
     ],
 )
@@ -227,10 +277,30 @@ def test_different(one: str, two: str) -> None:
     assert not equal(two, one).equal
 
 
-def test_a_power_tower_times_out_and_says_so() -> None:
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        "9^{9^{9^9}}",
+        r"\binom{10^9}{5\cdot10^8}",
+        "999999999!",
+        r"\prod_{k=1}^{999999} k",
+        "\\sin(" * 300 + "1" + ")" * 300,
+        "(x+1)^{100000}",
+        r"2^{2^{2^{2^{2^{2}}}}}",
+        ",".join(f"\\sqrt{{{number}}}" for number in range(60)),
+    ],
+)
+def test_no_expression_takes_long(heavy: str) -> None:
+    equal("x<2", "2>x")  # a worker is up
+    started = time.process_time()
+    said = equal(heavy, "5")
+    assert not said.equal
+    assert time.process_time() - started < 2
+
+
+def test_what_passes_every_bound_says_so() -> None:
     said = equal("9^{9^{9^9}}", "5", deadline=0.5)
     assert (said.equal, said.timeout, said.method) == (False, True, "math-verify")
-    assert equal("2x+3", "3+2x").equal  # a killed worker is replaced
 
 
 def test_long_expressions_are_compared_as_strings_alone() -> None:
@@ -278,6 +348,9 @@ def test_reading_raises_for_no_text(text: str, cut: bool) -> None:
 @settings(max_examples=60, deadline=None)
 @given(LATEX, LATEX)
 def test_equality_is_symmetric_and_raises_for_no_text(one: str, two: str) -> None:
+    if "=" in one + two:
+        equal(one, two, deadline=2)
+        return  # the left side of an answer names its value, that of a gold is asked for
     assert equal(one, two, deadline=2).equal == equal(two, one, deadline=2).equal
 
 
