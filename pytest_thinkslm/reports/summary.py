@@ -244,7 +244,7 @@ def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
         for row in rows:
             if detail := details(row):
                 lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_cell("; ".join(detail))]
-        remarks = notes(rows)
+        remarks = [*filter(None, [variant.get("note")]), *notes(rows)]
         if remarks:
             lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]
         lines.append("")
