@@ -190,6 +190,8 @@ def _kind(label: dict[str, Any]) -> AnswerKind:
 def _case(kind: AnswerKind, label: dict[str, Any], data_dir: Path | None) -> Case | None:
     task, gold = label["task"], label["gold"]
     facets = {"unanswerable_possible": "yes"} if task == "gsm_plus" else {}
+    if "subject" in label:
+        facets["subject"] = str(label["subject"])
     known = _dataset_case(task, label.get("item"), data_dir)
     if kind == "choice" and not label.get("options"):
         return replace(known, gold=gold) if known else None

@@ -39,7 +39,7 @@ from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.scoring.grading import grade
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.limits import default_max_tokens
-from pytest_thinkslm.tasks.prompts import render
+from pytest_thinkslm.tasks.prompts import prompt_messages
 
 #: Tasks and styles, taken in turns.
 ASKED = (
@@ -128,7 +128,7 @@ def generate(arguments: argparse.Namespace) -> None:
         while time.monotonic() - begin < arguments.seconds and (waiting or running):
             while waiting and len(running) < arguments.rows:
                 one = waiting.pop(0)
-                messages = render(by_item[one.task, one.index], one.style)
+                messages = prompt_messages(by_item[one.task, one.index], one.style)
                 limit = default_max_tokens(registry.get(one.task), one.style)
                 name = identity(variant, one)
                 number += 1

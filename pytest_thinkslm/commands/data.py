@@ -5,35 +5,34 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from pytest_thinkslm.core.errors import DataError, UsageError
 from pytest_thinkslm.data.check import Checked, check
 from pytest_thinkslm.tasks import registry
 
-_DESCRIPTION = """\
+HELP = "hold data sets against their content pins"
+DESCRIPTION = """\
 Hold data sets against their content pins, record by record: what a run would find, before it.
 
 Every record that differs is printed with the parts that differ (question, options, steps, gold, groups) as the source
 has them; so is every one that is missing, new, or cannot be built. Exit status: 0 where all pinned records are there
 and match, 1 where not, or where a data set cannot be had; 4 for a wrong argument."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm data check gsm8k
   thinkslm data check 'arc_*' --data-dir ~/data
   thinkslm data check mr_ben --hub-id mr_ben=owner/copy"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser("data", help="hold data sets against their content pins")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     checking = actions.add_parser(
         "check",
         help="print every record that differs, and which part of it",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     checking.add_argument("tasks", metavar="TASK", nargs="*", help="task keys, globs allowed (default: all)")
@@ -45,7 +44,6 @@ def add_parser(commands: Any) -> None:
         default=[],
         help="another hub data set for a task (owner/name, or owner/name@revision); can be given several times",
     )
-    checking.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -42,6 +42,10 @@ class GroupKey(NamedTuple):
         """(model, quant)."""
         return self.model, self.quant
 
+    def of(self, variant: VariantKey) -> GroupKey:
+        """The same group of another variant."""
+        return self._replace(model=variant[0], quant=variant[1])
+
 
 class ItemKey(NamedTuple):
     """What one line of ``items.jsonl`` is about, in the order by which lines are sorted.

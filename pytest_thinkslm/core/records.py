@@ -18,6 +18,9 @@ Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed"]
 
+#: Of a task's data: content verified or generated; fails its pins and was accepted; has no pins.
+PinState = Literal["ok", "accepted", "unpinned"]
+
 #: Gold of a number item whose question cannot be answered (GSM-Plus "critical thinking").
 UNANSWERABLE = "unanswerable"
 

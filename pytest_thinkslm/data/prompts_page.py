@@ -115,7 +115,7 @@ def _section(task: Task) -> str:
     for case in _samples(task):
         kind = " (coding)" if case.facets.get("subject") == "coding" else ""
         for style in ("direct", "cot"):
-            lines += [f"### {style}{kind}", "", *_block(prompts.render(case, style)), ""]
+            lines += [f"### {style}{kind}", "", *_block(prompts.prompt_messages(case, style)), ""]
     if task.key in ("gsm8k", "sort8_positive"):
         for style in ("5shot", "5shot-cot"):
             lines += [f"### {style}, its first exemplar and the question", "", *_block(_few_shot(task, style)), ""]
@@ -137,7 +137,7 @@ def _few_shot(task: Task, style: str) -> tuple[Message, ...]:
     else:
         drawn = (prompts.Exemplar(replace(_TRAIN, task=task.key), _WORKED),) * prompts.SHOTS[style]
         case = next(_samples(task))
-    turns = prompts.render(case, style, drawn)
+    turns = prompts.prompt_messages(case, style, drawn)
     return (*turns[:2], turns[-1])
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pytest_thinkslm.core.errors import DataError
-from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.core.records import Case, PinState
 from pytest_thinkslm.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
 from pytest_thinkslm.data.local import count_records, find_file
 from pytest_thinkslm.data.matching import Built, Unbuildable, match
 from pytest_thinkslm.data.verification import Policy, item_names, verify
 from pytest_thinkslm.tasks import pins as pins_data
 from pytest_thinkslm.tasks.task import Task
-
-PinState = Literal["ok", "accepted", "unpinned"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
@@ -17,12 +17,13 @@ from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
+from pytest_thinkslm.runs.types import SettingsJson
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
     from pytest_thinkslm.machine.gpus import Gpu
-    from pytest_thinkslm.machine.hardware import Placement as Hardware
+    from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
 
@@ -149,9 +150,9 @@ class EngineFactory:
         """The sampling parameters of the variant at this position. Raises as ``sampling.sampling_of`` does."""
         return sampling_of(self.settings, self.resolve(self.variants[index]))
 
-    def stated_settings(self) -> dict[str, object]:
+    def stated_settings(self) -> SettingsJson:
         """The settings as results.json has them: the sampling parameters are those that the first variant gets."""
-        return asdict(self.settings) | stated(self.sampling(0))
+        return cast("SettingsJson", asdict(self.settings) | dict(stated(self.sampling(0))))
 
     @property
     def local(self) -> bool:
@@ -357,7 +358,7 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
     return place(what, devices, model.display, size)
 
 
-def _hardware(engine: str, settings: Settings) -> Hardware:
+def _hardware(engine: str, settings: Settings) -> DeviceChoice:
     """Device and dtype as the engine will decide them. Raises UsageError for an argument that is not valid."""
     from pytest_thinkslm.machine.hardware import decide
 

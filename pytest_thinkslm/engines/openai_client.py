@@ -24,9 +24,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError, nearest
+from pytest_thinkslm.core.errors import (
+    EngineError,
+    EngineErrorKind,
+    ModelError,
+    ThinkSLMError,
+    did_you_mean,
+    nearest,
+)
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.engines.openai_connection import connected, trusted
+from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
     TRANSIENT,
     Chat,
@@ -372,6 +380,8 @@ class ChatClient:
                 self.dialect = narrower
             self._queue.appendleft(job)
             return
+        if result.kind == "refused" and "response_format" in job.chat.extra and refuses_schema(result.message):
+            result = dataclasses.replace(result, kind="no-schema")
         await self._failed(job, result, begin)
 
     async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
@@ -400,7 +410,7 @@ class ChatClient:
             if spent and failure.kind in ("connection", "timeout") and self._dead is None:
                 await self._probe(failure)
             times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
-            self._fail(job, failure.message + times)
+            self._fail(job, failure.message + times, "no-schema" if failure.kind == "no-schema" else "failed")
             return
         self._again(job, failure)
 
@@ -446,11 +456,11 @@ class ChatClient:
         self._queue.extend(self._waiting)
         self._waiting.clear()
 
-    def _fail(self, job: _Job, reason: str) -> None:
+    def _fail(self, job: _Job, reason: str, kind: EngineErrorKind = "failed") -> None:
         self.counters.failed += 1
         if job.started or job.future.set_running_or_notify_cancel():
             label = f"{job.chat.label}: " if job.chat.label else ""
-            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason)))
+            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason), kind))
 
     async def _call(self, send: Any, timeout: float) -> bytes | Failure:
         """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
@@ -502,6 +512,5 @@ def _near(model: str, known: Mapping[str, ServedModel]) -> str:
     """Served names that resemble what was asked for; hosted APIs list hundreds, so never all of those."""
     inside = [name for name in known if model.lower() in name.lower() or name.lower() in model.lower()]
     if inside:
-        return f"did you mean {' or '.join(repr(name) for name in sorted(inside)[:3])}?"
-    advice = nearest(model, known)
-    return advice if advice.startswith("did") or len(known) <= 20 else f"it lists {len(known)} others"
+        return did_you_mean(sorted(inside)[:3])
+    return nearest(model, known, f"it lists {len(known)} others" if len(known) > 20 else None)

@@ -20,11 +20,13 @@ _NOTHING: Mapping[str, object] = {}
 _OVER = 1
 
 FailureKind = Literal[
-    "busy", "loading", "timeout", "connection", "server", "malformed", "denied", "absent", "refused", "overrun"
-]
+    "busy", "loading", "timeout", "connection", "server", "malformed", "denied", "absent", "refused", "no-schema",
+    "overrun",
+]  # fmt: skip
 
-#: Kinds that are tried again. "denied" (401, 403, no credit), "absent" (404), "refused" (this request) and "overrun"
-#: (more new tokens than were asked for) are final; "loading" (the model is not there yet) has a bound of its own.
+#: Kinds that are tried again. "denied" (401, 403, no credit), "absent" (404), "refused" (this request), "no-schema"
+#: (this request: the server knows no structured output) and "overrun" (more new tokens than were asked for) are final;
+#: "loading" (the model is not there yet) has a bound of its own.
 TRANSIENT: frozenset[FailureKind] = frozenset({"busy", "loading", "timeout", "connection", "server", "malformed"})
 
 
@@ -145,6 +147,13 @@ def read_error(status: int, data: bytes, headers: Mapping[str, str], now: float 
         return Failure("server", message, wait)
     return Failure("refused", message)
 
+
+def refuses_schema(message: str) -> bool:
+    """Whether a refusal's words are those of a server that knows no structured output."""
+    return _NO_SCHEMA.search(message) is not None
+
+
+_NO_SCHEMA = re.compile(r"response_format|json_schema|structured|guided|grammar|extra inputs|unrecogni[sz]ed", re.I)
 
 #: What servers say that are up before their model is (llama.cpp, TGI, SGLang, hosted ones); not "overloaded".
 _LOADING = re.compile(

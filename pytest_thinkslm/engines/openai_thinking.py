@@ -22,6 +22,8 @@ Body = Mapping[str, object]
 _QUESTION = (Message("user", "How many legs do three cats have?"),)
 #: New tokens in which a model that thinks first has begun to.
 _LOOK = 32
+#: New tokens where the prompt alone matters; some servers refuse fewer.
+_FEW = 16
 _NO_EFFORT = "no-such-effort"
 
 
@@ -130,7 +132,7 @@ def _thinks(server: Server, body: Body) -> bool:
 
 def _counted(server: Server, body: Body) -> int | None:
     try:
-        return server.ask(Chat(_QUESTION, Sampling(max_tokens=1), "--thinking", body)).prompt_tokens
+        return server.ask(Chat(_QUESTION, Sampling(max_tokens=_FEW), "--thinking", body)).prompt_tokens
     except EngineError:
         return None
 

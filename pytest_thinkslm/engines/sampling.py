@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.models.generation import asked_sampling, shown
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.thought import thought_room
+from pytest_thinkslm.runs.types import SamplingJson
 from pytest_thinkslm.settings.run_settings import Settings
 
 
@@ -47,9 +46,16 @@ def sampling_of(settings: Settings, model: ResolvedModel | None) -> Sampling:
     return found
 
 
-def stated(sampling: Sampling) -> dict[str, object]:
+def stated(sampling: Sampling) -> SamplingJson:
     """The parameters as results.json names them; bound and seed are stated elsewhere."""
-    return {name: value for name, value in asdict(sampling).items() if name not in ("max_tokens", "seed")}
+    return {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+    }
 
 
 def advice(settings: Settings, model: ResolvedModel | None) -> str:

@@ -25,7 +25,7 @@ from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus, openmp
-from pytest_thinkslm.machine.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -87,7 +87,7 @@ class TransformersEngine:
     ) -> None:
         self._arguments = Arguments.parse(engine_args)
         self._versions = {name: _version(name) for name in ("transformers", "torch")}
-        self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
+        self._placement: DeviceChoice = decide(self._arguments.device, self._arguments.dtype)
         self._resolved, self._trust, self._log = model, trust_remote_code, log
         self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.machine.hardware import Placement
+from pytest_thinkslm.machine.hardware import DeviceChoice
 from pytest_thinkslm.models.checkpoint import generation_config
 from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -85,7 +85,7 @@ class Loaded:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
+def load(resolved: ResolvedModel, placement: DeviceChoice, trust_remote_code: bool) -> Loaded:
     """Load from the resolved folder, never from the network.
 
     Raises EngineError with the loader's reason, where weights are missing, unexpected or of other shapes, and where a

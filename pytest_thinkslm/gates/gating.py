@@ -6,13 +6,14 @@ Imports neither pytest nor an engine; the controller and ``thinkslm compare`` bo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
-from pytest_thinkslm.gates.baselines import Group, RecordedRun, counterpart
-from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
+from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
+from pytest_thinkslm.gates.decisions import GatedGroup, GateResult, GateSpecs, Margin, evaluate, sensitivity
 from pytest_thinkslm.runs.results import interval_of
+from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.statistics import PairedResult, compare_paired
 
 #: A task's own metrics that are shown beside the change of its accuracy.
@@ -27,15 +28,15 @@ class Measured:
     """
 
     key: GroupKey
-    cell: Cell
+    cell: GatedGroup
     against: GroupKey | None = None
     unfit: str = ""
 
 
 def measure(
     groups: Mapping[GroupKey, Group],
-    rows: Mapping[GroupKey, Mapping[str, Any]],
-    baseline: RecordedRun | None = None,
+    rows: Mapping[GroupKey, FigureRow],
+    baseline: RunFigures | None = None,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -82,7 +83,7 @@ def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
     return names
 
 
-def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RecordedRun) -> list[str]:
+def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RunFigures) -> list[str]:
     """Before anything is generated: what a margin gate will not see or not compare, in lines; none where all is well.
 
     Args:
@@ -119,16 +120,26 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     return lines
 
 
-def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
+def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
     """A gate as it stands in results.json."""
-    value = asdict(result)
-    value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
+    value: GateJson = {
+        "name": result.name,
+        "kind": result.kind,
+        "label": result.label,
+        "state": outcome(result),
+        "passed": result.passed,
+        "sentence": result.sentence,
+        "fields": dict(result.fields),
+        "lost": list(result.lost),
+        "gained": list(result.gained),
+        "advisory": result.advisory,
+    }
     if key is not None:
-        value.update(key._asdict())
+        value["model"], value["quant"], value["task"], value["test"], value["style"] = key
     return value
 
 
-def outcome(result: GateResult) -> str:
+def outcome(result: GateResult) -> GateState:
     """passed, failed or not evaluated; "advisory" where a gate that fails no run found something."""
     if result.passed is None:
         return "not evaluated"
@@ -141,11 +152,11 @@ def _measure(
     key: GroupKey,
     label: str,
     group: Group,
-    row: Mapping[str, Any],
-    baseline: RecordedRun | None,
-    before: Mapping[GroupKey, Mapping[str, Any]],
+    row: FigureRow,
+    baseline: RunFigures | None,
+    before: Mapping[GroupKey, FigureRow],
 ) -> Measured:
-    cell = Cell(
+    cell = GatedGroup(
         label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
     )
     if baseline is None:
@@ -167,7 +178,7 @@ def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
     return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
 
 
-def match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
+def match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
     """The baseline's group that a group is compared with."""
     variant = counterpart(key.variant, baseline.variants)
     return None if variant is None else matching(key, variant, baseline.groups)
@@ -185,7 +196,7 @@ def _variant_note(key: GroupKey, against: GroupKey) -> str:
     return "" if key.variant == against.variant else f"compared with {against.model} ({against.quant})"
 
 
-def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     """The change of the task's own metrics, each over all items of its own run."""
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:

@@ -15,6 +15,7 @@ from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.journal.journal import Journal, entry_key
+from pytest_thinkslm.runs.types import Generated
 
 #: Seconds between two looks at the progress while a test waits.
 TICK = 0.5
@@ -33,7 +34,7 @@ class Share:
     outputs: int = 0
     output_tokens: int = 0
 
-    def measured(self) -> dict[str, object]:
+    def measured(self) -> Generated:
         """For the report."""
         return {"generated": self.outputs, "output_tokens": self.output_tokens}
 

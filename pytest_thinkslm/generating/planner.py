@@ -15,7 +15,7 @@ from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.limits import default_max_tokens
-from pytest_thinkslm.tasks.prompts import Exemplar, render
+from pytest_thinkslm.tasks.prompts import Exemplar, prompt_messages
 
 
 class Planner:
@@ -118,7 +118,7 @@ class Planner:
 
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
-        turns = render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        turns = prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
         system = self._settings.system
         return turns if system is None else (Message("system", system), *turns)
 

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
@@ -19,6 +19,7 @@ from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Run:
         self._current = -1
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
-        self.measured: dict[str, dict[str, object]] = {}
+        self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
 
@@ -183,11 +184,11 @@ class Run:
         )
         return ahead.result(ahead.submit([request])[0], self._tick)
 
-    def data_states(self) -> Mapping[str, dict[str, object]]:
+    def data_states(self) -> Mapping[str, OpenedData]:
         """The state of each opened data set, as plain values."""
         if self._planner is None:
             return {}
-        return {task: asdict(dataset.state) for task, dataset in self._planner.datasets.items()}
+        return {task: cast("OpenedData", asdict(dataset.state)) for task, dataset in self._planner.datasets.items()}
 
     def close(self) -> None:
         """Cancel what is not needed any more and stop the engine."""
@@ -195,26 +196,24 @@ class Run:
             label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
-            engine = self._ahead.measured()
-            generating = engine.get("generating_seconds", progress.generating_seconds())
-            rate = progress.output_tokens / generating if isinstance(generating, float) and generating > 0 else None
-            self.measured[label] = {
-                **engine,
-                **({"devices": self._devices()} if "load_seconds" in engine else {}),
-                "generated": progress.finished,
-                "output_tokens": progress.output_tokens,
-                "seconds": _rounded(progress.seconds()),
-                "generating_seconds": _rounded(generating if isinstance(generating, float) else None),
-                "tokens_per_second": _rounded(rate) if progress.output_tokens else None,
-                "tasks": {group: share.measured() for group, share in sorted(progress.shares.items())},
-            }
+            measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
+            generating = measured.get("generating_seconds", progress.generating_seconds())
+            rate = progress.output_tokens / generating if generating and progress.output_tokens else None
+            if "load_seconds" in measured:
+                measured["devices"] = self._devices()
+            measured["generated"] = progress.finished
+            measured["output_tokens"] = progress.output_tokens
+            measured["seconds"] = _rounded(progress.seconds())
+            measured["generating_seconds"] = _rounded(generating)
+            measured["tokens_per_second"] = _rounded(rate)
+            measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
         if self._opened_log is not None:
             self._opened_log.close()
             self._opened_log = None
 
-    def _devices(self) -> list[dict[str, object]]:
+    def _devices(self) -> list[DeviceJson]:
         """The GPUs of the current variant, for the report."""
         return [
             {"index": device.index, "name": device.name, "total_bytes": device.total_bytes}

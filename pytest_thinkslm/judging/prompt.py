@@ -128,7 +128,7 @@ def gold_text(gold: Gold, options: tuple[str, ...] = ()) -> str:
     return f"{gold}) {options[position]}" if 0 <= position < len(options) else gold
 
 
-def render(question: Question, fence: str, *, again: bool = False) -> tuple[Message, ...]:
+def judge_prompt(question: Question, fence: str, *, again: bool = False) -> tuple[Message, ...]:
     """The request's messages; ``again`` says that an earlier reply was not readable.
 
     The fence occurs three times in the last message: announced, before the text, and after it. The parts outside it do
@@ -168,7 +168,7 @@ def new_fence(question: Question, draw: Callable[[], str] = lambda: secrets.toke
 def content_key(question: Question, *, again: bool = False) -> str:
     """What makes two questions the same: everything the judge sees but the fence."""
     content = [
-        [message.content for message in render(question, _PLACEHOLDER, again=again)],
+        [message.content for message in judge_prompt(question, _PLACEHOLDER, again=again)],
         [SAMPLING.temperature, SAMPLING.top_p, SAMPLING.max_tokens],
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:40]

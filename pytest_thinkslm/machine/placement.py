@@ -7,11 +7,11 @@ taken, because independent replicas do not wait for each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.weight_files import tensors, weight_files
 from pytest_thinkslm.machine.gpus import Device
@@ -78,7 +78,7 @@ def need(
 
 
 def need_of_checkpoint(
-    folder: Path, config: Mapping[str, object], dtype: str = "auto", context: int = CONTEXT, batch: int = BATCH
+    folder: Path, config: Config, dtype: str = "auto", context: int = CONTEXT, batch: int = BATCH
 ) -> Need:
     """The need of a checkpoint on this disk, from its weight files' headers and its config."""
     inner = text_config(config)
@@ -155,7 +155,7 @@ _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 _FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
 
 
-def kv_bytes_per_token(config: Mapping[str, object], element_bytes: int = 2) -> int:
+def kv_bytes_per_token(config: Config, element_bytes: int = 2) -> int:
     """Keys and values of one token in all layers: 2 x layers x KV heads x head size x bytes of an element."""
     inner = text_config(config)
 

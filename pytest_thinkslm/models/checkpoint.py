@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core import weight_files
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models import chat_templates
 
@@ -29,9 +29,9 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_s
 class Checkpoint:
     """Contents of a checkpoint folder; see ``resolve.ResolvedModel`` for the meaning of the fields."""
 
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
-    quantization: Mapping[str, object] | None
+    quantization: Config | None
     chat_template: str | None
     context: int | None
 
@@ -62,7 +62,7 @@ def read(folder: Path, name: str) -> Checkpoint:
     )
 
 
-def read_config(folder: Path, name: str) -> Mapping[str, object]:
+def read_config(folder: Path, name: str) -> Config:
     """The config.json of the checkpoint folder of model ``name``; ModelError where there is none, or a damaged one."""
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -71,7 +71,7 @@ def read_config(folder: Path, name: str) -> Mapping[str, object]:
     return _json(folder / "config.json", name)
 
 
-def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None:
+def quantization_of(config: Config) -> Config | None:
     """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
     found = config.get("quantization_config") or config.get("compression_config")
     return found if isinstance(found, dict) else None
@@ -140,7 +140,7 @@ def _hint(folder: Path) -> str:
     return f"; a folder below it does: {folder / below[0]}" if below else ""
 
 
-def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
+def _chat_template(folder: Path, tokenizer: Config, name: str) -> str | None:
     """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
     own, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if own.is_file():
@@ -164,7 +164,7 @@ def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> 
     return template
 
 
-def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:
+def _context(config: Config, tokenizer: Config) -> int | None:
     inner = text_config(config)
     for key in _CONTEXT_KEYS:
         value = inner.get(key)

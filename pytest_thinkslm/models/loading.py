@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine import gpus, hardware
 from pytest_thinkslm.machine.gpus import Device
@@ -75,14 +76,17 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ("fp8-block", "vllm"): Loader(capability=7.5),
     ("fp8-block", "transformers"): Loader({"accelerate": "accelerate"}),
     ("mxfp4", "vllm"): Loader(capability=8.0),
-    ("mxfp4", "transformers"): _ANY,  # in 16 bits, but where triton and kernels are installed
+    # Without them it is loaded in 16 bits, with a warning.
+    ("mxfp4", "transformers"): Loader({"kernels": "kernels", "triton": "triton"}),
     ("unknown", "vllm"): _ANY,
     ("unknown", "transformers"): _ANY,
 }
 
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 _INSTALL = {"vllm": "pytest-thinkslm[vllm]", "transformers": "pytest-thinkslm[transformers]"}
-_MODULES = ("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate")
+_MODULES = (
+    *("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate", "kernels", "triton"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,7 @@ def too_large(what: Need, engine: str, machine: Machine, name: str) -> str:
     return ""
 
 
-def stored_as(quantization: Mapping[str, object] | None) -> Format:
+def stored_as(quantization: Config | None) -> Format:
     """The format that a checkpoint's own quantization config tells."""
     if not quantization:
         return "safetensors"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine.placement import GIB, Need
@@ -58,7 +58,7 @@ class Known:
     need: Need | None = None
     fetch: int | None = None
     entry: Entry | None = None
-    config: Mapping[str, object] | None = None
+    config: Config | None = None
     exact: bool = False
 
 
@@ -73,7 +73,7 @@ class Preflight:
         """Raises ModelError with everything that is missing; none of it is fetched or loaded then."""
         missing = self.missing(known)
         if hub_problem is not None:
-            missing.append(("the hub", str(hub_problem).partition(": ")[2] or str(hub_problem)))
+            missing.append(("the hub", hub_problem.reason))
         if missing:
             raise ModelError(self._message(known, missing)) from hub_problem
 
@@ -133,7 +133,7 @@ class Preflight:
         """Weights as transformers holds them: compressed-tensors turned back into 16 bits, all in 32 on some CPUs."""
         if self.asked.engine != "transformers" or self.machine is None:
             return need
-        if known.stored in ("compressed-tensors", "mxfp4") and known.entry is not None:
+        if known.stored == "compressed-tensors" and known.entry is not None:
             return replace(need, weights=max(need.weights, int(known.entry.params * 2e9)))
         if known.stored == "safetensors" and self.machine.dtype == "float32" and not known.exact:
             return replace(need, weights=2 * need.weights)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES, Compression, Source
 from pytest_thinkslm.models import marker
 
@@ -16,8 +16,8 @@ _BITS_OF_DTYPE = {"float32": 32, "float64": 64}
 
 def of_checkpoint(
     folder: Path,
-    config: Mapping[str, object],
-    quantization: Mapping[str, object] | None,
+    config: Config,
+    quantization: Config | None,
     *,
     source: Source = "original",
     disk_bytes: int | None = None,
@@ -44,7 +44,7 @@ def of_checkpoint(
     return replace(found, source=source, bytes=disk_bytes)
 
 
-def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Compression:
+def describe(config: Config | None, *, dtype_bits: int = 16) -> Compression:
     """What a ``quantization_config`` says: GPTQ, compressed-tensors, AutoFP8, AWQ; others by name.
 
     Args:
@@ -63,7 +63,7 @@ def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Co
     return replace(found, method=method)
 
 
-def dtype_bits(config: Mapping[str, object]) -> int:
+def dtype_bits(config: Config) -> int:
     """Bits of an unquantized weight, from config.json's ``dtype`` (16 where it does not say)."""
     inner = config.get("text_config")
     dtype = config.get("dtype") or config.get("torch_dtype")
@@ -72,10 +72,10 @@ def dtype_bits(config: Mapping[str, object]) -> int:
     return _BITS_OF_DTYPE.get(str(dtype).removeprefix("torch."), 16)
 
 
-def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]:
+def _integers(prefix: str) -> Callable[[Config, int], Compression]:
     """GPTQ and AWQ: integers with a scale a group of weights; -1 is a group a column."""
 
-    def read(config: Mapping[str, object], dtype_bits: int) -> Compression:
+    def read(config: Config, dtype_bits: int) -> Compression:
         bits = _stated(config.get("bits") or config.get("w_bit"))
         size = int(_number(config.get("group_size") or config.get("q_group_size"), -1))
         scheme = None if bits is None else _known(f"{prefix}{bits:g}")
@@ -84,23 +84,23 @@ def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]
     return read
 
 
-def _fp8(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _fp8(config: Config, dtype_bits: int) -> Compression:
     """AutoFP8; without static scales activations are scaled as they come."""
     static = config.get("activation_scheme") == "static"
     return Compression("fp8" if static else "fp8-dynamic", 8, activation_bits=8)
 
 
-def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _bitsandbytes(config: Config, dtype_bits: int) -> Compression:
     # Old ones say neither.
     return Compression(None, 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else None)
 
 
-def _mxfp4(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _mxfp4(config: Config, dtype_bits: int) -> Compression:
     """Four-bit floating-point weights with a shared exponent for each 32 of them (OCP Microscaling)."""
     return Compression("mxfp4", 4, group_size=32)
 
 
-def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _unknown(config: Config, dtype_bits: int) -> Compression:
     """A method that is not known here: its bits are those that it states, never those of the dtype."""
     return Compression(None, _stated(config.get("bits")))
 
@@ -111,7 +111,7 @@ _EXCEPTIONS = ("dynamic", "extra_config", "layer_quant_config", "quantized_layer
 _OUTSIDE = re.compile(r"lm_head|embed|vis(?:ion|ual)|audio|router|\bgate\b|shared_expert_gate|mtp", re.IGNORECASE)
 
 
-def _with_exceptions(found: Compression, config: Mapping[str, object]) -> Compression:
+def _with_exceptions(found: Compression, config: Config) -> Compression:
     """The compression with what the config says of single layers (``"-:pattern"`` of GPTQModel: left out)."""
     bits, differs = found.bits, False
     for name in _EXCEPTIONS:
@@ -128,7 +128,7 @@ def _with_exceptions(found: Compression, config: Mapping[str, object]) -> Compre
     return replace(found, scheme=None, bits=bits) if differs else found
 
 
-def _compressed_tensors(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _compressed_tensors(config: Config, dtype_bits: int) -> Compression:
     """One scheme for each group of layers; 2:4 pruning, with or without quantization, in ``sparsity_config``."""
     sparsity = _sparsity(config.get("sparsity_config"))
     groups = config.get("config_groups")
@@ -173,7 +173,7 @@ def _sparsity(config: object) -> float:
     return round(float(share), 4) if isinstance(share, int | float) and pruning.get("format") != "dense" else 0.0
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
+_READERS: Mapping[str, Callable[[Config, int], Compression]] = {
     "gptq": _integers("gptq"),
     "awq": _integers("awq"),
     "fp8": _fp8,
@@ -188,7 +188,7 @@ def _known(key: str) -> str | None:
     return key if key in SCHEMES else None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _mapping(value: object) -> Config:
     return value if isinstance(value, Mapping) else {}
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import Compression, Source
 from pytest_thinkslm.models import chat_templates, checkpoint, embedded, hub
@@ -53,11 +54,11 @@ class ResolvedModel:
     kind: Kind
     path: Path
     display: str
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
     hub_id: str | None = None
     revision: str | None = None
-    quantization: Mapping[str, object] | None = None
+    quantization: Config | None = None
     chat_template: str | None = None
     context: int | None = None
     source: Source = "original"
@@ -160,13 +161,8 @@ def _advice(name: str, folder: Path, keys: Iterable[str]) -> str:
         return "that is a file; --model takes a folder, a hub id or 'embedded' (a recorded file needs --engine replay)"
     if os.sep in name or name.startswith((".", "~")):
         return "no such folder, and it is no hub id (organisation/name) either"
-    return f"{_near(name, ['embedded', *keys])}; or give a local folder or a hub id (organisation/name)"
-
-
-def _near(name: str, keys: Sequence[str]) -> str:
-    """The nearest keys, or where they are listed."""
-    advice = nearest(name, keys)
-    return advice if advice.startswith("did") else "'thinkslm models' lists the names that there are"
+    near = nearest(name, ["embedded", *keys], "'thinkslm models' lists the names that there are")
+    return f"{near}; or give a local folder or a hub id (organisation/name)"
 
 
 def described(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,7 @@ from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
+def activate(config: pytest.Config, raw: RawOptions) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
 
     Raises:

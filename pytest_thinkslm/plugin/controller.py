@@ -24,6 +24,7 @@ from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -58,7 +59,7 @@ class ControllerPlugin:
         self.config = config
         self.settings = settings
         self.recorder = Recorder(settings, factory, settings.report_dir, judge)
-        self.results: Mapping[str, Any] | None = None
+        self.results: Results | None = None
         self.scheduler: StaticShards | None = None
         self.team: TeamProgress | None = None
         self._devices_by_slot = devices_by_slot
@@ -232,7 +233,7 @@ class ControllerPlugin:
             failed = failed or exitstatus == pytest.ExitCode.TESTS_FAILED
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
-    def _selection(self, incomplete: bool) -> str:
+    def _selection(self, incomplete: bool) -> Selection:
         """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
         from pytest_thinkslm.data.reader import item_count
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
     PAPER,
@@ -24,7 +25,7 @@ from pytest_thinkslm.gates.baselines import (
     refused,
 )
 from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
-from pytest_thinkslm.runs.results import group_key
+from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -86,14 +87,15 @@ class RunGates:
             if ref.repeat == 1 and key is not None:
                 prompts[key][f"{ref.index:04d}"] = prompt_digest(planner.messages(ref))
         rows = self.baseline.rows
-        shared, found = 0, []
+        shared, found, other_prompts = 0, [], []
         for key, now in prompts.items():
             state = planner.datasets[key.task].state
             before = self.baseline.groups[key].prompts
             shared += sum(item in self.baseline.groups[key].scores for item in now)
             found += data_differences(rows[key], state.digest, state.pin)
-            found += prompt_differences(f"{key.task} ({key.style})", before, now)
-        if any(line.startswith("prompts") for line in found):
+            other_prompts += prompt_differences(f"{key.task} ({key.style})", before, now)
+        found += other_prompts
+        if other_prompts:
             seeds = self.baseline.settings.get("data_seed"), self.settings.data_seed
             found += [difference("data_seed", *seeds)] if seeds[0] != seeds[1] else []
         if not found and not shared:
@@ -126,7 +128,7 @@ class RunGates:
     # -- after it -------------------------------------------------------------------------------------------
 
     def finish(
-        self, config: pytest.Config, recorder: Recorder, results: dict[str, Any], *, complete: bool
+        self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
     ) -> tuple[GateResult, ...]:
         """Decide every gate, report each, put them into ``results`` and write ``gates.xml``.
 
@@ -173,14 +175,16 @@ class RunGates:
     def _asked(self) -> str:
         return f"--baseline {self.settings.baseline}"
 
-    def _described(self) -> Mapping[str, object]:
+    def _described(self) -> BaselineJson:
         if self.baseline is None:
             return {"name": PAPER, "paired": False, "advisory": self.advisory}
+        selection = self.baseline.selection
+        assert selection != "partial"  # such a run is refused at the start
         return {
             "name": self.baseline.name,
             "paired": True,
             "advisory": self.advisory,
-            "selection": self.baseline.selection,
+            "selection": selection,
             "variants": [{"model": model, "quant": quant} for model, quant in self.baseline.variants],
         }
 
@@ -201,13 +205,13 @@ def _unmatched(specs: GateSpecs, measured: Sequence[gating.Measured]) -> list[Ga
 
 
 def _without_untrusted(
-    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Mapping[str, Any]
+    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Results
 ) -> tuple[GateResult, ...]:
     """A gate on verdicts of a judge that failed its canaries is not evaluated."""
     judge = results.get("judge")
     if judge is None or judge["canaries"]["trusted"]:
         return decided
-    judged = {group_key(row) for row in results["results"] if row.get("judge", {}).get("decided")}
+    judged = {group_key(row) for row in results["results"] if "judge" in row and row["judge"]["decided"]}
     canaries = judge["canaries"]
     why = (
         f"not evaluated, it rests on verdicts of the judge {judge['model']}, which got {canaries['right']} of "

@@ -246,7 +246,7 @@ class RunnerPlugin:
             self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
             self._controller.recorder.add_judge(self._close_judge())
 
-    def _close_judge(self) -> Mapping[str, object] | None:
+    def _close_judge(self) -> Mapping[str, float] | None:
         """What judging took in this process; None without a judge."""
         if self.run.judge is None:
             return None
@@ -318,7 +318,7 @@ class RunnerPlugin:
         )
         right = graded.verdict.name == "correct"
         for name in _PROPERTIES:
-            value = record[name]
+            value = record.get(name)
             if value is not None and not (right and name == "answer"):
                 item.user_properties.append((name, value if isinstance(value, str) else str(value)))
         report.__dict__["thinkslm"] = [payload(key, record), *self._records]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.core.tables import print_line, print_table
 from pytest_thinkslm.plugin.compat_pytest import Terminal
 from pytest_thinkslm.reports import summary
+from pytest_thinkslm.runs.types import Results
 
 if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
@@ -23,7 +25,7 @@ _COLOURS = {
 }
 
 
-def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], recorder: Recorder) -> None:
+def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Recorder) -> None:
     """Write the summary of a run through pytest's terminal reporter."""
     from rich.console import Console
     from rich.markup import escape
@@ -47,14 +49,8 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
         width=max(terminal.width, 72),
         highlight=False,
     )
-    measured = results["measured"]["variants"]
-    names = {(variant["model"], variant["quant"]): variant["display"] for variant in results["variants"]}
-    disk = {(variant["model"], variant["quant"]): variant.get("disk_bytes") for variant in results["variants"]}
-    for (model, quant), rows in summary.by_variant(results["results"]).items():
-        title = f"{names.get((model, quant), model)}, {quant}"
-        own = measured.get(f"{model}|{quant}", {})
-        speed = summary.speed_line(own, disk.get((model, quant)))
-        console.print(summary.table(rows, own, escape(title), escape(speed)))
+    for table, speed, rows in summary.variant_tables(results):
+        print_table(console, table, gap=2, caption=speed)
         for row in rows:
             if detail := summary.details(row):
                 console.print(
@@ -62,7 +58,7 @@ def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], record
                     soft_wrap=True,
                 )
         for note in summary.notes(rows):
-            console.print(escape(note), style="yellow", soft_wrap=True)
+            print_line(console, note, "warning")
     show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-Record = Mapping[str, object]
+from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.runs.types import Cut
 
 #: Above this share of cut outputs a run says so.
 CUT_WARNING = 0.05
@@ -13,16 +14,14 @@ CUT_WARNING = 0.05
 ENOUGH = 0.99
 
 
-def cut_figures(records: Sequence[Record]) -> dict[str, object]:
-    """The figures of one row, for ``results.json``: ``cut`` and, above ``CUT_WARNING``, ``cut_warning``.
+def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
+    """The figures of one row that has records, and a sentence where more than ``CUT_WARNING`` of its outputs were cut.
 
-    ``cut``: ``rate`` of outputs that ended at their limit, a fraction of all records; ``looping``, how many of them run
+    ``rate`` of outputs that ended at their limit, a fraction of all records; ``looping``, how many of them run
     in a loop, which no limit ends; ``limit``, the most new tokens that one of the others had; ``ended_p99``, the 99th
     percentile of what ended by itself; ``enough``, the limit that would have done. Numbers are tokens, None where they
     are not known.
     """
-    if not records:
-        return {}
     cut = [record for record in records if record.get("finish_reason") == "length"]
     looping = [record for record in cut if _loops(record)]
     others = [record for record in cut if not _loops(record)]
@@ -32,19 +31,17 @@ def cut_figures(records: Sequence[Record]) -> dict[str, object]:
     known = len(others) <= (1 - ENOUGH) * (len(records) - len(looping))
     enough = ended_p99 if known else None
     rate = len(cut) / len(records)
-    figures: dict[str, object] = {
-        "cut": {
-            "rate": round(rate, 6),
-            "looping": len(looping),
-            "limit": limit,
-            "ended_p99": ended_p99,
-            "enough": enough,
-        }
+    figures: Cut = {
+        "rate": round(rate, 6),
+        "looping": len(looping),
+        "limit": limit,
+        "ended_p99": ended_p99,
+        "enough": enough,
     }
-    if rate > CUT_WARNING:
-        bounded = any(record.get("thought") == "closed" for record in records)
-        figures["cut_warning"] = _sentence(rate, len(cut), len(looping), limit, ended_p99, enough, bounded)
-    return figures
+    if rate <= CUT_WARNING:
+        return figures, ""
+    bounded = any(record.get("thought") == "closed" for record in records)
+    return figures, _sentence(rate, len(cut), len(looping), limit, ended_p99, enough, bounded)
 
 
 def _sentence(
@@ -52,7 +49,8 @@ def _sentence(
 ) -> str:
     parts = [f"{100 * rate:.1f}% of outputs were cut by the limit of new tokens"]
     if looping:
-        parts.append(f"{looping} of these {cut} run in a loop, which no limit ends")
+        who = "all of them" if looping == cut else f"{looping} of these {cut}"
+        parts.append(f"{who} run in a loop, which no limit ends")
     if ended_p99 is not None:
         parts.append(f"99% of those that ended took at most {ended_p99:,} tokens")
     if enough is not None:
@@ -63,11 +61,11 @@ def _sentence(
     return "; ".join(parts)
 
 
-def _loops(record: Record) -> bool:
+def _loops(record: ItemRecord) -> bool:
     return record.get("stopped") == "loop" or record.get("failure") == "repetition"
 
 
-def _tokens(records: Iterable[Record]) -> list[int]:
+def _tokens(records: Iterable[ItemRecord]) -> list[int]:
     return [value for record in records if isinstance(value := record.get("output_tokens"), int)]
 
 

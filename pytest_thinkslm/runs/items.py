@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pytest_thinkslm.core.identity import ItemKey
-from pytest_thinkslm.core.records import Answer, AnswerValue, Case, Message, Output, Verdict
+from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
+from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import group_key
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.grading import Graded
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 #: Fields of a line that only people and parsers of outputs need; statistics do without.
 BULK = ("messages", "output", "reasoning")
 
-Thought = Literal["ended", "closed", "unfinished"]
-
 
 def item_record(
     key: ItemKey,
@@ -31,11 +29,18 @@ def item_record(
     messages: Sequence[Message] = (),
     output: Output | None = None,
     graded: Graded,
-) -> dict[str, object]:
+) -> ItemLine:
     """The record of one item; text from a model is escaped here, once, for every report."""
     answer, verdict = graded.answer, graded.verdict
-    record: dict[str, object] = {
-        **key._asdict(),
+    record: ItemLine = {
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "item": key.item,
+        "repeat": key.repeat,
+        "role": cast("ItemRole", key.role),
         "messages": [{"role": message.role, "content": safe_text(message.content)} for message in messages],
         "output": None if output is None else safe_text(output.text),
         "finish_reason": None if output is None else output.finish_reason,
@@ -77,7 +82,7 @@ def thought_of(output: Output) -> Thought | None:
     return None if region.thought is None else "ended"
 
 
-def judged(ruling: Ruling | None) -> dict[str, object] | None:
+def judged(ruling: Ruling | None) -> RulingJson | None:
     """The judge's word as JSON; None where it was not asked."""
     if ruling is None:
         return None
@@ -95,28 +100,22 @@ def error_graded(reason: str) -> Graded:
     return Graded(Answer(None, "none"), Verdict("error", reason))
 
 
-def to_line(record: Mapping[str, object]) -> str:
+def to_line(record: ItemLine) -> str:
     """A record as one JSON line (ASCII, so that any text survives any transport)."""
     return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def payload(key: ItemKey, record: Mapping[str, object]) -> list[str | int]:
+def payload(key: ItemKey, record: ItemLine) -> list[str | int]:
     """A record as it travels on a test's report: its key, its verdict, its line."""
     return [*key, str(record["verdict"]), to_line(record)]
 
 
-def slim(record: Mapping[str, object]) -> dict[str, object]:
+def slim(record: ItemLine) -> ItemRecord:
     """The record without its bulky texts."""
-    return {name: value for name, value in record.items() if name not in BULK}
+    return cast("ItemRecord", {name: value for name, value in record.items() if name not in BULK})
 
 
-def item_key(record: Mapping[str, object]) -> ItemKey:
-    """Whose line a record is."""
-    group = group_key(record)
-    return ItemKey(*group, str(record["item"]), int(str(record["repeat"])), str(record.get("role", "item")))
-
-
-def plain(value: AnswerValue | None) -> object:
+def plain(value: AnswerValue | None) -> AnswerJson:
     """An answer or gold as JSON: text, list of integers, or an object for reviews."""
     if value is None:
         return None
@@ -163,16 +162,17 @@ class ItemSpool:
         """The keys of all lines."""
         return self._places.keys()
 
-    def records(
-        self, wanted: Callable[[ItemKey], bool] = lambda key: True, *, bulk: bool = False
-    ) -> Iterator[dict[str, object]]:
-        """The kept records in order, read back from the disk one at a time; without their bulky texts unless asked."""
+    def records(self, wanted: Callable[[ItemKey], bool]) -> Iterator[ItemRecord]:
+        """The wanted records in order, without their bulky texts."""
+        return map(slim, self.lines(wanted))
+
+    def lines(self, wanted: Callable[[ItemKey], bool]) -> Iterator[ItemLine]:
+        """The wanted records in order, whole, read back from the disk one at a time."""
         self._file.flush()
         with self._path.open("rb") as source:
             for key in sorted(self._places):
                 if wanted(key):
-                    record = json.loads(self._line(source, key))
-                    yield record if bulk else slim(record)
+                    yield json.loads(self._line(source, key))
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""

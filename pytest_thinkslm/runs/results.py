@@ -1,4 +1,4 @@
-"""``results.json``: the figures of a run, from its item records. Pure, but for the writing.
+"""``results.json``: the figures of a run, from its item records. Pure.
 
 Everything volatile (seconds, tokens a second, memory) stands under ``measured``; the rest is the same
 however often, and on however many workers, the same outputs are scored.
@@ -10,31 +10,30 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import cast
 
 from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.core.item_record import ItemRecord, group_key
+from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.cuts import cut_figures
+from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
 
-Record = Mapping[str, object]
+_WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
 #: Above this share of errors a task's accuracy is void.
 VOID_ERRORS = 0.01
 
 
-def group_key(record: Record) -> GroupKey:
-    """The row that a record counts in. Files of earlier versions name no test: it is the suite's own then."""
-    task = str(record["task"])
-    test = str(record.get("test") or f"test_{task}")
-    return GroupKey(str(record["model"]), str(record["quant"]), task, test, str(record["style"]))
-
-
 def summarise(
-    key: GroupKey, records: Sequence[Record], seeds: Sequence[Record], data: Record | None, *, thinking: bool = False
-) -> dict[str, object]:
+    key: GroupKey,
+    records: Sequence[ItemRecord],
+    seeds: Sequence[ItemRecord],
+    data: OpenedData | None,
+    *,
+    thinking: bool = False,
+) -> FigureRow:
     """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
 
     Args:
@@ -47,41 +46,54 @@ def summarise(
     from pytest_thinkslm.tasks import registry
 
     n = len(records)
-    verdicts = Counter(str(record["verdict"]) for record in records)
+    verdicts = Counter(record["verdict"] for record in records)
     correct = verdicts["correct"]
     errors = verdicts["error"]
     void = n > 0 and errors / n > VOID_ERRORS
     scores, clusters = scores_of(records)
     interval = interval_of(scores, clusters)
-    row: dict[str, object] = {**key._asdict(), "label": key.task}
     task = registry.get(key.task)
-    row["title"] = task.title
-    row["n"] = n
-    row["items"] = len(scores)
-    row["correct"] = correct
-    row["accuracy"] = None if void or not n else round(correct / n, 6)
-    row["ci95"] = None if void or not n else [round(interval.low, 6), round(interval.high, 6)]
-    row["ci_method"] = interval.method
-    row["n_effective"] = round(interval.n_effective, 3)
+    rates = {name: round(verdicts[name] / n, 6) if n else None for name in _WRONG}
+    row: FigureRow = {
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "label": key.task,
+        "title": task.title,
+        "n": n,
+        "items": len(scores),
+        "correct": correct,
+        "accuracy": None if void or not n else round(correct / n, 6),
+        "ci95": None if void or not n else [round(interval.low, 6), round(interval.high, 6)],
+        "ci_method": interval.method,
+        "n_effective": round(interval.n_effective, 3),
+        "incorrect_rate": rates["incorrect"],
+        "unparsed_rate": rates["unparsed"],
+        "truncated_rate": rates["truncated"],
+        "error_rate": rates["error"],
+        "failures": _counted(record["failure"] for record in records),
+        "rules": _counted(record["rule"] for record in records),
+        "grading_timeouts": sum(1 for record in records if record.get("grading_timeout")),
+        "output_tokens": _total(record.get("output_tokens") for record in records),
+        "prompt_tokens": _total(record.get("prompt_tokens") for record in records),
+    }
     if void:
         row["void"] = f"{errors} of {n} items are errors (more than {VOID_ERRORS:.0%}): no accuracy is stated"
-    for name in ("incorrect", "unparsed", "truncated", "error"):
-        row[f"{name}_rate"] = round(verdicts[name] / n, 6) if n else None
     if n > len(scores) and not void:
         row["repeats"] = _repeats(records, scores)
-    row["failures"] = dict(sorted(Counter(str(r["failure"]) for r in records if r.get("failure")).items()))
-    row["rules"] = dict(sorted(Counter(str(r["rule"]) for r in records if r.get("rule")).items()))
-    thoughts = Counter(str(record["thought"]) for record in records if record.get("thought"))
+    thoughts = _counted(record.get("thought") for record in records)
     if n and (thoughts or thinking):
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
-        row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
-        row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
-    row |= cut_figures(records)
+        row["unfinished_thought_rate"] = round(thoughts.get("unfinished", 0) / n, 6)
+        row["closed_thought_rate"] = round(thoughts.get("closed", 0) / n, 6)
+    if records:
+        row["cut"], warning = cut_figures(records)
+        if warning:
+            row["cut_warning"] = warning
     if stopped := sum(record.get("stopped") == "loop" for record in records):
         row["loops_stopped"] = stopped
-    row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
-    row["output_tokens"] = _total(records, "output_tokens")
-    row["prompt_tokens"] = _total(records, "prompt_tokens")
     if records and "parser_verdict" in records[0]:
         from pytest_thinkslm.runs.judged import row_judge
 
@@ -91,29 +103,38 @@ def summarise(
     if task.note:
         row["note"] = task.note
     if data is not None:
-        row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
-        unverified = cast("Sequence[int]", data.get("unverified", ()))
-        row["data"]["unverified"] = [f"{item:04d}" for item in unverified]  # type: ignore[index]
-        notes = list(data["notes"])  # type: ignore[call-overload]
-        if data["pin"] == "accepted":
-            notes.append(
-                "the data fails its content pin and was accepted (--accept-data): "
-                f"{len(data['differing'])} records differ, "  # type: ignore[arg-type]
-                f"{len(data['missing'])} are missing, {data['new']} are new"  # type: ignore[arg-type]
-            )
-        row["data"]["notes"] = notes  # type: ignore[index]
+        row["data"] = _row_data(data)
     return row
 
 
-def scores_of(records: Iterable[Record]) -> tuple[dict[str, list[float]], dict[str, str]]:
+def _row_data(data: OpenedData) -> RowData:
+    notes = list(data["notes"])
+    if data["pin"] == "accepted":
+        notes.append(
+            "the data fails its content pin and was accepted (--accept-data): "
+            f"{len(data['differing'])} records differ, {len(data['missing'])} are missing, {data['new']} are new"
+        )
+    return {
+        "source": data["source"],
+        "records": data["records"],
+        "expected": data["expected"],
+        "partial": data["partial"],
+        "pin": data["pin"],
+        "digest": data["digest"],
+        "unverified": [f"{item:04d}" for item in data["unverified"]],
+        "notes": notes,
+    }
+
+
+def scores_of(records: Iterable[ItemRecord]) -> tuple[dict[str, list[float]], dict[str, str]]:
     """By item: its scores (1 for correct, else 0; one a repeat), and what it shares with others where it does."""
     scores: dict[str, list[float]] = {}
     clusters: dict[str, str] = {}
     for record in records:
-        item = str(record["item"])
+        item = record["item"]
         scores.setdefault(item, []).append(1.0 if record["verdict"] == "correct" else 0.0)
         if record.get("cluster"):
-            clusters[item] = str(record["cluster"])
+            clusters[item] = record["cluster"]
     return scores, clusters
 
 
@@ -126,8 +147,12 @@ def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, st
 
 
 def figures(
-    records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record], *, thinking: bool = False
-) -> list[dict[str, object]]:
+    records: Iterable[ItemRecord],
+    seeds: Iterable[ItemRecord],
+    data: Mapping[str, OpenedData],
+    *,
+    thinking: bool = False,
+) -> list[FigureRow]:
     """One row a (model, quant, task, test, style), sorted by model and quant, then task order, test and style.
 
     Args:
@@ -136,7 +161,7 @@ def figures(
         data: states of the data sets by task.
         thinking: as in ``summarise``.
     """
-    beside: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    beside: dict[tuple[str, ...], list[ItemRecord]] = defaultdict(list)
     for record in seeds:
         seed = group_key(record)
         beside[(*seed.variant, seed.test, seed.style)].append(record)
@@ -155,21 +180,14 @@ def figures(
     return [rows[key] for key in sorted(rows, key=_order)]
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -> dict[str, object]:
+def _repeats(records: Sequence[ItemRecord], scores: Mapping[str, Sequence[float]]) -> Repeats:
     """Several runs side by side: each run's accuracy, their mean and deviation, pooled, pass@k and majority vote."""
     runs: dict[int, list[float]] = {}
     answers: dict[str, list[str | None]] = {}
     right: set[tuple[str, str | None]] = set()
     for record in records:
-        item, verdict = str(record["item"]), record["verdict"]
-        runs.setdefault(int(str(record["repeat"])), []).append(1.0 if verdict == "correct" else 0.0)
+        item, verdict = record["item"], record["verdict"]
+        runs.setdefault(record["repeat"], []).append(1.0 if verdict == "correct" else 0.0)
         read = verdict in ("correct", "incorrect") and record["answer"] is not None
         answer = json.dumps(record["answer"]) if read else None
         if record.get("source") == "judge" and record["answer"] is None:
@@ -193,11 +211,10 @@ def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -
     }
 
 
-def _judged_answer(record: Record) -> str | None:
+def _judged_answer(record: ItemRecord) -> str | None:
     """The answer that the judge read where the parser found none."""
-    judge = record.get("judge")
-    answer = judge.get("answer") if isinstance(judge, Mapping) else None
-    return None if answer is None else json.dumps(answer)
+    judge = record["judge"]
+    return None if judge is None or judge["answer"] is None else json.dumps(judge["answer"])
 
 
 def _rounded(value: float | None) -> float | None:
@@ -218,6 +235,10 @@ def _order(key: GroupKey) -> tuple[str, str, int, str, str, int]:
     )
 
 
-def _total(records: Sequence[Record], field: str) -> int | None:
-    values = [value for record in records if isinstance(value := record.get(field), int)]
-    return sum(values) if values else None
+def _counted(names: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(name for name in names if name).items()))
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

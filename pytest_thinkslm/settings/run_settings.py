@@ -13,7 +13,7 @@ from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
-from pytest_thinkslm.settings.values import resolve_path, split_list
+from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
@@ -96,7 +96,7 @@ class Settings:
         return Sampling(**own)
 
 
-def build_settings(raw: Mapping[str, Any]) -> Settings | None:
+def build_settings(raw: RawOptions) -> Settings | None:
     """Validate the raw option values; None where no model is asked for.
 
     Raises:
@@ -168,7 +168,7 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     )
 
 
-def _quants(raw: Mapping[str, Any]) -> tuple[str, ...]:
+def _quants(raw: RawOptions) -> tuple[str, ...]:
     """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
     values = split_list(raw.get("quant"))
     if raw.get("engine") not in ("replay", "openai"):
@@ -176,7 +176,7 @@ def _quants(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _server_url(raw: Mapping[str, Any]) -> str | None:
+def _server_url(raw: RawOptions) -> str | None:
     url = raw.get("server-url") or None
     if raw.get("engine") == "openai" and url is None:
         raise UsageError("--engine openai needs --server-url, e.g. --server-url http://127.0.0.1:8000/v1")
@@ -189,7 +189,7 @@ def _server_url(raw: Mapping[str, Any]) -> str | None:
 _SAMPLED = ("temperature", "top_p", "top_k", "min_p", "presence_penalty")
 
 
-def _sampled(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _sampled(raw: RawOptions) -> dict[str, Any]:
     """Top-p, top-k, min-p and the presence penalty, in their ranges."""
     top_p, min_p = _number(raw, "top-p", 1.0, low=0.0), _number(raw, "min-p", 0.0, low=0.0)
     if not 0 < top_p <= 1:
@@ -205,7 +205,7 @@ def _sampled(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {"top_p": top_p, "top_k": top_k, "min_p": min_p, "presence_penalty": penalty}
 
 
-def _system(raw: Mapping[str, Any]) -> str | None:
+def _system(raw: RawOptions) -> str | None:
     text = raw.get("system")
     if text is None:
         return None
@@ -214,7 +214,7 @@ def _system(raw: Mapping[str, Any]) -> str | None:
     return str(text)
 
 
-def _thinking(raw: Mapping[str, Any]) -> str | None:
+def _thinking(raw: RawOptions) -> str | None:
     value = raw.get("thinking")
     if value is None or value == "":
         return None
@@ -228,7 +228,7 @@ def _thinking(raw: Mapping[str, Any]) -> str | None:
     )
 
 
-def _judge_budget(raw: Mapping[str, Any]) -> int | None:
+def _judge_budget(raw: RawOptions) -> int | None:
     """Requests to the judge at most. Raises ``UsageError`` for judge options without a judge."""
     for option in ("judge-url", "judge-policy", "judge-budget"):
         if raw.get(option) and not raw.get("judge"):
@@ -243,7 +243,7 @@ def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["direct"] * bool(task_styles) + [s for styles in task_styles.values() for s in styles]))
 
 
-def _baseline(raw: Mapping[str, Any]) -> str | None:
+def _baseline(raw: RawOptions) -> str | None:
     """A path, absolute, or "paper" (also as an ini value, which arrives as a path beside the ini file)."""
     value = raw.get("baseline")
     if not value:
@@ -252,7 +252,7 @@ def _baseline(raw: Mapping[str, Any]) -> str | None:
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
-def _gates(raw: Mapping[str, Any]) -> GateSpecs:
+def _gates(raw: RawOptions) -> GateSpecs:
     """Every gate that is asked for, validated.
 
     Raises:
@@ -287,7 +287,7 @@ def _gates(raw: Mapping[str, Any]) -> GateSpecs:
     )
 
 
-def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: str) -> str:
+def _name(raw: RawOptions, option: str, valid: tuple[str, ...], default: str) -> str:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -296,7 +296,7 @@ def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: 
     return str(value)
 
 
-def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+def _names(raw: RawOptions, option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     values = split_list(raw.get(option))
     for value in values:
         if value not in valid:
@@ -304,7 +304,7 @@ def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default:
     return tuple(dict.fromkeys(values)) or default
 
 
-def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> Any:
+def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -317,7 +317,7 @@ def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> 
     return number
 
 
-def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) -> float:
+def _number(raw: RawOptions, option: str, default: float, *, low: float) -> float:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -330,7 +330,7 @@ def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) 
     return number
 
 
-def _pairs(raw: Mapping[str, Any], option: str) -> dict[str, str]:
+def _pairs(raw: RawOptions, option: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for piece in split_list(raw.get(option)):
         key, equals, value = piece.partition("=")

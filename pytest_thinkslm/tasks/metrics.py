@@ -1,8 +1,7 @@
 """What a task reports beyond accuracy: pure functions over its item records.
 
-A record is one line of items.jsonl as a dict; used here are ``task``, ``item``, ``repeat``, ``role``, ``verdict``,
-``answer``, ``gold``, ``failure``, ``facets``, ``cluster`` and ``judge``. All records are of one (model, quant, task,
-style), seed records included. A value is ``{"value": float, "n": int}``, shares as fractions of 1; where it cannot be
+All records are of one (model, quant, task, style), seed records
+included. A value is ``{"value": float, "n": int}``, shares as fractions of 1; where it cannot be
 computed it is ``{"value": None, "undefined": reason}``. Items whose verdict is ``error`` are left out of every value.
 """
 
@@ -11,9 +10,18 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NotRequired, TypedDict
 
-ItemRecord = Mapping[str, object]
-Value = dict[str, object]
+from pytest_thinkslm.core.item_record import AnswerJson, ItemRecord, RulingJson
+
+
+class Value(TypedDict):
+    """A metric: its value and on how many items it rests, or why it is undefined."""
+
+    value: float | None
+    n: NotRequired[int]
+    undefined: NotRequired[str]
+
 
 #: GSM-Plus's perturbation that makes a question unanswerable.
 CRITICAL_THINKING = "critical thinking"
@@ -120,7 +128,7 @@ def script_review_metrics(records: Sequence[ItemRecord], judged: bool | None = N
         accepted = _undefined(f"the judge left {rulings.count(None)} of {len(rulings)} reasons open")
     else:
         accepted = _share(rulings.count(True), len(wrong), "no wrong solutions in the data")
-    metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": dict(accepted)}
+    metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": accepted}
     metrics["mr_score"] = _mr_score(metrics)
     return metrics
 
@@ -181,7 +189,7 @@ def _mr_score(metrics: Mapping[str, Value]) -> Value:
     parts = []
     for name, weight in (("mcc", 0.2), ("acc_step", 0.3), ("acc_reason", 0.5)):
         value = metrics[name]["value"]
-        if not isinstance(value, float):
+        if value is None:
             return _undefined(f"{name} is undefined: {metrics[name]['undefined']}")
         parts.append(weight * max(0.0, value))
     return {"value": sum(parts), "n": metrics["mcc"]["n"]}
@@ -197,17 +205,16 @@ def _macro(values: Mapping[str, Value | None]) -> Value:
     for subject, value in values.items():
         if value is None:
             return _undefined(f"not judged in {subject}")
-        number = value["value"]
-        if not isinstance(number, float):
+        if value["value"] is None:
             return _undefined(f"undefined in {subject}: {value['undefined']}")
-        numbers.append(number)
+        numbers.append(value["value"])
     return {"value": sum(numbers) / len(numbers), "n": len(numbers)}
 
 
 def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
     seed = seed_accuracy["value"]
-    if not isinstance(seed, float):
-        return _undefined(str(seed_accuracy["undefined"]))
+    if seed is None:
+        return _undefined(seed_accuracy["undefined"])
     if seed == 0:
         return _undefined("no seed question was answered right: a drop from 0 is undefined")
     return {"value": (seed - sum(variations) / len(variations)) / seed, "n": len(variations)}
@@ -221,8 +228,7 @@ def _groups(records: Sequence[ItemRecord], facet: str) -> dict[str, list[ItemRec
 
 
 def _facet(record: ItemRecord, facet: str) -> str:
-    facets = record.get("facets")
-    return str(facets.get(facet, "?")) if isinstance(facets, Mapping) else "?"
+    return (record.get("facets") or {}).get(facet, "?")
 
 
 def _numeric_first(name: str) -> tuple[int, int, str]:
@@ -237,18 +243,18 @@ def _right(record: ItemRecord) -> bool:
     return record["verdict"] == "correct"
 
 
-def _judgement(review: object) -> str | None:
-    return review.get("judgement") if isinstance(review, Mapping) else None
+def _judgement(review: AnswerJson) -> str | None:
+    return review["judgement"] if isinstance(review, dict) else None
 
 
 def _judged(records: Iterable[ItemRecord]) -> bool:
     return any(record.get("judge") or "parser_verdict" in record for record in records)
 
 
-def _accepted(judge: object) -> bool | None:
+def _accepted(ruling: RulingJson | None) -> bool | None:
     """Whether a judge accepts the reason; None where it was not asked or its reply was not readable."""
-    verdict = judge.get("verdict") if isinstance(judge, Mapping) else judge
-    return {"correct": True, "incorrect": False, "wrong": False}.get(str(verdict))
+    verdict = ruling and ruling["verdict"]
+    return None if verdict is None else verdict == "correct"
 
 
 def _share(count: int, total: int, none: str) -> Value:

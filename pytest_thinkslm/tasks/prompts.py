@@ -52,7 +52,7 @@ _LAYOUTS: Mapping[str, _Layout] = {
 }
 
 
-def render(case: Case, style: str, exemplars: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
+def prompt_messages(case: Case, style: str, exemplars: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
     """The chat turns that ask ``case``: exemplars as user and assistant turns, then the question.
 
     Raises ``UsageError`` for an unknown style and ``ValueError`` where the number of exemplars is not the style's.

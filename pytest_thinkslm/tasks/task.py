@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.core.records import AnswerKind, Case
 
+#: A data set's record, as its source has it.
 Record = Mapping[str, object]
-
-ItemRecord = Mapping[str, object]
 
 Metrics = Callable[[Sequence[ItemRecord]], Mapping[str, object]]
 

@@ -12,7 +12,7 @@ from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import UNANSWERABLE, Review
 from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.prompts import render, render_text
+from pytest_thinkslm.tasks.prompts import prompt_messages, render_text
 from pytest_thinkslm.tasks.registry import get
 
 pytestmark = pytest.mark.data
@@ -196,5 +196,5 @@ def test_mr_gsm_variants_of_a_question_share_their_cluster(real_data):
 def test_review_prompts_do_not_tell_the_gold(key, real_data):
     for case in load(key, real_data).cases.values():
         other = Review("correct" if case.gold.judgement == "wrong" else "wrong", "99", "made up")
-        shown = {render_text(render(variant, "direct")) for variant in (case, replace(case, gold=other))}
+        shown = {render_text(prompt_messages(variant, "direct")) for variant in (case, replace(case, gold=other))}
         assert len(shown) == 1

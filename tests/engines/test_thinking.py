@@ -133,6 +133,12 @@ def thinking(backend: Scripted) -> ThinkingEngine:
         (cut("", reasoning="hm"), f"<think>\nhm{CLOSING}", 20, True),
         (cut("cd", reasoning="hm"), "<think>\nhm\n</think>\n\ncd", 16, False),
         (cut(""), None, 0, False),
+        (
+            dataclasses.replace(cut("<think>a</think>b b b b"), stopped="loop"),
+            None,
+            0,
+            False,
+        ),  # nothing new would come
     ],
 )
 def test_second_request(output: Output, prefix: str | None, left: int, closed: bool) -> None:
@@ -398,6 +404,7 @@ def test_what_is_journalled_is_the_whole(backend: Scripted, thinking: ThinkingEn
     backend.futures[0].set_result(cut("<think>a"))
     backend.futures[1].set_result(answer("4"))
     whole = ahead.result(handle)
+    journal.close()
     assert whole.thought_closed
     (again,) = Ahead(None, Journal(tmp_path, thinking.fingerprint())).submit([ask()])
     assert again == handle
@@ -778,6 +785,10 @@ class TestRealVLLM:
                         time.sleep(0.5)
                 backend = OpenAIEngine("tiny", server_url=url)
                 try:
+                    for value in ("on", "off", "8"):
+                        backend.confirm(value)
+                    with pytest.raises(UsageError, match="it takes --thinking on, off; or leave"):
+                        backend.confirm("high")
                     self.check(backend, ThinkingEngine(backend, unmarked_is_thought=True))
                 finally:
                     backend.close()

@@ -502,7 +502,7 @@ def test_groups_become_visible_devices(pretended: ResolvedModel, monkeypatch: py
     from pytest_thinkslm.machine import hardware
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.Placement("cuda", "bfloat16", "asked for"))
+    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.DeviceChoice("cuda", "bfloat16", "asked for"))
     engine = VLLMEngine(pretended, placement=Placement(2, 2, ((0, 1), (2, 3)), "why"))
     assert [engine._environ(group)["CUDA_VISIBLE_DEVICES"] for group in engine._groups] == ["4,5", "6,7"]
     assert engine._arguments["tensor_parallel_size"] == 2

@@ -77,6 +77,14 @@ def test_the_newest_entry_wins_and_fresh_reads_nothing(journal: Callable[..., Jo
     assert found.text == "newer"
 
 
+def test_that_the_loop_guard_ended_an_output_is_kept(journal: Callable[..., Journal]) -> None:
+    stopped = replace(OUTPUT, stopped="loop")
+    first = journal()
+    first.put(REQUEST, entry_key(REQUEST), stopped)
+    first.close()
+    assert journal().get(REQUEST, entry_key(REQUEST)) == stopped
+
+
 def test_a_torn_last_line_is_tolerated(journal: Callable[..., Journal], tmp_path: Path) -> None:
     key = entry_key(REQUEST)
     first = journal()

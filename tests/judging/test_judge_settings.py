@@ -185,7 +185,7 @@ def test_judge_options_without_a_judge_are_refused_without_their_value() -> None
 
 def test_a_baseline_with_another_judge_is_unfit() -> None:
     kept: dict[str, Any] = {"settings": {"temperature": 0, "judge": None}, "selection": "full", "results": []}
-    run = RecordedRun("before", kept, {})
+    run = RecordedRun({}, {}, "before", kept)
     now = {"temperature": 0, "judge": "big", "judge_policy": "all"}
     assert "judge (baseline: none; this run: big, policy all)" in misfits(run, now, {}, ())
     assert not [line for line in misfits(run, {**now, "judge": None}, {}, ()) if line.startswith("judge")]

@@ -18,12 +18,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 import pytest_thinkslm.runs
 from pytest_thinkslm.__main__ import main
+from pytest_thinkslm.core.item_record import item_key
 from pytest_thinkslm.gates.baselines import collect
 from pytest_thinkslm.reference.comparison import CAVEAT, against_paper
 from pytest_thinkslm.reference.table import paper_rows
 from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference, show_deltas, show_reference
 from pytest_thinkslm.reports.deltas import EXAMPLES, add_examples, costs, deltas, references, wanted_examples
-from pytest_thinkslm.runs.items import item_key
 from pytest_thinkslm.runs.results import figures, group_key
 from pytest_thinkslm.statistics import compare_unpaired, holm
 from pytest_thinkslm.statistics.intervals import accuracy_interval

@@ -16,7 +16,7 @@ from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import pins
 from pytest_thinkslm.tasks.prompts import (
     Exemplar,
-    render,
+    prompt_messages,
 )
 from pytest_thinkslm.tasks.registry import all_tasks, get
 
@@ -36,7 +36,7 @@ def samples(key):
 
 
 def user_text(case, style):
-    (message,) = render(case, style)
+    (message,) = prompt_messages(case, style)
     assert message.role == "user"
     return message.content
 
@@ -92,7 +92,7 @@ def test_review_layouts(task, labels):
 @pytest.mark.parametrize("style", ["direct", "cot"])
 def test_review_prompts_do_not_depend_on_the_gold(style, judgement, step, reason):
     changed = replace(REVIEW, gold=Review(judgement, step, reason))
-    assert render(changed, style) == render(REVIEW, style)
+    assert prompt_messages(changed, style) == prompt_messages(REVIEW, style)
 
 
 def test_steps_without_numbers_get_them_and_code_stays_code():
@@ -108,17 +108,17 @@ def test_steps_without_numbers_get_them_and_code_stays_code():
 @pytest.mark.parametrize(("style", "reply"), [("5shot", r"\boxed{1}"), ("5shot-cot", "Because.\n\\boxed{1}")])
 def test_exemplars_are_chat_turns(style, reply):
     exemplar = Exemplar(Case("gsm8k", 0, "number", "What is 1 * 1?", "1"), "Because.")
-    messages = render(NUMBER, style, [exemplar] * 5)
+    messages = prompt_messages(NUMBER, style, [exemplar] * 5)
     assert [message.role for message in messages] == ["user", "assistant"] * 5 + ["user"]
     assert messages[1].content == reply
-    assert messages[-1] == render(NUMBER, "cot" if "cot" in style else "direct")[-1]
+    assert messages[-1] == prompt_messages(NUMBER, "cot" if "cot" in style else "direct")[-1]
     assert messages[0].content.rpartition("\n\n")[2] == messages[-1].content.rpartition("\n\n")[2]
 
 
 def test_exemplars_reply_in_the_kinds_format():
-    choice = render(CHOICE, "5shot", [Exemplar(CHOICE)] * 5)[1].content
+    choice = prompt_messages(CHOICE, "5shot", [Exemplar(CHOICE)] * 5)[1].content
     sorting = get("sort8_mixed").generate(0, 0)
-    ordered = render(sorting, "5shot", [Exemplar(sorting)] * 5)[1].content
+    ordered = prompt_messages(sorting, "5shot", [Exemplar(sorting)] * 5)[1].content
     assert choice == "Answer: B"
     assert ordered == rf"\boxed{{{', '.join(map(str, sorting.gold))}}}"
 
@@ -203,7 +203,7 @@ def test_damaged_training_data(tmp_path):
 
 def test_wrong_number_of_exemplars_is_refused():
     with pytest.raises(ValueError, match="takes 5 exemplars, not 0"):
-        render(NUMBER, "5shot")
+        prompt_messages(NUMBER, "5shot")
 
 
 # The page

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pytest_thinkslm.core.item_record import ItemLine
 from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
@@ -26,8 +27,6 @@ BLOCK_BYTES, BLOCK_LINES = 400_000, 400
 
 #: zlib's level: above it a page gets little smaller and takes much longer to build.
 LEVEL = 2
-
-Record = Mapping[str, object]
 
 
 @dataclass(slots=True)
@@ -47,7 +46,7 @@ class Index:
     verdicts: Counter[str] = field(default_factory=Counter)
     _columns: dict[str, bytearray] = field(default_factory=lambda: {name: bytearray() for name in (*CODED, *PLAIN)})
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ItemLine) -> None:
         """Take one line's columns."""
         columns, tables = self._columns, self.tables
         for name in CODED:

@@ -40,7 +40,7 @@ _ONE_STEP = r"\s+(?:in|until|before|up\s+to|at)\s+(?:the\s+)?(?:step|line|first|
 _SENTENCE = re.compile(
     rf"(?<![^\W_])(?=[acfiprsw])(?:(?P<subject>{_SUBJECT})\b(?P<between>[^.!?\n:]{{0,40}}?)"
     r"\s(?:is|was|seems|appears\s+to\s+be)(?P<not>\s+not|n't)?\s+"
-    r"(?:(?:therefore|indeed|also|entirely|completely|fully|totally|clearly)\s+)*(?P<word>correct|incorrect|wrong|right|flawed)\b"
+    r"(?:(?:therefore|indeed|also|entirely|completely|fully|totally|clearly)\s+)*(?P<partly>(?:partially|partly|mostly)\s+)?(?P<word>correct|incorrect|wrong|right|flawed)\b"
     r"(?!\s+(?:answer|to|by|but)\b)"
     r"|(?:solved|answered)\b[^.!?\n]{0,80}?\b(?P<manner>correctly|incorrectly|wrongly)\b)",
     re.IGNORECASE,
@@ -60,10 +60,10 @@ _SENTENCES_READ = 64
 _TAIL_READ = 20_000
 
 _WRAPPING = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|sf)|mbox|boldsymbol)\s?\{|[{}$*_`#>\"'()\[\]✅❌✓✗✔✘]|\\[,;! ]"
+    r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|sf)|mbox|boldsymbol)\s?\{|[{}$*_`#>\"'()\[\]✅❌✓✗✔✘]|\\[,;! ]|</?answer>"
 )
 _ALONE = re.compile(
-    r"\s*(?:(?:final\s+)?(?:verdict|answer|judge?ment)\s*:\s*)?(?:it\s+is\s+|it's\s+)?"
+    r"\s*(?:(?:final\s+)?(?:verdict|answer|judge?ment)\s*:\s*)?(?:(?:yes|no),?\s+)?(?P<it>(?:it|this|that)(?:\s+is|'s)\s+)?"
     r"(?P<said>(?:not\s+)?(?:correct|incorrect|wrong|right|invalid|valid|flawed))\s*(?P<end>[.!]|$|[,:;–—-]\s*(?=(?:the\s+|in\s+|at\s+|first\s+|error\s+){0,4}(?:step|line)\b))",
     re.IGNORECASE,
 )
@@ -116,8 +116,8 @@ def _alone(text: str) -> Unlabelled | None:
     if match is None:
         return None
     rest = plain[match.end() :].strip()
-    if rest and match["said"].lower() == "right":
-        return None  # "Right. Let us look at the steps."
+    if rest and (match["it"] or match["said"].lower() == "right"):
+        return None  # "Right. Let us look at the steps." and "This is correct. Next, ..."
     judgement = judgement_in(match["said"])
     return Unlabelled(judgement, "bare", rest) if judgement else None
 
@@ -139,6 +139,8 @@ def _sentence_judgement(text: str, cut: bool) -> tuple[Judgement | None, int]:
         elif _ASKED.search(match["between"]):
             continue
         else:
-            right = (match["word"].lower() in ("correct", "right")) != (match["not"] is not None)
+            right = (match["word"].lower() in ("correct", "right")) != (match["not"] is not None) and not match[
+                "partly"
+            ]
         return ("correct" if right else "wrong"), match.start()
     return None, -1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_SPACED = "and|und|et|y|e|и"
+_SPACED = "and|und|et|y|e|и|&"
 _UNSPACED = "和|与|及|と|와|과"
 #: The word before the last item, "1, 2 and 3", in the languages that models answer in; with the blanks that it needs.
 JOINER = f"(?:{_SPACED}|{_UNSPACED})"
@@ -15,15 +15,20 @@ LAST_LINK = f"(?:[ ](?:{_SPACED})[ ]|[{_UNSPACED.replace('|', '')}])"
 
 _INTEGER = r"[-+]?[0-9]{1,9}"
 _ARROW = r"\\(?:(?:long)?(?:right|left)arrow|(?:R|Longr)ightarrow|to|implies)(?![a-zA-Z])"
-_CHAIN = re.compile(rf"\\(?:leqslant|leq|le|lt|prec|quad|qquad|;|,)(?![a-zA-Z])|{_ARROW}|<=|=>|≤|⩽|⇒|⟶|➜|➔|＜|、")
+_CHAIN = re.compile(
+    rf"\\(?:leqslant|leq|le|lt|prec|geqslant|geq|ge|gt|quad|qquad|;|,)(?![a-zA-Z])|{_ARROW}|<=|>=|=>|>|≤|⩽|≥|⩾|⇒|⟶|➜|➔|＜|、"
+)
 # What a chain joins: a number, perhaps in dollars or brackets, on both sides.
 _NUMBER_BEFORE = re.compile(r"[0-9)\]}][\s$,)}]{0,4}\Z")
 _NUMBER_AFTER = re.compile(r"[\s$,({]{0,4}[-+]?\s?[0-9]")
 _ARRAY = re.compile(r"\\begin\s?\{([a-z]{0,1}matrix|array|aligned|tabular)\}(?:\s?\{[clr|\s]{0,80}\})?")
 _ARRAY_END = re.compile(r"\\end\s?\{(?:[a-z]{0,1}matrix|array|aligned|tabular)\}")
 _CELL = r"[ \t]{0,8}"
+# A row of a table; its first cell may be a label.
 _ROW = re.compile(
-    rf"^{_CELL}\|?{_CELL}{_INTEGER}(?:{_CELL}\|{_CELL}{_INTEGER}){{2,200}}{_CELL}\|?{_CELL}$", re.MULTILINE
+    rf"^(?P<label>{_CELL}\|?{_CELL}[A-Za-z*][^|\n0-9]{{0,40}}\|)?"
+    rf"{_CELL}\|?{_CELL}{_INTEGER}(?:{_CELL}\|{_CELL}{_INTEGER}){{2,200}}{_CELL}\|?{_CELL}$",
+    re.MULTILINE,
 )
 # "(-33), (-5)": a negative item in brackets of its own, where an item can stand.
 _IN_BRACKETS = re.compile(
@@ -34,6 +39,8 @@ _SIGN_APART = re.compile(r"-[ ](?=[0-9])")
 _ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,3}\Z")
 _LINE_BEGUN = re.compile(r"(?:\n|\A)[ \t$]{0,3}\Z")
 _NEXT_SIGN_APART = re.compile(r"-[ ][0-9]{1,9}[ ]?,[ ]?-[ ][0-9]")
+_SIGN_WORD = re.compile(r"\b(?:minus|negative)[ ](?=[0-9])")
+_WHOLE_FLOAT = re.compile(r"(?<=[0-9])\.0(?=[\s,;\])}|]|\Z)")
 _BRACED_JOINER = re.compile(rf"({_SPACED})([\s]?)\}}")
 
 
@@ -43,6 +50,10 @@ def with_commas(text: str) -> str:
         text = _without_arrays(text)
     if "}" in text:
         text = _BRACED_JOINER.sub(lambda match: f"{match[1]}{match[2]} ", text)
+    if ".0" in text:
+        text = _WHOLE_FLOAT.sub("  ", text)
+    if "minus " in text or "negative " in text:
+        text = _SIGN_WORD.sub(lambda match: " " * (len(match[0]) - 1) + "-", text)
     if "|" in text:
         text = _ROW.sub(_row, text)
     text = _CHAIN.sub(lambda match: _link(match, text), text)
@@ -72,8 +83,9 @@ def _link(match: re.Match[str], text: str) -> str:
 
 def _row(match: re.Match[str]) -> str:
     row = match[0]
-    inner = row.strip(" \t|")
-    start = row.index(inner)
+    label = len(match["label"] or "")
+    inner = row[label:].strip(" \t|")
+    start = row.index(inner, label)
     return " " * start + inner.replace("|", ",") + " " * (len(row) - start - len(inner))
 
 

@@ -23,15 +23,15 @@ _MAX_ITEMS = 1_000
 def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """The list that an output gives as its answer, as a tuple of integers.
 
-    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``,
-    ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
-    ``none``. Under finish reason ``length`` only a closed box or bracket counts.
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``, ``lines``; without
+    a value ``restated`` (only the prompt's own list was found), ``wrong-format`` (a number is boxed after the list),
+    ``cut``, ``unfinished-thought``, ``none``. Under finish reason ``length`` only a closed box or bracket counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
     if not region.cut and (closing := _closing_box(region.text, given)):
         return closing
-    text = with_commas(plain(region.text))
+    text = plain(region.text)
     candidates = _candidates(region.text, text, thousands=max(map(abs, given), default=0) >= 1_000)
     own = given if list(given) != sorted(given) else None
     answers = [found for found in candidates if found.items != own]
@@ -39,10 +39,23 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         rule = "cut" if region.cut else "restated" if candidates else "none"
         return Answer(None, rule)
     last = _last(answers, len(given))
+    if _boxed_number_after(region.text, last.end):
+        return Answer(None, "wrong-format", detail=region.text[last.end :].strip()[:80])
     if region.cut and (last.open or last.rule not in {"boxed", "brackets"}):
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
+
+
+_LONE_NUMBER = re.compile(r"[\s$]*[-+]?[0-9]{1,9}[\s$.]*")
+
+
+def _boxed_number_after(text: str, position: int) -> bool:
+    """Whether a box with a number alone is stated after the last list: that is the answer, and it is no list."""
+    if text.find("boxed", position) < 0:
+        return False
+    found = [box for box in boxes(text) if box.start >= position and box.closed and not is_placeholder(box.content)]
+    return bool(found) and _LONE_NUMBER.fullmatch(plain(found[-1].content)) is not None
 
 
 def _closing_box(text: str, given: tuple[int, ...]) -> Answer | None:
@@ -100,7 +113,7 @@ _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
 _ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
 _BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
 _LINE_ITEM = re.compile(
-    r"[ \t]*(?:[-*•][ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*)?"
+    r"[ \t]*(?:[-*•+][ \t]+|(?P<number>[0-9]{1,3})[.):][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*|\|[ \t]*)?"
     r"(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;|]?[ \t]*"
 )
 
@@ -125,6 +138,7 @@ def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
     taken = [(box.start, box.end) for box in found]
     if found and not _digits_outside(text, taken):
         return found
+    text = with_commas(text)
     for finder in (_bracketed, _separated, _in_lines):
         new = [one for one in finder(text, thousands) if not _overlaps(one, taken)]
         found += new
@@ -213,17 +227,19 @@ def _in_parentheses(text: str, match: re.Match[str]) -> bool:
 
 
 # A number in some other form, separated from the list as its items are.
-_ITEM_BEFORE = re.compile(r"[0-9][)\]}$. \t]{0,4}[,;<][ \t]{0,3}[$({]{0,2}\Z")
+_ITEM_BEFORE = re.compile(r"[0-9][)\]}$. \t]{0,4}[,;<]\Z")
 _ITEM_AFTER = re.compile(r"[)\]}$]{0,2}[ \t]{0,3}[,;<][ \t]{0,3}[$({]{0,2}[-+]?[ ]?[0-9]")
 
 
 def _is_part(text: str, match: re.Match[str]) -> bool:
     """Whether items that cannot be read stand before or behind: a list is read whole or not at all."""
-    before = text[max(0, match.start() - 12) : match.start()]
-    after = text[match.end() : match.end() + 4].lstrip(" ")
-    if before.rstrip(" ").endswith("[") and after.startswith((",", ";")):
-        return True  # "[1, 2, three]"
-    return bool(_ITEM_BEFORE.search(before) or _ITEM_AFTER.match(text, match.end()))
+    before = text[max(0, match.start() - 12) : match.start()].rstrip(" \t$({")
+    after = text[match.end() : match.end() + 8].lstrip(" \t$)]}")
+    if before.endswith((",", ";", "<")) and _ITEM_BEFORE.search(before):
+        return True
+    if not after.startswith((",", ";", "<")):
+        return False
+    return before.endswith("[") or _ITEM_AFTER.match(text, match.end()) is not None  # "[1, 2, three]"
 
 
 def _touches_end(text: str, end: int) -> bool:

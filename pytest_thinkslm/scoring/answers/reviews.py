@@ -22,7 +22,8 @@ _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items()
 # "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3",
 # {"final_judgement": "wrong"}, and a heading of its own ("### Final Judgement").
 _LABEL = re.compile(
-    rf"(?=[sfoje])(?<![^\W_])(?:{_NAMED})\b(?:[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{{0,6}}"
+    rf"(?=[sfoje])(?<![^\W_])(?:{_NAMED})\b(?:[ ]?\([^()\n]{{1,40}}\))?"
+    r"(?:[\s*_`\"']{0,4}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{0,6}"
     r"|(?P<heading>[ \t*_]{0,4}(?=\n)))",
     re.IGNORECASE,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from recorded_runs import record
 
-from pytest_thinkslm.runs.items import item_key
+from pytest_thinkslm.core.item_record import item_key
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
 
 SETTINGS: Mapping[str, Any] = {

@@ -20,11 +20,12 @@ from page_folders import HOSTILE, delta, line, report_folder, run_results
 
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.text import preview
+from pytest_thinkslm.reports.links import filter_link, item_link
 from pytest_thinkslm.reports.page import write_page
 from pytest_thinkslm.reports.page.__main__ import main
 from pytest_thinkslm.reports.page.build import vendor_script
+from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import BLOCK_LINES, Index, pack
-from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
 
 ELEMENT = re.compile(r'<script type="application/octet-stream" id="([a-z0-9-]+)">([A-Za-z0-9+/=]*)</script>')
 

@@ -59,6 +59,14 @@ def read(text: str, given: tuple[int, ...] = GIVEN, finish: str = "stop") -> Ans
         ("1 | 2 | 3", (1, 2, 3)),
         (r"\boxed{1, 2, \text{ and } 3}", (1, 2, 3)),
         ("La lista ordenada es: 1, 2 y 3.", (1, 2, 3)),
+        ("minus 7, negative 2, 3", (-7, -2, 3)),
+        ("-7.0, 2.0, 3.0", (-7, 2, 3)),
+        ("| Sorted | -7 | 2 | 3 |", (-7, 2, 3)),
+        ("| -7 |\n| 2 |\n| 3 |", (-7, 2, 3)),
+        ("1: -7\n2: 2\n3: 3", (-7, 2, 3)),
+        ("+ -7\n+ 2\n+ 3", (-7, 2, 3)),
+        ("-7, 2 & 3", (-7, 2, 3)),
+        ("3 > 2 > -7", (3, 2, -7)),
         ("Sortiert: 1, 2 und 3.", (1, 2, 3)),
         (r"\boxed{1, 3, 2}. Wait, 2 comes before 3: 1, 2, 3", (1, 2, 3)),
     ],
@@ -137,6 +145,12 @@ FRAMES = (
     r"\( {} \)",
     "({})",
 )
+
+
+def test_a_number_boxed_after_the_list_is_an_answer_of_another_kind() -> None:
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{3}").rule == "wrong-format"
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{answer}").value == (1, 2, 3)
+    assert read(r"\boxed{3}, no: 1, 2, 3").value == (1, 2, 3)
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 from pytest_thinkslm.scoring.answers.reviews import judgement_in, read_review, same_step
-from pytest_thinkslm.tasks.prompts import render
+from pytest_thinkslm.tasks.prompts import prompt_messages
 
 CODE = ("def f(x):", "    y = x + 1", "", "    return y")
 
@@ -117,7 +117,7 @@ def test_an_unfilled_layout_or_an_answer_to_the_question_is_a_wrong_format(text:
 @pytest.mark.parametrize("task", ["mr_gsm", "mr_ben"])
 def test_the_form_copied_from_the_prompt_is_no_review(task: str) -> None:
     case = Case(task, 0, "review", "How many?", Review("wrong", "1"), steps=CODE, facets={"subject": "coding"})
-    (prompt,) = render(case, "direct")
+    (prompt,) = prompt_messages(case, "direct")
     form = prompt.content.partition("labels:\n")[2]
     assert form.count(":") == 4
     assert read_review(Region(form), CODE).rule == "wrong-format"
@@ -292,6 +292,11 @@ def test_linear_time(piece: str) -> None:
         ("There is a mistake in step 2.", Review("wrong", "2")),
         ("Say whether there is an error.", None),
         ("The code is right.", Review("correct")),
+        ("This is wrong", Review("wrong")),
+        ("This is correct. Next, step 2.", None),
+        ("The solution is partially correct.", Review("wrong")),
+        ("Final Judgement (correct|wrong): wrong", Review("wrong")),
+        ("<answer>wrong</answer>", Review("wrong")),
     ],
 )
 def test_judgements_without_a_label(text: str, review: Review | None) -> None:
