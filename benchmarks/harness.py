@@ -87,8 +87,8 @@ def measured(command: list[str], folder: Path) -> tuple[float, float, float]:
 
 def write_outputs(path: Path, wanted: int, data_dir: Path | None, in_prose: bool) -> tuple[list[str], int]:
     """A replay file of about ``wanted`` outputs; returns the options that select them and their number."""
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     tasks = [task for task in registry.all_tasks().values() if data_dir or task.source is None]
     counts = {task.key: item_count(task, data_dir) for task in tasks}

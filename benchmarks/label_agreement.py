@@ -190,6 +190,8 @@ def _kind(label: dict[str, Any]) -> AnswerKind:
 def _case(kind: AnswerKind, label: dict[str, Any], data_dir: Path | None) -> Case | None:
     task, gold = label["task"], label["gold"]
     facets = {"unanswerable_possible": "yes"} if task == "gsm_plus" else {}
+    if "subject" in label:
+        facets["subject"] = str(label["subject"])
     known = _dataset_case(task, label.get("item"), data_dir)
     if kind == "choice" and not label.get("options"):
         return replace(known, gold=gold) if known else None
@@ -215,8 +217,8 @@ def _dataset_case(task: str, item: object, data_dir: Path | None) -> Case | None
 
 @functools.cache
 def _dataset(task: str, data_dir: Path | None) -> dict[int, Case]:
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = {one.key: one for one in registry.all_tasks().values()}.get(task)
     if data_dir is None or found is None:

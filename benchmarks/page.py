@@ -52,8 +52,8 @@ def run(items: int, workdir: Path) -> Path:
     sys.path.insert(0, str(Path(__file__).parent))
     from harness import answer
 
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     chooser = random.Random(0)
     words, weights = vocabulary(chooser)

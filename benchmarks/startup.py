@@ -48,7 +48,7 @@ def fill(folder: Path, data_dir: Path, engine: str) -> int:
     settings = Settings(("embedded",), engine=engine, data_dir=data_dir, journal_dir=folder / ".thinkslm" / "journal")
     refs = [ItemRef(0, "gsm8k", "direct", index) for index in range(1319)]
     planner = Planner(settings, refs)
-    journal = Journal(settings.journal_dir, EngineFactory(settings, lambda task: None, print).fingerprint(0))
+    journal = Journal(settings.journal_dir, EngineFactory(settings, print).fingerprint(0))
     for ref in refs:
         request = planner.request(ref)
         journal.put(request, entry_key(request), Output("The answer is 7.", output_tokens=6))

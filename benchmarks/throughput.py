@@ -109,7 +109,7 @@ def read_arguments(description: str | None, *extra: tuple[str, Mapping[str, Any]
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine-args", nargs="*", default=[], metavar="K=V")
     for name, attributes in extra:
         parser.add_argument(name, **attributes)

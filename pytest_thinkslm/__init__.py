@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pytest_thinkslm.plugin.fixtures import Model
     from pytest_thinkslm.scoring.grading import WrongAnswer, grade, verify
     from pytest_thinkslm.tasks.registry import reasoning_task, register
-    from pytest_thinkslm.tasks.task import File, Source, Task, TrainSource
+    from pytest_thinkslm.tasks.task import File, Limit, Source, Task, TrainSource
 
 __all__ = [
     "Answer",
     "Case",
     "File",
+    "Limit",
     "Message",
     "Model",
     "Output",
@@ -39,7 +40,7 @@ def __getattr__(name: str) -> Any:
     home: ModuleType
     if name in ("Answer", "Case", "Message", "Output", "Review", "Verdict"):
         from pytest_thinkslm.core import records as home
-    elif name in ("File", "Source", "Task", "TrainSource"):
+    elif name in ("File", "Limit", "Source", "Task", "TrainSource"):
         from pytest_thinkslm.tasks import task as home
     elif name in ("reasoning_task", "register"):
         from pytest_thinkslm.tasks import registry as home

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_thinkslm.commands import agreement, audit, compare, compress, label, leaderboard, models
+from pytest_thinkslm.commands import agreement, audit, compare, compress, data, label, leaderboard, models
 from pytest_thinkslm.core.errors import ThinkSLMError
 
-#: Modules with ``add_parser(subparsers)``, which sets ``run(arguments) -> exit status``; in the order of ``--help``.
-COMMANDS = (compare, leaderboard, models, compress, audit, label, agreement)
+#: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
+#: order of ``--help``.
+COMMANDS = (compare, leaderboard, models, data, compress, audit, label, agreement)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
@@ -35,7 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        command.add_parser(commands)
+        own = commands.add_parser(
+            command.__name__.rpartition(".")[2],
+            help=command.HELP,
+            description=command.DESCRIPTION,
+            epilog=command.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(own)
+        own.set_defaults(run=command.run)
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parsed))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_thinkslm.runs.items import sort_key, to_line
+from pytest_thinkslm.core.item_record import item_key
+from pytest_thinkslm.runs.items import to_line
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
 
 SETTINGS: Mapping[str, Any] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": None, "data_seed": 0}
@@ -42,6 +43,7 @@ def record(
         "verdict": "correct" if right else "incorrect",
         "reason": "",
         "failure": None,
+        "judge": None,
         "facets": {},
         "cluster": cluster,
         **fields,
@@ -57,7 +59,7 @@ def write_run(
     template: str | None = None,
 ) -> Path:
     """A report folder with these items."""
-    lines = sorted(records, key=sort_key)
+    lines = sorted(records, key=item_key)
     folder.mkdir(parents=True)
     (folder / "items.jsonl").write_text("".join(map(to_line, lines)))
     variants = dict.fromkeys((str(line["model"]), str(line["quant"])) for line in lines)

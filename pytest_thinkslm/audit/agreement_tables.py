@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pytest_thinkslm.audit.agreement import Agreement, Confusion
+from pytest_thinkslm.audit.agreement import Agreement
 from pytest_thinkslm.audit.figures import Figure
 from pytest_thinkslm.audit.paper import PAPER_SAMPLES, PAPER_TASKS, against_paper
 from pytest_thinkslm.audit.validation import RaterReport, Validation
+from pytest_thinkslm.core.tables import (
+    Cell,
+    Column,
+    Table,
+    Tone,
+    figure_columns,
+    print_line,
+    print_table,
+    stdout_console,
+)
 from pytest_thinkslm.core.text import safe_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_COLUMNS = ("", "n", "people", "rater", "agree", "kappa (95% CI)", "rho (95% CI)", "TPR (95% CI)", "TNR (95% CI)")
+_FIGURES = ("n", "people", "rater", "agree", "kappa (95% CI)", "rho (95% CI)", "TPR (95% CI)", "TNR (95% CI)")
 
 
 #: Outputs named below a rater's table.
@@ -25,20 +34,17 @@ _LISTED = 8
 
 def print_validation(validation: Validation) -> None:
     """Print the report: the people, then each rater."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, highlight=False)
-    console = Console(force_terminal=console.is_terminal, width=max(console.width, 200), highlight=False)
+    console = stdout_console(200)
     _print_people(console, validation)
     for report in validation.raters:
         _print_rater(console, report)
-    _say(console, "")
-    _say(
+    print_line(console, "")
+    print_line(
         console,
         f"The paper's figures (ThinkSLM, Table 1) are of {PAPER_SAMPLES:,} outputs of {', '.join(PAPER_TASKS)}.",
     )
     if not any(report.rater.is_judge for report in validation.raters):
-        _say(
+        print_line(
             console,
             "No judge read these outputs: only the parser is held against people (--run RUN takes a judge's verdicts).",
         )
@@ -46,92 +52,87 @@ def print_validation(validation: Validation) -> None:
 
 def _print_people(console: Console, validation: Validation) -> None:
     key, size = validation.key, len(validation.key.sample.picks)
-    _say(
+    print_line(
         console,
         f"{key.run}: {size:,} of {key.population:,} outputs sampled, {validation.labelled:,} read by people",
-        "bold",
+        "strong",
     )
-    table = _table("people", ("annotator", "correct", "incorrect", "unclear", "missing"))
-    for name, counts in validation.labels.items():
-        table.add_row(_safe(name), *(f"{count:,}" for count in counts.values()))
-    console.print(table)
+    columns = [Column("annotator", "left"), *figure_columns("correct", "incorrect", "unclear", "missing")]
+    rows = [
+        [safe_line(name), *(f"{count:,}" for count in counts.values())] for name, counts in validation.labels.items()
+    ]
+    print_table(console, Table(columns, rows, "people"))
     if not validation.labelled:
-        _say(console, "no output is labelled correct or incorrect yet: `thinkslm label FILE` asks for labels", "yellow")
+        print_line(
+            console, "no output is labelled correct or incorrect yet: `thinkslm label FILE` asks for labels", "warning"
+        )
     _print_between(console, validation)
     missing = key.population - validation.covered
     if missing and validation.labelled:
         about = f"what follows is about the other {validation.covered:,}"
-        _say(console, f"{missing:,} outputs of the run are in strata without a label: {about}", "yellow")
+        print_line(console, f"{missing:,} outputs of the run are in strata without a label: {about}", "warning")
 
 
 def _print_between(console: Console, validation: Validation) -> None:
     alpha, percent = validation.alpha, validation.percent
     if alpha.value is not None or percent.value is not None:
         figures = f"Krippendorff's alpha {_number(alpha)}, equal labels {_percent(percent)}"
-        _say(console, f"between annotators: {figures}")
+        print_line(console, f"between annotators: {figures}")
     if alpha.value is None:
-        _say(console, f"undefined: Krippendorff's alpha: {alpha.why}", "yellow")
+        print_line(console, f"undefined: Krippendorff's alpha: {alpha.why}", "warning")
     if validation.ties:
         hard = "these are the hard ones: see the rows of each annotator alone, which keep them"
-        _say(console, f"{validation.ties:,} ties between annotators are left out of the majority; {hard}", "yellow")
+        print_line(
+            console, f"{validation.ties:,} ties between annotators are left out of the majority; {hard}", "warning"
+        )
 
 
 def _print_rater(console: Console, report: RaterReport) -> None:
     result = report.agreement
-    table = _table(report.rater.name, _COLUMNS)
-    table.add_row(*_cells("all", result.overall))
-    for task, row in result.by_task.items():
-        table.add_row(*_cells(task, row))
-    for name, by in report.by_annotator.items():
-        table.add_row(*_cells(f"{name} alone", by.overall), style="dim")
-    console.print(table)
+    rows = [_cells("all", result.overall), *(_cells(task, row) for task, row in result.by_task.items())]
+    rows += [_cells(f"{name} alone", by.overall, "quiet") for name, by in report.by_annotator.items()]
+    print_table(console, Table([Column("", "left"), *figure_columns(*_FIGURES)], rows, report.rater.name))
     if report.rater.missing:
         parts = ", ".join(f"{count:,} {why}" for why, count in report.rater.missing.items())
-        _say(console, f"no verdict on: {parts}", "yellow")
+        print_line(console, f"no verdict on: {parts}", "warning")
     if result.overall.n:
         _print_confusion(console, result.overall)
     if report.differences:
         first = ", ".join(f"{pick.item.key.task} {pick.item.key.item}" for pick in report.differences[:_LISTED])
         more = f" and {len(report.differences) - _LISTED} more" if len(report.differences) > _LISTED else ""
-        _say(console, f"read otherwise than people do: {first}{more} (--json lists them all)")
+        print_line(console, f"read otherwise than people do: {first}{more} (--json lists them all)")
     tasks = result.tasks
     correlations = f"Pearson {_interval(tasks.pearson)}, Spearman {_interval(tasks.spearman)}"
-    _say(console, f"over tasks: MAE {_points(tasks.mae)}, {correlations}")
+    print_line(console, f"over tasks: MAE {_points(tasks.mae)}, {correlations}")
     rho = result.overall.rho
     if rho.value is not None:
         for sentence in against_paper(rho.value, rho.interval):
-            _say(console, sentence)
+            print_line(console, sentence)
     for why, where in _undefined(report).items():
-        _say(console, f"undefined: {', '.join(where)}: {why}", "yellow")
+        print_line(console, f"undefined: {', '.join(where)}: {why}", "warning")
 
 
 def _print_confusion(console: Console, overall: Agreement) -> None:
-    table = _table("", ("outputs (share of the run)", "people: correct", "people: incorrect"))
     counts, shares = overall.counts, overall.shares
-    for label, names in (
-        ("rater: correct", ("both_correct", "only_rater_correct")),
-        ("rater: incorrect", ("only_human_correct", "both_incorrect")),
-    ):
-        table.add_row(label, *(_cell(counts, shares, name) for name in names))
-    console.print(table)
-
-
-def _cell(counts: Confusion, shares: Confusion, name: str) -> str:
-    return f"{getattr(counts, name):,.0f} ({getattr(shares, name):.1%})"
-
-
-def _cells(label: str, row: Agreement) -> list[str]:
-    return [
-        _safe(label),
-        f"{row.n:,}",
-        _percent(row.accuracy_human),
-        _percent(row.accuracy_rater),
-        _percent(row.agreement),
-        _interval(row.kappa),
-        _interval(row.rho),
-        _interval(row.tpr),
-        _interval(row.tnr),
+    rows = [
+        [label, *(f"{getattr(counts, name):,.0f} ({getattr(shares, name):.1%})" for name in names)]
+        for label, names in (
+            ("rater: correct", ("both_correct", "only_rater_correct")),
+            ("rater: incorrect", ("only_human_correct", "both_incorrect")),
+        )
     ]
+    columns = [Column("outputs (share of the run)", "left"), *figure_columns("people: correct", "people: incorrect")]
+    print_table(console, Table(columns, rows))
+
+
+def _cells(label: str, row: Agreement, tone: Tone = "") -> list[Cell]:
+    texts = [
+        safe_line(label),
+        f"{row.n:,}",
+        *map(_percent, (row.accuracy_human, row.accuracy_rater, row.agreement)),
+        *map(_interval, (row.kappa, row.rho, row.tpr, row.tnr)),
+    ]
+    return [Cell(text, tone) for text in texts]
 
 
 def _undefined(report: RaterReport) -> dict[str, list[str]]:
@@ -152,30 +153,6 @@ def _figures(report: RaterReport) -> Iterator[tuple[str, str, Figure]]:
     tasks = report.agreement.tasks
     yield from (("over tasks", label, figure) for label, figure in (("MAE", tasks.mae), ("Pearson", tasks.pearson)))
     yield "over tasks", "Spearman", tasks.spearman
-
-
-def _table(title: str, columns: Sequence[str]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title) or None, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
-    return table
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    from rich.text import Text
-
-    console.print(Text(text, style=style or ""), soft_wrap=True)
-
-
-def _safe(text: str) -> str:
-    """A name as a cell's text, not as markup."""
-    from rich.markup import escape
-
-    return escape(safe_line(text))
 
 
 def _number(figure: Figure) -> str:

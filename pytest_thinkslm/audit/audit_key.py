@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pytest_thinkslm.audit.run_items import AuditItem, ItemKey, JudgeReading
+from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading, named
 from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.item_record import ItemRecord, item_key
 
 KEY_VERSION = 1
 
@@ -71,7 +72,7 @@ class AuditKey:
             ],
             "items": {
                 pick.id: {
-                    **pick.item.key._asdict(),
+                    **named(pick.item.key),
                     "stratum": pick.stratum,
                     "cluster": pick.item.cluster,
                     "output_digest": pick.item.digest,
@@ -127,7 +128,7 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
 def _item(entry: Mapping[str, Any]) -> AuditItem:
     judge = entry["judge"]
     return AuditItem(
-        key=ItemKey(*(entry[name] for name in ItemKey._fields)),
+        key=item_key(cast("ItemRecord", entry)),
         parser=entry["parser_verdict"],
         verdict=entry["verdict"],
         source=entry["source"],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.files import write_text
 
 Label = Literal["correct", "incorrect", "unclear"]
 
@@ -133,12 +133,9 @@ def write_rows(
     writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        draft.write_text(text.getvalue(), encoding="utf-8", newline="")
-        draft.replace(path)
+        write_text(path, text.getvalue())
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written ({error.strerror or error})") from None
 
 

@@ -7,24 +7,14 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import ItemKey
+from pytest_thinkslm.core.item_record import ItemLine, item_key, read_lines
 from pytest_thinkslm.core.text import safe_text
 
 #: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
 TEXT_LIMIT = 30_000
-
-
-class ItemKey(NamedTuple):
-    """What names an outcome in every file of the suite."""
-
-    model: str
-    quant: str
-    task: str
-    style: str
-    item: str
-    repeat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +90,21 @@ class AuditedRun:
 
     def texts(self, wanted: Collection[ItemKey]) -> dict[ItemKey, ItemTexts]:
         """The texts of the wanted outcomes."""
-        return {key: _texts(record) for record in self._lines() if _is_item(record) and (key := _key(record)) in wanted}
+        return {
+            key: _texts(record) for record in self._lines() if _is_item(record) and (key := item_key(record)) in wanted
+        }
 
-    def _lines(self) -> Iterator[Mapping[str, Any]]:
+    def _lines(self) -> Iterator[ItemLine]:
         path = self.folder / "items.jsonl"
         try:
-            with path.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    yield _parsed(line, path, number)
-        except (OSError, UnicodeDecodeError) as error:
+            yield from read_lines(path)
+        except OSError as error:
             raise UsageError(
-                f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); an audit needs the whole "
-                "report folder of a run, with its items.jsonl"
+                f"{path} cannot be read ({error.strerror or error}); an audit needs the whole report folder of a run, "
+                "with its items.jsonl"
             ) from None
+        except ValueError as error:
+            raise UsageError(f"{self.folder}: {error}") from None
 
 
 def open_run(place: Path) -> AuditedRun:
@@ -147,49 +139,33 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     return f"{text[:head]}\n[... {left_out} characters left out: see items.jsonl ...]\n{text[-tail:]}"
 
 
-def _parsed(line: str, path: Path, number: int) -> Mapping[str, Any]:
-    try:
-        record: Mapping[str, Any] = json.loads(line)
-        _key(record), record["verdict"]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"line {number} of {path} is damaged; fetch or make the run again") from None
-    return record
-
-
-def _is_item(record: Mapping[str, Any]) -> bool:
+def _is_item(record: ItemLine) -> bool:
     return bool(record.get("role", "item") == "item")
 
 
-def _key(record: Mapping[str, Any]) -> ItemKey:
-    texts = [str(record[name]) for name in ItemKey._fields[:-1]]
-    return ItemKey(texts[0], texts[1], texts[2], texts[3], texts[4], int(record["repeat"]))
+def named(key: ItemKey) -> dict[str, object]:
+    """The key's parts by name; all are of role ``item``, so that this is left out."""
+    return {name: value for name, value in key._asdict().items() if name != "role"}
 
 
-def _audit_item(record: Mapping[str, Any]) -> AuditItem:
-    key = _key(record)
+def _audit_item(record: ItemLine) -> AuditItem:
+    key = item_key(record)
     judge = record.get("judge")
-    is_review = isinstance(record.get("gold"), Mapping)
     reading = None
-    if isinstance(judge, Mapping) and not is_review:
-        verdict = judge.get("verdict")
-        reading = JudgeReading(
-            str(judge.get("status", "judged")),
-            verdict if verdict in ("correct", "incorrect") else None,
-            judge.get("answer"),
-            str(judge.get("reason") or ""),
-        )
+    if judge and not isinstance(record.get("gold"), Mapping):
+        reading = JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"])
     return AuditItem(
         key=key,
-        parser=str(record.get("parser_verdict") or record["verdict"]),
-        verdict=str(record["verdict"]),
-        source=str(record.get("source") or "parser"),
+        parser=record.get("parser_verdict") or record["verdict"],
+        verdict=record["verdict"],
+        source=record.get("source") or "parser",
         judge=reading,
         digest=hashlib.blake2b(str(record.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest(),
         cluster=f"{key.task}/{record.get('cluster') or key.item}",
     )
 
 
-def _texts(record: Mapping[str, Any]) -> ItemTexts:
+def _texts(record: ItemLine) -> ItemTexts:
     turns = [turn for turn in record.get("messages") or () if turn.get("role") == "user"]
     question = str(turns[-1]["content"]) if turns else ""
     return ItemTexts(bounded(question), bounded(_gold(record.get("gold"))), bounded(str(record.get("output") or "")))

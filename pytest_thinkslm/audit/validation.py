@@ -12,9 +12,10 @@ from pytest_thinkslm.audit.figures import Figure
 from pytest_thinkslm.audit.krippendorff import krippendorff_alpha, percent_agreement
 from pytest_thinkslm.audit.labels import Label
 from pytest_thinkslm.audit.paper import paper_as_json
-from pytest_thinkslm.audit.run_items import AuditItem, ItemKey
+from pytest_thinkslm.audit.run_items import AuditItem, named
 from pytest_thinkslm.audit.sample import Pick
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import ItemKey
 
 #: By annotator, by id: the label, None where there is none yet.
 Labels = Mapping[str, Mapping[str, Label | None]]
@@ -97,7 +98,7 @@ class Validation:
                     "by_task": {task: row.as_json() for task, row in report.agreement.by_task.items()},
                     "by_annotator": {name: row.overall.as_json() for name, row in report.by_annotator.items()},
                     "differences": [
-                        {"id": pick.id, **pick.item.key._asdict(), "rater": _word(report.rater.readings[pick.id])}
+                        {"id": pick.id, **named(pick.item.key), "rater": _word(report.rater.readings[pick.id])}
                         for pick in report.differences
                     ],
                 }

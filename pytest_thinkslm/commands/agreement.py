@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytest_thinkslm.audit.agreement_tables import print_validation
 from pytest_thinkslm.audit.audit_key import AuditKey, read_key
@@ -14,14 +13,15 @@ from pytest_thinkslm.audit.labels import Label, annotator_name, key_path, read_l
 from pytest_thinkslm.audit.run_items import open_run
 from pytest_thinkslm.audit.validation import Rater, key_raters, run_raters, validate
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.runs.results import write_json
+from pytest_thinkslm.core.files import write_json
 
-_DESCRIPTION = """\
+HELP = "how well parser and judge agree with people's labels"
+DESCRIPTION = """\
 Say how well the parser and the judge agree with people. LABELS are files of `thinkslm audit`, filled in: one an
 annotator. Several annotators count by majority; ties and unclear outputs are left out and counted. All figures are
 weighted back from the sample to the run."""
 
-_EPILOG = """\
+EXAMPLES = """\
 examples:
   thinkslm agreement audit-qwen.csv
   thinkslm agreement audit-qwen.alice.csv audit-qwen.bob.csv --json agreement.json
@@ -32,15 +32,8 @@ correct, or incorrect, that the rater calls so too; MAE is the mean over the tas
 the rater's accuracy and that of the people. What the data leave undefined is said, with the reason."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "agreement",
-        help="how well parser and judge agree with people's labels",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("labels", metavar="LABELS", nargs="+", help="label files, one an annotator")
     parser.add_argument(
         "--run",
@@ -55,7 +48,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="write every figure there too ('-': print it in place of tables)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,21 +9,23 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytest_thinkslm.audit.audit_key import AuditKey
 from pytest_thinkslm.audit.labels import COLUMNS, guarded, key_path, write_rows
 from pytest_thinkslm.audit.run_items import AuditedRun, AuditItem, open_run
 from pytest_thinkslm.audit.sample import DISAGREEMENT_SHARE, draw
 from pytest_thinkslm.core.errors import UsageError, nearest
-from pytest_thinkslm.runs.results import write_json
+from pytest_thinkslm.core.files import write_json
+from pytest_thinkslm.core.tables import Column, Table, figure_columns, print_table, stdout_console
+from pytest_thinkslm.core.text import safe_line
 
-_DESCRIPTION = """\
+HELP = "draw a sample of a run for people to label"
+DESCRIPTION = """\
 Draw a stratified sample of a run's outputs into a CSV that people label as correct or incorrect, to see how far the
 parser and the judge can be trusted. The CSV shows task, question, gold and output, in random order; model, verdicts
 and weights stand in a key file beside it, which annotators must not see before they are done."""
 
-_EPILOG = """\
+EXAMPLES = """\
 strata: task x verdict x who decided it, disagreements of parser and judge apart. Disagreements come first, up to a
 share of the sample; tasks share the rest equally, strata within a task by their size, at least two outputs each.
 
@@ -34,15 +36,8 @@ examples:
   thinkslm agreement labels.*.csv                      see how well parser and judge agree with people"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "audit",
-        help="draw a sample of a run for people to label",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("run_folder", metavar="RUN", help="report folder of a run")
     parser.add_argument("--n", type=int, default=1000, help="size of the sample (default: 1000, as in the study)")
     parser.add_argument("--out", metavar="FILE", help="CSV to write (default: audit-<name of the run>.csv)")
@@ -55,7 +50,6 @@ def add_parser(commands: Any) -> None:
         default=100 * DISAGREEMENT_SHARE,
         help="at most this part of the sample are disagreements of parser and judge (default: %(default)g)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -155,10 +149,8 @@ def _tell(key: AuditKey, items: Sequence[AuditItem], errors: int, n: int, out: P
 
 
 def _print_tasks(there: Counter[str], drawn: Counter[str]) -> None:
-    width = max(map(len, there))
-    print(f"  {'task':<{width}}  {'outputs':>8}  {'drawn':>6}")
-    for task in sorted(there):
-        print(f"  {task:<{width}}  {there[task]:>8,}  {drawn[task]:>6,}")
+    rows = [[safe_line(task), f"{there[task]:,}", f"{drawn[task]:,}"] for task in sorted(there)]
+    print_table(stdout_console(80), Table([Column("task", "left"), *figure_columns("outputs", "drawn")], rows), gap=2)
 
 
 class _Progress:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.core.tables import (
+    Column,
+    Table,
+    Tone,
+    markdown_line,
+    markdown_table,
+    print_line,
+    print_table,
+    stdout_console,
+    text_columns,
+)
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
@@ -23,35 +35,38 @@ from pytest_thinkslm.gates.baselines import (
     sampling_differences,
 )
 from pytest_thinkslm.gates.decisions import GateResult, any_failed
-from pytest_thinkslm.reports.cells import markdown_cell
-from pytest_thinkslm.reports.delta_tables import change_cells, p_value
-from pytest_thinkslm.runs.results import GroupKey
+from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
+from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.statistics import PairedResult
 
 FORMATS = ("rich", "markdown", "json")
 
-_DESCRIPTION = """\
+HELP = "compare existing runs item by item"
+DESCRIPTION = """\
 Compare runs that have been made: each with the first one, on the items that both have.
 
 A run is its report folder (or its results.json, with items.jsonl beside it). Runs are paired item by item, so
 that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate 1 when a gate fails
 and 2 when a run is not complete; 4 when something cannot be compared."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm compare reports/before reports/after
   thinkslm compare reports/none reports/gptq4 reports/w8a8 --format markdown > comment.md
   thinkslm compare baseline now --gate 2 --gate-mode noninferiority"""
 
-_COLUMNS = ("task", "style", "variant", "n", "before", "now", "change", "95% CI", "lost", "gained", "p")
+_COLUMNS = (*text_columns("task", "style"), Column("variant", "left", wrap=True), *change_columns(kept=False))
+
+_TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One (model, quant, task, style) of a run; ``paired`` is None where ``unfit`` says why."""
+class ComparedGroup:
+    """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why."""
 
     key: GroupKey
+    label: str
     against: GroupKey | None
     paired: PairedResult[str] | None
     unfit: str = ""
@@ -63,20 +78,13 @@ class Comparison:
 
     name: str
     complete: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedGroup, ...]
     gates: tuple[GateResult, ...]
     remarks: tuple[str, ...]
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare existing runs item by item",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("baseline", metavar="RUN_A", help="the run that the others are held against")
     parser.add_argument("runs", metavar="RUN_B", nargs="+", help="one or more further runs")
     parser.add_argument("--format", choices=FORMATS, default="rich", help="how to print it (default: rich)")
@@ -86,7 +94,6 @@ def add_parser(commands: Any) -> None:
         choices=get_args(GateMode),
         help="regression (default): fail where a larger drop is shown; noninferiority: fail unless it is ruled out",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -123,29 +130,33 @@ def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None
         measured.append(entry)
     gates: tuple[GateResult, ...] = ()
     if margin is not None:
-        styles = list(dict.fromkeys(key[3] for key in other.groups))
+        styles = list(dict.fromkeys(key.style for key in other.groups))
         found = misfits(first, other.settings, other.templates(), styles)
         found += [*other_prompts, *_data_misfits(first, other)]
         if found:
             raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
         gates = gating.decide(GateSpecs(margin=margin), measured, complete=other.selection != "partial")
-    rows = tuple(Row(entry.key, entry.against, entry.cell.comparison, entry.unfit) for entry in measured)
+    names = task_labels(entry.key for entry in measured)
+    rows = tuple(
+        ComparedGroup(entry.key, names[entry.key], entry.against, entry.cell.comparison, entry.unfit)
+        for entry in measured
+    )
     return Comparison(other.name, other.selection != "partial", rows, gates, tuple(_remarks(first, other)))
 
 
 def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
     if entry.against is None:
         return []
-    label = f"{entry.key[2]} ({entry.key[3]})"
+    label = f"{entry.key.task} ({entry.key.style})"
     return prompt_differences(label, first.groups[entry.against].prompts, other.groups[entry.key].prompts)
 
 
 def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
     before, found = first.rows, []
     for key, row in other.rows.items():
-        variant = counterpart((key[0], key[1]), first.variants)
-        if variant is not None and (*variant, key[2], key[3]) in before and row.get("data"):
-            found += data_differences(before[*variant, key[2], key[3]], row["data"]["digest"], row["data"]["pin"])
+        against = gating.match(key, first)
+        if against is not None and against in before and row.get("data"):
+            found += data_differences(before[against], row["data"]["digest"], row["data"]["pin"])
     return found
 
 
@@ -161,16 +172,18 @@ def _remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
     return [*remarks, *_data_misfits(first, other)]
 
 
-def _cells(row: Row) -> list[str]:
-    """A row of the table as text."""
-    variant = f"{row.key[0]} ({row.key[1]})"
+def _table(first: RecordedRun, comparison: Comparison) -> Table:
+    title = f"{first.name} → {comparison.name}"
+    return Table(_COLUMNS, [_cells(row) for row in comparison.rows], title, _footnotes(comparison))
+
+
+def _cells(row: ComparedGroup) -> list[str]:
+    names = [row.label, row.key.style, f"{row.key.model} ({row.key.quant})"]
     paired = row.paired
     if paired is None:
-        return [row.key[2], row.key[3], variant, *("–" for _ in _COLUMNS[3:])]
+        return [*names, *("–" for _ in _COLUMNS[3:])]
     return [
-        row.key[2],
-        row.key[3],
-        variant,
+        *names,
         str(paired.n),
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
@@ -180,50 +193,34 @@ def _cells(row: Row) -> list[str]:
 
 
 def _footnotes(comparison: Comparison) -> list[str]:
-    notes = [f"{row.key[2]} ({row.key[3]}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
     return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
-
-
-def _title(first: RecordedRun, comparison: Comparison) -> str:
-    return f"{first.name} → {comparison.name}"
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     lines = []
     for comparison in comparisons:
-        lines += [f"### {markdown_cell(_title(first, comparison))}", ""]
+        table = _table(first, comparison)
+        lines += [f"### {markdown_line(table.title)}", ""]
         for gate in comparison.gates:
-            lines.append(f"- **{gating.outcome(gate)}**: {markdown_cell(gate.sentence)}")
+            lines.append(f"- **{gating.outcome(gate)}**: {markdown_line(gate.sentence)}")
         lines += [""] if comparison.gates else []
-        lines += ["| " + " | ".join(_COLUMNS) + " |", "| --- " * 3 + "| ---: " * (len(_COLUMNS) - 3) + "|"]
-        lines += ["| " + " | ".join(map(markdown_cell, _cells(row))) + " |" for row in comparison.rows]
-        lines += ["", *(f"> {markdown_cell(note)}  " for note in _footnotes(comparison)), ""]
+        lines += [*markdown_table(table), "", *(f"> {markdown_line(note)}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(file=sys.stdout, highlight=False)
-    console = Console(force_terminal=console.is_terminal, width=max(console.width, 120), highlight=False)
+    console = stdout_console(120)
     with console.capture() as capture:
         for comparison in comparisons:
-            table = Table(title=escape(_title(first, comparison)), box=SIMPLE_HEAD, title_justify="left")
-            for position, name in enumerate(_COLUMNS):
-                table.add_column(name, justify="left" if position < 3 else "right", no_wrap=position != 2)
-            for row in comparison.rows:
-                table.add_row(*map(escape, _cells(row)))
-            console.print(table)
+            table = _table(first, comparison)
+            print_table(console, replace(table, notes=()))
             for gate in comparison.gates:
                 state = gating.outcome(gate)
-                colour = {"passed": "green", "failed": "red"}.get(state, "yellow")
-                console.print(f"[{colour}]gate {state}[/]: {escape(gate.sentence)}", soft_wrap=True)
-            for note in _footnotes(comparison):
-                console.print(escape(note), style="dim", soft_wrap=True)
+                print_line(console, f"gate {state}: {gate.sentence}", _TONES.get(state, "warning"))
+            for note in table.notes:
+                print_line(console, note, "quiet")
     return capture.get()
 
 
@@ -244,16 +241,16 @@ def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def _gates_json(comparison: Comparison) -> list[dict[str, object]]:
+def _gates_json(comparison: Comparison) -> list[GateJson]:
     keys = {label: key for key, label in gating.labels([row.key for row in comparison.rows]).items()}
     return [gating.as_json(gate, keys[gate.label]) for gate in comparison.gates]
 
 
-def _row_json(row: Row) -> dict[str, object]:
+def _row_json(row: ComparedGroup) -> dict[str, object]:
     """Accuracies and differences are fractions, as in results.json."""
-    value: dict[str, object] = dict(zip(("model", "quant", "task", "style"), row.key, strict=True))
+    value: dict[str, object] = dict(row.key._asdict())
     if row.against is not None:
-        value["against"] = {"model": row.against[0], "quant": row.against[1]}
+        value["against"] = {"model": row.against.model, "quant": row.against.quant}
     paired = row.paired
     if paired is None:
         return {**value, "not_compared": row.unfit}

@@ -8,15 +8,17 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.schemes import named
 from pytest_thinkslm.models.compression import recipes
 
 if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel
 
-_DESCRIPTION = """\
+HELP = "make a compressed checkpoint"
+DESCRIPTION = """\
 Compress a checkpoint with llm-compressor and write it to a folder, which --model takes. 'pytest --model M --quant Q'
 does the same by itself, into the cache, where nobody publishes the model so compressed.
 
@@ -24,22 +26,15 @@ llm-compressor's pins clash with those of serving engines. It runs in this envir
 (pytest-thinkslm[compress]), else in the one that THINKSLM_COMPRESS_PYTHON names, else in one that --setup-env makes.
 Nothing is installed without --setup-env."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm compress --setup-env
   thinkslm compress embedded --quant w8a8 --out smollm2-w8a8
   thinkslm compress Qwen/Qwen2.5-0.5B-Instruct --quant gptq4 --data-dir data --out qwen-gptq4"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "compress",
-        help="make a compressed checkpoint",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("model", metavar="MODEL", nargs="?", help="'embedded', a catalogue key, a folder or a hub id")
     parser.add_argument("--quant", metavar="Q", help=f"the scheme: {', '.join(recipes.on_demand())}")
     parser.add_argument("--out", metavar="DIR", help="the folder to write; must not exist yet")
@@ -52,7 +47,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--trust-remote-code", action="store_true", help="run Python code of the model's repository")
     parser.add_argument("--setup-env", action="store_true", help="make the environment for llm-compressor; asks first")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -105,9 +99,10 @@ def _compress(arguments: argparse.Namespace) -> None:
     data_dir = Path(arguments.data_dir).expanduser() if arguments.data_dir else None
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"compress: --data-dir {data_dir} is no folder")
-    recipes.recipe(arguments.quant)
+    scheme = named(arguments.quant)
+    recipes.recipe(scheme)
     python = interpreter()
-    plan = planned(_resolved(arguments), arguments.quant, arguments.seed)
+    plan = planned(_resolved(arguments), scheme, arguments.seed)
     texts = on_demand.texts_for(plan, data_dir, _say)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,12 @@ from pytest_thinkslm.core.text import safe_line, safe_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-_DESCRIPTION = """\
+HELP = "label a sample in the terminal"
+DESCRIPTION = """\
 Label a sample of `thinkslm audit`: question, gold and output are shown one by one, one key is an answer. Each answer
 is saved at once; started again, it goes on with the first output that has no label."""
 
-_EPILOG = """\
+EXAMPLES = """\
 keys: c correct   i incorrect   u unclear   b back   a all of a long output   n note   q quit
 (where standard input is no terminal, the first letter of each line)
 
@@ -40,18 +41,10 @@ _HEAD, _TAIL = 8, 24
 _QUIT = -1
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "label",
-        help="label a sample in the terminal",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("file", metavar="FILE", help="label file of `thinkslm audit`")
     parser.add_argument("--annotator", metavar="NAME", help="label in a file of one's own, FILE.<NAME>.csv")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,37 +5,32 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.files import write_text
 from pytest_thinkslm.reports.leaderboard import Leaderboard, PaperRows, merge
-from pytest_thinkslm.reports.leaderboard_entries import Entry, entries
+from pytest_thinkslm.reports.leaderboard_entries import RunEntry, entries
 from pytest_thinkslm.reports.leaderboard_files import FORMATS
 
-_DESCRIPTION = """\
+HELP = "merge runs into one sortable table"
+DESCRIPTION = """\
 Merge runs into one sortable table, in the layout of the ThinkSLM paper's, with the paper's rows beside them.
 
 A run is its report folder. Runs that differ in prompts, sampling, selection or data stand in groups of their own.
 Writes leaderboard.html, leaderboard.csv and leaderboard.md. Exit status: 0; 4 when a run cannot be read."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm leaderboard reports/*
   thinkslm leaderboard reports/* --out site --format html
   thinkslm leaderboard reports/a reports/b --format markdown --paper same"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "leaderboard",
-        help="merge runs into one sortable table",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="report folders; other files are passed over")
     parser.add_argument("--out", metavar="DIR", default=".", help="where the files go (default: the current folder)")
     parser.add_argument(
@@ -51,7 +46,6 @@ def add_parser(commands: Any) -> None:
         help="the paper's rows: all (default), those of the same models, or none; always marked as the paper's",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="pass over runs that cannot be read, saying so")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,9 +88,9 @@ def _places(asked: Sequence[str]) -> list[Path]:
     return list({os.path.realpath(place): place for place in places}.values())
 
 
-def _read(places: Sequence[Path], *, skip: bool) -> list[Entry]:
+def _read(places: Sequence[Path], *, skip: bool) -> list[RunEntry]:
     """Every variant of every run; what cannot be read is named, all at once. Raises ``UsageError``."""
-    found: list[Entry] = []
+    found: list[RunEntry] = []
     problems = []
     live = sys.stderr.isatty()
     for number, place in enumerate(places, 1):
@@ -118,13 +112,11 @@ def _read(places: Sequence[Path], *, skip: bool) -> list[Entry]:
     return found
 
 
-def _write(folder: Path, name: str, render: Any, board: Leaderboard) -> Path:
+def _write(folder: Path, name: str, render: Callable[[Leaderboard], str], board: Leaderboard) -> Path:
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.draft"
-        draft.write_text(render(board), encoding="utf-8")
-        draft.replace(path)
+        write_text(path, render(board))
     except OSError as error:
         raise UsageError(f"--out {folder}: {name} cannot be written ({error.strerror or error})") from None
     return path

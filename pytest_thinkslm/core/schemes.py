@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from pytest_thinkslm.core.errors import UsageError, nearest
 
 Source = Literal["original", "published", "local", "on-demand", "unknown"]
 
@@ -44,9 +47,70 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme("fp8", "FP8 weights and activations, static scales", 8, 8, floating=True),
         Scheme("fp8-dynamic", "FP8 weights and activations, dynamic scales", 8, 8, floating=True, on_demand=True),
         Scheme("awq4", "AWQ, 4-bit weights", 4),
+        Scheme("mxfp4", "MXFP4, 4-bit floating-point weights", 4),
         Scheme("sparse-2of4", "2:4 pruned, stored dense", 16, sparsity=0.5, on_demand=True),
     )
 }
+
+
+#: What people type that means one scheme alone.
+_ALIASES: Mapping[str, str] = {
+    "awq": "awq4",
+    "awq-int4": "awq4",
+    "gptq-int4": "gptq4",
+    "gptq-int8": "gptq8",
+    "int8-w8a8": "w8a8",
+    "fp8-static": "fp8",
+    "fp8-block": "fp8-dynamic",
+    "2of4": "sparse-2of4",
+    "2:4": "sparse-2of4",
+}
+
+_16_BIT = "the checkpoint as it is has 16-bit weights: leave --quant out, or give none"
+_AS_STORED = (
+    "cannot be asked for by name: a checkpoint that is stored so is taken as it is (--model with its hub id or folder, "
+    "without --quant); "
+)
+_BITSANDBYTES = f"is bitsandbytes: it {_AS_STORED}4-bit weights on demand are w4a16 or gptq4, 8-bit ones w8a16"
+
+#: What people type that means several schemes, or none that can be had: what to type instead.
+_ANSWERS: Mapping[str, str] = {
+    "int4": "does not say how: w4a16 is 4-bit weights, gptq4 the same by GPTQ, awq4 a published AWQ checkpoint",
+    "int8": "does not say what of: w8a8 is 8-bit weights and activations, w8a16 weights alone, gptq8 the same by GPTQ",
+    "gptq": "does not say how many bits: gptq4 or gptq8",
+    "fp4": f"does not say which: mxfp4 is published for some models; nvfp4 and bitsandbytes' fp4 {_AS_STORED}"
+    "4-bit weights on demand are w4a16 or gptq4",
+    "nvfp4": f"{_AS_STORED}4-bit weights on demand are w4a16 or gptq4",
+    "hqq": f"{_AS_STORED}4-bit weights on demand are w4a16 or gptq4, 8-bit ones w8a16",
+    **dict.fromkeys(("nf4", "bnb", "bnb4", "bnb8", "bnb-4bit", "bnb-8bit", "bitsandbytes"), _BITSANDBYTES),
+    **dict.fromkeys(("4bit", "4-bit"), "does not say how: w4a16, gptq4 or awq4"),
+    **dict.fromkeys(("8bit", "8-bit"), "does not say how: w8a8, w8a16, gptq8 or fp8-dynamic"),
+    **dict.fromkeys(("bf16", "fp16", "f16", "float16", "bfloat16", "16bit", "w16a16"), f"is no compression: {_16_BIT}"),
+}
+
+#: The types of GGUF files, as their names have them.
+_GGUF = re.compile(r"gguf|i?q[1-8](?:-[a-z0-9]+)*|tq[12]-0", re.IGNORECASE)
+_SERVED = (
+    "is a type of GGUF files, which neither transformers nor vLLM computes with: serve the file (llama-server -m "
+    "FILE.gguf) and give --engine openai --server-url URL; here 4-bit weights are w4a16 or gptq4, 8-bit ones w8a16"
+)
+
+
+def named(text: str, option: str = "--quant") -> str:
+    """The key of ``SCHEMES`` that a name means: a key, in any case, or what people call one.
+
+    Raises:
+        UsageError: it means several schemes, or none; says what to type.
+    """
+    key = text.strip().lower().replace("_", "-")
+    if key in SCHEMES:
+        return key
+    if key in _ALIASES:
+        return _ALIASES[key]
+    answer = _ANSWERS.get(key) or (_SERVED if _GGUF.fullmatch(key) else "")
+    raise UsageError(
+        f"{option} {text} {answer}" if answer else f"{option} {text!r} is unknown: {nearest(key, SCHEMES)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +119,8 @@ class Compression:
 
     Attributes:
         scheme: key of ``SCHEMES``; None where the checkpoint's own config fits none of them.
-        bits: bits of a weight in the quantized layers; 16 or 32 where there are none.
+        bits: bits of a weight in the quantized layers; 16 or 32 where there are none, None where its config does not
+            say.
         method: what wrote it, as its own config says (``gptq``, ``compressed-tensors``, ``fp8``, ``awq``); None: none.
         group_size: weights that share a scale; None: a channel or a tensor does, or nothing is quantized.
         activation_bits: bits of an activation.
@@ -66,7 +131,7 @@ class Compression:
     """
 
     scheme: str | None
-    bits: float
+    bits: float | None
     method: str | None = None
     group_size: int | None = None
     activation_bits: int = 16

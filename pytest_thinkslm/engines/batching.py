@@ -6,8 +6,10 @@ window prompts are ordered by length, which keeps the padding small, and cut int
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pytest_thinkslm.core.configs import Config
 
 #: Share of the free memory that a batch may take; the rest is for activations' peaks and for others.
 _SHARE = 0.6
@@ -46,7 +48,7 @@ class Footprint:
         return rows * (cache + self.prefill_token * prompt + 4 * prompt * prompt + self.row)
 
 
-def footprint(config: Mapping[str, object], dtype: str) -> Footprint:
+def footprint(config: Config, dtype: str) -> Footprint:
     """Estimate from a model's (text) config. Unknown fields fall back to a plain transformer of that width."""
 
     def number(key: str, default: int) -> int:

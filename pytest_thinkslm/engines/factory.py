@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.identity import Variant, labels
+from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
-from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thought_room
+from pytest_thinkslm.models.switches import LEVELS
+from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
+from pytest_thinkslm.runs.types import SettingsJson
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
     from pytest_thinkslm.machine.gpus import Gpu
-    from pytest_thinkslm.machine.hardware import Placement as Hardware
+    from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
     from pytest_thinkslm.models.resolve import ResolvedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """This process's share of the machine.
+
+    Attributes:
+        workers: processes that run engines side by side on it (xdist workers).
+        devices: positions of its GPUs among those that the run may use; None: all of them.
+        checks: whether it checks that the machine will do; workers run beside each other, after the controller did.
+    """
+
+    workers: int = 1
+    devices: Sequence[int] | None = None
+    checks: bool = True
+
+
+#: A process that has the machine to itself.
+_WHOLE = Share()
 
 
 class EngineFactory:
@@ -28,31 +52,31 @@ class EngineFactory:
 
     Args:
         settings: the run's settings.
-        item_counts: number of items of a task, None where it is unknown (to check a replay file).
         say: takes one line for the user (progress of fetching and preparing).
+        recorded: the files of the replay engine (``recorded_outputs``).
+        share: this process's share of the machine.
 
     Raises:
         UsageError, ModelError: a model that cannot be found.
     """
 
     def __init__(
-        self, settings: Settings, item_counts: Callable[[str], int | None], say: Callable[[str], None]
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        recorded: Sequence[ReplayFile] = (),
+        share: Share = _WHOLE,
     ) -> None:
         self.settings = settings
         self._say = say
         self._resolved: dict[Variant, ResolvedModel] = {}
+        self._share = share
         self._files: list[tuple[ReplayFile, int]] = []
         self._fingerprints: dict[int, Fingerprint] = {}
         self._placements: dict[int, Placement | None] = {}
-        #: Processes that run engines side by side on this machine (xdist workers).
-        self.workers = 1
-        #: Positions of this process's GPUs among those that the run may use; None: all of them.
-        self.devices: Sequence[int] | None = None
-        #: Whether this process checks that the machine will do; workers run beside each other, after the controller.
-        self.checks = not settings.rescore
         self.name, self._passed_over = _engines(settings)
         if self.name == "replay":
-            self.variants = self._replayed(item_counts)
+            self.variants = self._replayed(recorded)
         else:
             self._arguments = {_model_name(model, settings.models): model for model in settings.models}
             self.variants = tuple(
@@ -60,6 +84,11 @@ class EngineFactory:
                 for name, model in self._arguments.items()
                 for quant in (settings.quants or (self._own_quant(model),))
             )
+
+    @functools.cached_property
+    def labels(self) -> Mapping[Variant, str]:
+        """The name of each variant in test ids and messages."""
+        return labels(self.variants)
 
     @property
     def journalled(self) -> bool:
@@ -87,10 +116,11 @@ class EngineFactory:
                 trust_remote_code=settings.trust_remote_code,
                 engine_args=settings.engine_args,
                 data_dir=settings.data_dir,
-                check=self.checks,
+                check=self._share.checks and not settings.rescore,
                 progress=self._say,
             )
-            check_thinking(self._resolved[variant], settings.thinking)
+            check_system(self._resolved[variant], settings.system)
+            check_thinking(self._resolved[variant], settings.thinking, settings.system)
         return self._resolved[variant]
 
     def _own_quant(self, model: str) -> str:
@@ -107,11 +137,22 @@ class EngineFactory:
         if self.name == "replay":
             return ThoughtRoom(False, None)
         if self.name == "openai":
-            context = self.fingerprint(index).facts.get("max_model_len") if thinking == "on" else None
-            return ThoughtRoom(thinking == "on", context if isinstance(context, int) else None)
+            # A server counts the prompt's tokens, which are not known here, and refuses what does not fit: half of its
+            # context is left to the prompt.
+            context = self.fingerprint(index).facts.get("max_model_len")
+            thinks = thinking == "on" or thinking in LEVELS
+            return ThoughtRoom(thinks, context // 2 if isinstance(context, int) else None)
         model = self.resolve(self.variants[index])
         assert model is not None
         return thought_room(model, thinking)
+
+    def sampling(self, index: int) -> Sampling:
+        """The sampling parameters of the variant at this position. Raises as ``sampling.sampling_of`` does."""
+        return sampling_of(self.settings, self.resolve(self.variants[index]))
+
+    def stated_settings(self) -> SettingsJson:
+        """The settings as results.json has them: the sampling parameters are those that the first variant gets."""
+        return cast("SettingsJson", asdict(self.settings) | dict(stated(self.sampling(0))))
 
     @property
     def local(self) -> bool:
@@ -158,14 +199,26 @@ class EngineFactory:
         groups = placement.groups[: _replicas(self.name, self.settings, len(placement.groups))]
         found = gpus.devices()
         used = [found[position] for group in groups for position in group]
-        if self.devices is not None:
-            used = [replace(device, index=self.devices[device.index]) for device in used]
+        if self._share.devices is not None:
+            used = [replace(device, index=self._share.devices[device.index]) for device in used]
         return gpus.Gpu("cuda", tuple(used), placement.tensor_parallel, len(groups), placement.reason)
 
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
         engine, thinking = self._backend(index, log), self.settings.thinking
-        if self.name == "replay" or thinking is None or not thinking.isdecimal():
+        if self.name == "replay" or thinking is None:
+            return engine
+        if self.name == "openai":
+            from pytest_thinkslm.engines.openai_engine import OpenAIEngine
+
+            assert isinstance(engine, OpenAIEngine)
+            if not self.settings.rescore:
+                try:
+                    engine.confirm(thinking)
+                except ThinkSLMError:
+                    engine.close()
+                    raise
+        elif not thinking.isdecimal():
             return engine
         from pytest_thinkslm.engines.thinking import ThinkingEngine
 
@@ -183,7 +236,9 @@ class EngineFactory:
 
             assert settings.server_url is not None
             name = self._arguments[self.variants[index].model]
-            return OpenAIEngine(name, server_url=settings.server_url, engine_args=settings.engine_args, log=log)
+            return OpenAIEngine(
+                name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
+            )
         model = self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":
@@ -195,7 +250,7 @@ class EngineFactory:
                 trust_remote_code=settings.trust_remote_code,
                 log=log,
                 placement=self.placement(index),
-                beside=self.workers,
+                beside=self._share.workers,
             )
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
@@ -206,13 +261,13 @@ class EngineFactory:
             trust_remote_code=settings.trust_remote_code,
             log=log,
             gpu=0 if place is None else place.groups[0][0],
-            beside=self.workers,
+            beside=self._share.workers,
         )
 
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""
         if index not in self._fingerprints:
-            engine = self.build(index, None)
+            engine = self._backend(index, None)
             try:
                 self._fingerprints[index] = engine.fingerprint()
             finally:
@@ -231,13 +286,10 @@ class EngineFactory:
             )
         return latency
 
-    def _replayed(self, item_counts: Callable[[str], int | None]) -> tuple[Variant, ...]:
-        from pytest_thinkslm.engines.replay import read_replay_file
-
+    def _replayed(self, recorded: Sequence[ReplayFile]) -> tuple[Variant, ...]:
         variants: list[Variant] = []
         self._latency()
-        for model in self.settings.models:
-            file = read_replay_file(Path(model).expanduser().absolute(), item_counts)
+        for file in recorded:
             for position, variant in enumerate(file.variants):
                 if self.settings.quants and variant.quant not in self.settings.quants:
                     continue
@@ -248,6 +300,23 @@ class EngineFactory:
         if not variants:
             raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
         return tuple(variants)
+
+
+def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None]) -> tuple[ReplayFile, ...]:
+    """The files that ``--engine replay`` plays; none with another engine.
+
+    Args:
+        settings: what is asked for.
+        item_counts: number of items of a task, None where it is unknown.
+
+    Raises:
+        UsageError: a file cannot be read or has nothing to play.
+    """
+    if settings.engine != "replay":
+        return ()
+    from pytest_thinkslm.engines.replay import read_replay_file
+
+    return tuple(read_replay_file(Path(model).expanduser().absolute(), item_counts) for model in settings.models)
 
 
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
@@ -289,7 +358,7 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
     return place(what, devices, model.display, size)
 
 
-def _hardware(engine: str, settings: Settings) -> Hardware:
+def _hardware(engine: str, settings: Settings) -> DeviceChoice:
     """Device and dtype as the engine will decide them. Raises UsageError for an argument that is not valid."""
     from pytest_thinkslm.machine.hardware import decide
 

@@ -6,6 +6,7 @@ its rows and columns; its group size is its columns over the scales of a row.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,19 @@ from typing import Any
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.schemes import Compression
 
-#: Names of a layer's weights and scales in torch, compressed-tensors, GPTQ and AWQ, FP8.
-_WEIGHTS = ("weight_packed", "qweight", "weight")
+#: Names of a layer's weights and scales in torch, compressed-tensors, GPTQ and AWQ, HQQ, AQLM, FP8.
+_WEIGHTS = ("weight_packed", "qweight", "W_q", "codes", "weight")
 _SCALES = ("weight_scale", "scales", "weight_scale_inv")
+#: What an item's error says where a model's logits are NaN or infinite, after so many new tokens.
+NOT_FINITE = (
+    "the model's logits are not finite (NaN or infinity) after {} new tokens: its weights are damaged, or its dtype or "
+    "kernel overflows here (--engine-args dtype=float32 tells which)"
+)
+#: Bits of a weight that is not quantized.
+_DENSE = (16, 32, 64)
+#: Types of stored weights of few bits, and elements from which on a tensor is no scale or index of one.
+_FEW_BITS = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "float8_e4m3fn", "float8_e5m2"})
+_WEIGHTY = 1024
 #: Layers whose zeros are counted: spread over the model, few enough to take no time.
 _SAMPLED = 4
 
@@ -54,7 +65,30 @@ def of_model(model: Any, expected: Compression, display: str) -> Mapping[str, ob
     layers = [layer for module in modules if (layer := _layer(module)) is not None]
     dense = [module.weight for module in modules if _is_dense(getattr(module, "weight", None))]
     zeros = share_of_zeros(dense)
-    return summary(layers, expected, zeros, display)
+    elsewhere = expected.method is not None and (_carries(model, expected.method) or _dequantized(model))
+    return summary(layers, expected, zeros, display, elsewhere=elsewhere)
+
+
+def _carries(model: Any, method: str) -> bool:
+    """Whether a model has anything of a quantization method outside of plain layers: modules or tensors of its classes
+    (``HQQLinear``, torchao's tensors, gpt-oss's ``Mxfp4...Experts``), or weights that are stored in few bits."""
+    letters = re.sub(r"[^a-z0-9]", "", method.lower())
+    for module in model.modules():
+        tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        for held in (module, *tensors):
+            kind = re.sub(r"[^a-z0-9]", "", f"{type(held).__module__}{type(held).__name__}".lower())
+            if letters and letters in kind:
+                return True
+        for tensor in tensors:
+            if tensor.numel() >= _WEIGHTY and str(tensor.dtype).removeprefix("torch.") in _FEW_BITS:
+                return True
+    return False
+
+
+def _dequantized(model: Any) -> bool:
+    """Whether transformers turned the weights back into 16 bits, each with its quantized value (MXFP4, FP8)."""
+    config = getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
+    return getattr(config, "dequantize", False) is True
 
 
 def decompress(model: Any) -> None:
@@ -64,12 +98,18 @@ def decompress(model: Any) -> None:
         compressor.decompress_model(model)
 
 
-def summary(layers: Sequence[Layer], expected: Compression, zeros: float | None, display: str) -> Mapping[str, object]:
-    """The ``loaded`` of results.json from an engine's layers; see ``of_model``."""
+def summary(
+    layers: Sequence[Layer], expected: Compression, zeros: float | None, display: str, *, elsewhere: bool = False
+) -> Mapping[str, object]:
+    """The ``loaded`` of results.json from an engine's layers; see ``of_model``.
+
+    ``elsewhere``: what is quantized are not these layers (experts, say), so that their being dense is no fault.
+    """
     quantized = [layer for layer in layers if layer.bits < 16]
-    if expected.bits < 16 and layers and not quantized:
+    if (expected.bits is None or expected.bits < 16) and layers and not quantized and not elsewhere:
+        says = "quantized" if expected.bits is None else f"{expected.bits:g}-bit"
         raise EngineError(
-            f"{display}: its config says {expected.bits:g}-bit weights ({expected.method}), but the engine loaded "
+            f"{display}: its config says {says} weights ({expected.method}), but the engine loaded "
             f"{layers[0].bits:g}-bit weights in all of its {len(layers)} linear layers: it ignored the quantization, "
             "and outputs would be of another model. Use another engine (--engine), or install what reads this format"
         )
@@ -82,7 +122,9 @@ def summary(layers: Sequence[Layer], expected: Compression, zeros: float | None,
     if not common:
         return {"scheme": None, "sparsity": zeros, "quantized_layers": 0, "linear_layers": 0}
     kind = common[0][0]
-    agree = kind.bits == expected.bits and kind.group_size == expected.group_size if quantized else expected.bits >= 16
+    agree = (
+        kind.bits == expected.bits and kind.group_size == expected.group_size if quantized else expected.bits in _DENSE
+    )
     return {
         "scheme": expected.scheme if agree else None,
         "bits": kind.bits,
@@ -111,7 +153,7 @@ def _layer(module: Any) -> Layer | None:
     if weight is None:
         return None
     rows, columns = int(module.out_features), int(module.in_features)
-    bits = round(8 * weight.element_size() * weight.numel() / (rows * columns), 2)
+    bits = round(8 * _stored(weight) / (rows * columns), 2)
     dtype = str(weight.dtype).removeprefix("torch.")
     quantized = bits < 16
     scheme = getattr(module, "quantization_scheme", None)
@@ -124,6 +166,14 @@ def _layer(module: Any) -> Layer | None:
         _kernel(module, scheme, activations) if quantized else type(module).__name__,
         dtype,
     )
+
+
+def _stored(tensor: Any) -> int:
+    """Bytes that hold a tensor; one of a library's own class (torchao, quanto) looks like floats and holds others."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        return int(tensor.element_size() * tensor.numel())
+    return max(_stored(getattr(tensor, name)) for name in flatten()[0])
 
 
 def _kernel(module: Any, scheme: Any, activations: int) -> str:

@@ -9,20 +9,33 @@ decrease). A failed attempt puts its request back in front of the queue after a 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import random
+import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
-from pytest_thinkslm.core.errors import EngineError, ModelError, nearest
+from pytest_thinkslm.core.errors import (
+    EngineError,
+    EngineErrorKind,
+    ModelError,
+    ThinkSLMError,
+    UsageError,
+    did_you_mean,
+    nearest,
+)
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
     TRANSIENT,
     Chat,
@@ -46,6 +59,10 @@ LONGEST_PAUSE = 60.0
 LONGEST_RETRY_AFTER = 600.0
 _CHECK_TIMEOUT = 15.0
 _CHECK_TRIES = 3
+#: Seconds: how long a server is waited for that is loading its model, and the pause between two looks.
+LOADING = 1800.0
+LOADING_PAUSE = 3.0
+_TELL_EVERY = 15.0
 
 
 @dataclass(slots=True)
@@ -79,11 +96,13 @@ class ChatClient:
             allowance of its own (four times as many), because waiting is what it asks for.
         timeout: seconds for one attempt, all of it.
         check_model: false for a server whose list is incomplete.
+        loading: seconds that a server is waited for which says that its model is still being loaded (503).
+        ca: file with certificates to trust beside the machine's own, for https.
         log: where each retry is noted; never holds a key or a prompt.
         environ: where OPENAI_API_KEY is read from.
 
     Raises:
-        UsageError: ``server_url`` is no address.
+        UsageError: ``server_url`` is no address, or ``ca`` holds no certificates.
     """
 
     def __init__(
@@ -95,6 +114,8 @@ class ChatClient:
         retries: int = 5,
         timeout: float = 600.0,
         check_model: bool = True,
+        loading: float = LOADING,
+        ca: Path | None = None,
         log: TextIO | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -104,6 +125,8 @@ class ChatClient:
         self.retries = retries
         self.timeout = timeout
         self.check_model = check_model
+        self.loading = loading
+        self._tls: ssl.SSLContext | bool = trusted(ca) if self.endpoint.url.startswith("https:") or ca else True
         self.counters = Counters()
         self.dialect = Dialect()
         self._log = log
@@ -122,6 +145,7 @@ class ChatClient:
         self._most_slots = 1
         self._shrunk_at = 0.0
         self._resume_at = 0.0
+        self._loading_since: float | None = None
         self._dead: str | None = None
         self._random = random.Random()
 
@@ -142,8 +166,37 @@ class ChatClient:
             job.future.set_exception(EngineError(f"the client of {self.endpoint.url} is closed"))
         return [job.future for job in jobs]
 
-    def served(self) -> ServedModel:
+    def ask(self, chat: Chat) -> Output:
+        """One chat, awaited. Raises ``EngineError``."""
+        return self.submit([chat])[0].result()
+
+    def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
+        """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
+
+        For what is no part of OpenAI's interface and may be absent: asked once, never again.
+        """
+        root = self.endpoint.url.removesuffix("/v1")
+
+        async def send() -> bytes | Failure:
+            return await self._call(
+                lambda client: client.with_options(timeout=_CHECK_TIMEOUT).post(
+                    f"{root}/{path}", body=dict(body), cast_to=str
+                ),
+                _CHECK_TIMEOUT,
+            )
+
+        with self._lock:
+            if self._closed:
+                return None
+            loop = self._running_loop()
+        result = asyncio.run_coroutine_threadsafe(send(), loop).result()
+        return None if isinstance(result, Failure) else result
+
+    def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
+
+        Args:
+            say: told in the caller's thread, now and then, while the server is loading its model.
 
         Raises:
             ModelError: the server cannot be reached, refuses the key, or has no such model.
@@ -156,7 +209,24 @@ class ChatClient:
         async def wait() -> ServedModel:
             return await asyncio.shield(self._checked())
 
-        return asyncio.run_coroutine_threadsafe(wait(), loop).result()
+        waited = asyncio.run_coroutine_threadsafe(wait(), loop)
+        told = 0.0
+        while True:
+            try:
+                return waited.result(timeout=1.0)
+            except concurrent.futures.TimeoutError:
+                since = self._loading_since
+                if since is not None and time.monotonic() - told > _TELL_EVERY:
+                    told = time.monotonic()
+                    say(
+                        f"the server {self.endpoint.url} is still loading its model ({told - since:.0f} s; at most "
+                        f"{self.loading:g} s are waited, --engine-args loading=SECONDS)"
+                    )
+            except ThinkSLMError:
+                raise
+            except Exception as error:  # what a library raises is no traceback for the user
+                problem = self.endpoint.scrub(f"{type(error).__name__}: {error}")
+                raise ModelError(f"the server {self.endpoint.url} cannot be used: {problem}") from error
 
     def close(self) -> None:
         """Cancel what is queued, give up what is in flight (its futures end in ``EngineError``), stop the thread."""
@@ -192,8 +262,13 @@ class ChatClient:
         if self._client is None:
             from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-            # A proxy from the environment is no way to reach a server on this machine.
-            http = DefaultAsyncHttpxClient(trust_env=not self.endpoint.loopback, timeout=self.timeout)
+            try:
+                # A proxy from the environment is no way to reach a server on this machine.
+                http = DefaultAsyncHttpxClient(
+                    trust_env=not self.endpoint.loopback, timeout=self.timeout, verify=self._tls
+                )
+            except Exception as error:  # a proxy that the HTTP library cannot take: a scheme, a package, a port
+                raise ModelError(_about_proxies(error)) from None
             basic = self.endpoint.basic
             self._client = AsyncOpenAI(
                 api_key=self.endpoint.key,
@@ -212,12 +287,18 @@ class ChatClient:
 
     async def _check(self) -> ServedModel:
         found: list[ServedModel] | Failure = Failure("connection", "")
-        for attempt in range(_CHECK_TRIES):
+        attempt = 0
+        while attempt < _CHECK_TRIES:
             if attempt:
                 await asyncio.sleep(self._pause(attempt))
             found = await self._list_models(_CHECK_TIMEOUT)
             if not isinstance(found, Failure) or found.kind not in TRANSIENT:
                 break
+            if found.kind == "loading" and not self._patience_is_spent(found):
+                await asyncio.sleep(LOADING_PAUSE)
+                continue
+            attempt = attempt + 1 if found.kind != "loading" else _CHECK_TRIES
+        self._loading_since = None
         served = ServedModel(self.model)
         if isinstance(found, Failure):
             # A key that is refused will be refused again; a server without a list (404, 405, 501) may still chat.
@@ -291,6 +372,9 @@ class ChatClient:
     async def _attempt(self, job: _Job) -> None:
         dialect, begin = self.dialect, time.monotonic()
         self.counters.attempts += 1
+        if lacking := dialect.lacks(job.chat.sampling):
+            self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
+            return
         body = dialect.body(self.model, job.chat)
         named = {name: body.pop(name) for name in ("model", "messages")}
         data = await self._call(
@@ -299,25 +383,36 @@ class ChatClient:
             ),
             self.timeout,
         )
-        result = data if isinstance(data, Failure) else read_reply(data, time.monotonic() - begin)
+        limit = job.chat.sampling.max_tokens
+        result = data if isinstance(data, Failure) else read_reply(data, time.monotonic() - begin, limit)
         if isinstance(result, Output):
             self.counters.answered += 1
+            self._loading_since = None
             self._slots = min(self._most_slots, self._slots + 1.0 / max(1.0, self._slots))
             job.future.set_result(result)
             return
         result = dataclasses.replace(result, message=self.endpoint.scrub(result.message))
-        if result.kind == "refused" and (narrower := dialect.without(result.message)) is not None:
+        if result.kind == "refused" and (narrower := dialect.without(result.message, {**body, **named})) is not None:
             if narrower != self.dialect and dialect == self.dialect:
                 self._note(f"asking without {', '.join(narrower.refused)}: {result.message}")
                 self.dialect = narrower
             self._queue.appendleft(job)
             return
+        if result.kind == "refused" and "response_format" in job.chat.extra and refuses_schema(result.message):
+            result = dataclasses.replace(result, kind="no-schema")
         await self._failed(job, result, begin)
 
     async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
         self.counters.failures[failure.kind] = self.counters.failures.get(failure.kind, 0) + 1
         if failure.kind in ("denied", "absent") and not self.counters.answered:
             self._die(failure.message)
+        if failure.kind == "loading":
+            if self._patience_is_spent(failure):
+                self._die(f"{failure.message}; that is still so after {self.loading:g} s")
+            else:
+                # The server speaks for its model, not for one request: nothing is sent before the next look.
+                self._again(job, dataclasses.replace(failure, retry_after=LOADING_PAUSE))
+                return
         if failure.kind in ("busy", "timeout") and begin >= self._shrunk_at:
             # Once a wave: the attempts that were in flight together meet the same full server.
             self._slots = max(1.0, self._slots / 2)
@@ -333,9 +428,17 @@ class ChatClient:
             if spent and failure.kind in ("connection", "timeout") and self._dead is None:
                 await self._probe(failure)
             times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
-            self._fail(job, failure.message + times)
+            self._fail(job, failure.message + times, "no-schema" if failure.kind == "no-schema" else "failed")
             return
         self._again(job, failure)
+
+    def _patience_is_spent(self, failure: Failure) -> bool:
+        """Whether the server has been loading its model for longer than is waited."""
+        now = time.monotonic()
+        if self._loading_since is None:
+            self._loading_since = now
+            self._note(f"waiting for the server: {failure.message}")
+        return now - self._loading_since > self.loading
 
     def _again(self, job: _Job, failure: Failure) -> None:
         loop = asyncio.get_running_loop()
@@ -371,11 +474,11 @@ class ChatClient:
         self._queue.extend(self._waiting)
         self._waiting.clear()
 
-    def _fail(self, job: _Job, reason: str) -> None:
+    def _fail(self, job: _Job, reason: str, kind: EngineErrorKind = "failed") -> None:
         self.counters.failed += 1
         if job.started or job.future.set_running_or_notify_cancel():
             label = f"{job.chat.label}: " if job.chat.label else ""
-            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason)))
+            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason), kind))
 
     async def _call(self, send: Any, timeout: float) -> bytes | Failure:
         """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
@@ -384,11 +487,13 @@ class ChatClient:
         try:
             async with asyncio.timeout(timeout):
                 response = await send(self._connected())
-                return bytes(response.http_response.content)
+                return response.encode() if isinstance(response, str) else bytes(response.http_response.content)
         except (TimeoutError, openai.APITimeoutError):
             return Failure("timeout", f"no answer in {timeout:g} s")
         except openai.APIStatusError as error:
             failure = read_error(error.status_code, error.response.content, dict(error.response.headers), time.time())
+        except ssl.SSLError as error:
+            failure = Failure("connection", f"connection failed: {type(error).__name__}: {error}")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}")
@@ -421,10 +526,47 @@ class ChatClient:
             print(f"openai: {self.endpoint.scrub(line)}", file=self._log, flush=True)
 
 
+def trusted(ca: Path | None) -> ssl.SSLContext:
+    """Certificates to trust: the machine's (and certifi's where it is installed), those of SSL_CERT_FILE and of ``ca``.
+
+    Raises UsageError for a file that holds none.
+    """
+    context = ssl.create_default_context()  # SSL_CERT_DIR is OpenSSL's own
+    if importlib.util.find_spec("certifi") is not None:
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+    named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
+    for source, file in named:
+        if file:
+            try:
+                context.load_verify_locations(cafile=file)
+            except (OSError, ssl.SSLError) as problem:
+                raise UsageError(f"{source}={file}: no certificates can be read from it ({problem})") from None
+    return context
+
+
+def _about_proxies(error: Exception) -> str:
+    """Why no connection can be made with the proxies of the environment; their addresses may hold passwords."""
+    names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    values = [os.environ.get(name) or os.environ.get(name.lower()) or "" for name in names]
+    if any(value.lower().startswith("socks") for value in values):
+        return (
+            f"{' and '.join(names)}: a SOCKS proxy, for which the package socksio is needed: pip install socksio, "
+            "or unset the variable, or add the server to NO_PROXY"
+        )
+    return (
+        f"no connection can be made with the proxies of the environment ({', '.join(names) or 'none is set'}): "
+        f"{type(error).__name__}; give them as http://HOST:PORT, or add the server to NO_PROXY"
+    )
+
+
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+
+
 def _near(model: str, known: Mapping[str, ServedModel]) -> str:
     """Served names that resemble what was asked for; hosted APIs list hundreds, so never all of those."""
     inside = [name for name in known if model.lower() in name.lower() or name.lower() in model.lower()]
     if inside:
-        return f"did you mean {' or '.join(repr(name) for name in sorted(inside)[:3])}?"
-    advice = nearest(model, known)
-    return advice if advice.startswith("did") or len(known) <= 20 else f"it lists {len(known)} others"
+        return did_you_mean(sorted(inside)[:3])
+    return nearest(model, known, f"it lists {len(known)} others" if len(known) > 20 else None)

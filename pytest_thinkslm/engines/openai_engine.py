@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TextIO
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
-from pytest_thinkslm.engines.openai_client import ChatClient
+from pytest_thinkslm.engines.openai_client import LOADING, ChatClient
+from pytest_thinkslm.engines.openai_thinking import body_for, confirmed
 from pytest_thinkslm.engines.openai_wire import Chat
 
 
@@ -20,17 +22,29 @@ class OpenAIEngine:
     Args:
         model: id as the server's ``/v1/models`` lists it.
         server_url: e.g. ``http://127.0.0.1:8000/v1``.
-        engine_args: ``concurrency`` (1 to 1000), ``retries``, ``timeout`` (seconds), ``model_check`` (on, off).
+        engine_args: ``concurrency`` (1 to 1000), ``retries``, ``timeout`` (seconds), ``model_check`` (on, off),
+            ``loading`` (seconds that a server is waited for which is loading its model), ``ca`` (file with
+            certificates to trust).
         log: where retries and the server's refusals are noted.
+        say: takes lines for the user while the server is loading its model.
 
     Raises:
         UsageError: an address or an engine argument that cannot be used.
     """
 
     def __init__(
-        self, model: str, *, server_url: str, engine_args: Mapping[str, str] | None = None, log: TextIO | None = None
+        self,
+        model: str,
+        *,
+        server_url: str,
+        engine_args: Mapping[str, str] | None = None,
+        log: TextIO | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        args = _read_args(engine_args or {})
+        given = dict(engine_args or {})
+        ca = given.pop("ca", None)
+        args = _read_args(given)
+        self._say = say
         self._client = ChatClient(
             server_url,
             model,
@@ -38,8 +52,12 @@ class OpenAIEngine:
             retries=int(args["retries"] or 0),
             timeout=float(args["timeout"] or 0.0),
             check_model=bool(args["model_check"]),
+            loading=float(args["loading"] or 0.0),
+            ca=None if ca is None else Path(ca).expanduser(),
             log=log,
         )
+
+        self._bodies: dict[str | None, Mapping[str, object]] = {}
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._client.model!r}, {self._client.endpoint.url!r})"
@@ -48,10 +66,23 @@ class OpenAIEngine:
         """Queue all requests; returns their futures in the same order."""
         return self._client.submit(
             [
-                Chat(request.messages, request.sampling, request.label, _thinking(request.thinking), request.prefix)
+                Chat(request.messages, request.sampling, request.label, self._body(request.thinking), request.prefix)
                 for request in requests
             ]
         )
+
+    def confirm(self, thinking: str) -> None:
+        """Ask the server whether it does what ``--thinking`` says, and keep how it is told to.
+
+        Raises:
+            UsageError: it does not; the message says what it takes.
+            ModelError: the server cannot be reached, refuses the key, or has no such model.
+        """
+        self._client.served()
+        self._bodies[thinking] = confirmed(self._client, thinking, self._client.endpoint.url)
+
+    def _body(self, thinking: str | None) -> Mapping[str, object]:
+        return body_for(thinking) if thinking not in self._bodies else self._bodies[thinking]
 
     def fingerprint(self) -> Fingerprint:
         """The model as the server describes it. Asks ``/v1/models`` once.
@@ -64,7 +95,7 @@ class OpenAIEngine:
         Raises:
             ModelError: the server cannot be reached, refuses the key, or has no such model.
         """
-        served = self._client.served()
+        served = self._client.served(self._say)
         facts: dict[str, object] = {"engine": "openai", "api": "chat.completions", "model": served.id}
         facts |= served.facts
         if not {"root", "meta"} & set(served.facts):
@@ -89,19 +120,6 @@ class OpenAIEngine:
         self._client.close()
 
 
-def _thinking(thinking: str | None) -> Mapping[str, object]:
-    """The chat template's own switches, passed through by servers that render it (vLLM, SGLang, llama.cpp).
-
-    Templates call them by one name or the other and ignore what they do not know.
-    """
-    if thinking is None:
-        return {}
-    switches: dict[str, object] = {"enable_thinking": thinking != "off", "thinking": thinking != "off"}
-    if thinking not in ("on", "off"):
-        switches["thinking_budget"] = int(thinking)
-    return {"chat_template_kwargs": switches}
-
-
 def _switch(text: str) -> bool:
     if text.lower() not in ("on", "off"):
         raise ValueError
@@ -112,6 +130,7 @@ _ARGS: Mapping[str, tuple[Callable[[str], float | None], float | None, float, fl
     "concurrency": (int, None, 1, 1000, "a whole number from 1 to 1000"),
     "retries": (int, 5, 0, 1000, "a whole number from 0 to 1000"),
     "timeout": (float, 600.0, 0.001, 86_400, "seconds above 0, at most 86400"),
+    "loading": (float, LOADING, 0, 86_400, "seconds from 0 to 86400"),
     "model_check": (_switch, True, 0, 1, "on or off"),
 }
 
@@ -122,7 +141,7 @@ def _read_args(given: Mapping[str, str]) -> dict[str, float | None]:
     for name, text in given.items():
         if name not in _ARGS:
             # The name alone: someone may have typed a key as its value.
-            raise UsageError(f"--engine-args {name!r} is unknown to the openai engine: {nearest(name, _ARGS)}")
+            raise UsageError(f"--engine-args {name!r} is unknown to the openai engine: {nearest(name, (*_ARGS, 'ca'))}")
         read, _, low, high, what = _ARGS[name]
         try:
             value = read(text)

@@ -1,24 +1,35 @@
-"""What goes over the wire to an OpenAI-compatible server and what comes back: pure functions, no client, no clock.
+"""What goes over the wire to an OpenAI-compatible server: pure functions, no client, no clock.
 
-``Endpoint`` holds the address and the key, ``Dialect`` what the server accepts, ``read_reply`` and ``read_error``
-turn a body into an ``Output`` or a ``Failure``. Nothing here raises on hostile bytes.
+``Endpoint`` holds the address and the key, ``Dialect`` what the server accepts; ``openai_reply`` reads what comes back.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.records import FinishReason, Message, Output, Sampling
+from pytest_thinkslm.core.records import Message, Sampling
+from pytest_thinkslm.engines.openai_reply import TRANSIENT, Failure, ServedModel, read_error, read_models, read_reply
+
+__all__ = [
+    "NO_KEY",
+    "TRANSIENT",
+    "Chat",
+    "Dialect",
+    "Endpoint",
+    "Failure",
+    "ServedModel",
+    "read_error",
+    "read_models",
+    "read_reply",
+]
 
 #: Sent as the key where the environment has none: servers on the own machine or cluster ask for none.
 NO_KEY = "none"
@@ -74,6 +85,11 @@ class Endpoint:
         path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
         clean = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{path}"
         key = environ.get("OPENAI_API_KEY", "").strip() or NO_KEY
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(
+                "OPENAI_API_KEY holds a character that no header can carry (not ASCII, or a control character): copy "
+                "the key again"
+            )
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else None
         secrets = {key, basic or "", password, parts.password or ""} - {"", NO_KEY}
@@ -88,12 +104,14 @@ class Endpoint:
 
     @property
     def loopback(self) -> bool:
-        """Whether the server is on this machine (no proxy is used for it)."""
-        name = urlsplit(self.url).hostname or ""
+        """Whether the server is on this machine (no proxy is used for it); 0.0.0.0 and :: mean this machine, too."""
+        name = (urlsplit(self.url).hostname or "").rstrip(".")
         try:
-            return ip_address(name).is_loopback
+            address = ip_address(name.partition("%")[0])
         except ValueError:
-            return name == "localhost"
+            return name == "localhost" or name.endswith(".localhost")
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return bool(mapped.is_loopback or mapped.is_unspecified)
 
     def scrub(self, text: str) -> str:
         """The text without the key, the password and their encodings."""
@@ -107,12 +125,14 @@ class Dialect:
     """Which parameters this server accepts; narrowed when it refuses one by name.
 
     ``samplers`` are top-k, min-p and repetition penalty: no part of OpenAI's own interface, but vLLM, SGLang and
-    llama.cpp fill them from the checkpoint's or their own defaults unless they are sent.
+    llama.cpp fill them from the checkpoint's or their own defaults unless they are sent. ``unsent`` are parameters that
+    are left out as long as their value is the interface's own default, so that leaving them out changes nothing.
     """
 
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     seed: bool = True
     samplers: bool = True
+    unsent: tuple[str, ...] = ()
 
     def body(self, model: str, chat: Chat) -> dict[str, object]:
         """The request's JSON body, every sampling parameter explicit. ``top_k`` -1 is "off" wherever it is known."""
@@ -127,30 +147,52 @@ class Dialect:
             "top_p": sampling.top_p,
             self.token_limit: sampling.max_tokens,
             "frequency_penalty": 0.0,
-            "presence_penalty": 0.0,
+            "presence_penalty": sampling.presence_penalty,
             "n": 1,
             "stream": False,
         }
         if sampling.seed is not None and self.seed:
             body["seed"] = sampling.seed
         if self.samplers:
-            body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+            body |= {"top_k": sampling.top_k or -1, "min_p": sampling.min_p}
+            body |= {"repetition_penalty": sampling.repetition_penalty}
+        for name in self.unsent:
+            if body.get(name) == _NEUTRAL[name]:
+                del body[name]
         if chat.prefix:
             body |= {"continue_final_message": True, "add_generation_prompt": False}
         return body | dict(chat.extra)
 
-    def without(self, refusal: str) -> Dialect | None:
-        """The dialect after this refusal; None where it names nothing that could be left out."""
-        if not _REFUSAL.search(refusal):
+    def without(self, refusal: str, body: Mapping[str, object] | None = None) -> Dialect | None:
+        """The dialect after this refusal; None where it names nothing that could be left out.
+
+        A parameter whose VALUE is refused stays: without it the server would put in a value of its own. Only what is at
+        the interface's default already may go all the same.
+
+        Args:
+            refusal: the server's words, its ``param`` and ``code`` among them.
+            body: the request that was refused, for its values.
+        """
+        if not _REFUSAL.search(refusal) and not _VALUE.search(refusal):
             return None
         for name, narrower in (
             ("max_tokens", dataclasses.replace(self, token_limit="max_completion_tokens")),
             ("seed", dataclasses.replace(self, seed=False)),
-            ("top_k|min_p|repetition_penalty", dataclasses.replace(self, samplers=False)),
         ):
-            if narrower != self and re.search(rf"\b(?:{name})\b", refusal):
+            if narrower != self and _names(refusal, name) and _unknown(refusal, name):
                 return narrower
+        off = all((body or {}).get(name, values[0]) in values for name, values in _SAMPLERS.items())
+        if self.samplers and off and any(_names(refusal, name) for name in _SAMPLERS):
+            return dataclasses.replace(self, samplers=False)
+        for name, neutral in _NEUTRAL.items():
+            if name not in self.unsent and _names(refusal, name) and (body or {}).get(name) == neutral:
+                return dataclasses.replace(self, unsent=(*self.unsent, name))
         return None
+
+    def lacks(self, sampling: Sampling) -> list[str]:
+        """Names of parameters that ``sampling`` asks for and that the server would not take."""
+        values = {name: getattr(sampling, name) for name in ("top_k", "min_p", "repetition_penalty")}
+        return [] if self.samplers else [name for name, value in values.items() if value != getattr(Sampling(), name)]
 
     @property
     def refused(self) -> list[str]:
@@ -158,150 +200,57 @@ class Dialect:
         return (
             (["max_tokens"] if self.token_limit != "max_tokens" else [])
             + ([] if self.seed else ["seed"])
-            + ([] if self.samplers else ["top_k", "min_p", "repetition_penalty"])
+            + ([] if self.samplers else list(_SAMPLERS))
+            + list(self.unsent)
         )
 
 
+#: The samplers, and what they are set to where they are off.
+_SAMPLERS: Mapping[str, tuple[float, ...]] = {"top_k": (-1, 0), "min_p": (0.0,), "repetition_penalty": (1.0,)}
+#: The interface's own defaults, in the order in which a refusal that names several is answered.
+_NEUTRAL: Mapping[str, object] = {
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "n": 1,
+    "top_p": 1.0,
+    "temperature": 1.0,
+    "stream": False,
+}
+#: Names that are words, too: they count where they are quoted, or named as a parameter.
+_WORDS = frozenset({"n", "stream", "seed"})
 _REFUSAL = re.compile(
     r"unsupported|not supported|not support|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|"
-    r"not allowed|forbidden|invalid",
+    r"not allowed|forbidden|invalid|cannot (?:both )?be (?:specified|set|used)|mutually exclusive",
+    re.IGNORECASE,
+)
+#: Words about a value that is out of its bounds, or the only one that is taken.
+_VALUE = re.compile(
+    r"\bvalues?\b|_value\b|\brange\b|\bmust be\b|\bshould be\b|\bbetween\b|\bat (?:most|least)\b|\bexceed|"
+    r"\b(?:less|greater|larger|smaller|more|fewer|higher|lower) than\b|\bonly the default\b|[<>]=?\s*\d|[\u2264\u2265]|"
+    r"\btoo (?:large|big|high|small|low|long|many|few)\b|\bmaximum\b|\bminimum\b",
+    re.IGNORECASE,
+)
+#: Words about the parameter itself, which win where both kinds occur ("unknown parameter ..., valid values are").
+_PARAMETER = re.compile(
+    r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extra)[ _](?:request[ _])?"
+    r"(?:parameter|argument|field|property|keyword|input)s?\b(?![ _]value)|\bextra_forbidden\b",
     re.IGNORECASE,
 )
 
-FailureKind = Literal["busy", "timeout", "connection", "server", "malformed", "denied", "absent", "refused"]
 
-#: Kinds that are tried again. "denied" (401, 403, no credit), "absent" (404) and "refused" (this request) are final.
-TRANSIENT: frozenset[FailureKind] = frozenset({"busy", "timeout", "connection", "server", "malformed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt gave no output. ``retry_after`` is in seconds, where the server says it."""
-
-    kind: FailureKind
-    message: str
-    retry_after: float | None = None
+def _unknown(refusal: str, name: str) -> bool:
+    """Whether the server does not know the parameter, rather than not take its value."""
+    if _PARAMETER.search(refusal):
+        return True
+    with_value = re.search(rf"\b{name}['\"`]?\s*(?:=|:|of|to|\()\s*\d", refusal)
+    plainly = re.search(_REFUSAL.pattern.replace("|invalid", ""), refusal, re.IGNORECASE)
+    return bool(plainly) and not with_value and not _VALUE.search(refusal)
 
 
-def read_reply(data: bytes, latency: float | None = None) -> Output | Failure:
-    """The output in the body of a 200; a ``Failure`` for a body that is none (cut, no JSON, no choice)."""
-    try:
-        reply = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        return Failure("malformed", f"the server's reply is no JSON ({type(error).__name__}, {len(data)} bytes)")
-    if isinstance(reply, dict) and reply.get("error") and not reply.get("choices"):
-        # Routers answer 200 with the error of the server behind them.
-        error_part = reply["error"]
-        code = error_part.get("code") if isinstance(error_part, dict) else None
-        return read_error(code if isinstance(code, int) else 500, data, {})
-    choices = reply.get("choices") if isinstance(reply, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        return Failure("malformed", "the server's reply holds no choice with a message")
-    text = message.get("content")
-    reasoning = message.get("reasoning_content")
-    if reasoning is None:
-        reasoning = message.get("reasoning")
-    if not isinstance(text, str | None) or not isinstance(reasoning, str | None):
-        return Failure("malformed", "the content of the server's reply is no text")
-    if text is None and reasoning is None and message.get("refusal") is not None:
-        text = str(message["refusal"])
-    usage = reply.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    return Output(
-        text=text or "",
-        reasoning=reasoning,
-        finish_reason=_FINISH.get(choice.get("finish_reason"), "unknown"),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        latency=latency,
-    )
-
-
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def read_error(status: int, data: bytes, headers: Mapping[str, str], now: float | None = None) -> Failure:
-    """What an error status means. ``now`` (seconds since the epoch) is needed for a Retry-After that is a date."""
-    said = _explanation(data)
-    message = f"the server answered {status}{': ' + said if said else ''}"
-    wait = _retry_after(headers, now)
-    if status == 429:
-        return Failure("denied" if "insufficient_quota" in said else "busy", message, wait)
-    if status in (401, 403):
-        return Failure("denied", f"{message}; the key is taken from OPENAI_API_KEY in the environment")
-    if status == 404:
-        return Failure("absent", message)
-    if status in (408, 409, 425) or (status >= 500 and status != 501):
-        return Failure("server", message, wait)
-    return Failure("refused", message)
-
-
-def _explanation(data: bytes) -> str:
-    """The server's own words, on one line, at most 500 characters."""
-    text = data.decode("utf-8", "replace")
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        body = None
-    if isinstance(body, dict):
-        error = body.get("error", body)
-        if isinstance(error, dict):
-            words = [error.get(name) for name in ("message", "detail", "param", "code")]
-            text = " | ".join(word if isinstance(word, str) else json.dumps(word) for word in words if word) or text
-        elif isinstance(error, str):
-            text = error
-    return " ".join(text.split())[:500]
-
-
-def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
-    for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if not value:
-            continue
-        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip()):
-            return float(value) / scale
-        if now is not None and scale == 1.0:
-            try:
-                return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-            except (ValueError, OverflowError):
-                return None
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A line of ``/v1/models``: the id, and what the server tells of the checkpoint behind it.
-
-    ``facts`` holds vLLM's and SGLang's ``root`` and ``max_model_len`` and llama.cpp's ``meta``; ``created`` is left
-    out, because several servers put the time of the request there.
-    """
-
-    id: str
-    facts: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    owner: str = ""
-
-
-def read_models(data: bytes) -> list[ServedModel] | None:
-    """The models of a ``/v1/models`` reply; None where it is none."""
-    try:
-        reply = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    lines = reply.get("data") if isinstance(reply, dict) else None
-    if not isinstance(lines, list):
-        return None
-    return [
-        ServedModel(
-            line["id"],
-            {name: line[name] for name in ("root", "max_model_len", "meta") if line.get(name) is not None},
-            str(line.get("owned_by") or ""),
-        )
-        for line in lines
-        if isinstance(line, dict) and isinstance(line.get("id"), str)
-    ]
+def _names(refusal: str, name: str) -> bool:
+    """Whether the refusal is about the parameter of this name."""
+    if name not in _WORDS:
+        return re.search(rf"\b{name}\b", refusal) is not None
+    quoted = rf"['\"`]{name}['\"`]|\| {name}(?: \||$)"  # in the bars: the error's own field ``param``
+    called = rf"\b(?:argument|parameter|field|property)s?(?: supplied)?:? {name}\b"
+    return re.search(f"{quoted}|{called}", refusal) is not None

@@ -17,21 +17,11 @@ from typing import cast, overload
 
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import Variant
-from pytest_thinkslm.core.records import FinishReason, Output, Request
+from pytest_thinkslm.core.records import Output, Request
 
 _Key = tuple[int, str, int, str | None, int | None]
-
-#: Finish reasons as other tools write them.
-_FINISH: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "eos": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "unknown": "unknown",
-}
 
 
 @dataclass(slots=True)
@@ -149,9 +139,10 @@ class ReplayEngine:
         entry = json.loads(self._handle.readline())
         return Output(
             text=entry["output"],
-            finish_reason=_FINISH.get(str(entry.get("finish_reason", "stop")).lower(), "unknown"),
+            finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
+            stopped="loop" if entry.get("stopped") == "loop" else None,
         )
 
 

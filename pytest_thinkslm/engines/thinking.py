@@ -16,7 +16,8 @@ from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.base import Engine
-from pytest_thinkslm.scoring.answers.region import closing_mark, final_region, starts_thought
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.thoughts import closing_mark, starts_thought
 
 #: What closes a thought, before its end mark.
 ENOUGH = "That is all the time there is to think; I give the answer now."
@@ -46,7 +47,7 @@ class ThinkingEngine:
     The thought gets at most that number of tokens, the answer at most ``sampling.max_tokens`` (counted in proportion
     to its characters where the first request holds a part of it), the whole at most the sum. The joined ``Output``
     has the text and the finish reason of the whole, the first request's prompt tokens, and output tokens and latency
-    of both. Other requests pass through.
+    of both. Other requests pass through, but for ``told`` where a text may be a thought unseen.
 
     No thread waits: the second request is submitted by whichever thread finishes the first. A future that is cancelled
     while its first request runs ends with that: complete, or cancelled where a second one would have been needed.
@@ -69,7 +70,7 @@ class ThinkingEngine:
         first = self._engine.submit([_first(request) for request in requests])
         futures: list[Future[Output]] = []
         for request, begun in zip(requests, first, strict=True):
-            if _budget(request) is None:
+            if _budget(request) is None and not (self._unmarked and _thinks(request)):
                 futures.append(begun)
             else:
                 futures.append(_Joined(self._engine, request, begun, self._unmarked))
@@ -90,7 +91,7 @@ class ThinkingEngine:
 
 def second(request: Request, output: Output, *, unmarked_is_thought: bool = False) -> Second | None:
     """What is still to be asked after the first request of ``request`` gave ``output``; None where it is complete."""
-    if output.finish_reason != "length":
+    if output.finish_reason != "length" or output.stopped == "loop":
         return None
     limit = request.sampling.max_tokens
     if output.reasoning:
@@ -114,6 +115,16 @@ def second(request: Request, output: Output, *, unmarked_is_thought: bool = Fals
     return Second(prefix, left, closed=False) if left > 0 and prefix else None
 
 
+def told(output: Output) -> Output:
+    """The output of a model that was told to think, with a cut text that has no mark of a thought taken for one.
+
+    A server whose template opens the thought in the prompt, and that has no reasoning parser, sends it so.
+    """
+    if output.finish_reason != "length" or output.reasoning or final_region(output).thought is not None:
+        return output
+    return replace(output, text="", reasoning=output.text)
+
+
 def joined(first: Output, after: Second, last: Output) -> Output:
     """One output from both requests. Text stays where the backend puts it: a separated thought is ``reasoning``."""
     # Some servers' parsers take a turn without an end mark of its own for a thought; this one has been ended.
@@ -133,6 +144,7 @@ def joined(first: Output, after: Second, last: Output) -> Output:
         output_tokens=None if None in tokens else sum(filter(None, tokens)),
         latency=None if None in seconds else sum(filter(None, seconds)),
         thought_closed=after.closed,
+        stopped=last.stopped,
     )
 
 
@@ -165,6 +177,9 @@ class _Joined(Future[Output]):
     def _first_done(self, begun: Future[Output]) -> None:
         try:
             output = begun.result()
+            if _budget(self._request) is None:
+                self._finish(told(output))
+                return
             after = second(self._request, output, unmarked_is_thought=self._unmarked)
             if after is None:
                 self._finish(output)
@@ -243,6 +258,12 @@ def _budget(request: Request) -> int | None:
     """The bound on the thought; None for a request without one, or one that goes on from a prefix already."""
     thinking = request.thinking
     return int(thinking) if thinking is not None and thinking.isdecimal() and not request.prefix else None
+
+
+def _thinks(request: Request) -> bool:
+    """Whether a thought without a bound was asked for."""
+    thinking = request.thinking
+    return thinking is not None and thinking != "off" and not thinking.isdecimal() and not request.prefix
 
 
 def _closed(thought: str, mark: str) -> str:

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.engines.loop_guard import switch
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """``--engine-args`` of this engine: ``device``, ``dtype``, ``max_batch`` (rows), ``batch_tokens``, ``threads``."""
+    """``--engine-args`` of this engine: ``device``, ``dtype``, ``max_batch`` (rows), ``batch_tokens``, ``threads``,
+    ``loop_guard`` (on, off).
+    """
 
     device: str = "auto"
     dtype: str = "auto"
     max_batch: int | None = None
     batch_tokens: int | None = None
     threads: int | None = None
+    loop_guard: bool = True
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Arguments:
@@ -30,6 +34,8 @@ class Arguments:
                 )
             if key in ("device", "dtype"):
                 values[key] = text
+            elif key == "loop_guard":
+                values[key] = switch(text)
             elif text.isascii() and text.isdigit() and int(text) > 0:
                 values[key] = int(text)
             else:

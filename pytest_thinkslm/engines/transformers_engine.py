@@ -21,12 +21,15 @@ from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
+from pytest_thinkslm.engines.loaded import NOT_FINITE
+from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.transformers_arguments import Arguments
-from pytest_thinkslm.machine import gpus
-from pytest_thinkslm.machine.hardware import Placement, cpus, decide
+from pytest_thinkslm.machine import gpus, openmp
+from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.template import opened_thought, render
+from pytest_thinkslm.models.template import Prompts, opened_thought
 
 #: Rows of a batch, by device. More gain little: on a CPU the matrix kernels are saturated.
 _MAX_ROWS = {"cpu": 64, "cuda": 256}
@@ -84,7 +87,7 @@ class TransformersEngine:
     ) -> None:
         self._arguments = Arguments.parse(engine_args)
         self._versions = {name: _version(name) for name in ("transformers", "torch")}
-        self._placement: Placement = decide(self._arguments.device, self._arguments.dtype)
+        self._placement: DeviceChoice = decide(self._arguments.device, self._arguments.dtype)
         self._resolved, self._trust, self._log = model, trust_remote_code, log
         self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()
@@ -97,6 +100,7 @@ class TransformersEngine:
             "dtype": self._placement.dtype,
             "placement": self._placement.reason,
         }
+        self._prompts: Prompts | None = None
         self._output_tokens, self._generating = 0, 0.0
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
@@ -120,9 +124,11 @@ class TransformersEngine:
                 **self._versions,
                 **self._resolved.identity(),
                 "quantization": self._resolved.quantization,
-                "template": self._resolved.template_sha256,
+                **self._resolved.prompt_facts(),
+                **marks_fact(self._resolved.path, self._resolved.chat_template),
                 "device": self._placement.device,
                 "dtype": self._placement.dtype,
+                "loop_guard": RULE if self._arguments.loop_guard else "off",
             }
         )
 
@@ -180,9 +186,7 @@ class TransformersEngine:
 
     def _serve(self) -> None:
         if self._placement.device == "cpu":
-            # Read when torch is loaded. Threads that spin at every barrier wait out whole time slices of a busy
-            # machine: 40 times slower was measured with two threads on two cores that others used, too.
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            os.environ.update(openmp.waiting(os.environ))  # read when torch is loaded
         threads = self._threads()
         import torch
 
@@ -246,8 +250,17 @@ class TransformersEngine:
         if sampling.temperature > 0 and sampling.seed is None:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
-        one.prompt = render(loaded.tokenizer, request.messages, self._resolved, request.thinking, request.prefix)
-        one.opened = "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt)
+        if self._prompts is None:
+            self._prompts = Prompts(loaded.tokenizer, self._resolved)
+        one.prompt = self._prompts.ids(request)
+        if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
+            raise EngineError(
+                f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
+                f"{loaded.vocabulary} tokens: tokenizer and weights are not of one model"
+            )
+        one.opened = (
+            "" if request.prefix else opened_thought(loaded.tokenizer, one.prompt, self._resolved.chat_template)
+        )
         one.limit = sampling.max_tokens
         if context is not None:
             if len(one.prompt) > context - 1:
@@ -284,26 +297,30 @@ class TransformersEngine:
                 self._answer_batch(loaded, half)
 
     def _generate(self, loaded: Any, batch: Sequence[_Asked]) -> None:
-        from pytest_thinkslm.engines.transformers_decode import Finished, Row, decode
+        from pytest_thinkslm.engines.transformers_decode import Finished, decode
 
         started = time.perf_counter()
 
         def on_finished(index: int, finished: Finished) -> None:
             one = batch[index]
             self._output_tokens += len(finished.tokens)
+            if finished.reason == "not finite":
+                one.future.set_exception(EngineError(f"{one.request.label}: {NOT_FINITE.format(len(finished.tokens))}"))
+                return
             output = Output(
                 text=one.opened + loaded.text(finished.tokens),
                 finish_reason=finished.reason,
                 prompt_tokens=len(one.prompt),
                 output_tokens=len(finished.tokens),
                 latency=time.perf_counter() - started,
+                stopped="loop" if finished.looped else None,
             )
             one.future.set_result(output)
 
         try:
             decode(
                 loaded.model,
-                [Row(one.prompt, one.limit, one.request.sampling) for one in batch],
+                [self._row(loaded, one) for one in batch],
                 loaded.stop_ids,
                 pad_id=loaded.pad_id,
                 on_finished=on_finished,
@@ -315,6 +332,17 @@ class TransformersEngine:
         for one in batch:
             if not one.future.done():
                 one.future.set_exception(EngineError(f"{one.request.label}: stopped before it was finished"))
+
+    def _row(self, loaded: Any, one: _Asked) -> Any:
+        from pytest_thinkslm.engines.transformers_decode import Row
+
+        return Row(
+            one.prompt,
+            one.limit,
+            one.request.sampling,
+            guarded=self._arguments.loop_guard and one.request.sampling.temperature == 0,
+            in_thought=lambda tokens: inside_thought(one.opened + loaded.text(tokens)),
+        )
 
     def _free_memory(self) -> int:
         if self._placement.device == "cuda":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
-from pytest_thinkslm.engines import loaded
+from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
-from pytest_thinkslm.machine.hardware import Placement
+from pytest_thinkslm.machine.hardware import DeviceChoice
+from pytest_thinkslm.models.checkpoint import generation_config
+from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.template import PLAIN_STOP
 
@@ -24,17 +25,21 @@ class Loaded:
     """What the engine's thread works with.
 
     ``stop_ids`` end a row; ``stop_strings`` do so for a base model, which would go on with a question of its own.
-    ``thought_ids`` are special tokens that mark a thought: they stay in the text, so that it can be told from
-    the answer. ``facts`` are what was loaded, as ``loaded.of_model`` tells.
+    ``mark_ids`` are tokens that mark a thought: they stay in the text, special or not, so that it can be told from
+    the answer; ``own`` has the marks that only this checkpoint knows, which are put in a spelling that readers know.
+    ``facts`` are what was loaded, as ``loaded.of_model`` tells. ``vocabulary`` is the number of tokens that the model's
+    embedding has, None where that is not known.
     """
 
     model: Any
     tokenizer: Any
     stop_ids: tuple[int, ...]
     stop_strings: tuple[str, ...]
-    thought_ids: frozenset[int]
+    mark_ids: frozenset[int]
     pad_id: int
+    own: OwnMarks = field(default_factory=OwnMarks)
     facts: Mapping[str, object] = field(default_factory=dict)
+    vocabulary: int | None = None
 
     def text(self, tokens: Sequence[int]) -> str:
         """New token ids as text: without the stop token and other special tokens, thought markers kept."""
@@ -42,12 +47,12 @@ class Loaded:
         parts: list[str] = []
         run: list[int] = []
         for token in tokens:
-            if token in self.thought_ids:
+            if token in self.mark_ids:
                 parts += [self._plain(run), str(self.tokenizer.convert_ids_to_tokens(token))]
                 run = []
             else:
                 run.append(token)
-        return self.cut("".join([*parts, self._plain(run)]))
+        return self.own.shown(self.cut("".join([*parts, self._plain(run)])))
 
     def cut(self, text: str) -> str:
         """The text before the first stop string."""
@@ -80,22 +85,33 @@ class Loaded:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool) -> Loaded:
+def load(resolved: ResolvedModel, placement: DeviceChoice, trust_remote_code: bool) -> Loaded:
     """Load from the resolved folder, never from the network.
 
-    Raises EngineError with the loader's reason, and where a compressed checkpoint was loaded as if it were not.
+    Raises EngineError with the loader's reason, where weights are missing, unexpected or of other shapes, and where a
+    compressed checkpoint was loaded as if it were not.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     common = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
+        listed = weights.check_files(
+            resolved.path, resolved.config, resolved.display, trust_remote_code=trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(resolved.path, **common)
         on_gpu = {"device_map": {"": f"cuda:{torch.cuda.current_device()}"}} if placement.device == "cuda" else {}
-        with _no_bars():
-            model = AutoModelForCausalLM.from_pretrained(
-                resolved.path, dtype=getattr(torch, placement.dtype), use_safetensors=True, **on_gpu, **common
+        with weights.quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                resolved.path,
+                dtype=getattr(torch, placement.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **on_gpu,
+                **common,
             )
+            if not listed:
+                weights.check(weights.Weights.of(info), resolved.path, resolved.config, resolved.display)
             facts = loaded.of_model(model, resolved.compression, resolved.display)
             loaded.decompress(model)
     except ThinkSLMError:
@@ -104,19 +120,30 @@ def load(resolved: ResolvedModel, placement: Placement, trust_remote_code: bool)
         raise EngineError(f"cannot load {resolved.display}: {one_line(problem)}") from problem
     model.eval()
     use_grouped_attention(model)
-    special = set(tokenizer.all_special_ids)
-    thought = {
-        int(token) for token, added in tokenizer.added_tokens_decoder.items() if "think" in str(added.content).lower()
-    }
+    own = own_marks(resolved.chat_template)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
         stop_ids=stop_ids_of(resolved, model, tokenizer),
         stop_strings=() if resolved.has_chat_template else PLAIN_STOP,
-        thought_ids=frozenset(thought & special),
-        pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
+        mark_ids=mark_ids(tokenizer, own),
+        pad_id=_pad_id(tokenizer, model),
+        own=own,
         facts=facts,
+        vocabulary=_vocabulary(model),
     )
+
+
+def _vocabulary(model: Any) -> int | None:
+    rows = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (None,))[0]
+    return None if rows is None else int(rows)
+
+
+def _pad_id(tokenizer: Any, model: Any) -> int:
+    """A token to fill up with. It is masked, so that any will do, but the embedding has to have it."""
+    most = _vocabulary(model)
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((one for one in ids if one is not None and 0 <= one < (most or one + 1)), 0)
 
 
 def one_line(problem: BaseException, longest: int = 300) -> str:
@@ -146,28 +173,10 @@ def chatter_to(log: TextIO | None) -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Show no progress bars: compressed-tensors draws its own, which transformers' setting does not reach."""
-    from tqdm import tqdm
-
-    original = tqdm.__init__
-
-    def silent(bar: Any, *given: Any, **named: Any) -> None:
-        original(bar, *given, **{**named, "disable": True})
-
-    tqdm.__init__ = silent
-    try:
-        yield
-    finally:
-        tqdm.__init__ = original
-
-
 def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[int, ...]:
     """End tokens of generation config, model config and tokenizer, and the chat template's end of a turn."""
     found: set[int] = set()
-    file = resolved.path / "generation_config.json"
-    declared = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
+    declared: Any = generation_config(resolved.path, resolved.name).get("eos_token_id")
     for value in (declared, getattr(model.config, "eos_token_id", None), tokenizer.eos_token_id):
         found.update(value if isinstance(value, list) else [] if value is None else [value])
     end = _turn_end(resolved, tokenizer)
@@ -175,7 +184,10 @@ def stop_ids_of(resolved: ResolvedModel, model: Any, tokenizer: Any) -> tuple[in
 
 
 def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
-    """The special token that the chat template puts behind an assistant's turn; None where it puts none."""
+    """The special token that the chat template puts behind an assistant's turn; None where it puts none.
+
+    One that ends thoughts, too (Harmony's ``<|end|>``), ends no output.
+    """
     import jinja2
 
     if not resolved.has_chat_template:
@@ -190,4 +202,6 @@ def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
     special = set(tokenizer.all_special_ids) | {
         int(token) for token, added in tokenizer.added_tokens_decoder.items() if added.special
     }
-    return int(behind[0]) if behind and behind[0] in special else None
+    if not behind or behind[0] not in special or behind[0] in mark_ids(tokenizer, own_marks(resolved.chat_template)):
+        return None
+    return int(behind[0])

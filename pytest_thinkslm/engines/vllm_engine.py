@@ -15,16 +15,19 @@ from typing import Any, TextIO
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.engines.loop_guard import RULE
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Order
-from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
 from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models import vllm_args
+from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-#: On a CPU prompts are prefilled in one piece (below), so the context bounds the largest step.
+#: On a CPU sampled prompts are prefilled in one piece (below), so the context bounds the largest step.
 _CPU_CONTEXT = 8192
 _GIB = 1 << 30
 
@@ -71,6 +74,8 @@ class VLLMEngine:
         self._device = decide("auto", "auto")
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
         self._beside = max(1, beside)
+        self._guard = bool(given.pop("loop_guard", True))
+        self._given = given
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
         self._lock = threading.Condition()
@@ -81,7 +86,7 @@ class VLLMEngine:
         self._memory: dict[str, Any] = {}
         self._alive = 0
         self._closed: str | None = None
-        self._output_tokens, self._first, self._last = 0, 0.0, 0.0
+        self._output_tokens, self._clock = 0, BusyClock()
 
     def __repr__(self) -> str:
         return f"VLLMEngine({self._model.display!r}, {len(self._groups)} process(es))"
@@ -109,9 +114,11 @@ class VLLMEngine:
                 "vllm": self._version,
                 **self._model.identity(),
                 "quantization": self._model.quantization,
-                "template": self._model.template_sha256,
+                **self._model.prompt_facts(),
+                **marks_fact(self._model.path, self._model.chat_template),
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
+                "loop_guard": RULE if self._guard else "off",
             }
         )
 
@@ -125,7 +132,8 @@ class VLLMEngine:
         pids = [pid for process in processes for pid in process.pids()]
         if pids:
             self._memory = _memory(pids)
-        seconds = self._last - self._first
+        with self._lock:
+            seconds = self._clock.seconds()
         used = {"gpu_seconds": round(seconds * len(self._groups) * self._arguments.get("tensor_parallel_size", 1), 3)}
         return {
             **self._facts,
@@ -171,18 +179,23 @@ class VLLMEngine:
                 defaults["tensor_parallel_size"] = placement.tensor_parallel
             return defaults
         context = min(model.context or _CPU_CONTEXT, _CPU_CONTEXT)
-        # A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
-        # offset", 0.32): so no chunks, and room for the longest prompt in a step.
-        return defaults | {
-            "max_model_len": context,
-            "max_num_batched_tokens": context,
-            "enable_chunked_prefill": False,
-            "enforce_eager": True,
-        }
+        return defaults | {"max_model_len": context, "enforce_eager": True}
+
+    def _for_sampling(self) -> dict[str, Any]:
+        """What the first requests need: on a CPU, prompts in one piece where they are sampled.
+
+        A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
+        offset", 0.32): so no chunks, and room for the longest prompt in a step. Greedy decoding is faster with chunks.
+        """
+        if self._device.device == "cuda" or all(one.request.sampling.temperature == 0 for one in self._queue):
+            return {}
+        context = self._arguments["max_model_len"]
+        return {"max_num_batched_tokens": context if context > 0 else _CPU_CONTEXT, "enable_chunked_prefill": False}
 
     def _environ(self, group: tuple[int, ...] | None) -> dict[str, str]:
         environ = dict(os.environ)
         environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
         if not self._trust:
             environ["HF_HUB_OFFLINE"] = "1"
         if self._arguments.get("tensor_parallel_size", 1) == 1:
@@ -195,14 +208,14 @@ class VLLMEngine:
             wanted = 64 * 2048 * kv_bytes_per_token(self._model.config)
             space = min(math.ceil(wanted / _GIB), free_memory() // (4 * sharing * _GIB))
             environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
-            # Threads that spin at every barrier wait out whole time slices of a machine that does other things, too.
-            environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            environ |= openmp.waiting(environ)
             if sharing > 1:
                 environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // sharing)))
         return environ
 
     def _start(self) -> None:
         reset_peak_memory()
+        self._arguments = self._arguments | self._for_sampling() | self._given
         self._alive = len(self._groups)
         for number, group in enumerate(self._groups):
             thread = threading.Thread(
@@ -219,7 +232,7 @@ class VLLMEngine:
         try:
             environ = self._environ(group)
             alone = environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0"
-            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone)
+            order = Order(self._model, self._arguments, self._trust, os.getpid(), alone, self._guard)
             process = VLLMProcess(order, environ, self._log)
             with self._lock:
                 self._processes[number] = process
@@ -277,16 +290,17 @@ class VLLMEngine:
                 while self._queue and len(batch) < count:
                     one = self._queue.popleft()
                     if one.future.set_running_or_notify_cancel():
-                        self._first = self._first or time.perf_counter()
                         running[id(one)] = one
                         batch.append((id(one), one.request))
+                self._clock.begin(len(batch), time.perf_counter())
             if count > len(batch):
                 room.release(count - len(batch))
             if batch:
                 process.send(batch)
 
     def _settle(self, answers: Sequence[tuple[int, Output | str]], running: dict[int, _Asked]) -> None:
-        self._last = time.perf_counter()
+        with self._lock:
+            self._clock.end(len(answers), time.perf_counter())
         for number, answer in answers:
             with self._lock:
                 one = running.pop(number)
@@ -301,6 +315,7 @@ class VLLMEngine:
             self._processes.pop(number, None)
             self._alive -= 1
             lost = list(running.values())
+            self._clock.drop(len(lost))
             if self._closed is None and self._alive == 0:
                 self._closed = reason
                 self._drop_queue(reason)

@@ -33,10 +33,11 @@ class LoadedLayers:
 
 
 def _is_linear(module: Any) -> bool:
-    """A linear layer with its method of computing; not embeddings, the output layer, or attention."""
+    """A linear layer or a mixture of experts, with its method of computing; not embeddings, output layer, attention."""
     from vllm.model_executor.layers.linear import LinearBase
 
-    return isinstance(module, LinearBase) and getattr(module, "quant_method", None) is not None
+    computes = isinstance(module, LinearBase) or "MoE" in type(module).__name__
+    return computes and getattr(module, "quant_method", None) is not None
 
 
 def _layer(module: Any) -> Layer:
@@ -52,7 +53,8 @@ def _layer(module: Any) -> Layer:
     kernel = _first(scheme, _KERNELS) or _first(method, _KERNELS)
     names = [type(scheme).__name__ if scheme is not None else name, *([type(kernel).__name__] if kernel else [])]
     return Layer(
-        float(bits or 8),  # the methods that name no bits are those of FP8
+        # The methods that name no bits are those of FP8, and of the 4-bit floats.
+        float(bits or (4 if "fp4" in name.lower() else 8)),
         group if isinstance(group, int) and group > 0 else None,
         int(_first(inputs, ["num_bits"]) or (8 if "Fp8" in names[0] else 16)),
         " / ".join(names),

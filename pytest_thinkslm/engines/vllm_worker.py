@@ -21,19 +21,21 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.records import FinishReason, Output, Request
-from pytest_thinkslm.engines import vllm_loaded
-from pytest_thinkslm.engines.loaded import Layer, summary
+from pytest_thinkslm.core.finish import finish_reason
+from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines import compat_vllm, vllm_loaded, weights
+from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
+from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.models.resolve import ResolvedModel
 
-_FINISH: Mapping[object, FinishReason] = {"stop": "stop", "length": "length"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,7 +44,7 @@ class Order:
     """What to load and how.
 
     ``arguments`` are fields of vLLM's ``EngineArgs``; ``parent`` is the parent's process id; ``alone``: vLLM starts no
-    process of its own.
+    process of its own; ``loop_guard``: greedy outputs that loop are ended early.
     """
 
     model: ResolvedModel
@@ -50,6 +52,7 @@ class Order:
     trust_remote_code: bool
     parent: int
     alone: bool
+    loop_guard: bool = True
 
 
 def main(descriptor: int) -> None:
@@ -73,7 +76,7 @@ def main(descriptor: int) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         traceback.print_exc()
-        outbox.send("fatal", one_line(problem, 600))
+        outbox.send("fatal", str(problem) if isinstance(problem, EngineError) else one_line(problem, 600))
         _leave(1)
     outbox.stopping = True
     served.shut_down()
@@ -134,8 +137,9 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
     stopping = False
     while not stopping:
         answers: list[tuple[int, Output | str]] = []
+        answers += served.add_held()
         arrived: list[tuple[int, Request]] = []
-        while not served.open or not inbox.empty():
+        while not (served.open or answers) or not inbox.empty():
             batch = inbox.get()
             if batch is None:
                 stopping = True
@@ -153,30 +157,45 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
             outbox.send("answers", answers)
 
 
+@dataclass(slots=True)
+class _Open:
+    """A request in vLLM's hands; ``opened`` is the thought that its prompt opens, ``tokens`` what has come of it.
+
+    ``watch`` is the loop guard's, None where it is off.
+    """
+
+    number: int
+    begin: float
+    opened: str
+    watch: LoopWatch | None
+    tokens: list[int] = field(default_factory=list)
+
+
 class _Served:
     """vLLM's engine with one model, and the tokenizer that renders prompts for it."""
 
     def __init__(self, order: Order) -> None:
         from transformers import AutoTokenizer
-        from vllm import EngineArgs, LLMEngine
-        from vllm.usage.usage_lib import UsageContext
+        from vllm import EngineArgs, LLMEngine, SamplingParams
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
-        from pytest_thinkslm.models.template import PLAIN_STOP
+        from pytest_thinkslm.models.marks import mark_ids, own_marks
+        from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
-        self.open: dict[str, tuple[int, float, str]] = {}
+        self.open: dict[str, _Open] = {}
+        self.broken: set[str] = set()
+        self.held: deque[tuple[int, Request]] = deque()
+        self.guard = order.loop_guard
+        weights.check_files(
+            order.model.path, order.model.config, order.model.display, trust_remote_code=order.trust_remote_code
+        )
         tokenizer = AutoTokenizer.from_pretrained(
             order.model.path, trust_remote_code=order.trust_remote_code, local_files_only=True
         )
         config = SimpleNamespace(eos_token_id=text_config(order.model.config).get("eos_token_id"))
-        special = set(tokenizer.all_special_ids)
-        thought = {
-            int(token)
-            for token, added in tokenizer.added_tokens_decoder.items()
-            if "think" in str(added.content).lower()
-        }
+        own = own_marks(order.model.chat_template)
         # vLLM reads end tokens from generation_config.json only together with its sampling defaults, which must not
         # leak in; so they are passed with each request, the same ones that the transformers engine uses.
         self.text = Loaded(
@@ -184,13 +203,24 @@ class _Served:
             tokenizer=tokenizer,
             stop_ids=stop_ids_of(order.model, SimpleNamespace(config=config), tokenizer),
             stop_strings=() if order.model.has_chat_template else PLAIN_STOP,
-            thought_ids=frozenset(thought & special),
+            mark_ids=mark_ids(tokenizer, own),
             pad_id=0,
+            own=own,
         )
+        self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
-        self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        self.engine = LLMEngine.from_engine_args(arguments, **compat_vllm.throughput())
         self.context = int(self.engine.model_config.max_model_len)
+        compat_vllm.watch_logits(self.engine, self.broken.add)
+        # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
+        scheduler = self.engine.vllm_config.scheduler_config
+        on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
+        #: Tokens of a prompt that are sure to be prefilled in one piece where nothing else runs; None: any prompt is.
+        self.piece = (
+            scheduler.max_num_batched_tokens if on_cpu and getattr(scheduler, "enable_chunked_prefill", False) else None
+        )
+        self.strides = "stream_interval" in SamplingParams.__annotations__
 
     def facts(self) -> dict[str, Any]:
         """What vLLM made of its arguments."""
@@ -211,7 +241,7 @@ class _Served:
             "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
-            "core": type(self.engine.engine_core).__name__,
+            "core": compat_vllm.core_name(self.engine),
             "loaded": self._loaded(),
         }
 
@@ -226,14 +256,14 @@ class _Served:
         from vllm.sampling_params import RequestOutputKind
 
         from pytest_thinkslm.engines.transformers_load import one_line
-        from pytest_thinkslm.models.template import opened_thought, render
+        from pytest_thinkslm.models.template import opened_thought
 
         sampling = request.sampling
         if sampling.temperature > 0 and sampling.seed is None:
             return "a sampled request needs a seed"
         try:
-            prompt = render(self.text.tokenizer, request.messages, self.model, request.thinking, request.prefix)
-            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt)
+            prompt = self.prompts.ids(request)
+            opened = "" if request.prefix else opened_thought(self.text.tokenizer, prompt, self.model.chat_template)
         except EngineError as problem:
             return str(problem)
         except Exception as problem:  # a tokenizer's error concerns this prompt alone
@@ -243,14 +273,25 @@ class _Served:
                 f"the prompt has {len(prompt)} tokens, the engine's context {self.context}, so there is no room for "
                 f"an answer (the model's context is {self.model.context or 'unknown'}; --engine-args max_model_len=N)"
             )
+        if sampling.seed is not None and self.piece is not None:
+            # vLLM 0.32 on a CPU dies of a seeded prompt in chunks; the engine was started for greedy ones.
+            if len(prompt) > self.piece:
+                return (
+                    f"a sampled prompt of {len(prompt)} tokens is more than a step of {self.piece} takes in one piece; "
+                    "vLLM on a CPU needs --engine-args enable_chunked_prefill=off for it"
+                )
+            if self.open:
+                self.held.append((number, request))
+                return None
         stop = list(self.text.stop_strings)
+        guarded = self.guard and sampling.temperature == 0
         params = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            top_k=0,
-            min_p=0.0,
-            repetition_penalty=1.0,
-            presence_penalty=0.0,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
             frequency_penalty=0.0,
             seed=sampling.seed,
             max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
@@ -260,36 +301,65 @@ class _Served:
             # on the way.
             detokenize=bool(stop),
             skip_special_tokens=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            # Tokens come in strides where the loop guard looks at them, else all at the end.
+            output_kind=RequestOutputKind.DELTA if guarded else RequestOutputKind.FINAL_ONLY,
+            **({"stream_interval": STRIDE} if guarded and self.strides else {}),
         )
         try:
             self.engine.add_request(str(number), TokensPrompt(prompt_token_ids=prompt), params)
         except ValueError as problem:
             return one_line(problem)
-        self.open[str(number)] = (number, time.perf_counter(), opened)
+        self.open[str(number)] = _Open(number, time.perf_counter(), opened, LoopWatch() if guarded else None)
         return None
 
-    def step(self) -> list[tuple[int, Output | str]]:
-        """One step of the engine; what finished in it."""
-        return [self._answer(result) for result in self.engine.step() if result.finished]
+    def add_held(self) -> list[tuple[int, Output | str]]:
+        """Queue the next request that has to run alone, once nothing else does; what could not be queued."""
+        refused: list[tuple[int, Output | str]] = []
+        while self.held and not self.open:
+            number, request = self.held.popleft()
+            refusal = self.add(number, request)
+            if refusal is not None:
+                refused.append((number, refusal))
+        return refused
 
-    def _answer(self, result: Any) -> tuple[int, Output | str]:
-        number, begin, opened = self.open.pop(result.request_id)
-        completion = result.outputs[0]
-        tokens = list(completion.token_ids)
-        if completion.finish_reason not in _FINISH:
-            return number, f"vLLM ended the request: {completion.finish_reason}"
-        return number, Output(
-            text=opened + self.text.text(tokens),
-            finish_reason=_FINISH[completion.finish_reason],
+    def step(self) -> list[tuple[int, Output | str]]:
+        """One step of the engine; what finished in it, or was ended by the loop guard."""
+        answers = [self._take(result) for result in self.engine.step() if result.request_id in self.open]
+        return [answer for answer in answers if answer is not None]
+
+    def _take(self, result: Any) -> tuple[int, Output | str] | None:
+        """Keep the tokens that have come; the answer where they are all, or run in a loop."""
+        one, completion = self.open[result.request_id], result.outputs[0]
+        one.tokens += completion.token_ids
+        looped = None
+        if one.watch is not None:
+            # An output that has just ended was not ended by the guard, even where it looped.
+            seen = one.tokens[:-1] if result.finished else one.tokens
+            looped = one.watch.stop_at(seen, lambda tokens: inside_thought(one.opened + self.text.text(tokens)))
+        if looped is None and not result.finished:
+            return None
+        del self.open[result.request_id]
+        if looped is not None and not result.finished:
+            self.engine.abort_request([result.request_id])
+        tokens = one.tokens[:looped]
+        if result.request_id in self.broken:
+            self.broken.discard(result.request_id)
+            return one.number, NOT_FINITE.format(f"at most {len(tokens)}")
+        ended = "length" if looped else finish_reason(completion.finish_reason)
+        if ended == "unknown":
+            return one.number, f"vLLM ended the request: {completion.finish_reason}"
+        return one.number, Output(
+            text=one.opened + self.text.text(tokens),
+            finish_reason=ended,
             prompt_tokens=len(result.prompt_token_ids),
             output_tokens=len(tokens),
-            latency=time.perf_counter() - begin,
+            latency=time.perf_counter() - one.begin,
+            stopped="loop" if looped else None,
         )
 
     def shut_down(self) -> None:
         """End vLLM's own processes, where it has any."""
-        self.engine.engine_core.shutdown()
+        compat_vllm.shut_down(self.engine)
 
 
 if __name__ == "__main__":

@@ -11,25 +11,42 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, VariantKey
+from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, group_key
+from pytest_thinkslm.runs.results import SCHEMA_VERSION
+from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
 
-#: Settings that change what a model says to the same prompt (the seed does so by chance alone).
-_SAMPLING = ("temperature", "top_p", "max_tokens", "thinking")
+#: The option that names a run's baseline.
+BASELINE = "--baseline"
 
-VariantKey = tuple[str, str]
+#: Settings that change what a model says to the same question (the seed does so by chance alone), with what they are
+#: where a run does not state them.
+_SAMPLING = {
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "max_tokens": None,
+    "thinking": None,
+    "system": None,
+}
+#: Those that mean nothing at temperature 0.
+_OF_NOISE = frozenset({"top_p", "top_k", "min_p"})
 
 
 @dataclass(slots=True)
 class Group:
-    """The items of one (model, quant, task, style), by item name.
+    """The items of one (model, quant, task, test, style), by item name.
 
     Attributes:
         scores: 1 for a correct outcome, else 0, one a repeat.
@@ -51,33 +68,34 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRun:
-    """A finished run: ``name`` of its folder, the content of its ``results.json``, its items by group."""
+class RunFigures:
+    """What runs are compared by: the figures and the items of each group."""
 
-    name: str
-    results: Mapping[str, Any]
+    rows: Mapping[GroupKey, FigureRow]
     groups: Mapping[GroupKey, Group]
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What the run was asked to do."""
-        value: Mapping[str, Any] = self.results["settings"]
-        return value
-
-    @property
-    def selection(self) -> str:
-        """full, limit or partial."""
-        return str(self.results["selection"])
-
-    @property
-    def rows(self) -> dict[GroupKey, Mapping[str, Any]]:
-        """The figures of each group."""
-        return {group_key(row): row for row in self.results["results"]}
 
     @property
     def variants(self) -> list[VariantKey]:
         """Its (model, quant) pairs, in order."""
-        return list(dict.fromkeys((key[0], key[1]) for key in self.groups))
+        return list(dict.fromkeys(key.variant for key in self.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun(RunFigures):
+    """A finished run: ``name`` of its folder, the content of its ``results.json``, its items by group."""
+
+    name: str
+    results: Results
+
+    @property
+    def settings(self) -> SettingsJson:
+        """What the run was asked to do."""
+        return self.results["settings"]
+
+    @property
+    def selection(self) -> Selection:
+        """full, limit or partial."""
+        return self.results["selection"]
 
     def templates(self) -> dict[VariantKey, str | None]:
         """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
@@ -87,7 +105,7 @@ class RecordedRun:
         }
 
 
-def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
+def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     """Read a run from its report folder or its ``results.json``.
 
     Args:
@@ -99,28 +117,31 @@ def load_run(place: Path, option: str = "--baseline") -> RecordedRun:
     """
     path = place / "results.json" if place.is_dir() else place
     asked = f"{option} {place}"
-    results = _read_results(path, asked)
+    results = _read_results(path, asked, paper=option == BASELINE)
     items = path.with_name("items.jsonl")
     groups: dict[GroupKey, Group]
     try:
-        groups = collect(_read_lines(items, asked))
+        groups = collect(read_lines(items))
     except OSError as error:
         raise UsageError(
             f"{asked}: {items.name} beside {path.name} cannot be read ({error.strerror or error}); a run is compared "
             "item by item, so keep the whole report folder"
         ) from None
+    except ValueError as error:
+        raise UsageError(f"{asked}: {error}") from None
     counted = {key: sum(group.verdicts.values()) for key, group in groups.items()}
     stated = {group_key(row): row["n"] for row in results["results"]}
     if counted != stated:
         key = next(key for key in {**stated, **counted} if stated.get(key) != counted.get(key))
         raise UsageError(
-            f"{asked}: items.jsonl does not belong to results.json: {key[2]} ({key[3]}) has {counted.get(key, 0)} "
+            f"{asked}: items.jsonl does not belong to results.json: {key.task} ({key.style}) has {counted.get(key, 0)} "
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
-    return RecordedRun(path.absolute().parent.name, results, groups)
+    rows = {group_key(row): row for row in results["results"]}
+    return RecordedRun(rows, groups, path.absolute().parent.name, results)
 
 
-def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
+def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
     """Item records by group; further cases asked beside items (role ``seed``) are left out."""
     groups: dict[GroupKey, Group] = {}
     for _ in collecting(records, groups):
@@ -128,7 +149,7 @@ def collect(records: Iterable[Record]) -> dict[GroupKey, Group]:
     return groups
 
 
-def collecting(records: Iterable[Record], groups: dict[GroupKey, Group]) -> Iterator[Record]:
+def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> Iterator[ItemRecord]:
     """The records as they come, each also added to ``groups``: two uses of one pass."""
     for record in records:
         if record.get("role", "item") == "item":
@@ -155,7 +176,7 @@ def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> Varian
 
 def misfits(
     baseline: RecordedRun,
-    settings: Mapping[str, Any],
+    settings: SettingsJson,
     templates: Mapping[VariantKey, str | None],
     styles: Collection[str],
 ) -> list[str]:
@@ -169,7 +190,7 @@ def misfits(
     found = []
     if baseline.selection == "partial":
         found.append("selection (baseline: partial, interrupted or narrowed by hand; only full and limit can be one)")
-    theirs = list(dict.fromkeys(key[3] for key in baseline.groups))
+    theirs = list(dict.fromkeys(key.style for key in baseline.groups))
     if styles and not set(styles) & set(theirs):
         found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
     found += sampling_differences(baseline.settings, settings)
@@ -185,13 +206,13 @@ def misfits(
     return list(dict.fromkeys(found))
 
 
-def _judge(settings: Mapping[str, Any]) -> str:
+def _judge(settings: SettingsJson) -> str:
     """Who decides verdicts beside the parser: another one moves accuracy by itself."""
     judge = settings.get("judge")
     return f"{Path(str(judge)).name}, policy {settings.get('judge_policy')}" if judge else "none"
 
 
-def data_differences(before: Mapping[str, Any], digest: str, pin: str) -> list[str]:
+def data_differences(before: FigureRow, digest: str, pin: str) -> list[str]:
     """What differs between the data of a baseline's row and a data set with this pin digest and pin state."""
     data = before.get("data")
     if not data:
@@ -214,13 +235,14 @@ def prompt_differences(label: str, before: Mapping[str, bytes], now: Mapping[str
     )
 
 
-def sampling_differences(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """The sampling parameters that differ, each with both values; top_p means nothing at temperature 0."""
+def sampling_differences(baseline: SettingsJson, run: SettingsJson) -> list[str]:
+    """The settings that differ, each with both values; top-p, top-k and min-p mean nothing at temperature 0."""
     greedy = baseline.get("temperature") == run.get("temperature") == 0
+    pairs = {name: (baseline.get(name, usual), run.get(name, usual)) for name, usual in _SAMPLING.items()}
     return [
-        difference(name, baseline.get(name), run.get(name))
-        for name in _SAMPLING
-        if baseline.get(name) != run.get(name) and not (greedy and name == "top_p")
+        difference(name, before, now)
+        for name, (before, now) in pairs.items()
+        if before != now and not (greedy and name in _OF_NOISE)
     ]
 
 
@@ -237,14 +259,14 @@ def refused(asked: str, found: Sequence[str]) -> UsageError:
     )
 
 
-def _collect(group: Group, record: Record) -> None:
-    item, verdict = str(record["item"]), cast("VerdictName", record["verdict"])
+def _collect(group: Group, record: ItemRecord) -> None:
+    item, verdict = record["item"], record["verdict"]
     group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
     group.verdicts[verdict] += 1
     if verdict == "error":
         group.errors.add(item)
     if record.get("cluster"):
-        group.clusters[item] = str(record["cluster"])
+        group.clusters[item] = record["cluster"]
     messages = record.get("messages")
     if isinstance(messages, list) and messages:
         group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
@@ -261,14 +283,14 @@ def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
     return digest.digest()
 
 
-def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
+def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        paper = f", or '{PAPER}'" if asked.startswith("--baseline") else ""
+        or_paper = f", or '{PAPER}'" if paper else ""
         raise UsageError(
             f"{asked}: {path} cannot be read ({error.strerror or error}); give a report folder, or a results.json "
-            f"with its items.jsonl beside it{paper}"
+            f"with its items.jsonl beside it{or_paper}"
         ) from None
     except ValueError as error:
         raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None
@@ -279,17 +301,4 @@ def _read_results(path: Path, asked: str) -> Mapping[str, Any]:
             f"{asked}: {path.name} has schema version {value.get('schema_version')}, this version reads "
             f"{SCHEMA_VERSION}; run the baseline again"
         )
-    return value
-
-
-def _read_lines(path: Path, asked: str) -> Iterator[Record]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-                group_key(record), record["item"], record["verdict"]
-            except (ValueError, KeyError, TypeError):
-                raise UsageError(
-                    f"{asked}: line {number} of items.jsonl is damaged; fetch or make the run again"
-                ) from None
-            yield record
+    return cast("Results", value)

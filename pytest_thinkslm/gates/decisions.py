@@ -1,6 +1,7 @@
 """Gates: decisions on a run, each in one sentence. Pure; percent and percentage points throughout.
 
-`GateSpecs` says what is asked, a `Cell` what was measured for one model, quant, task and style, and `evaluate` decides.
+`GateSpecs` says what is asked, a `GatedGroup` what was measured for one model, quant, task and style, and `evaluate`
+decides.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.runs.types import GateKind
 from pytest_thinkslm.settings.gate_specs import (
     GateMode,
     GateSpecs,
@@ -35,11 +37,11 @@ from pytest_thinkslm.statistics import (
 
 __all__ = [
     "ALPHA",
-    "Cell",
     "FieldValue",
     "GateMode",
     "GateResult",
     "GateSpecs",
+    "GatedGroup",
     "Margin",
     "MaxRate",
     "MinAccuracy",
@@ -60,7 +62,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GatedGroup:
     """What was measured for one member of the family (task x style x variant).
 
     Attributes:
@@ -91,7 +93,7 @@ class GateResult:
     """
 
     name: str
-    kind: str
+    kind: GateKind
     label: str
     passed: bool | None
     sentence: str
@@ -116,7 +118,7 @@ class Sensitivity:
 
 
 def evaluate(
-    specs: GateSpecs, cells: Sequence[Cell], *, complete: bool = True, advisory: bool = False
+    specs: GateSpecs, cells: Sequence[GatedGroup], *, complete: bool = True, advisory: bool = False
 ) -> tuple[GateResult, ...]:
     """Decide every gate on every cell that it concerns, cell by cell.
 
@@ -185,7 +187,7 @@ def sensitivity(
     return Sensitivity(None if smallest is None else 100 * smallest, resolved, needed, sentence)
 
 
-def _margin_gates(margin: Margin, cells: Sequence[Cell], advisory: bool) -> Iterator[GateResult]:
+def _margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) -> Iterator[GateResult]:
     compared = {
         cell.label: cell.comparison for cell in cells if cell.comparison and cell.comparison.n and not cell.void
     }
@@ -221,7 +223,7 @@ def _margin_gates(margin: Margin, cells: Sequence[Cell], advisory: bool) -> Iter
         change = comparison.change
         parts = [
             f"{cell.label}: {_paired_summary(comparison)}: {finding}",
-            f"any change: {change.test}, {_p(change.p)}",
+            f"any change: {change.test}, {p_text(change.p)}",
             sense.sentence if passed is (margin.mode == "regression") and not sense.resolved else "",
             cell.note,
         ]
@@ -252,8 +254,8 @@ def _regression(margin: Margin, comparison: PairedResult[str], corrected: float,
     failed = corrected <= ALPHA
     bound = 100 * comparison.table.drop_at_least(1 - level)
     drop = "drop" if margin.points == 0 else f"drop of more than {margin.points:g} points"
-    correction = f", {_p(corrected)} after Holm's correction over {family} gates" if family > 1 else ""
-    finding = f"{'a' if failed else 'no'} {drop} is shown ({test.test}, {_p(test.p)}{correction}"
+    correction = f", {p_text(corrected)} after Holm's correction over {family} gates" if family > 1 else ""
+    finding = f"{'a' if failed else 'no'} {drop} is shown ({test.test}, {p_text(test.p)}{correction}"
     if failed:
         finding += f"; the drop is at least {bound:.1f} points at one-sided {100 * (1 - level):.3g}% confidence"
     fields: dict[str, FieldValue] = {"p": test.p, "p_corrected": corrected, "test": test.test, "family": family}
@@ -268,14 +270,14 @@ def _noninferiority(
     bound = 100 * comparison.table.drop_at_most(1 - level)
     finding = (
         f"a drop of {margin.points:g} points is {'ruled out' if passed else 'not ruled out'} "
-        f"({test.test}, {_p(test.p)}; the drop is at most {bound:.1f} points "
+        f"({test.test}, {p_text(test.p)}; the drop is at most {bound:.1f} points "
         f"at one-sided {100 * (1 - level):.3g}% confidence)"
     )
     fields: dict[str, FieldValue] = {"p": test.p, "test": test.test}
     return passed, finding, {**fields, "drop_at_most": bound, "bound_confidence": 100 * (1 - level)}
 
 
-def _plain_gates(specs: GateSpecs, cell: Cell) -> Iterator[GateResult]:
+def _plain_gates(specs: GateSpecs, cell: GatedGroup) -> Iterator[GateResult]:
     matching = [wanted for wanted in specs.min_accuracy if fnmatchcase(cell.task, wanted.task)]
     if matching:
         exact = [wanted for wanted in matching if wanted.task == cell.task]
@@ -284,7 +286,7 @@ def _plain_gates(specs: GateSpecs, cell: Cell) -> Iterator[GateResult]:
         yield _max_rate_gate(allowed, cell)
 
 
-def _min_accuracy_gate(wanted: MinAccuracy, cell: Cell) -> GateResult:
+def _min_accuracy_gate(wanted: MinAccuracy, cell: GatedGroup) -> GateResult:
     name, accuracy = f"gate::{cell.label}", cell.accuracy
     if accuracy.estimate is None or cell.void:
         reason = cell.void or "it has no items"
@@ -314,8 +316,15 @@ def _min_accuracy_gate(wanted: MinAccuracy, cell: Cell) -> GateResult:
     )
 
 
-def _max_rate_gate(allowed: MaxRate, cell: Cell) -> GateResult:
-    name, kind = f"gate::{cell.label}", f"max-{allowed.kind}"
+_MAX_RATE: Mapping[RateKind, GateKind] = {
+    "unparsed": "max-unparsed",
+    "truncated": "max-truncated",
+    "error": "max-error",
+}
+
+
+def _max_rate_gate(allowed: MaxRate, cell: GatedGroup) -> GateResult:
+    name, kind = f"gate::{cell.label}", _MAX_RATE[allowed.kind]
     n, count = sum(cell.verdicts.values()), cell.verdicts.get(allowed.kind, 0)
     if n == 0:
         return GateResult(name, kind, cell.label, None, f"{cell.label}: not evaluated, it has no items")
@@ -363,7 +372,8 @@ def _rounded(percent: float) -> float:
     return round(percent, 9)
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """A p-value in a sentence."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.3g}"
 
 

@@ -6,13 +6,14 @@ Imports neither pytest nor an engine; the controller and ``thinkslm compare`` bo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_thinkslm.core.identity import short_name
-from pytest_thinkslm.gates.baselines import Group, RecordedRun, counterpart
-from pytest_thinkslm.gates.decisions import Cell, GateResult, GateSpecs, Margin, evaluate, sensitivity
-from pytest_thinkslm.runs.results import GroupKey, interval_of
+from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
+from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
+from pytest_thinkslm.gates.decisions import GatedGroup, GateResult, GateSpecs, Margin, evaluate, sensitivity
+from pytest_thinkslm.runs.results import interval_of
+from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.statistics import PairedResult, compare_paired
 
 #: A task's own metrics that are shown beside the change of its accuracy.
@@ -27,15 +28,15 @@ class Measured:
     """
 
     key: GroupKey
-    cell: Cell
+    cell: GatedGroup
     against: GroupKey | None = None
     unfit: str = ""
 
 
 def measure(
     groups: Mapping[GroupKey, Group],
-    rows: Mapping[GroupKey, Mapping[str, Any]],
-    baseline: RecordedRun | None = None,
+    rows: Mapping[GroupKey, FigureRow],
+    baseline: RunFigures | None = None,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -66,23 +67,23 @@ def decide(
 
 
 def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
-    """A name for each (model, quant, task, style): the task, with variant and style where the run has several.
+    """A name for each group: the task, with variant, test and style where the run has several.
 
     ``gsm8k``, ``gsm8k[cot]``, ``gsm8k[qwen2.5-7b+gptq4]``, ``gsm8k[qwen2.5-7b+gptq4-cot]``.
     """
-    several_variants = len({key[:2] for key in keys}) > 1
-    several_styles = len({key[3] for key in keys}) > 1
-    models = dict.fromkeys(key[0] for key in keys)
-    alike = len({short_name(model) for model in models}) < len(models)
+    several_variants = len({key.variant for key in keys}) > 1
+    several_styles = len({key.style for key in keys}) > 1
+    models, tasks = short_names(key.model for key in keys), task_labels(keys)
     names = {}
     for key in keys:
-        variant = f"{key[0] if alike else short_name(key[0])}+{key[1]}"
-        inside = "-".join([variant] * several_variants + [key[3]] * several_styles)
-        names[key] = f"{key[2]}[{inside}]" if inside else key[2]
+        variant = f"{models[key.model]}+{key.quant}"
+        test = [] if tasks[key] == key.task else [key.test]
+        inside = "-".join([variant] * several_variants + test + [key.style] * several_styles)
+        names[key] = f"{key.task}[{inside}]" if inside else key.task
     return names
 
 
-def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RecordedRun) -> list[str]:
+def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline: RunFigures) -> list[str]:
     """Before anything is generated: what a margin gate will not see or not compare, in lines; none where all is well.
 
     Args:
@@ -92,8 +93,8 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     lines = []
     names = labels(list(wanted))
     for key, items in wanted.items():
-        match = _match(key, baseline)
-        group = baseline.groups[match] if match else Group()
+        against = match(key, baseline)
+        group = baseline.groups[against] if against else Group()
         both = [item for item in items if item in group.scores]
         if both:
             shared[key] = group, both
@@ -119,16 +120,26 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     return lines
 
 
-def as_json(result: GateResult, key: GroupKey | None) -> dict[str, object]:
+def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
     """A gate as it stands in results.json."""
-    value = asdict(result)
-    value.update(state=outcome(result), fields=dict(result.fields), lost=list(result.lost), gained=list(result.gained))
+    value: GateJson = {
+        "name": result.name,
+        "kind": result.kind,
+        "label": result.label,
+        "state": outcome(result),
+        "passed": result.passed,
+        "sentence": result.sentence,
+        "fields": dict(result.fields),
+        "lost": list(result.lost),
+        "gained": list(result.gained),
+        "advisory": result.advisory,
+    }
     if key is not None:
-        value.update(zip(("model", "quant", "task", "style"), key, strict=True))
+        value["model"], value["quant"], value["task"], value["test"], value["style"] = key
     return value
 
 
-def outcome(result: GateResult) -> str:
+def outcome(result: GateResult) -> GateState:
     """passed, failed or not evaluated; "advisory" where a gate that fails no run found something."""
     if result.passed is None:
         return "not evaluated"
@@ -141,23 +152,25 @@ def _measure(
     key: GroupKey,
     label: str,
     group: Group,
-    row: Mapping[str, Any],
-    baseline: RecordedRun | None,
-    before: Mapping[GroupKey, Mapping[str, Any]],
+    row: FigureRow,
+    baseline: RunFigures | None,
+    before: Mapping[GroupKey, FigureRow],
 ) -> Measured:
-    cell = Cell(label, key[2], interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", "")))
+    cell = GatedGroup(
+        label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
+    )
     if baseline is None:
         return Measured(key, cell)
-    match = _match(key, baseline)
-    if match is None:
-        return Measured(key, cell, None, f"the baseline has no {key[2]} ({key[3]}) of {key[0]} ({key[1]})")
-    if before[match].get("void"):
-        return Measured(key, cell, match, f"the baseline's accuracy is void: {before[match]['void']}")
-    comparison = compare_groups(baseline.groups[match], group)
+    against = match(key, baseline)
+    if against is None:
+        return Measured(key, cell, None, f"the baseline has no {key.task} ({key.style}) of {key.model} ({key.quant})")
+    if before[against].get("void"):
+        return Measured(key, cell, against, f"the baseline's accuracy is void: {before[against]['void']}")
+    comparison = compare_groups(baseline.groups[against], group)
     if comparison.n == 0:
-        return Measured(key, cell, match, "the baseline shares no item with it")
-    notes = [selection_note(comparison), _variant_note(key, match), *metric_notes(before[match], row)]
-    return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), match)
+        return Measured(key, cell, against, "the baseline shares no item with it")
+    notes = [selection_note(comparison), _variant_note(key, against), *metric_notes(before[against], row)]
+    return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), against)
 
 
 def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
@@ -165,13 +178,10 @@ def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
     return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
 
 
-def _match(key: GroupKey, baseline: RecordedRun) -> GroupKey | None:
+def match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
     """The baseline's group that a group is compared with."""
-    task, style = key[2:]
-    variant = counterpart((key[0], key[1]), baseline.variants)
-    if variant is None or (*variant, task, style) not in baseline.groups:
-        return None
-    return (*variant, task, style)
+    variant = counterpart(key.variant, baseline.variants)
+    return None if variant is None else matching(key, variant, baseline.groups)
 
 
 def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:
@@ -182,11 +192,11 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
 
 
-def _variant_note(key: GroupKey, match: GroupKey) -> str:
-    return "" if key[:2] == match[:2] else f"compared with {match[0]} ({match[1]})"
+def _variant_note(key: GroupKey, against: GroupKey) -> str:
+    return "" if key.variant == against.variant else f"compared with {against.model} ({against.quant})"
 
 
-def metric_notes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     """The change of the task's own metrics, each over all items of its own run."""
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,44 +13,40 @@ from dataclasses import dataclass, field
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.journal.journal import Journal, entry_key
+from pytest_thinkslm.runs.types import Generated
 
 #: Seconds between two looks at the progress while a test waits.
 TICK = 0.5
 
-#: Outputs that finish within so many seconds of one another count as finished together (rows of one batch).
-TOGETHER = 0.1
+#: Requests whose state is looked at to see whether the engine has begun: it takes them in the order asked, or nearly.
+_LOOKED_AT = 1024
 
 #: What ``submit`` returns for each request and ``result`` takes: opaque, small, one an item.
 Handle = str | int
 
 
 @dataclass(slots=True)
-class Span:
-    """What generating the outputs of one task and style took.
+class Share:
+    """What was generated of one task and style. Batches mix tasks, so that none of them has seconds of its own."""
 
-    The time between two finished outputs counts for the later one's task, so that the seconds of all tasks add up to
-    the run's although batches mix them. Outputs that finish together share the time before them by their tokens.
-    """
-
-    seconds: float = 0.0
     outputs: int = 0
     output_tokens: int = 0
 
-    def measured(self) -> dict[str, object]:
-        """For the report: seconds and output tokens a second."""
-        rate = self.output_tokens / self.seconds if self.seconds > 0 and self.output_tokens else None
-        return {
-            "generated": self.outputs,
-            "output_tokens": self.output_tokens,
-            "seconds": round(self.seconds, 3),
-            "tokens_per_second": None if rate is None else round(rate, 3),
-        }
+    def measured(self) -> Generated:
+        """For the report."""
+        return {"generated": self.outputs, "output_tokens": self.output_tokens}
 
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of one variant's generation; times are ``time.monotonic`` seconds."""
+    """Counters of one variant's generation, and a clock that runs while the engine has something to do.
+
+    Times are ``time.monotonic`` seconds. The clock stands still between the last output and the next question (of a
+    test that asks one of its own), and no question sets it back. ``loading`` is what of its time passed before the
+    engine was seen at work.
+    """
 
     items: int = 0
     journalled: int = 0
@@ -57,54 +54,50 @@ class Progress:
     finished: int = 0
     failed: int = 0
     output_tokens: int = 0
-    started: float = field(default_factory=time.monotonic)
-    first_output: float | None = None
-    last_output: float | None = None
-    spans: dict[str, Span] = field(default_factory=dict)
+    loading: float | None = None
+    shares: dict[str, Share] = field(default_factory=dict)
     to_judge: int = 0
     judged: int = 0
-    together: list[tuple[Span, int]] = field(default_factory=list)
-    together_seconds: float = 0.0
+    clock: BusyClock = field(default_factory=BusyClock)
+
+    def working(self, now: float) -> None:
+        """The engine was seen at work on a request: it has loaded its model."""
+        if self.loading is None:
+            self.loading = self.clock.seconds(now)
 
     def finish(self, group: str, tokens: int, now: float) -> None:
         """An output of this task and style is finished."""
-        waited = now - (self.last_output or self.started)
-        if waited > TOGETHER:
-            self.settle()
-        span = self.spans.setdefault(group, Span())
-        span.outputs += 1
-        span.output_tokens += tokens
-        self.together.append((span, tokens))
-        self.together_seconds += waited
+        share = self.shares.setdefault(group, Share())
+        share.outputs += 1
+        share.output_tokens += tokens
         self.finished += 1
         self.output_tokens += tokens
-        self.last_output = now
-        if self.first_output is None:
-            self.first_output = now
+        self.clock.end(1, now)
 
-    def settle(self) -> None:
-        """Share the time before the outputs that finished together among their tasks."""
-        total = sum(tokens for _, tokens in self.together)
-        for span, tokens in self.together:
-            share = tokens / total if total else 1 / len(self.together)
-            span.seconds += self.together_seconds * share
-        self.together, self.together_seconds = [], 0.0
+    def fail(self, now: float) -> None:
+        """A request came to nothing."""
+        self.failed += 1
+        self.clock.end(1, now)
 
     def seconds(self) -> float | None:
-        """Seconds from submission to the last output so far; None where nothing was generated."""
-        return None if self.last_output is None else self.last_output - self.started
+        """Seconds in which there was something to do, loading included, up to the last output; None without one."""
+        return self.clock.seconds() if self.finished else None
+
+    def generating_seconds(self, now: float | None = None) -> float | None:
+        """``seconds`` (or those up to ``now``) without loading; None where nothing was generated."""
+        return max(0.0, self.clock.seconds(now) - (self.loading or 0.0)) if self.finished else None
 
     def tokens_per_second(self) -> float | None:
-        """Output tokens a second since submission (model loading included); None before the first output."""
-        seconds = self.seconds()
+        """Output tokens a second of generating, up to the last output; None before the first."""
+        seconds = self.generating_seconds()
         return self.output_tokens / seconds if seconds and self.output_tokens else None
 
-    def seconds_left(self) -> float | None:
+    def seconds_left(self, now: float | None = None) -> float | None:
         """An estimate from the pace so far; None before a hundred outputs (or a tenth of them) are there."""
-        if self.first_output is None or self.finished < min(100, max(2, self.to_generate // 10)):
+        seconds = self.generating_seconds(time.monotonic() if now is None else now)
+        if not seconds or self.finished < min(100, max(2, self.to_generate // 10)):
             return None
-        elapsed = time.monotonic() - self.started
-        return elapsed / self.finished * (self.to_generate - self.finished - self.failed)
+        return seconds / self.finished * (self.to_generate - self.finished - self.failed)
 
 
 class Ahead:
@@ -152,7 +145,8 @@ class Ahead:
         if before:
             before(self.progress)
         if missing and self._engine is not None:
-            self.progress.started = time.monotonic()
+            with self._lock:
+                self.progress.clock.begin(len(missing), time.monotonic())
             inner = self._engine.submit(list(missing.values()))
             for key, future in zip(missing, inner, strict=True):
                 self._inner[key] = future
@@ -168,14 +162,20 @@ class Ahead:
             EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
         """
         if isinstance(handle, int):
-            return _wait(self._direct_future(handle), None, self.progress)
+            return _wait(self._direct_future(handle), None)
         output = self._kept.get(handle)
         if output is not None:
             return output
         future = self._outer.get(handle)
         if future is None:
             raise EngineError("the journal has no output for it: run it without --rescore")
-        return _wait(future, tick, self.progress)
+
+        def look() -> None:
+            self._look()
+            if tick:
+                tick(self.progress)
+
+        return _wait(future, look)
 
     def when_done(self, handle: Handle, finished: Callable[[Output | None], None]) -> None:
         """Call ``finished`` with the output as soon as it is there, from any thread; with None where none will be.
@@ -231,6 +231,8 @@ class Ahead:
                 assert self._journal is not None
                 self._journal.put(request, key, output)
             except CancelledError:
+                with self._lock:
+                    self.progress.clock.drop(1)
                 outer.cancel()
                 outer.set_running_or_notify_cancel()
             except EngineError as error:
@@ -251,19 +253,26 @@ class Ahead:
 
     def _count(self, output: Output | None, group: str = "") -> None:
         with self._lock:
-            progress = self.progress
             if output is None:
-                progress.failed += 1
-                return
-            progress.finish(group, output.output_tokens or 0, time.monotonic())
+                self.progress.fail(time.monotonic())
+            else:
+                self.progress.finish(group, output.output_tokens or 0, time.monotonic())
+
+    def _look(self) -> None:
+        """Note when the engine has begun: it says so by the state of the futures that it works on."""
+        if self.progress.loading is None and any(
+            future.running() for future in itertools.islice(list(self._inner.values()), _LOOKED_AT)
+        ):
+            with self._lock:
+                self.progress.working(time.monotonic())
 
 
-def _wait(future: Future[Output], tick: Callable[[Progress], None] | None, progress: Progress) -> Output:
+def _wait(future: Future[Output], tick: Callable[[], None] | None) -> Output:
     while True:
         try:
             return future.result(timeout=TICK if tick else None)
         except FutureTimeout:
             if tick:
-                tick(progress)
+                tick()
         except CancelledError:
             raise EngineError("cancelled before it was generated") from None

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_thinkslm.core.identity import ItemRef
-from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request
+from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Sampling
+from pytest_thinkslm.data.exemplars import exemplars
+from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import Dataset, load_cases
-from pytest_thinkslm.tasks.prompts import Exemplar, default_max_tokens, exemplars, render
+from pytest_thinkslm.tasks.limits import default_max_tokens
+from pytest_thinkslm.tasks.prompts import Exemplar, prompt_messages
 
 
 class Planner:
@@ -24,6 +26,8 @@ class Planner:
         refs: every selected item of the whole run (not of this worker alone), in test order.
         thought_room: whether the variant at a position thinks, and its context (``EngineFactory.thought_room``);
             None: none of them thinks.
+        sampling: the sampling parameters of the variant at a position (``EngineFactory.sampling``); None: those of
+            the settings.
 
     Raises:
         DataError: a selected task's data is missing or does not fit.
@@ -35,8 +39,10 @@ class Planner:
         settings: Settings,
         refs: Sequence[ItemRef],
         thought_room: Callable[[int], ThoughtRoom] | None = None,
+        sampling: Callable[[int], Sampling] | None = None,
     ) -> None:
         self._settings = settings
+        self._sampling = sampling or (lambda variant: settings.own_sampling())
         self._ask_room = thought_room
         self._rooms: dict[int, ThoughtRoom] = {}
         wanted: dict[str, set[int]] = defaultdict(set)
@@ -68,6 +74,11 @@ class Planner:
             cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
         return cases[ref.index]
 
+    def left_out(self, ref: ItemRef) -> str:
+        """Why a selected item is not run: its record is not the pinned one, or is not there; else empty."""
+        dataset = self.datasets.get(ref.task)
+        return "" if dataset is None else dataset.left_out.get(ref.index, "")
+
     def release(self, ref: ItemRef) -> None:
         """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
         self.datasets[ref.task].cases.pop(ref.index, None)
@@ -80,7 +91,8 @@ class Planner:
         """The request of an item, or of another case asked in its style and repeat."""
         case = case or self.case(ref)
         messages = self.messages(ref, case)
-        sampling = self._settings.sampling(self.max_tokens(case, ref.style, ref.variant))
+        bound = self.max_tokens(case, ref.style, ref.variant)
+        sampling = replace(self._sampling(ref.variant), max_tokens=bound)
         if sampling.temperature > 0:
             sampling = replace(sampling, seed=_seed(self._settings.seed, ref.repeat, messages))
         return Request(
@@ -106,7 +118,9 @@ class Planner:
 
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
-        return render(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        turns = prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
+        system = self._settings.system
+        return turns if system is None else (Message("system", system), *turns)
 
     def _room(self, variant: int) -> ThoughtRoom:
         if variant not in self._rooms:
@@ -121,6 +135,7 @@ class Planner:
             settings.data_dir,
             data_seed=settings.data_seed,
             accept_data=settings.accept_data,
+            strict_data=settings.strict_data,
             hub=settings.hub_ids,
         )
 
@@ -129,6 +144,8 @@ class Planner:
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
+            if self.left_out(ref):
+                continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)
                 if mark not in seen:

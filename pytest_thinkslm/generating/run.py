@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
@@ -19,6 +19,7 @@ from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Run:
         announce: told, before a variant is generated, what is about to be done.
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
+        check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Run:
         announce: Announce | None = None,
         tick: Callable[[Progress], None] | None = None,
         judge: JudgeSession | None = None,
+        check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.judge = judge
@@ -56,6 +59,7 @@ class Run:
         self._rulings: dict[tuple[ItemRef, int], Future[Ruling | None]] = {}
         self.factory = factory
         self._log = log
+        self._opened_log: TextIO | None = None
         self._announce = announce
         self._tick = tick
         self._planner: Planner | None = None
@@ -64,10 +68,9 @@ class Run:
         self._current = -1
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
-        self.measured: dict[str, dict[str, object]] = {}
-        #: Called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
-        self.check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None
+        self._check_plan = check_plan
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -79,10 +82,10 @@ class Run:
         Raises:
             ThinkSLMError: data, model or journal cannot be used.
         """
-        self._planner = Planner(self.settings, refs, self.factory.thought_room)
-        if self.check_plan is not None:
-            self.check_plan(self._planner, refs)
-        self._mine = mine if mine is not None else ()
+        planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
+        if self._check_plan is not None:
+            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
+        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -100,6 +103,10 @@ class Run:
     def case(self, ref: ItemRef) -> Case:
         """The case of an item."""
         return self._plan.case(ref)
+
+    def left_out(self, ref: ItemRef) -> str:
+        """Why an item is not run although it was selected (its record cannot be verified); else empty."""
+        return self._plan.left_out(ref)
 
     def release(self, ref: ItemRef) -> None:
         """An item is done: let go of its case with the last test that needs it."""
@@ -161,8 +168,11 @@ class Run:
                 return None
 
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
-        """One free question to a variant (for a user's own tests), with the run's thinking; journalled like any."""
+        """One free question to a variant (for a user's own tests), with the run's thinking and system message."""
         ahead = self._activate(variant)
+        system = self.settings.system
+        if system is not None and not any(message.role == "system" for message in messages):
+            messages = [Message("system", system), *messages]
         request = Request(
             tuple(messages),
             sampling,
@@ -174,33 +184,36 @@ class Run:
         )
         return ahead.result(ahead.submit([request])[0], self._tick)
 
-    def data_states(self) -> Mapping[str, dict[str, object]]:
+    def data_states(self) -> Mapping[str, OpenedData]:
         """The state of each opened data set, as plain values."""
         if self._planner is None:
             return {}
-        return {task: asdict(dataset.state) for task, dataset in self._planner.datasets.items()}
+        return {task: cast("OpenedData", asdict(dataset.state)) for task, dataset in self._planner.datasets.items()}
 
     def close(self) -> None:
         """Cancel what is not needed any more and stop the engine."""
         if self._ahead is not None:
-            label = self.variants[self._current].label
+            label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
-            progress.settle()
-            engine = self._ahead.measured()
-            self.measured[label] = {
-                **engine,
-                **({"devices": self._devices()} if "load_seconds" in engine else {}),
-                "generated": progress.finished,
-                "output_tokens": progress.output_tokens,
-                "seconds": _rounded(progress.seconds()),
-                "tokens_per_second": _rounded(progress.tokens_per_second()),
-                "tasks": {group: span.measured() for group, span in sorted(progress.spans.items())},
-            }
+            measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
+            generating = measured.get("generating_seconds", progress.generating_seconds())
+            rate = progress.output_tokens / generating if generating and progress.output_tokens else None
+            if "load_seconds" in measured:
+                measured["devices"] = self._devices()
+            measured["generated"] = progress.finished
+            measured["output_tokens"] = progress.output_tokens
+            measured["seconds"] = _rounded(progress.seconds())
+            measured["generating_seconds"] = _rounded(generating)
+            measured["tokens_per_second"] = _rounded(rate)
+            measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
+        if self._opened_log is not None:
+            self._opened_log.close()
+            self._opened_log = None
 
-    def _devices(self) -> list[dict[str, object]]:
+    def _devices(self) -> list[DeviceJson]:
         """The GPUs of the current variant, for the report."""
         return [
             {"index": device.index, "name": device.name, "total_bytes": device.total_bytes}
@@ -210,7 +223,7 @@ class Run:
     @property
     def _plan(self) -> Planner:
         if self._planner is None:
-            self._planner = Planner(self.settings, (), self.factory.thought_room)
+            self._planner = Planner(self.settings, (), self.factory.thought_room, self.factory.sampling)
         return self._planner
 
     def _activate(self, variant: int) -> Ahead:
@@ -221,7 +234,8 @@ class Run:
         self._current = variant
         if self.measured:
             gpus.measured_from_here()
-        engine = self.factory.build(variant, self._log())
+        self._opened_log = self._log()
+        engine = self.factory.build(variant, self._opened_log)
         journal: Journal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)

@@ -21,7 +21,7 @@ from typing import Any, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.records import FinishReason, Output, Request
+from pytest_thinkslm.core.records import FinishReason, Output, Request, Sampling
 
 
 def entry_key(request: Request) -> str:
@@ -32,9 +32,18 @@ def entry_key(request: Request) -> str:
         [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed],
         request.repeat,
         request.thinking,
-        *([request.prefix] if request.prefix else []),  # absent from the keys of journals that know of none
+        # Absent from the keys of journals that know of none.
+        *([request.prefix] if request.prefix else []),
+        *([further] if (further := _further(sampling)) else []),
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()[:40]
+
+
+def _further(sampling: Sampling) -> list[list[object]]:
+    """The parameters that are not at their defaults, of those that came later."""
+    names = ("top_k", "min_p", "presence_penalty", "repetition_penalty")
+    default = Sampling()
+    return [[name, getattr(sampling, name)] for name in names if getattr(sampling, name) != getattr(default, name)]
 
 
 class Journal:
@@ -75,6 +84,7 @@ class Journal:
             "reasoning": output.reasoning,
             "finish_reason": output.finish_reason,
             "thought_closed": output.thought_closed or None,
+            "stopped": output.stopped,
             "prompt_tokens": output.prompt_tokens,
             "output_tokens": output.output_tokens,
             "latency": None if output.latency is None else round(output.latency, 4),
@@ -137,6 +147,7 @@ def _load(folder: Path) -> dict[str, Output]:
                 output_tokens=entry.get("output_tokens"),
                 latency=entry.get("latency"),
                 thought_closed=bool(entry.get("thought_closed")),
+                stopped="loop" if entry.get("stopped") == "loop" else None,
             )
     return outputs
 

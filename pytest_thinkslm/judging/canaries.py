@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_thinkslm.core.rulings import JudgeVerdict, Ruling
 from pytest_thinkslm.judging.prompt import Question
+from pytest_thinkslm.runs.types import Canaries
 
 #: Share of canaries that a judge has to get right; below it the judge decides no gate.
 THRESHOLD = 0.9
@@ -69,16 +70,18 @@ class CanaryResult:
         """Whether the judge may decide a gate."""
         return self.n > 0 and self.right >= THRESHOLD * self.n
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> Canaries:
         """For results.json."""
-        return {
+        value: Canaries = {
             "n": self.n,
             "right": self.right,
             "threshold": THRESHOLD,
             "trusted": self.trusted,
             "failed": list(self.failed),
-            **({"problem": self.problem} if self.problem else {}),
         }
+        if self.problem:
+            value["problem"] = self.problem
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> CanaryResult:

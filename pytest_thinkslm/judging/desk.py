@@ -8,7 +8,6 @@ from the journal, or by the judge; a reply that cannot be read is asked for once
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,14 +21,11 @@ from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.judging.judge import Judge
-from pytest_thinkslm.judging.prompt import SAMPLING, Question, content_key, new_fence, render
+from pytest_thinkslm.judging.prompt import SAMPLING, Question, content_key, judge_prompt, new_fence
 from pytest_thinkslm.judging.reply import read_ruling
 
 #: After so many failures in a row (no reply at all) nothing more is asked.
 GIVE_UP = 16
-
-#: A server that knows no structured output refuses the request in words like these.
-_NO_SCHEMA = re.compile(r"response_format|json_schema|structured|guided|grammar|extra inputs|unrecogni[sz]ed", re.I)
 
 
 @dataclass(slots=True)
@@ -50,7 +46,7 @@ class Spent:
     started: float | None = None
     ended: float | None = None
 
-    def measured(self) -> dict[str, object]:
+    def measured(self) -> dict[str, float]:
         """For the report's ``measured.judge``."""
         seconds = 0.0 if self.started is None or self.ended is None else self.ended - self.started
         return {
@@ -172,7 +168,7 @@ class JudgeDesk:
         if self._journal is not None:
             self._journal.close()
 
-    def measured(self) -> Mapping[str, object]:
+    def measured(self) -> Mapping[str, float]:
         """What judging took in this process."""
         return self.spent.measured()
 
@@ -211,14 +207,14 @@ class JudgeDesk:
         if not self.budget.take():
             asked.future.set_result(Ruling("over-budget", reason=f"--judge-budget {self.budget.limit} was spent"))
             return
-        messages = render(asked.question, new_fence(asked.question), again=asked.again)
+        messages = judge_prompt(asked.question, new_fence(asked.question), again=asked.again)
         enforced = self._judge.enforced
         self.spent.requests += 1
         self.spent.started = self.spent.started or time.monotonic()
         try:
             (future,) = self._judge.ask([(messages, asked.question.label)])
         except ThinkSLMError as error:
-            self._no_reply(asked, key, str(error), enforced)
+            self._no_reply(asked, str(error))
             return
         future.add_done_callback(lambda done: self._inbox.put(lambda: self._answered(asked, key, done, enforced)))
 
@@ -227,7 +223,11 @@ class JudgeDesk:
         try:
             reply = done.result()
         except BaseException as error:  # cancelled, too: the desk is closing
-            self._no_reply(asked, key, str(error) if isinstance(error, EngineError) else type(error).__name__, enforced)
+            if enforced and isinstance(error, EngineError) and error.kind == "no-schema":
+                self._judge.enforced = False  # the strict reading of the text holds either way
+                self._seek(asked, key)
+            else:
+                self._no_reply(asked, str(error) if isinstance(error, EngineError) else type(error).__name__)
             return
         self._failed = 0
         self.spent.replies += 1
@@ -241,11 +241,7 @@ class JudgeDesk:
         else:
             self._read(asked, reply)
 
-    def _no_reply(self, asked: _Asked, key: str, why: str, enforced: bool) -> None:
-        if enforced and "answered 4" in why and _NO_SCHEMA.search(why):
-            self._judge.enforced = False  # the strict reading of the text holds either way
-            self._seek(asked, key)
-            return
+    def _no_reply(self, asked: _Asked, why: str) -> None:
         self._failed += 1
         why = safe_line(why, 300)
         if self._failed >= GIVE_UP and not self._dead:

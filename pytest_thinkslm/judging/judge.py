@@ -69,6 +69,7 @@ class ServerJudge:
         environ = os.environ if environ is None else environ
         key = next((environ[name] for name in KEYS if environ.get(name, "").strip()), "")
         self.enforced = True
+        self._log = log
         self._make: Callable[[], ChatClient] = lambda: ChatClient(
             url, model, retries=RETRIES, timeout=TIMEOUT, log=log, environ={"OPENAI_API_KEY": key}
         )
@@ -99,6 +100,8 @@ class ServerJudge:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if self._log is not None:
+            self._log.close()
 
     def unreachable(self) -> str:
         """Why no connection to the server can be made; empty where one can."""
@@ -143,12 +146,14 @@ class LocalJudge:
         self._say = say
         self._log = log
         self._made: EngineFactory | None = None
+        self._opened_log: TextIO | None = None
         self._engine: Engine | None = None
 
     def ask(self, chats: Sequence[tuple[tuple[Message, ...], str]]) -> Sequence[Future[Output]]:
         """Ask for a reply to each; batched by the engine."""
         if self._engine is None:
-            self._engine = self._factory.build(0, self._log())
+            self._opened_log = self._log()
+            self._engine = self._factory.build(0, self._opened_log)
         return self._engine.submit([Request(messages, SAMPLING, label, task="judge") for messages, label in chats])
 
     def fingerprint(self) -> Fingerprint:
@@ -161,13 +166,16 @@ class LocalJudge:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        if self._opened_log is not None:
+            self._opened_log.close()
+            self._opened_log = None
 
     @property
     def _factory(self) -> EngineFactory:
         if self._made is None:
             from pytest_thinkslm.engines.factory import EngineFactory
 
-            self._made = EngineFactory(self._settings, lambda task: None, self._say)
+            self._made = EngineFactory(self._settings, self._say)
         return self._made
 
 
@@ -191,7 +199,7 @@ def make_judge(settings: Settings, say: Callable[[str], None], log: Callable[[],
 
 
 class _OpenedLate:
-    """A log that exists once something is written to it."""
+    """A log that exists once something is written to it; after ``close`` it is opened anew where more is to say."""
 
     def __init__(self, log: Callable[[], TextIO | None]) -> None:
         self._log = log
@@ -205,6 +213,11 @@ class _OpenedLate:
     def flush(self) -> None:
         if self._file is not None:
             self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _about_the_judge(message: str) -> str:

@@ -23,7 +23,8 @@ def question_about(
 
     ``all``: every output with something to grade in it. ``fallback``: those in which the parser found no answer, or
     several. A review (MR-GSM8K, MR-Ben) keeps its verdict: the judge is asked, under either policy, whether the error
-    reason is accepted, where a wrong solution was judged wrong with the right step.
+    reason is accepted, where a wrong solution was judged wrong with the right step; in MR-Ben's subject coding, whose
+    script compares no lines, wherever a wrong solution was judged wrong.
     """
     region = final_region(output)
     if region.unfinished or not region.text.strip():
@@ -61,6 +62,8 @@ def _about_a_review(case: Case, output: Output, style: str, repeat: int) -> Ques
     given, gold = answer.value, case.gold
     if not isinstance(given, Review) or not isinstance(gold, Review):
         return None
-    if gold.judgement != "wrong" or given.judgement != "wrong" or not same_step(given, gold):
+    if gold.judgement != "wrong" or given.judgement != "wrong":
+        return None
+    if case.facets.get("subject") != "coding" and not same_step(given, gold):
         return None
     return reason_question(case, answer, output, style=style, repeat=repeat)

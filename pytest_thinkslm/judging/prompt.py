@@ -92,16 +92,20 @@ def answer_question(case: Case, output: Output, *, style: str = "direct", repeat
 def reason_question(case: Case, answer: Answer, output: Output, *, style: str = "direct", repeat: int = 1) -> Question:
     """Whether the error reason of a review is accepted (MR-GSM8K, section 4; MR-Ben, section 4).
 
-    The candidate's text is the reason that was read from its review; the whole final region where none was labelled.
+    The candidate's text is the reason that was read from its review; the whole final region where none was labelled. Of
+    a program it begins with the line that the candidate named, which nothing else has compared.
     """
     given, gold = answer.value, case.gold
     if not isinstance(given, Review) or not isinstance(gold, Review):
         raise TypeError(f"{case.task} {case.item} is no review")
+    said = given.reason or final_region(output).text
+    if case.facets.get("subject") == "coding" and given.reason and given.first_error_step:
+        said = f"First wrong line: {given.first_error_step.strip()}\n{said}"
     return Question(
         "reason",
         case.question,
         gold.reason or "(none is given: go by the problem and the solution)",
-        given.reason or final_region(output).text,
+        said,
         steps=case.steps,
         error_step=gold.first_error_step or "",
         task=case.task,
@@ -124,7 +128,7 @@ def gold_text(gold: Gold, options: tuple[str, ...] = ()) -> str:
     return f"{gold}) {options[position]}" if 0 <= position < len(options) else gold
 
 
-def render(question: Question, fence: str, *, again: bool = False) -> tuple[Message, ...]:
+def judge_prompt(question: Question, fence: str, *, again: bool = False) -> tuple[Message, ...]:
     """The request's messages; ``again`` says that an earlier reply was not readable.
 
     The fence occurs three times in the last message: announced, before the text, and after it. The parts outside it do
@@ -164,7 +168,7 @@ def new_fence(question: Question, draw: Callable[[], str] = lambda: secrets.toke
 def content_key(question: Question, *, again: bool = False) -> str:
     """What makes two questions the same: everything the judge sees but the fence."""
     content = [
-        [message.content for message in render(question, _PLACEHOLDER, again=again)],
+        [message.content for message in judge_prompt(question, _PLACEHOLDER, again=again)],
         [SAMPLING.temperature, SAMPLING.top_p, SAMPLING.max_tokens],
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:40]

@@ -14,22 +14,22 @@ from typing import Literal, cast
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 
-Device = Literal["cpu", "cuda"]
+DeviceKind = Literal["cpu", "cuda"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class DeviceChoice:
     """Device and dtype of a model, and one line that says why."""
 
-    device: Device
+    device: DeviceKind
     dtype: Dtype
     reason: str
 
 
-def decide(device: str = "auto", dtype: str = "auto") -> Placement:
+def decide(device: str = "auto", dtype: str = "auto") -> DeviceChoice:
     """An NVIDIA GPU where a driver and a CUDA build of torch are there, else the CPU.
 
     ``dtype="auto"`` is bfloat16 where the hardware multiplies it natively (about twice as fast on such a
@@ -49,8 +49,8 @@ def decide(device: str = "auto", dtype: str = "auto") -> Placement:
         chosen, why_dtype = cast("Dtype", dtype), "asked for"
     else:
         chosen = "bfloat16" if native else ("float16" if on_gpu else "float32")
-    place: Device = "cuda" if on_gpu else "cpu"
-    return Placement(place, chosen, f"{place}: {why_device}; {chosen}: {why_dtype}")
+    place: DeviceKind = "cuda" if on_gpu else "cpu"
+    return DeviceChoice(place, chosen, f"{place}: {why_device}; {chosen}: {why_dtype}")
 
 
 def cpus() -> int:

@@ -6,14 +6,14 @@ taken, because independent replicas do not wait for each other.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.core.weight_files import tensors, weight_files
 from pytest_thinkslm.machine.gpus import Device
 
 GIB = 1 << 30
@@ -78,7 +78,7 @@ def need(
 
 
 def need_of_checkpoint(
-    folder: Path, config: Mapping[str, object], dtype: str = "auto", context: int = CONTEXT, batch: int = BATCH
+    folder: Path, config: Config, dtype: str = "auto", context: int = CONTEXT, batch: int = BATCH
 ) -> Need:
     """The need of a checkpoint on this disk, from its weight files' headers and its config."""
     inner = text_config(config)
@@ -144,10 +144,10 @@ def weights_bytes(folder: Path, dtype: str = "auto") -> int:
     """
     width = _WIDTHS.get(dtype)
     total = 0
-    for file in _weight_files(folder):
-        for kind, size in _tensors(file):
-            stored = _FLOATS.get(kind)
-            total += size if stored is None or width is None else size // stored * width
+    for file in weight_files(folder):
+        for tensor in tensors(file).values():
+            stored = _FLOATS.get(tensor.dtype)
+            total += tensor.bytes if stored is None or width is None else tensor.bytes // stored * width
     return total
 
 
@@ -155,7 +155,7 @@ _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 _FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
 
 
-def kv_bytes_per_token(config: Mapping[str, object], element_bytes: int = 2) -> int:
+def kv_bytes_per_token(config: Config, element_bytes: int = 2) -> int:
     """Keys and values of one token in all layers: 2 x layers x KV heads x head size x bytes of an element."""
     inner = text_config(config)
 
@@ -219,28 +219,3 @@ def _inventory(devices: Sequence[Device]) -> str:
 
 def _gib(size: int) -> str:
     return f"{size / GIB:.1f} GiB"
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
-        return [folder / name for name in sorted(set(shards.values()))]
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-
-
-def _tensors(file: Path) -> Iterator[tuple[str, int]]:
-    """Dtype and stored bytes of each tensor: a safetensors file begins with the length of its JSON header."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > 100_000_000:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(stream.read(length))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                begin, end = tensor["data_offsets"]
-                yield str(tensor["dtype"]), int(end) - int(begin)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise ModelError(f"cannot read the header of {file}: {problem}") from problem

@@ -14,86 +14,21 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import SCHEMES
-
-Kind = Literal["paper", "pruned", "distilled", "newer", "embedded", "own"]
-#: How a checkpoint's weights are stored; what loads each is in ``loading.py``.
-Format = Literal[
-    "safetensors",
-    "pickle",
-    "gptq",
-    "awq",
-    "compressed-tensors",
-    "sparse-24",
-    "sparse-dense",
-    "fp8-static",
-    "fp8-block",
-    "unknown",
-]
+from pytest_thinkslm.models.entries import CardSampling, Entry, Format, Kind, Published, Thinking
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_NOWHERE: Mapping[str, str] = MappingProxyType({})
 
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One checkpoint of a model.
-
-    Attributes:
-        quant: its scheme, a key of ``SCHEMES``.
-        hub_id: ``owner/name``; None for the embedded model and for a local folder.
-        folder: a local folder in the hub's place (entries of the user's).
-        disk_gib: size of its files in GiB; None where it is not known.
-        format: how its weights are stored, as far as is known before it is here.
-        gated: whether its terms have to be accepted on the hub.
-        revision: branch or commit where it is not the repository's main one.
-        remark: what is not sure about it.
-    """
-
-    quant: str
-    hub_id: str | None = None
-    folder: Path | None = None
-    disk_gib: float | None = None
-    format: Format = "safetensors"
-    gated: bool = False
-    revision: str | None = None
-    remark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One model and its published checkpoints by scheme.
-
-    Attributes:
-        key: its name after ``--model``; contains no task key, so that ``-k gsm8k`` means the task.
-        params: parameters in billions.
-        no_engine: engine -> why it cannot load the architecture, and what can.
-        remote_code: needs ``--trust-remote-code``.
-        base: has no chat template.
-        sparsity: ``"2of4"`` where its weights are pruned.
-        note: for users. ``remark``: what is not sure.
-    """
-
-    key: str
-    family: str
-    params: float
-    kind: Kind
-    checkpoints: Mapping[str, Published]
-    no_engine: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
-    remote_code: bool = False
-    base: bool = False
-    sparsity: str | None = None
-    note: str = ""
-    remark: str = ""
+__all__ = ["HUB_ID", "Entry", "Format", "Kind", "Published", "architectures", "catalogue", "published_as", "shipped"]
 
 
 def catalogue(start: Path | None = None) -> Mapping[str, Entry]:
@@ -175,8 +110,16 @@ _ENTRY_FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "remote_code": bool,
     "base": bool,
     "sparsity": str,
+    "context": int,
+    "thinking": str,
+    "sampling": list,
+    "licence": str,
     "note": str,
     "remark": str,
+    "unconfirmed": list,
+}
+_SAMPLING_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    name.name: str if name.name == "when" else (int, float) for name in fields(CardSampling)
 }
 _CHECKPOINT_FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "hub_id": str,
@@ -185,8 +128,13 @@ _CHECKPOINT_FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "format": str,
     "gated": bool,
     "revision": str,
+    "beside_paper": bool,
     "remark": str,
 }
+
+
+#: Fields of an entry that are taken as they are given.
+_KEPT = ("family", "remote_code", "base", "sparsity", "context", "thinking", "licence", "note", "remark")
 
 
 def _entry(key: str, table: object, where: _Where, old: Entry | None = None) -> Entry:
@@ -198,9 +146,9 @@ def _entry(key: str, table: object, where: _Where, old: Entry | None = None) -> 
     own = where.folder is not None
     # A user's table with one checkpoint alone may name it directly.
     direct = {name: value for name, value in table.items() if own and name in ("hub_id", "folder", "disk_gib", "gated")}
-    fields = {name: value for name, value in table.items() if name not in direct}
-    _check_fields(key, fields, _ENTRY_FIELDS, where)
-    given = dict(fields.get("quants", {}))
+    given_fields = {name: value for name, value in table.items() if name not in direct}
+    _check_fields(key, given_fields, _ENTRY_FIELDS, where)
+    given = dict(given_fields.get("quants", {}))
     if direct:
         if "none" in given:
             raise where.wrong(key, f"{', '.join(direct)} and quants.none name the same checkpoint: give one of them")
@@ -210,23 +158,35 @@ def _entry(key: str, table: object, where: _Where, old: Entry | None = None) -> 
         checkpoints[quant] = _checkpoint(key, quant, value, where, checkpoints.get(quant))
     if not checkpoints:
         raise where.wrong(key, 'no checkpoint is named: give hub_id = "owner/name", folder = "path", or quants')
-    params = fields.get("params", old.params if old else None)
+    params = given_fields.get("params", old.params if old else None)
     if params is None or params <= 0:
         raise where.wrong(key, f"params, the number of parameters in billions, is {params or 'missing'}")
-    kind = fields.get("kind", old.kind if old else "own")
+    kind = given_fields.get("kind", old.kind if old else "own")
     if kind not in get_args(Kind):
         raise where.wrong(key, f"kind {kind!r} is unknown: {nearest(str(kind), get_args(Kind))}")
-    architecture = fields.get("architecture")
+    architecture = given_fields.get("architecture")
     if architecture is not None and architecture not in architectures():
         raise where.wrong(key, f"architecture {architecture!r} is unknown: {nearest(architecture, architectures())}")
     entry = old or Entry(key, "own" if own else "", params, kind, {})
-    kept = {
-        name: fields[name] for name in ("family", "remote_code", "base", "sparsity", "note", "remark") if name in fields
-    }
+    thinking = given_fields.get("thinking", "")
+    if thinking not in get_args(Thinking):
+        raise where.wrong(key, f"thinking {thinking!r} is unknown: {nearest(thinking, get_args(Thinking)[1:])}")
+    kept = {name: given_fields[name] for name in _KEPT if name in given_fields}
+    if "sampling" in given_fields:
+        kept["sampling"] = tuple(_sampling(key, table, where) for table in given_fields["sampling"])
+    if "unconfirmed" in given_fields:
+        kept["unconfirmed"] = tuple(map(str, given_fields["unconfirmed"]))
     no_engine = entry.no_engine if architecture is None else architectures()[architecture]
     return replace(
         entry, params=float(params), kind=kind, checkpoints=MappingProxyType(checkpoints), no_engine=no_engine, **kept
     )
+
+
+def _sampling(key: str, table: object, where: _Where) -> CardSampling:
+    if not isinstance(table, dict):
+        raise where.wrong(key, f"sampling: a list of tables is expected, not {table!r}")
+    _check_fields(key, table, _SAMPLING_FIELDS, where, "sampling.")
+    return CardSampling(**table)
 
 
 def _checkpoint(key: str, quant: str, value: object, where: _Where, old: Published | None) -> Published:
@@ -256,6 +216,7 @@ def _checkpoint(key: str, quant: str, value: object, where: _Where, old: Publish
         format=cast("Format", stored),
         gated=bool(fields.get("gated")),
         revision=fields.get("revision"),
+        beside_paper=bool(fields.get("beside_paper")),
         remark=fields.get("remark", ""),
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core import weight_files
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.models import chat_templates
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -27,17 +29,24 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_s
 class Checkpoint:
     """Contents of a checkpoint folder; see ``resolve.ResolvedModel`` for the meaning of the fields."""
 
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
-    quantization: Mapping[str, object] | None
+    quantization: Config | None
     chat_template: str | None
     context: int | None
 
 
 def read(folder: Path, name: str) -> Checkpoint:
     """Read the folder of model ``name``; ModelError says what it lacks. Weights must be safetensors."""
+    if pointers := list(weight_files.pointers(folder)):
+        raise ModelError(
+            f"--model {name}: {_several(path.name for path in pointers)} in {folder} "
+            f"{'is a Git LFS pointer' if len(pointers) == 1 else 'are Git LFS pointers'}, not the content: run "
+            "'git lfs pull' there, or fetch the repository with 'hf download'"
+        )
     config = read_config(folder, name)
     _check_weights(folder, name)
+    generation_config(folder, name)
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
         raise ModelError(
             f"--model {name}: {folder} has no tokenizer ({', '.join(_TOKENIZERS[:3])}); "
@@ -53,7 +62,7 @@ def read(folder: Path, name: str) -> Checkpoint:
     )
 
 
-def read_config(folder: Path, name: str) -> Mapping[str, object]:
+def read_config(folder: Path, name: str) -> Config:
     """The config.json of the checkpoint folder of model ``name``; ModelError where there is none, or a damaged one."""
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -62,22 +71,50 @@ def read_config(folder: Path, name: str) -> Mapping[str, object]:
     return _json(folder / "config.json", name)
 
 
-def quantization_of(config: Mapping[str, object]) -> Mapping[str, object] | None:
+def quantization_of(config: Config) -> Config | None:
     """The quantization config in a config.json (older checkpoints call it compression_config); None without one."""
     found = config.get("quantization_config") or config.get("compression_config")
     return found if isinstance(found, dict) else None
 
 
+def generation_config(folder: Path, name: str) -> Mapping[str, object]:
+    """The generation_config.json of the checkpoint folder of model ``name``; empty where there is none.
+
+    Raises ModelError for one that is damaged, or whose end tokens are no token ids.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return {}
+    found = _json(path, name)
+    end = found.get("eos_token_id")
+    for token in end if isinstance(end, list) else [end]:
+        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+            raise ModelError(f"--model {name}: {path} has an eos_token_id that is no token id: {token!r}")
+    return found
+
+
 def _check_weights(folder: Path, name: str) -> None:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = _json(index, name).get("weight_map")
-        wanted = sorted({str(shard) for shard in shards.values()}) if isinstance(shards, dict) else []
+    try:
+        shards = weight_files.index_of(folder)
+    except ModelError as problem:
+        raise ModelError(f"--model {name}: {problem}") from None
+    if shards is not None:
+        wanted = sorted(set(shards.values()))
         missing = [shard for shard in wanted if not (folder / shard).is_file()]
         if missing:
-            raise ModelError(f"--model {name}: {folder} lacks {len(missing)} of {len(wanted)} shards: {missing[0]} ...")
-    if any(folder.glob("*.safetensors")):
+            raise ModelError(
+                f"--model {name}: {folder} lacks {len(missing)} of {len(wanted)} shards: {_several(missing)}"
+            )
         return
+    found = sorted(path.name for path in folder.glob("*.safetensors"))
+    if weight_files.SINGLE in found:
+        return
+    if found and not (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"--model {name}: {folder} has {_several(found)}, but neither {weight_files.SINGLE} nor "
+            f"{weight_files.INDEX}, by which loaders find the weights: fetch the whole repository again, or save the "
+            "model again with model.save_pretrained"
+        )
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ModelError(
@@ -85,6 +122,12 @@ def _check_weights(folder: Path, name: str) -> None:
             "are refused; save the model again with model.save_pretrained, which writes safetensors"
         )
     raise ModelError(f"--model {name}: {folder} has no weights (*.safetensors){_hint(folder)}")
+
+
+def _several(names: Iterable[str]) -> str:
+    """The first three names, and how many more there are."""
+    found = list(names)
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _hint(folder: Path) -> str:
@@ -97,20 +140,31 @@ def _hint(folder: Path) -> str:
     return f"; a folder below it does: {folder / below[0]}" if below else ""
 
 
-def _chat_template(folder: Path, tokenizer: Mapping[str, object], name: str) -> str | None:
+def _chat_template(folder: Path, tokenizer: Config, name: str) -> str | None:
     """chat_template.jinja, else chat_template.json, else tokenizer_config.json (there also a list of named ones)."""
-    own = folder / "chat_template.jinja"
+    own, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if own.is_file():
-        return own.read_text(encoding="utf-8")
-    old = folder / "chat_template.json"
-    template = _json(old, name).get("chat_template") if old.is_file() else tokenizer.get("chat_template")
-    if isinstance(template, list):
-        named = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) and template else None
+        file, template = own, _text(own, name)
+        if not template.strip():
+            raise ModelError(
+                f"--model {name}: {own} is empty: fetch it again, or remove it where the checkpoint is a base model, "
+                "which gets a plain prompt format"
+            )
+    else:
+        file = old if old.is_file() else folder / "tokenizer_config.json"
+        found = (_json(old, name) if old.is_file() else tokenizer).get("chat_template")
+        if isinstance(found, list):
+            named = {str(entry.get("name")): entry.get("template") for entry in found if isinstance(entry, dict)}
+            found = named.get("default")
+        if not isinstance(found, str) or not found.strip():
+            return None
+        template = found
+    if problem := chat_templates.problem_of(template):
+        raise ModelError(f"--model {name}: the chat template in {file} cannot be used: {problem}")
+    return template
 
 
-def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> int | None:
+def _context(config: Config, tokenizer: Config) -> int | None:
     inner = text_config(config)
     for key in _CONTEXT_KEYS:
         value = inner.get(key)
@@ -123,9 +177,20 @@ def _context(config: Mapping[str, object], tokenizer: Mapping[str, object]) -> i
 
 def _json(path: Path, name: str) -> dict[str, object]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"--model {name}: cannot read {path}: {problem}") from problem
+        content = json.loads(_text(path, name))
+    except (ValueError, RecursionError) as problem:
+        raise ModelError(f"--model {name}: cannot read {path}: it is damaged ({problem}); fetch it again") from problem
     if not isinstance(content, dict):
         raise ModelError(f"--model {name}: {path} is not a JSON object")
     return content
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise ModelError(
+            f"--model {name}: {path} is not UTF-8 text (byte {problem.start}): fetch it again, or convert it"
+        ) from problem
+    except OSError as problem:
+        raise ModelError(f"--model {name}: cannot read {path}: {problem.strerror or problem}") from problem

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.cache import cache_folder
 
@@ -27,7 +28,7 @@ _PATIENCE = 10.0
 class Remote:
     """A repository that is not on this disk: its config.json, and the bytes of the files that would be fetched."""
 
-    config: Mapping[str, object]
+    config: Config
     bytes: int
 
 
@@ -54,12 +55,12 @@ def _looked_up(hub_id: str, revision: str | None) -> Remote | ModelError:
         )
         config = json.loads(Path(file).read_text(encoding="utf-8"))
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
-        return ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}")
+        return _error(problem, hub_id, revision)
     size = sum(file.size or 0 for file in facts.siblings or () if _wanted(file.rfilename))
     return Remote(config if isinstance(config, dict) else {}, size)
 
 
-def cached_config(hub_id: str, revision: str | None = None) -> Mapping[str, object] | None:
+def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
     """The config.json of a checkpoint that is in the hub's cache with weights; None where it is not. No network."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -115,11 +116,16 @@ def snapshot(
             tqdm_class=Silent,
         )
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
-        raise ModelError(f"--model {hub_id}: {_reason(problem, hub_id, revision)}") from problem
+        raise _error(problem, hub_id, revision) from problem
     path = Path(folder)
     if path.parent.name != "snapshots":
         raise ModelError(f"--model {hub_id}: the hub's cache has an unknown layout ({path}); give the folder itself")
     return path, path.name
+
+
+def _error(problem: Exception, hub_id: str, revision: str | None) -> ModelError:
+    reason = _reason(problem, hub_id, revision)
+    return ModelError(f"--model {hub_id}: {reason}", reason)
 
 
 def _reason(problem: Exception, hub_id: str, revision: str | None) -> str:

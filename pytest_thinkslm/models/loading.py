@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine import gpus, hardware
 from pytest_thinkslm.machine.gpus import Device
@@ -73,13 +75,18 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ),
     ("fp8-block", "vllm"): Loader(capability=7.5),
     ("fp8-block", "transformers"): Loader({"accelerate": "accelerate"}),
+    ("mxfp4", "vllm"): Loader(capability=8.0),
+    # Without them it is loaded in 16 bits, with a warning.
+    ("mxfp4", "transformers"): Loader({"kernels": "kernels", "triton": "triton"}),
     ("unknown", "vllm"): _ANY,
     ("unknown", "transformers"): _ANY,
 }
 
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 _INSTALL = {"vllm": "pytest-thinkslm[vllm]", "transformers": "pytest-thinkslm[transformers]"}
-_MODULES = ("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate")
+_MODULES = (
+    *("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate", "kernels", "triton"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +220,13 @@ def too_large(what: Need, engine: str, machine: Machine, name: str) -> str:
     return ""
 
 
-def stored_as(quantization: Mapping[str, object] | None) -> Format:
+def stored_as(quantization: Config | None) -> Format:
     """The format that a checkpoint's own quantization config tells."""
     if not quantization:
         return "safetensors"
     method = str(quantization.get("quant_method", "")).lower()
-    if method in ("gptq", "awq"):
-        return "gptq" if method == "gptq" else "awq"
+    if method in ("gptq", "awq", "mxfp4"):
+        return cast("Format", method)
     if method == "fp8":
         return "fp8-block" if quantization.get("weight_block_size") else "fp8-static"
     if method == "compressed-tensors":
@@ -265,6 +272,7 @@ _NAMES: Mapping[Format, str] = {
     "sparse-dense": "checkpoints with a sparsity_config",
     "fp8-static": "AutoFP8 checkpoints",
     "fp8-block": "block-wise FP8 checkpoints",
+    "mxfp4": "MXFP4 checkpoints",
     "unknown": "such checkpoints",
 }
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_thinkslm.core.configs import text_config
+from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine.placement import GIB, Need
-from pytest_thinkslm.models import hub, loading
+from pytest_thinkslm.models import hub, loading, quant_methods
 from pytest_thinkslm.models.catalogue import Entry, Format, architectures
+from pytest_thinkslm.models.checkpoint import quantization_of
 from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
 
 
@@ -57,7 +58,7 @@ class Known:
     need: Need | None = None
     fetch: int | None = None
     entry: Entry | None = None
-    config: Mapping[str, object] | None = None
+    config: Config | None = None
     exact: bool = False
 
 
@@ -72,7 +73,7 @@ class Preflight:
         """Raises ModelError with everything that is missing; none of it is fetched or loaded then."""
         missing = self.missing(known)
         if hub_problem is not None:
-            missing.append(("the hub", str(hub_problem).partition(": ")[2] or str(hub_problem)))
+            missing.append(("the hub", hub_problem.reason))
         if missing:
             raise ModelError(self._message(known, missing)) from hub_problem
 
@@ -122,7 +123,11 @@ class Preflight:
         if self.machine is None:
             principle = loading.in_principle(known.stored, engine)
             return [principle] if loading.LOADERS[known.stored, engine].never and principle else []
-        return loading.obstacles(known.stored, known.scheme, engine, self.machine)
+        found = loading.obstacles(known.stored, known.scheme, engine, self.machine)
+        method = (quantization_of(known.config) or {}).get("quant_method") if known.config else None
+        if not found and known.stored == "unknown" and method:
+            found = quant_methods.obstacles(str(method).lower(), engine, gpu=bool(self.machine.gpus))
+        return found
 
     def _grown(self, known: Known, need: Need) -> Need:
         """Weights as transformers holds them: compressed-tensors turned back into 16 bits, all in 32 on some CPUs."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES, Compression, Source
 from pytest_thinkslm.models import marker
 
@@ -15,8 +16,8 @@ _BITS_OF_DTYPE = {"float32": 32, "float64": 64}
 
 def of_checkpoint(
     folder: Path,
-    config: Mapping[str, object],
-    quantization: Mapping[str, object] | None,
+    config: Config,
+    quantization: Config | None,
     *,
     source: Source = "original",
     disk_bytes: int | None = None,
@@ -43,7 +44,7 @@ def of_checkpoint(
     return replace(found, source=source, bytes=disk_bytes)
 
 
-def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Compression:
+def describe(config: Config | None, *, dtype_bits: int = 16) -> Compression:
     """What a ``quantization_config`` says: GPTQ, compressed-tensors, AutoFP8, AWQ; others by name.
 
     Args:
@@ -51,18 +52,18 @@ def describe(config: Mapping[str, object] | None, *, dtype_bits: int = 16) -> Co
         dtype_bits: bits of a weight that is not quantized.
 
     Returns:
-        ``scheme`` is None where the config fits no key of ``SCHEMES``. Where groups of layers have several numbers of
-        bits, ``bits`` is the smallest.
+        ``scheme`` is None where the config fits no key of ``SCHEMES``, or says other things of some layers than of the
+        rest; ``bits`` is then the smallest number. It is None where the config does not say.
     """
     if not config:
         return Compression("none", dtype_bits, activation_bits=dtype_bits)
     method = str(config.get("quant_method") or ("compressed-tensors" if "config_groups" in config else "unknown"))
     read = _READERS.get(method, _unknown)
-    found = read(config, dtype_bits)
+    found = _with_exceptions(read(config, dtype_bits), config)
     return replace(found, method=method)
 
 
-def dtype_bits(config: Mapping[str, object]) -> int:
+def dtype_bits(config: Config) -> int:
     """Bits of an unquantized weight, from config.json's ``dtype`` (16 where it does not say)."""
     inner = config.get("text_config")
     dtype = config.get("dtype") or config.get("torch_dtype")
@@ -71,33 +72,63 @@ def dtype_bits(config: Mapping[str, object]) -> int:
     return _BITS_OF_DTYPE.get(str(dtype).removeprefix("torch."), 16)
 
 
-def _integers(prefix: str) -> Callable[[Mapping[str, object], int], Compression]:
+def _integers(prefix: str) -> Callable[[Config, int], Compression]:
     """GPTQ and AWQ: integers with a scale a group of weights; -1 is a group a column."""
 
-    def read(config: Mapping[str, object], dtype_bits: int) -> Compression:
-        bits = _number(config.get("bits") or config.get("w_bit"), dtype_bits)
+    def read(config: Config, dtype_bits: int) -> Compression:
+        bits = _stated(config.get("bits") or config.get("w_bit"))
         size = int(_number(config.get("group_size") or config.get("q_group_size"), -1))
-        return Compression(_known(f"{prefix}{bits:g}"), bits, group_size=size if size > 0 else None)
+        scheme = None if bits is None else _known(f"{prefix}{bits:g}")
+        return Compression(scheme, bits, group_size=size if size > 0 else None)
 
     return read
 
 
-def _fp8(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _fp8(config: Config, dtype_bits: int) -> Compression:
     """AutoFP8; without static scales activations are scaled as they come."""
     static = config.get("activation_scheme") == "static"
     return Compression("fp8" if static else "fp8-dynamic", 8, activation_bits=8)
 
 
-def _bitsandbytes(config: Mapping[str, object], dtype_bits: int) -> Compression:
-    bits = 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else dtype_bits
-    return Compression(None, bits)
+def _bitsandbytes(config: Config, dtype_bits: int) -> Compression:
+    # Old ones say neither.
+    return Compression(None, 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else None)
 
 
-def _unknown(config: Mapping[str, object], dtype_bits: int) -> Compression:
-    return Compression(None, _number(config.get("bits"), dtype_bits))
+def _mxfp4(config: Config, dtype_bits: int) -> Compression:
+    """Four-bit floating-point weights with a shared exponent for each 32 of them (OCP Microscaling)."""
+    return Compression("mxfp4", 4, group_size=32)
 
 
-def _compressed_tensors(config: Mapping[str, object], dtype_bits: int) -> Compression:
+def _unknown(config: Config, dtype_bits: int) -> Compression:
+    """A method that is not known here: its bits are those that it states, never those of the dtype."""
+    return Compression(None, _stated(config.get("bits")))
+
+
+#: Where methods keep what they do otherwise in some layers: GPTQModel, AutoRound, Quark, ModelOpt, torchao.
+_EXCEPTIONS = ("dynamic", "extra_config", "layer_quant_config", "quantized_layers", "module_fqn_to_config")
+#: Modules that hardly any method quantizes, by parts of their names.
+_OUTSIDE = re.compile(r"lm_head|embed|vis(?:ion|ual)|audio|router|\bgate\b|shared_expert_gate|mtp", re.IGNORECASE)
+
+
+def _with_exceptions(found: Compression, config: Config) -> Compression:
+    """The compression with what the config says of single layers (``"-:pattern"`` of GPTQModel: left out)."""
+    bits, differs = found.bits, False
+    for name in _EXCEPTIONS:
+        for pattern, rule in _mapping(config.get(name)).items():
+            own = _stated(_mapping(rule).get("bits"))
+            size = _mapping(rule).get("group_size")
+            left_out = str(pattern).startswith("-:") or (own is not None and own >= 16)
+            if left_out:
+                differs = differs or not _OUTSIDE.search(str(pattern))
+            elif own is not None and own != found.bits:
+                differs, bits = True, min(own, own if bits is None else bits)
+            elif isinstance(size, int) and size != (found.group_size or -1):
+                differs = True
+    return replace(found, scheme=None, bits=bits) if differs else found
+
+
+def _compressed_tensors(config: Config, dtype_bits: int) -> Compression:
     """One scheme for each group of layers; 2:4 pruning, with or without quantization, in ``sparsity_config``."""
     sparsity = _sparsity(config.get("sparsity_config"))
     groups = config.get("config_groups")
@@ -105,7 +136,7 @@ def _compressed_tensors(config: Mapping[str, object], dtype_bits: int) -> Compre
     quantized = [one for one in found if one is not None]
     if not quantized:
         return Compression("sparse-2of4" if sparsity == 0.5 else "none", dtype_bits, sparsity=sparsity)
-    first = min(quantized, key=lambda one: one.bits)
+    first = min(quantized, key=lambda one: one.bits or 0.0)
     if sparsity or any(one != first for one in quantized):
         first = replace(first, scheme=None)
     return replace(first, sparsity=sparsity)
@@ -142,13 +173,14 @@ def _sparsity(config: object) -> float:
     return round(float(share), 4) if isinstance(share, int | float) and pruning.get("format") != "dense" else 0.0
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any], int], Compression]] = {
+_READERS: Mapping[str, Callable[[Config, int], Compression]] = {
     "gptq": _integers("gptq"),
     "awq": _integers("awq"),
     "fp8": _fp8,
     "fbgemm_fp8": _fp8,
     "compressed-tensors": _compressed_tensors,
     "bitsandbytes": _bitsandbytes,
+    "mxfp4": _mxfp4,
 }
 
 
@@ -156,8 +188,15 @@ def _known(key: str) -> str | None:
     return key if key in SCHEMES else None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _mapping(value: object) -> Config:
     return value if isinstance(value, Mapping) else {}
+
+
+def _stated(value: object) -> float | None:
+    """A number of bits, None where there is none; some write it as text."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def _number(value: object, otherwise: float) -> float:

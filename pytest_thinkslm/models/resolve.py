@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import Compression, Source
-from pytest_thinkslm.models import checkpoint, embedded, hub
+from pytest_thinkslm.models import chat_templates, checkpoint, embedded, hub
 from pytest_thinkslm.models.hashes import folder_hashes
 
 Kind = Literal["embedded", "folder", "hub"]
@@ -53,11 +54,11 @@ class ResolvedModel:
     kind: Kind
     path: Path
     display: str
-    config: Mapping[str, object]
+    config: Config
     disk_bytes: int
     hub_id: str | None = None
     revision: str | None = None
-    quantization: Mapping[str, object] | None = None
+    quantization: Config | None = None
     chat_template: str | None = None
     context: int | None = None
     source: Source = "original"
@@ -83,12 +84,20 @@ class ResolvedModel:
         """SHA-256 (hex) of the chat template's text; ``"plain"`` for the plain prompt format of a base model."""
         return "plain" if self.chat_template is None else hashlib.sha256(self.chat_template.encode()).hexdigest()
 
+    def prompt_facts(self) -> dict[str, object]:
+        """The prompt format as facts for a fingerprint: the template's hash, and the day where it asks for the date."""
+        facts: dict[str, object] = {"template": self.template_sha256}
+        if self.chat_template is not None and chat_templates.asks_for_date(self.chat_template):
+            facts["day"] = f"{chat_templates.DAY:%Y-%m-%d}"
+        return facts
+
     @property
     def note(self) -> str:
         """What a user should know before the run; usually empty."""
         if self.chat_template is None:
             return f"{self.display} has no chat template: prompts use a plain format (Question: ... Answer:)"
-        return ""
+        found = chat_templates.remarks(self.chat_template)
+        return f"{self.display}: its chat template {'; it '.join(found)}" if found else ""
 
     def identity(self) -> dict[str, object]:
         """The weights and tokenizer as facts for a fingerprint: a commit, a GGUF hash, or the hashes of all files."""
@@ -152,13 +161,8 @@ def _advice(name: str, folder: Path, keys: Iterable[str]) -> str:
         return "that is a file; --model takes a folder, a hub id or 'embedded' (a recorded file needs --engine replay)"
     if os.sep in name or name.startswith((".", "~")):
         return "no such folder, and it is no hub id (organisation/name) either"
-    return f"{_near(name, ['embedded', *keys])}; or give a local folder or a hub id (organisation/name)"
-
-
-def _near(name: str, keys: Sequence[str]) -> str:
-    """The nearest keys, or where they are listed."""
-    advice = nearest(name, keys)
-    return advice if advice.startswith("did") else "'thinkslm models' lists the names that there are"
+    near = nearest(name, ["embedded", *keys], "'thinkslm models' lists the names that there are")
+    return f"{near}; or give a local folder or a hub id (organisation/name)"
 
 
 def described(

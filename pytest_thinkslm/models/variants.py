@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.schemes import SCHEMES, Compression
 from pytest_thinkslm.machine.placement import Need, need_of_catalogue, need_of_checkpoint
@@ -90,7 +91,7 @@ def label_of(model: str) -> str:
     return found.scheme or str(found.method or "none")
 
 
-def _config_of(hub_id: str) -> Mapping[str, object]:
+def _config_of(hub_id: str) -> Config:
     cached = hub.cached_config(hub_id)
     if cached is not None:
         return cached
@@ -164,7 +165,7 @@ def _at(asked: Asked, place: Place, preflight: Preflight, data_dir: Path | None,
     return model
 
 
-def _before_fetching(asked: Asked, place: Place) -> tuple[Known, Mapping[str, object] | None]:
+def _before_fetching(asked: Asked, place: Place) -> tuple[Known, Config | None]:
     """What is known of what will be loaded, and its source's config where that is on this disk."""
     entry, published = place.entry, place.published
     title = place.hub_id or (f"{place.folder.name} (local folder)" if place.folder else embedded.DISPLAY_NAME)
@@ -174,7 +175,7 @@ def _before_fetching(asked: Asked, place: Place) -> tuple[Known, Mapping[str, ob
         need = _need(entry, published.quant, published.disk_gib)
         known = replace(known, need=need, fetch=need.weights if place.hub_id else None)
     if place.folder is not None:
-        config: Mapping[str, object] | None = checkpoint.read_config(place.folder, asked.model)
+        config: Config | None = checkpoint.read_config(place.folder, asked.model)
     elif place.hub_id is not None:
         config = hub.cached_config(place.hub_id, place.revision)
     else:
@@ -184,7 +185,7 @@ def _before_fetching(asked: Asked, place: Place) -> tuple[Known, Mapping[str, ob
     return _as_compressed(asked, known) if published and _to_compress(asked, place, None) else known, None
 
 
-def _with_config(asked: Asked, place: Place, known: Known, config: Mapping[str, object]) -> Known:
+def _with_config(asked: Asked, place: Place, known: Known, config: Config) -> Known:
     """The checkpoint's own config decides; what is asked and what the catalogue promises have to agree with it."""
     found = _found(place, config)
     _check_agreement(asked, place, found)
@@ -226,7 +227,7 @@ def _obtained(asked: Asked, place: Place, progress: Progress) -> ResolvedModel:
     return replace(model, catalogue=entry.key, scheme=named, sparsity=sparsity)
 
 
-def _found(place: Place, config: Mapping[str, object]) -> Compression:
+def _found(place: Place, config: Config) -> Compression:
     """How the checkpoint is compressed by its own files, by the name that the catalogue has for it."""
     quantization = checkpoint.quantization_of(config)
     found = describe(quantization) if place.folder is None else of_checkpoint(place.folder, config, quantization)
@@ -280,7 +281,8 @@ def _in_words(found: Compression) -> str:
     if found.scheme is not None:
         return "not compressed" if found.scheme == "none" else f"{found.scheme} ({SCHEMES[found.scheme].title})"
     sparse = ", 2:4 pruned" if found.sparsity == 0.5 else ""
-    return f"quantized by {found.method or 'an unnamed method'} to {found.bits:g} bits{sparse}"
+    bits = "an unknown number of" if found.bits is None else f"{found.bits:g}"
+    return f"quantized by {found.method or 'an unnamed method'} to {bits} bits{sparse}"
 
 
 def _need(entry: Entry, quant: str, disk_gib: float | None) -> Need:

@@ -32,7 +32,7 @@ RESERVED: Mapping[str, str] = {
     "convert": "this engine generates",
 }
 #: Arguments of this engine itself.
-OWN: Mapping[str, str] = {"replicas": "int"}
+OWN: Mapping[str, str] = {"replicas": "int", "loop_guard": "bool"}
 
 #: Fields that change neither weights nor sampling: left out of the fingerprint, so that tuning keeps the journal.
 SPEED = frozenset(
@@ -92,16 +92,14 @@ def parse(given: Mapping[str, str]) -> dict[str, Any]:
         if name in RESERVED:
             raise UsageError(f"--engine-args {name} cannot be set: {RESERVED[name]}")
         if name not in fields:
-            raise UsageError(f"--engine-args: vLLM has no argument {name!r}: {_nearest(name, fields)}")
+            raise UsageError(f"--engine-args: vLLM has no argument {name!r}: {nearest(name, fields, _ARGUMENTS)}")
         values[name] = _value(name, text.strip(), fields[name])
     if not 1 <= values.get("replicas", 1) <= 1024:
         raise UsageError(f"--engine-args replicas={values['replicas']}: a whole number from 1 to 1024 is needed")
     return values
 
 
-def _nearest(name: str, fields: Mapping[str, str]) -> str:
-    advice = nearest(name, fields)
-    return advice if advice.startswith("did") else "see 'vllm serve --help' for its arguments, with _ for -"
+_ARGUMENTS = "see 'vllm serve --help' for its arguments, with _ for -"
 
 
 def _folder() -> Path:

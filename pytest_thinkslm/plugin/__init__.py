@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
-from pytest_thinkslm.plugin import options
+from pytest_thinkslm.plugin import compat_pytest, options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 from pytest_thinkslm.settings.values import split_list
 
@@ -35,7 +35,7 @@ def pytest_load_initial_conftests(
     try:
         return (yield)
     finally:
-        options.register_options(parser)
+        options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Activate where a model is asked for."""
     if not (getattr(config.option, "slm_model", None) or config.getini("slm_model")):
         return
-    options.release_short_names(config._parser)
+    compat_pytest.release_names(config, options.SHORT_NAMES)
     if config.option.help or getattr(config.option, "version", 0):
         return
     try:
@@ -83,7 +83,7 @@ def suite_path() -> Path:
 
 def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     """Take the values of our options out of what pytest took for paths; name the suite where no path is given."""
-    own = options.own_parser(options.short_names_taken(parser))
+    own = options.own_parser(compat_pytest.names_taken(parser, options.SHORT_NAMES))
     try:
         ours, rest = own.parse_known_args(args)
     except options.Unparsable:
@@ -91,12 +91,11 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     known = config.known_args_namespace
     paths = parser.parse_known_args(rest).file_or_dir
     if any(os.path.exists(os.path.expanduser(path)) for path in known.file_or_dir if path not in paths):
-        from pytest_thinkslm.plugin.rootdir import search_again
-
-        search_again(config, args, paths)
+        compat_pytest.search_root_again(config, args, paths)
     known.file_or_dir = paths
     if not paths and (ours.slm_model or config.getini("slm_model")):
-        args.append(str(suite_path()))
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        args.insert(0, str(suite_path()))
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
         known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]

@@ -1,128 +1,167 @@
-"""What ``--model`` switches on: which plugins run in this process, and how they share their objects."""
+"""What ``--model`` switches on: the settings of this process, then the objects that are made of them, in that order."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError
-from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.plugin import workers
+from pytest_thinkslm.data.reader import item_indices
+from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
+from pytest_thinkslm.engines.sampling import advice
+from pytest_thinkslm.plugin import compat_pytest, workers
+from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
 
 if TYPE_CHECKING:
-    from pytest_thinkslm.judging.session import JudgeSession
+    from pytest_thinkslm.engines.replay import ReplayFile
+
+Say = Callable[[str], None]
 
 
-def activate(config: pytest.Config, raw: Mapping[str, Any]) -> None:
+def activate(config: pytest.Config, raw: RawOptions) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
 
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
     """
-    settings = build_settings(raw)
-    if settings is None:
+    asked = build_settings(raw)
+    if asked is None:
         return
-    worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
-    too_late = ""
+    registry.select(asked.tasks)  # an unknown name is said before anything is fetched
+    worker = worker_input(config)
+    recorded = recorded_outputs(asked, _item_counts(asked.data_dir))
     if worker is not None:
-        too_late = workers.take_devices(worker)
-        settings = replace(settings, report_dir=Path(worker["thinkslm_report_dir"]))
-    dry = bool(config.option.collectonly)
-    explicit = bool(settings.tasks)
-    registry.select(settings.tasks)  # an unknown name is said before anything is fetched
+        settings = _final(asked, recorded, Path(worker.report_dir))
+        _activate_worker(config, settings, recorded, worker)
+    elif config.option.collectonly:
+        _activate_collection(config, _final(asked, recorded, asked.report_dir), recorded)
+    else:
+        _activate_controller(config, asked, recorded)
 
-    data_dir = settings.data_dir
 
-    @functools.cache
-    def count(task: str) -> int | None:
-        tasks = registry.all_tasks()
-        return item_count(tasks[task], data_dir) if task in tasks else None
+def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None) -> Settings:
+    """The settings with what is decided here: where the files go, and the tasks of recorded outputs."""
+    tasks = settings.tasks
+    if not tasks and recorded:
+        played = {task for file in recorded for task in file.tasks}
+        tasks = tuple(key for key in registry.all_tasks() if key in played)
+    return replace(settings, report_dir=report_dir, tasks=tasks)
 
-    def say(line: str) -> None:
-        if worker is None:
-            _say(config, line)
 
-    factory = EngineFactory(settings, count, say)
-    if worker is not None:
-        factory.checks = False
-        factory.workers, factory.devices = int(worker["thinkslm_workers"]), worker.get("thinkslm_devices")
-    if not explicit and factory.replay_files:
-        played = {task for file in factory.replay_files for task in file.tasks}
-        settings = replace(settings, tasks=tuple(key for key in registry.all_tasks() if key in played))
-        factory.settings = settings
+def _activate_worker(
+    config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile], worker: WorkerInput
+) -> None:
     from pytest_thinkslm.plugin.run_gates import RunGates
     from pytest_thinkslm.plugin.runner import RunnerPlugin
 
-    gates = RunGates(settings)
-    judge: JudgeSession | None = None
-    if worker is None:
-        for choice in settings.preset_choices:
-            say(f"--preset {settings.preset}: {choice}")
-    if worker is None and not dry:
-        from pytest_thinkslm.plugin.controller import ControllerPlugin
-        from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+    too_late = workers.take_devices(worker)
+    share = Share(workers=worker.workers, devices=worker.devices, checks=False)
+    factory = EngineFactory(settings, _silent, recorded, share)
+    judge = None
+    if settings.judge is not None:
+        from pytest_thinkslm.generating.run import open_log
+        from pytest_thinkslm.judging.session import worker_session
 
-        folder = settings.report_dir or default_report_dir(settings)
-        prepare_report_dir(folder)
-        settings = replace(settings, report_dir=folder)
-        factory.settings = settings
-        try:
-            for variant in factory.variants:
-                model = factory.resolve(variant)
-                if factory.name == "openai":
-                    factory.fingerprint(factory.variants.index(variant))  # is the server there, has it the model?
-                factory.placement(factory.variants.index(variant))  # does it fit?
-                if model is not None and model.note:
-                    say(model.note)
-            devices_by_slot = workers.devices_by_slot(config, factory)
-            gates.check_settings(factory)
-            if settings.judge is not None:
-                judge = _open_judge(settings, say)
-        except ThinkSLMError:
-            _remove_if_empty(folder)
-            raise
-        controller = ControllerPlugin(config, settings, factory, gates, judge)
-        controller.devices_by_slot = devices_by_slot
-        config.pluginmanager.register(controller, "thinkslm-controller")
-        if warning := workers.starving(config, factory):
-            say(warning)
-        if not getattr(config.option, "xmlpath", None):
-            config.option.xmlpath = str(folder / "junit.xml")
-    if worker is not None and settings.judge is not None:
-        judge = _open_judge(settings, say, worker)
-    runner = RunnerPlugin(config, settings, factory, judge)
-    if gates.baseline is not None:
-        runner.run.check_plan = functools.partial(gates.check_plan, factory.variants)
-    runner.too_late = too_late
+        assert worker.judge is not None
+        log = functools.partial(open_log, settings.report_dir, "engine.log")
+        judge = worker_session(settings, worker.judge, _silent, log)
+    gates = RunGates(settings)
+    runner = RunnerPlugin(config, settings, factory, gates, judge, worker=worker, too_late=too_late)
     config.pluginmanager.register(runner, "thinkslm-run")
 
 
-def _open_judge(
-    settings: Settings, say: Callable[[str], None], worker: Mapping[str, Any] | None = None
-) -> JudgeSession:
-    """The run's judge: found and put to the test by the process that the user started, handed on to workers."""
-    from pytest_thinkslm.generating.run import open_log
-    from pytest_thinkslm.judging.session import open_session, worker_session
+def _activate_collection(config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile]) -> None:
+    """``--collect-only``: nothing is made but the tests."""
+    from pytest_thinkslm.plugin.run_gates import RunGates
+    from pytest_thinkslm.plugin.runner import RunnerPlugin
 
-    log = functools.partial(open_log, settings.report_dir, "engine.log")
-    if worker is not None:
-        return worker_session(settings, worker["thinkslm_judge"], say, log)
-    return open_session(settings, say, log)
+    say = functools.partial(_say, config)
+    _say_choices(settings, say)
+    factory = EngineFactory(settings, say, recorded)
+    config.pluginmanager.register(RunnerPlugin(config, settings, factory, RunGates(settings)), "thinkslm-run")
+
+
+def _activate_controller(config: pytest.Config, asked: Settings, recorded: Sequence[ReplayFile]) -> None:
+    from pytest_thinkslm.plugin.controller import ControllerPlugin
+    from pytest_thinkslm.plugin.run_gates import RunGates
+    from pytest_thinkslm.plugin.runner import RunnerPlugin
+    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+
+    say = functools.partial(_say, config)
+    gates = RunGates(asked)
+    _say_choices(asked, say)
+    folder = asked.report_dir or default_report_dir(asked)
+    prepare_report_dir(folder)
+    settings = _final(asked, recorded, folder)
+    try:
+        factory = EngineFactory(settings, say, recorded)
+        _check_variants(factory, say)
+        devices_by_slot = workers.devices_by_slot(config, factory)
+        gates.check_settings(factory)
+        judge = None
+        if settings.judge is not None:
+            from pytest_thinkslm.generating.run import open_log
+            from pytest_thinkslm.judging.session import open_session
+
+            judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
+    except ThinkSLMError:
+        _remove_if_empty(folder)
+        raise
+    controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
+    config.pluginmanager.register(controller, "thinkslm-controller")
+    if warning := workers.starving(config, factory):
+        say(warning)
+    if not getattr(config.option, "xmlpath", None):
+        config.option.xmlpath = str(folder / "junit.xml")
+    runner = RunnerPlugin(config, settings, factory, gates, judge, controller=controller)
+    config.pluginmanager.register(runner, "thinkslm-run")
+
+
+def _check_variants(factory: EngineFactory, say: Say) -> None:
+    """Find every model and see that it can run, before anything is generated."""
+    for index, variant in enumerate(factory.variants):
+        model = factory.resolve(variant)
+        if factory.name == "openai":
+            factory.fingerprint(index)  # is the server there, has it the model?
+        factory.placement(index)  # does it fit?
+        if model is not None and model.note:
+            say(model.note)
+        factory.sampling(index)  # does the checkpoint say how?
+        if warning := advice(factory.settings, model):
+            say(warning)
+
+
+def _item_counts(data_dir: Path | None) -> Callable[[str], int | None]:
+    @functools.cache
+    def count(task: str) -> int | None:
+        tasks = registry.all_tasks()
+        return max(item_indices(tasks[task], data_dir), default=-1) + 1 if task in tasks else None
+
+    return count
+
+
+def _say_choices(settings: Settings, say: Say) -> None:
+    for choice in settings.preset_choices:
+        say(f"--preset {settings.preset}: {choice}")
 
 
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
-    if config.option.verbose >= -1:
+    if compat_pytest.verbosity(config) >= -1:
         print(f"thinkslm: {line}", flush=True)
+
+
+def _silent(line: str) -> None:
+    """What a worker would say, the controller has said."""
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.decisions import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.plugin import identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
+from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.recorder import Recorder
-from pytest_thinkslm.runs.items import SortKey, item_record, sort_key, to_line
+from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -49,45 +53,49 @@ class ControllerPlugin:
         factory: EngineFactory,
         gates: RunGates,
         judge: JudgeSession | None = None,
+        devices_by_slot: Sequence[Sequence[int]] = (),
     ) -> None:
         assert settings.report_dir is not None
         self.config = config
         self.settings = settings
-        self.recorder = Recorder(settings, factory, settings.report_dir)
-        self.results: Mapping[str, Any] | None = None
+        self.recorder = Recorder(settings, factory, settings.report_dir, judge)
+        self.results: Results | None = None
         self.scheduler: StaticShards | None = None
         self.team: TeamProgress | None = None
-        #: GPU positions of each xdist worker; empty on a CPU.
-        self.devices_by_slot: Sequence[Sequence[int]] = ()
+        self._devices_by_slot = devices_by_slot
+        #: Which item each test of a task is, by test id: told by the workers. Empty where this process runs the tests.
+        self._keys: Mapping[str, ItemKey] = {}
+        self._table = settings.report_dir / ".collected.json"
+        self._table.unlink(missing_ok=True)  # of a killed run
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self._gates = gates
         self._expected: list[str] = []
         self._seen: set[str] = set()
-        self._others_failed = 0
-        self._wrong: list[str] = []
+        self._others_failed: set[str] = set()
+        self._wrong: dict[str, str] = {}
         self._problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
-        self.recorder.judge = judge
         self.progress = ProgressLine(config)
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
     # -- before and while generating ------------------------------------------------------------------------
 
-    def expect(self, nodeids: Sequence[str]) -> None:
-        """The tests that are going to run: say what a gate on them could not see."""
-        for line in self._gates.foresee(map(self._parse, nodeids)):
+    def expect(self, keys: Collection[ItemKey]) -> None:
+        """The items that are going to be asked: say what a gate on them could not see."""
+        for line in self._gates.foresee(keys):
             self.progress.say(line)
         if self._judge is not None:
-            self.progress.say(self._judge.estimate(sum(self._parse(nodeid) is not None for nodeid in nodeids)))
+            self.progress.say(self._judge.estimate(len(keys)))
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
-        self._announce(variant.label, Standing.of(progress))
+        self._announce(variant.name, Standing.of(progress))
 
-    def _announce(self, label: str, progress: Standing) -> None:
+    def _announce(self, name: str, progress: Standing) -> None:
+        label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
         engine = self._factory.name
         parts = [f"{progress.items} outputs"]
         if self._factory.journalled:
@@ -101,20 +109,21 @@ class ControllerPlugin:
         if self.scheduler is None:
             self.scheduler = StaticShards(self.config, workers)
         slot = self.scheduler.claim_slot(node)
-        given: dict[str, Any] = {"report_dir": str(self.settings.report_dir), "workers": workers}
-        if self.devices_by_slot:
-            given["devices"] = list(self.devices_by_slot[slot])
-            given["visible_devices"] = gpus.visible(self.devices_by_slot[slot])
+        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers)
+        if self._devices_by_slot:
+            devices = self._devices_by_slot[slot]
+            given = replace(given, devices=list(devices), visible_devices=gpus.visible(devices))
         if self._judge is not None:
             self._judge.desk.rest()  # from here on the workers ask
-            given["judge"] = self._judge.for_worker(slot, workers)
+            given = replace(given, judge=self._judge.for_worker(slot, workers))
         if not self._given_distribution:
-            given |= {"slot": slot, "slots": workers, "remaining": self.scheduler.remaining(slot)}
             if self.team is None:
                 self.team = TeamProgress(self.progress, workers, self._announce)
                 self.config.pluginmanager.register(self.team, "thinkslm-team")
-            given["progress"] = self.team.channel(node, slot)
-        node.workerinput.update({f"thinkslm_{name}": value for name, value in given.items()})
+            channel = self.team.channel(node, slot)
+            remaining = self.scheduler.remaining(slot)
+            given = replace(given, slot=slot, slots=workers, remaining=remaining, progress=channel)
+        given.put(node.workerinput)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> StaticShards | None:
@@ -126,7 +135,14 @@ class ControllerPlugin:
         """The controller itself collects nothing: expect what the workers found."""
         if not self._expected:
             self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
-            self.expect(ids)
+            try:
+                self._keys = identities.read(self._table)
+            except OSError as error:
+                self.recorder.problems.append(
+                    f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
+                    "item that crashes its worker is not counted in its task"
+                )
+            self.expect([self._keys[nodeid] for nodeid in ids if nodeid in self._keys])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -147,19 +163,21 @@ class ControllerPlugin:
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
             for *key, verdict, line in records:
-                self.recorder.add(cast("SortKey", tuple(key)), verdict, line)
+                self.recorder.add(ItemKey(*key), verdict, line, self._unreported(report))
             if self._expected:
                 self._seen.add(report.nodeid)
+            self._wrong.pop(report.nodeid, None)  # a rerun: the last report counts
             if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
-                self._wrong.append(f"{report.nodeid} - {report.longrepr}")
+                self._wrong[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
             self._crashed(report)
         else:
             if report.when == "call" or report.skipped:
                 self._seen.add(report.nodeid)
+                self._others_failed.discard(report.nodeid)  # tried again after it had crashed its worker
             if report.failed:
                 self._seen.add(report.nodeid)
-                self._others_failed += 1
+                self._others_failed.add(report.nodeid)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """Wrong answers under their own name and colour."""
@@ -176,6 +194,7 @@ class ControllerPlugin:
             self.team.stop()
         if self._judge is not None:
             self._judge.end()
+        self._table.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -202,7 +221,7 @@ class ControllerPlugin:
             return
         from pytest_thinkslm.plugin.terminal import show
 
-        show(terminalreporter, self.results, self._wrong, self.recorder)
+        show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
 
     # -- helpers --------------------------------------------------------------------------------------------
 
@@ -216,18 +235,18 @@ class ControllerPlugin:
             failed = failed or exitstatus == pytest.ExitCode.TESTS_FAILED
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
-    def _selection(self, incomplete: bool) -> str:
+    def _selection(self, incomplete: bool) -> Selection:
         """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
-        from pytest_thinkslm.tasks.data.reader import item_count
+        from pytest_thinkslm.data.reader import item_count
 
         if incomplete:
             return "partial"
         limit = self.settings.limit
         limited = False
-        for (_, _, task, _), reported in self.recorder.groups().items():
-            whole = item_count(registry.get(task), self.settings.data_dir)
+        for group, reported in self.recorder.groups().items():
+            whole = item_count(registry.get(group.task), self.settings.data_dir)
             asked = whole if limit is None else min(limit, whole)
-            if reported < asked * self.settings.repeats:
+            if reported < (asked - self.recorder.left_out(group.task)) * self.settings.repeats:
                 return "partial"
             limited = limited or asked < whole
         return "limit" if limited else "full"
@@ -237,36 +256,17 @@ class ControllerPlugin:
         self._seen.add(report.nodeid)
         from pytest_thinkslm.judging.policy import with_ruling
 
-        parsed = self._parse(report.nodeid)
-        if parsed is None:
-            self._others_failed += 1
+        key = self._keys.get(report.nodeid)
+        if key is None:
+            self._others_failed.add(report.nodeid)
             return
-        variant, task, style, item, repeat = parsed
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         if self._judge is not None:
             graded = with_ruling(graded, None, None)
-        record = item_record(variant, None, task=task, style=style, item=item, repeat=repeat, graded=graded)
-        self.recorder.add(sort_key(record), "error", to_line(record))
+        line = to_line(item_record(key, None, graded=graded))
+        self.recorder.add(key, "error", line, self._unreported(report))
         report.__dict__["thinkslm_verdict"] = "error"
 
-    def _parse(self, nodeid: str) -> tuple[Variant, str, str, str, int] | None:
-        """Variant, task, style, item and repeat of a test id; None for another test."""
-        function, bracket, rest = nodeid.rpartition("::")[2].partition("[")
-        task = function.removeprefix("test_")
-        if not bracket or task not in registry.all_tasks():
-            return None
-        name = rest.rpartition("]")[0]
-        repeat = 1
-        if self.settings.repeats > 1:
-            name, _, number = name.rpartition("-r")
-            repeat = int(number)
-        name, _, item = name.rpartition("-")
-        for style in sorted(self.settings.styles, key=len, reverse=True):
-            if name == style:
-                return self._factory.variants[0], task, style, item, repeat
-            if name.endswith(f"-{style}"):
-                label = name[: -len(style) - 1]
-                for variant in self._factory.variants:
-                    if variant.label == label:
-                        return variant, task, style, item, repeat
-        return None
+    def _unreported(self, report: pytest.TestReport) -> int:
+        """How often the report's test was tried without a report: it had crashed its worker once."""
+        return int(self.scheduler is not None and report.nodeid in self.scheduler.crashed)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.gates.decisions import GateResult
 from pytest_thinkslm.gates.gating import outcome
@@ -72,9 +73,8 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
     root = ElementTree.Element("testsuites", name="thinkslm gates")
     root.append(suite)
     ElementTree.indent(root)
-    draft = path.with_name(f".{path.name}.draft")
-    ElementTree.ElementTree(root).write(draft, encoding="utf-8", xml_declaration=True)
-    draft.replace(path)
+    document = ElementTree.ElementTree(root)
+    write_file(path, lambda draft: document.write(draft, encoding="utf-8", xml_declaration=True))
 
 
 def _report(gate: GateResult) -> pytest.TestReport:

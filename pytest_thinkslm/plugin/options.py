@@ -70,19 +70,42 @@ OPTIONS: tuple[Option, ...] = (
     Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
     Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
     Option("top-p", "float", "nucleus sampling mass (default: 1)", "P"),
+    Option("top-k", "int", "sample from the K likeliest tokens alone (default: 0, all)", "K"),
+    Option("min-p", "float", "leave out tokens below this share of the likeliest one's probability (default: 0)", "P"),
+    Option(
+        "presence-penalty",
+        "float",
+        "taken off the logit of each token that the output has already (default: 0)",
+        "X",
+    ),
+    Option(
+        "sampling",
+        "text",
+        "model: what the checkpoint's generation_config.json asks for, recorded with its values; --temperature and the "
+        "like win over it (default: greedy)",
+        "model",
+    ),
+    Option("system", "text", "a system message in every prompt (default: none)", "TEXT"),
     Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
     Option(
         "thinking",
         "text",
-        "on, off, or a number of tokens after which a thought is closed and the answer asked for; default: the model's "
-        "own way",
-        "on|off|TOKENS",
+        "on or off; low, medium or high, where the chat template has efforts; or a number of tokens after which a "
+        "thought is closed and the answer asked for. What the template (or the server) does nothing for is refused; "
+        "default: the model's own way",
+        "on|off|low|medium|high|TOKENS",
     ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
     Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
-    Option("accept-data", "flag", "run on data that fails its content pin; every report says so"),
+    Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
+    Option(
+        "strict-data",
+        "flag",
+        "stop at any record that differs from its content pin; default: where few of a set do, they are left out as "
+        "unverified, and every report says so (thinkslm data check)",
+    ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
@@ -148,11 +171,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+#: The names that another plugin may own, and what ours are kept under.
+SHORT_NAMES: Mapping[str, str] = {option.short: option.dest for option in OPTIONS}
+
+_TYPES_MAY_BE_UNIONS = pytest.version_tuple >= (9, 2)
+
+# Where pytest takes a union, a number may stand in quotes in TOML, and what is no number gets our own message; before
+# 9.2 addini asserts on anything but a tag, and pytest's message says what is wrong.
 _INI_TYPES: Mapping[Kind, Any] = {
     "text": "string",
     "list": "args",
-    "int": int | str,
-    "float": float | int | str,
+    "int": int | str if _TYPES_MAY_BE_UNIONS else "int",
+    "float": float | int | str if _TYPES_MAY_BE_UNIONS else "float",
     "flag": "bool",
     "path": "string",
 }
@@ -190,35 +220,23 @@ def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:
     return parser
 
 
-def short_names_taken(parser: pytest.Parser) -> frozenset[str]:
-    """Short names that something else has registered already."""
-    owned = getattr(parser, "_opt2dest", {})
-    return frozenset(option.short for option in OPTIONS if owned.get(option.short, option.dest) != option.dest)
+def register_options(parser: pytest.Parser, taken: frozenset[str]) -> None:
+    """Register the command-line options; a short name that somebody else owns is left to them.
 
-
-def register_options(parser: pytest.Parser) -> None:
-    """Register the command-line options; a short name that somebody else owns is left to them."""
+    ``taken`` has the short names that are known to be owned. They are not even tried: before 9.1 pytest keeps where an
+    option's value goes although argparse then refuses the name, and its owner would find no value.
+    """
     group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
     for option in OPTIONS:
         attributes = _argparse_attributes(option)
-        try:
-            group.addoption(option.short, option.prefixed, **attributes)
-        except (ValueError, argparse.ArgumentError):
-            attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
-            group.addoption(option.prefixed, **attributes)
-
-
-def release_short_names(parser: pytest.Parser) -> None:
-    """After parsing: let a conftest that loads later (below the start folder) register our short names.
-
-    argparse keeps names in a private table; where that table is not what it used to be, nothing is done.
-    """
-    actions = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
-    if isinstance(actions, dict):
-        for option in OPTIONS:
-            action = actions.get(option.short)
-            if getattr(action, "dest", None) == option.dest:
-                del actions[option.short]
+        if option.short not in taken:
+            try:
+                group.addoption(option.short, option.prefixed, **attributes)
+                continue
+            except (ValueError, argparse.ArgumentError):
+                pass
+        attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
+        group.addoption(option.prefixed, **attributes)
 
 
 def raw_values(config: pytest.Config) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
 
 #: Seconds of waiting before anything is shown, and between two plain lines.
 _FIRST, _NEXT = 2.0, 10.0
@@ -102,58 +102,47 @@ class ProgressLine:
     def __init__(self, config: pytest.Config) -> None:
         self.lock = threading.RLock()
         self._config = config
+        self._terminal = Terminal(config)
         self._due = time.monotonic() + _FIRST
         self._drawn = False
 
     def say(self, text: str) -> None:
         """A line of its own, unless the run is quiet."""
         with self.lock:
-            if self._config.option.verbose >= -1:
+            if verbosity(self._config) >= -1:
                 self._write(f"thinkslm: {text}", redraw=False)
             self._due = time.monotonic() + _FIRST
 
     def show(self, progress: Progress | Standing) -> None:
         """Called while a test waits."""
         with self.lock:
-            reporter = self._reporter
-            if reporter is None or self._config.option.verbose < 0 or time.monotonic() < self._due:
+            if verbosity(self._config) < 0 or time.monotonic() < self._due:
                 return
-            redraw = bool(getattr(reporter, "isatty", False)) and reporter.hasmarkup
+            redraw = self._terminal.redraws
             self._due = time.monotonic() + (0 if redraw else _NEXT)
             self._write(f"thinkslm: {describe(progress)}", redraw=redraw)
 
     def settle(self) -> None:
         """The wait is over: take a redrawn line away."""
         if self._drawn:
-            with self.lock, self._uncaptured():
+            with self.lock, self._terminal.uncaptured():
                 self._drawn = False
-                writer = self._reporter._tw
-                writer.write("\r" + " " * (writer.fullwidth - 1) + "\r")
+                self._terminal.redraw("")
                 self._due = time.monotonic() + _FIRST
 
-    @property
-    def _reporter(self) -> Any:
-        return self._config.pluginmanager.getplugin("terminalreporter")
-
-    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
-
     def _write(self, text: str, *, redraw: bool) -> None:
-        reporter = self._reporter
-        if reporter is None:
+        terminal = self._terminal
+        if terminal.reporter is None:
             return
-        with self._uncaptured():
+        with terminal.uncaptured():
             if not self._drawn:
-                reporter.ensure_newline()
+                terminal.fresh_line()
             if redraw:
-                width = reporter._tw.fullwidth - 1
-                reporter._tw.write("\r" + text[:width].ljust(width))
+                terminal.redraw(text)
                 self._drawn = True
             else:
-                reporter.write_line(text)
-            reporter.currentfspath = None
-            reporter.flush()
+                terminal.reporter.write_line(text)
+            terminal.written()
 
 
 def message(label: str, progress: Progress) -> dict[str, object]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
     PAPER,
     RecordedRun,
     collect,
-    counterpart,
     data_differences,
     difference,
     load_run,
@@ -24,7 +25,7 @@ from pytest_thinkslm.gates.baselines import (
     refused,
 )
 from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
-from pytest_thinkslm.runs.results import GroupKey, group_key
+from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RunGates:
         for variant in factory.variants:
             model = factory.resolve(variant)
             templates[variant.model, variant.quant] = None if model is None else model.template_sha256
-        found = misfits(self.baseline, asdict(self.settings), templates, self.settings.styles)
+        found = misfits(self.baseline, factory.stated_settings(), templates, self.settings.styles)
         if found:
             raise refused(self._asked, found)
 
@@ -82,39 +83,38 @@ class RunGates:
             return
         prompts: dict[GroupKey, dict[str, bytes]] = defaultdict(dict)
         for ref in refs:
-            key = self._match(variants[ref.variant], ref.task, ref.style)
+            key = gating.match(ref.key(variants).group, self.baseline)
             if ref.repeat == 1 and key is not None:
                 prompts[key][f"{ref.index:04d}"] = prompt_digest(planner.messages(ref))
         rows = self.baseline.rows
-        shared, found = 0, []
+        shared, found, other_prompts = 0, [], []
         for key, now in prompts.items():
-            state = planner.datasets[key[2]].state
+            state = planner.datasets[key.task].state
             before = self.baseline.groups[key].prompts
             shared += sum(item in self.baseline.groups[key].scores for item in now)
             found += data_differences(rows[key], state.digest, state.pin)
-            found += prompt_differences(f"{key[2]} ({key[3]})", before, now)
-        if any(line.startswith("prompts") for line in found):
+            other_prompts += prompt_differences(f"{key.task} ({key.style})", before, now)
+        found += other_prompts
+        if other_prompts:
             seeds = self.baseline.settings.get("data_seed"), self.settings.data_seed
             found += [difference("data_seed", *seeds)] if seeds[0] != seeds[1] else []
         if not found and not shared:
-            theirs = ", ".join(dict.fromkeys(f"{key[2]} ({key[3]})" for key in self.baseline.groups)) or "nothing"
+            theirs = ", ".join(dict.fromkeys(f"{key.task} ({key.style})" for key in self.baseline.groups)) or "nothing"
             found.append(f"items (the baseline has {theirs}; this run asks none of them)")
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
 
-    def foresee(self, tests: Iterable[tuple[Variant, str, str, str, int] | None]) -> list[str]:
+    def foresee(self, keys: Iterable[ItemKey]) -> list[str]:
         """What the margin gate will not be able to see or to compare, in lines.
 
         Args:
-            tests: every collected test as (variant, task, style, item, repeat), None for other tests.
+            keys: every collected item.
         """
         if not self.settings.baseline or self.specs.margin is None:
             return []
         wanted: dict[GroupKey, dict[str, None]] = defaultdict(dict)
-        for test in tests:
-            if test is not None:
-                variant, task, style, item, _ = test
-                wanted[variant.model, variant.quant, task, style][item] = None
+        for key in keys:
+            wanted[key.group][key.item] = None
         if self.baseline is not None:
             lines = gating.foresee(self.specs.margin, wanted, self.baseline)
         else:
@@ -128,7 +128,7 @@ class RunGates:
     # -- after it -------------------------------------------------------------------------------------------
 
     def finish(
-        self, config: pytest.Config, recorder: Recorder, results: dict[str, Any], *, complete: bool
+        self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
     ) -> tuple[GateResult, ...]:
         """Decide every gate, report each, put them into ``results`` and write ``gates.xml``.
 
@@ -171,25 +171,20 @@ class RunGates:
             *own,
         )
 
-    def _match(self, variant: Variant, task: str, style: str) -> GroupKey | None:
-        assert self.baseline is not None
-        other = counterpart((variant.model, variant.quant), self.baseline.variants)
-        if other is None or (*other, task, style) not in self.baseline.groups:
-            return None
-        return (*other, task, style)
-
     @property
     def _asked(self) -> str:
         return f"--baseline {self.settings.baseline}"
 
-    def _described(self) -> Mapping[str, object]:
+    def _described(self) -> BaselineJson:
         if self.baseline is None:
             return {"name": PAPER, "paired": False, "advisory": self.advisory}
+        selection = self.baseline.selection
+        assert selection != "partial"  # such a run is refused at the start
         return {
             "name": self.baseline.name,
             "paired": True,
             "advisory": self.advisory,
-            "selection": self.baseline.selection,
+            "selection": selection,
             "variants": [{"model": model, "quant": quant} for model, quant in self.baseline.variants],
         }
 
@@ -210,13 +205,13 @@ def _unmatched(specs: GateSpecs, measured: Sequence[gating.Measured]) -> list[Ga
 
 
 def _without_untrusted(
-    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Mapping[str, Any]
+    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Results
 ) -> tuple[GateResult, ...]:
     """A gate on verdicts of a judge that failed its canaries is not evaluated."""
     judge = results.get("judge")
     if judge is None or judge["canaries"]["trusted"]:
         return decided
-    judged = {group_key(row) for row in results["results"] if row.get("judge", {}).get("decided")}
+    judged = {group_key(row) for row in results["results"] if "judge" in row and row["judge"]["decided"]}
     canaries = judge["canaries"]
     why = (
         f"not evaluated, it rests on verdicts of the judge {judge['model']}, which got {canaries['right']} of "

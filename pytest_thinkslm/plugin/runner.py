@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
-from pytest_thinkslm.core.identity import ItemRef, id_of, item_refs, limited
+from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of, item_refs, limited
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.shards import shard
+from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -22,10 +26,12 @@ from pytest_thinkslm.runs.items import error_graded, item_record, payload
 from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
+    from pytest_thinkslm.plugin.controller import ControllerPlugin
+    from pytest_thinkslm.plugin.run_gates import RunGates
+    from pytest_thinkslm.plugin.worker_input import WorkerInput
 
 #: Properties of an item in JUnit: few, since each is kept in memory until the file is written (a right answer
 #: is the gold; gold and rule of a wrong one stand in the failure's line, everything else in items.jsonl).
@@ -33,29 +39,50 @@ _PROPERTIES = ("verdict", "answer", "failure")
 
 
 class RunnerPlugin:
-    """Hooks of a process that collects and executes items (the main process, or an xdist worker)."""
+    """Hooks of a process that collects and executes items.
+
+    Args:
+        config: pytest's.
+        settings: the run's settings.
+        factory: its engines.
+        gates: refuse a baseline that does not fit the plan.
+        judge: the run's judge.
+        controller: in the process that the user started.
+        worker: in an xdist worker.
+        too_late: what was wrong when this process got its devices; said when there are items that need them.
+    """
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, factory: EngineFactory, judge: JudgeSession | None = None
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        factory: EngineFactory,
+        gates: RunGates,
+        judge: JudgeSession | None = None,
+        *,
+        controller: ControllerPlugin | None = None,
+        worker: WorkerInput | None = None,
+        too_late: str = "",
     ) -> None:
         self.config = config
         self.settings = settings
         self.factory = factory
         self.selected = {task.key for task in registry.select(settings.tasks)}
         self.problem: str | None = None
-        #: What was wrong when this process got its devices; said when there are items that need them.
-        self.too_late = ""
-        self._controller = config.pluginmanager.getplugin("thinkslm-controller")
-        self._progress = _progress(config, self._controller)
+        self._too_late = too_late
+        self._controller = controller
+        self._worker = worker
+        self._progress = _progress(controller, worker)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
             settings,
             factory,
             log=lambda: open_log(settings.report_dir, "engine.log"),
-            announce=getattr(self._controller or self._progress, "announce", None),
+            announce=getattr(controller or self._progress, "announce", None),
             tick=None if self._progress is None else self._progress.show,
             judge=judge,
+            check_plan=None if gates.baseline is None else functools.partial(gates.check_plan, factory.variants),
         )
         config.stash[RUN] = self.run
 
@@ -79,17 +106,21 @@ class RunnerPlugin:
         if key is None:
             if "slm" in metafunc.fixturenames and len(variants) > 1:
                 metafunc.parametrize(
-                    "slm", range(len(variants)), indirect=True, ids=[variant.label for variant in variants]
+                    "slm",
+                    range(len(variants)),
+                    indirect=True,
+                    ids=[self.factory.labels[variant] for variant in variants],
                 )
             return
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
         settings = self.settings
-        count = item_count(registry.get(key), settings.data_dir)
-        indices = limited(key, count, settings.limit, settings.data_seed)
-        refs = list(item_refs(len(variants), key, settings.styles_for(key), indices, settings.repeats))
-        several = len(variants) > 1
-        ids = [id_of(ref, repeats=settings.repeats, variant=variants[ref.variant] if several else None) for ref in refs]
+        items = item_indices(registry.get(key), settings.data_dir)
+        indices = limited(key, items, settings.limit, settings.data_seed)
+        styles, test = settings.styles_for(key), _test_name(metafunc)
+        refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
+        names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
+        ids = [id_of(ref, repeats=settings.repeats, label=names[ref.variant]) for ref in refs]
         metafunc.parametrize("case", refs, indirect=True, ids=ids)
 
     @pytest.hookimpl(trylast=True)
@@ -98,9 +129,10 @@ class RunnerPlugin:
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
-        if self.config.option.collectonly or session.shouldfail or session.shouldstop:
+        if getattr(self.config.option, "collectonly", False) or session.shouldfail or session.shouldstop:
             return
         refs: list[ItemRef] = []
         places: list[int] = []
@@ -111,20 +143,24 @@ class RunnerPlugin:
                 places.append(place)
         if not refs:
             return
+        keys = {session.items[place].nodeid: self._key(ref) for ref, place in zip(refs, places, strict=True)}
+        _check_distinct(keys)
+        if self._worker is not None:
+            identities.write(Path(self._worker.table), keys)
         if self._controller is not None:
-            self._controller.expect([item.nodeid for item in session.items])
+            self._controller.expect(keys.values())
         if len(refs) == len(session.items):
             _spare_logging(self.config, session.items)
         try:
-            if self.too_late:
-                raise UsageError(self.too_late)
+            if self._too_late:
+                raise UsageError(self._too_late)
             mine = self._mine(session.items, refs, places)
             self.run.start(refs, mine)
             # Tens of thousands of tests live to the end: the collector need not walk them again and again.
             gc.collect()
             gc.freeze()
         except ThinkSLMError as error:
-            if not hasattr(self.config, "workerinput"):
+            if self._worker is None:
                 self.run.close()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
             self.problem = str(error)
@@ -142,6 +178,8 @@ class RunnerPlugin:
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
+        if left_out := self.run.left_out(ref):
+            pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
         if self._progress is not None:
             self._progress.settle()
@@ -208,7 +246,7 @@ class RunnerPlugin:
             self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
             self._controller.recorder.add_judge(self._close_judge())
 
-    def _close_judge(self) -> Mapping[str, object] | None:
+    def _close_judge(self) -> Mapping[str, float] | None:
         """What judging took in this process; None without a judge."""
         if self.run.judge is None:
             return None
@@ -224,20 +262,22 @@ class RunnerPlugin:
             return with_ruling(graded, None, None)
         return with_ruling(graded, state.case, state.ruling, decides=by_parser)
 
+    def _key(self, ref: ItemRef) -> ItemKey:
+        return ref.key(self.run.variants)
+
     def _late(self, key: str) -> set[str]:
         """Tasks that a conftest registered after the options were read."""
         return {task.key for task in registry.select(self.settings.tasks)} if key not in self.selected else set()
 
     def _mine(self, items: Sequence[pytest.Item], refs: list[ItemRef], places: list[int]) -> list[ItemRef] | None:
-        worker: Mapping[str, Any] | None = getattr(self.config, "workerinput", None)
+        worker = self._worker
         if worker is None:
             return refs
-        slots = int(worker.get("thinkslm_slots", 0))
-        if not slots:
+        if not worker.slots:
             return None
-        own = worker.get("thinkslm_remaining")
+        own = worker.remaining
         if own is None:
-            own = shard([item.nodeid for item in items], slots)[int(worker["thinkslm_slot"])]
+            own = shard([item.nodeid for item in items], worker.slots)[worker.slot]
         wanted = set(own)
         return [ref for ref, place in zip(refs, places, strict=True) if place in wanted]
 
@@ -250,19 +290,15 @@ class RunnerPlugin:
 
                 ruling = None if isinstance(output, EngineError) else self.run.ruling(ref, output, place)
                 graded = with_ruling(graded, extra.case, ruling)
+            key = self._key(ref)._replace(task=extra.case.task, item=extra.case.item, role=extra.role)
             record = item_record(
-                self.run.variants[ref.variant],
+                key,
                 extra.case,
-                task=extra.case.task,
-                style=ref.style,
-                item=extra.case.item,
-                repeat=ref.repeat,
                 messages=self.run.messages(ref, extra.case),
                 output=None if isinstance(output, EngineError) else output,
                 graded=graded,
-                role=extra.role,
             )
-            self._records.append(payload(record))
+            self._records.append(payload(key, record))
 
     def _attach(self, item: pytest.Item, report: pytest.TestReport, ref: ItemRef, graded: Graded) -> None:
         state = self.config.stash.get(STATE, None)
@@ -272,23 +308,20 @@ class RunnerPlugin:
             messages = self.run.messages(ref) if known else ()
         except (ThinkSLMError, KeyError):
             case, messages = None, ()
+        key = self._key(ref)
         record = item_record(
-            self.run.variants[ref.variant],
+            key,
             case,
-            task=ref.task,
-            style=ref.style,
-            item=f"{ref.index:04d}",
-            repeat=ref.repeat,
             messages=messages,
             output=state.output if state is not None else None,
             graded=graded,
         )
         right = graded.verdict.name == "correct"
         for name in _PROPERTIES:
-            value = record[name]
+            value = record.get(name)
             if value is not None and not (right and name == "answer"):
                 item.user_properties.append((name, value if isinstance(value, str) else str(value)))
-        report.__dict__["thinkslm"] = [payload(record), *self._records]
+        report.__dict__["thinkslm"] = [payload(key, record), *self._records]
         report.__dict__["thinkslm_verdict"] = graded.verdict.name
         self._records = []
 
@@ -340,7 +373,7 @@ class RunnerPlugin:
             outcome,
             longrepr,
             cast("Literal['setup', 'call', 'teardown']", call.when),
-            [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],
+            compat_pytest.captured(item),
             call.duration,
             call.start,
             call.stop,
@@ -348,13 +381,31 @@ class RunnerPlugin:
         )
 
 
-def _progress(config: pytest.Config, controller: Any) -> ProgressLine | WorkerProgress | None:
+def _progress(controller: ControllerPlugin | None, worker: WorkerInput | None) -> ProgressLine | WorkerProgress | None:
     """The terminal's line, or the way to it from an xdist worker."""
     if controller is not None:
-        line: ProgressLine = controller.progress
-        return line
-    channel = getattr(config, "workerinput", {}).get("thinkslm_progress")
-    return None if channel is None else WorkerProgress(channel)
+        return controller.progress
+    return None if worker is None or worker.progress is None else WorkerProgress(worker.progress)
+
+
+def _test_name(metafunc: pytest.Metafunc) -> str:
+    """The test function's name, with its class where it has one."""
+    name = metafunc.function.__name__
+    return name if metafunc.cls is None else f"{metafunc.cls.__name__}.{name}"
+
+
+def _check_distinct(keys: Mapping[str, ItemKey]) -> None:
+    """Two tests of one name on one task could not be told apart in any report. Raises ``UsageError``."""
+    if len(set(keys.values())) == len(keys):
+        return
+    first: dict[ItemKey, str] = {}
+    for nodeid, key in keys.items():
+        if key in first:
+            raise pytest.UsageError(
+                f"thinkslm: {nodeid} and {first[key]} are tests of one name ({key.test}) on the task {key.task}: their "
+                "outcomes could not be told apart; rename one of the functions"
+            )
+        first[key] = nodeid
 
 
 def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -365,7 +416,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
     asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
-        config.pluginmanager.unregister(name="logging-plugin")
+        compat_pytest.silence_log_capture(config)
 
 
 def ref_of(item: pytest.Item) -> ItemRef | None:

@@ -32,7 +32,8 @@ class StaticShards:
         self.pending: list[dict[int, None]] = [{} for _ in range(slots)]
         self.free: list[int] = list(range(slots))
         self.claimed: dict[WorkerController, int] = {}
-        self.crashed: set[int] = set()
+        #: Ids of items that were running when their node died, and the slot that it had.
+        self.crashed: dict[str, int] = {}
         self._sent: set[Any] = set()
 
     def claim_slot(self, node: WorkerController) -> int:
@@ -107,10 +108,14 @@ class StaticShards:
         del self.pending[self.node2slot[node]][item_index]
 
     def mark_test_pending(self, item: str) -> None:
-        """Put an item back (xdist calls this to re-run a crashed one)."""
+        """Put an item back: a ``pytest_handlecrashitem`` hook calls this to have a crashed one tried once more.
+
+        It goes to the slot that it came from, whose next node runs it: nodes that are at work have been told their
+        last item.
+        """
         assert self.collection is not None
-        index = self.collection.index(item)
-        self.pending[0] = {index: None, **self.pending[0]}
+        slot = self.crashed[item]
+        self.pending[slot] = {self.collection.index(item): None, **self.pending[slot]}
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
         """Stealing is not offered."""
@@ -125,8 +130,9 @@ class StaticShards:
         if not pending or self.collection is None:
             return None
         index = next(iter(pending))
-        if index not in self.crashed:
-            self.crashed.add(index)
+        item = self.collection[index]
+        if item not in self.crashed:
+            self.crashed[item] = slot
             return None
         del pending[index]
-        return self.collection[index]
+        return item

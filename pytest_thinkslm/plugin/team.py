@@ -35,7 +35,7 @@ class WorkerProgress:
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """What is about to be done; sent at once."""
-        self._label, self._progress = variant.label, progress
+        self._label, self._progress = variant.name, progress
         self._send()
 
     def show(self, progress: Progress) -> None:
@@ -60,7 +60,7 @@ class TeamProgress:
     Args:
         line: where it is written.
         workers: how many of them there are.
-        announce: takes a variant's label and the sum of all workers before it is generated.
+        announce: takes a variant's name and the sum of all workers before it is generated.
     """
 
     def __init__(self, line: ProgressLine, workers: int, announce: Callable[[str, Standing], None]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_thinkslm.core.tables import print_line, print_table
+from pytest_thinkslm.plugin.compat_pytest import Terminal
 from pytest_thinkslm.reports import summary
+from pytest_thinkslm.runs.types import Results
 
 if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
@@ -22,45 +25,40 @@ _COLOURS = {
 }
 
 
-def show(reporter: Any, results: Mapping[str, Any], wrong: Sequence[str], recorder: Recorder) -> None:
+def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Recorder) -> None:
     """Write the summary of a run through pytest's terminal reporter."""
     from rich.console import Console
     from rich.markup import escape
 
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
 
-    writer = reporter._tw
+    terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
     counts = recorder.counts
     listed = list(wrong)
     if listed and reporter.config.option.verbose >= 0 and "f" in reporter.reportchars.lower():
         for line in listed:
-            reporter.write_line(_one_line(line, writer.fullwidth))
+            reporter.write_line(_one_line(line, terminal.width))
         more = counts["incorrect"] + counts["unparsed"] + counts["truncated"] - len(listed)
         if more > 0:
             reporter.write_line(f"... and {more} more: see items.jsonl")
     console = Console(
-        file=writer._file,
-        force_terminal=writer.hasmarkup,
-        no_color=not writer.hasmarkup,
-        width=max(writer.fullwidth, 72),
+        file=terminal.file,
+        force_terminal=terminal.coloured,
+        no_color=not terminal.coloured,
+        width=max(terminal.width, 72),
         highlight=False,
     )
-    measured = results["measured"]["variants"]
-    names = {(variant["model"], variant["quant"]): variant["display"] for variant in results["variants"]}
-    disk = {(variant["model"], variant["quant"]): variant.get("disk_bytes") for variant in results["variants"]}
-    for (model, quant), rows in summary.by_variant(results["results"]).items():
-        title = f"{names.get((model, quant), model)}, {quant}"
-        own = measured.get(f"{model}|{quant}", {})
-        speed = summary.speed_line(own, disk.get((model, quant)))
-        console.print(summary.table(rows, own, escape(title), escape(speed)))
+    for table, speed, rows in summary.variant_tables(results):
+        print_table(console, table, gap=2, caption=speed)
         for row in rows:
             if detail := summary.details(row):
                 console.print(
-                    f"[bold]{row['task']}[/bold] ({row['style']}): " + escape("; ".join(detail)), soft_wrap=True
+                    f"[bold]{summary.row_name(row)}[/bold] ({row['style']}): " + escape("; ".join(detail)),
+                    soft_wrap=True,
                 )
         for note in summary.notes(rows):
-            console.print(escape(note), style="yellow", soft_wrap=True)
+            print_line(console, note, "warning")
     show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:

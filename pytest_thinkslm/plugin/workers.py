@@ -6,14 +6,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin.slots import devices_of_slots
+from pytest_thinkslm.plugin.worker_input import WorkerInput
 
 #: Set where the number of workers was ours to choose (``-n auto``).
 _CHOSEN: pytest.StashKey[bool] = pytest.StashKey()
@@ -89,12 +88,12 @@ def devices_by_slot(config: pytest.Config, factory: EngineFactory) -> list[tuple
     return devices_of_slots(placement.groups, asked, placement.reason)
 
 
-def take_devices(worker: Mapping[str, Any]) -> str:
+def take_devices(worker: WorkerInput) -> str:
     """In a worker: make its GPUs the only visible ones, before anything has started CUDA.
 
     Returns what is wrong where that is too late, else nothing (an error now would only have the worker replaced).
     """
-    visible = worker.get("thinkslm_visible_devices")
+    visible = worker.visible_devices
     if visible is None:
         return ""
     torch = sys.modules.get("torch")
@@ -105,5 +104,5 @@ def take_devices(worker: Mapping[str, Any]) -> str:
         )
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as NVML numbers them
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(visible)
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible
     return ""

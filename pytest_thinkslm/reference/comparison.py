@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.reference.gates import published_figure
 from pytest_thinkslm.reference.table import RUNS
-from pytest_thinkslm.runs.results import group_key
+from pytest_thinkslm.runs.types import FigureRow, ReferenceRow, VariantFacts
 from pytest_thinkslm.statistics import difference_interval
-
-Row = Mapping[str, Any]
 
 #: What every comparison with the table leaves open.
 CAVEAT = (
@@ -19,7 +17,7 @@ CAVEAT = (
 )
 
 
-def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str, Any]]:
+def against_paper(rows: Sequence[FigureRow], variants: Sequence[VariantFacts]) -> list[ReferenceRow]:
     """One row for each group that the table has; empty where it has none.
 
     The paper's figure counts with the items of one split: three runs of the same items tell less than three times as
@@ -29,7 +27,9 @@ def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str
         rows: figures of a run, as in results.json.
         variants: its variants; ``compression.source`` tells a checkpoint made on demand from the published one.
     """
-    sources = {(v["model"], v["quant"]): (v.get("compression") or {}).get("source") for v in variants}
+    sources = {
+        (v["model"], v["quant"]): compression["source"] for v in variants if (compression := v.get("compression"))
+    }
     found = []
     for row in rows:
         key = group_key(row)
@@ -37,18 +37,29 @@ def against_paper(rows: Sequence[Row], variants: Sequence[Row]) -> list[dict[str
         if figure is None:
             continue
         paper, paper_n = figure
-        value: dict[str, Any] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
-        value.update(paper=paper, paper_n=paper_n, accuracy=row["accuracy"], n=row["n"], difference=None, ci95=None)
+        value: ReferenceRow = {
+            "model": key.model,
+            "quant": key.quant,
+            "task": key.task,
+            "test": key.test,
+            "style": key.style,
+            "paper": paper,
+            "paper_n": paper_n,
+            "accuracy": row["accuracy"],
+            "n": row["n"],
+            "difference": None,
+            "ci95": None,
+            "note": "; ".join(_notes(row, paper_n, sources.get(key.variant))),
+        }
         if row["accuracy"] is not None and row["n_effective"] > 0:
             interval = difference_interval(paper, paper_n, row["accuracy"], row["n_effective"])
             value["difference"] = round(row["accuracy"] - paper, 6)
             value["ci95"] = [round(end, 6) for end in interval]
-        value["note"] = "; ".join(_notes(row, paper_n, sources.get(key[:2])))
         found.append(value)
     return found
 
 
-def _notes(row: Row, paper_n: int, source: object) -> list[str]:
+def _notes(row: FigureRow, paper_n: int, source: object) -> list[str]:
     notes = []
     if row.get("void"):
         notes.append(f"void: {row['void']}")

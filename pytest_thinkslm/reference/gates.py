@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_thinkslm.gates.decisions import ALPHA, Cell, FieldValue, GateResult, Margin
+from pytest_thinkslm.core.identity import GroupKey
+from pytest_thinkslm.gates.decisions import ALPHA, FieldValue, GatedGroup, GateResult, Margin, p_text
 from pytest_thinkslm.reference.table import SPLIT_SIZES, paper_row
-from pytest_thinkslm.runs.results import GroupKey
 from pytest_thinkslm.statistics import UnpairedResult, compare_unpaired, holm, smallest_detectable_drop
 
 
 def paper_gates(
-    margin: Margin, cells: Mapping[GroupKey, Cell], *, complete: bool = True, advisory: bool = True, alone: bool = True
+    margin: Margin,
+    cells: Mapping[GroupKey, GatedGroup],
+    *,
+    complete: bool = True,
+    advisory: bool = True,
+    alone: bool = True,
 ) -> tuple[GateResult, ...]:
     """A regression gate for each cell: fails where a drop of more than the margin below the paper's figure is shown.
 
@@ -44,16 +49,16 @@ def paper_gates(
 
 def published_figure(key: GroupKey) -> tuple[float, int] | None:
     """The paper's accuracy (a fraction) of a (model, quant, task, style) and the items it rests on."""
-    row = paper_row(key[0], key[1])
-    accuracy = None if row is None else row.accuracies.get((key[2], key[3]))
-    return None if accuracy is None else (accuracy, SPLIT_SIZES[key[2]])
+    row = paper_row(*key.variant)
+    accuracy = None if row is None else row.accuracies.get((key.task, key.style))
+    return None if accuracy is None else (accuracy, SPLIT_SIZES[key.task])
 
 
 def missing(key: GroupKey) -> str:
     """Why the paper has no figure for a group."""
-    if paper_row(key[0], key[1]) is None:
-        return f"the paper has no row for {key[0]} ({key[1]})"
-    return f"the paper has no figure for {key[2]} ({key[3]}) of {key[0]} ({key[1]})"
+    if paper_row(*key.variant) is None:
+        return f"the paper has no row for {key.model} ({key.quant})"
+    return f"the paper has no figure for {key.task} ({key.style}) of {key.model} ({key.quant})"
 
 
 def foresee_paper(margin: Margin, wanted: Mapping[GroupKey, int], labels: Mapping[GroupKey, str]) -> list[str]:
@@ -80,7 +85,7 @@ def foresee_paper(margin: Margin, wanted: Mapping[GroupKey, int], labels: Mappin
 
 def _gate(
     margin: Margin,
-    cell: Cell,
+    cell: GatedGroup,
     found: UnpairedResult,
     published: tuple[float, int],
     corrected: Mapping[str, float],
@@ -89,13 +94,13 @@ def _gate(
     p, estimate = corrected[cell.label], cell.accuracy.estimate or 0.0
     passed = p > ALPHA
     drop = "drop" if margin.points == 0 else f"drop of more than {margin.points:g} points"
-    correction = f", {_p(p)} after Holm's correction over {len(corrected)} gates" if len(corrected) > 1 else ""
+    correction = f", {p_text(p)} after Holm's correction over {len(corrected)} gates" if len(corrected) > 1 else ""
     sentence = (
         f"{cell.label}: accuracy {100 * published[0]:.1f}% in the paper ({published[1]} items), {100 * estimate:.1f}% "
         f"now ({cell.accuracy.n}), {100 * found.difference:+.1f} points (95% interval {100 * found.interval.low:+.1f} "
         f"to {100 * found.interval.high:+.1f}), items lost and gained unknown: {'no' if passed else 'a'} {drop} is "
-        f"shown ({found.worse.test}, {_p(found.worse.p)}{correction}); any change: {found.change.test}, "
-        f"{_p(found.change.p)}; advisory: the paper's prompts and sampling are not published"
+        f"shown ({found.worse.test}, {p_text(found.worse.p)}{correction}); any change: {found.change.test}, "
+        f"{p_text(found.change.p)}; advisory: the paper's prompts and sampling are not published"
     )
     fields: dict[str, FieldValue] = {
         "baseline": 100 * published[0],
@@ -113,10 +118,3 @@ def _gate(
         "change_test": found.change.test,
     }
     return GateResult(f"gate::{cell.label}", "paper", cell.label, passed, sentence, fields, advisory=advisory)
-
-
-def _p(p: float) -> str:
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.3g}"
-
-
-__all__: Sequence[str] = ["foresee_paper", "missing", "paper_gates", "published_figure"]

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from pytest_thinkslm.core.item_record import GroupJson, group_key
+from pytest_thinkslm.core.tables import (
+    Cell,
+    Column,
+    Table,
+    figure_columns,
+    markdown_line,
+    markdown_table,
+    percent,
+    print_line,
+    print_table,
+    text_columns,
+)
 from pytest_thinkslm.reference.comparison import CAVEAT
-from pytest_thinkslm.reports.cells import markdown_cell, percent
+from pytest_thinkslm.reports.links import filter_link, item_link
+from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, ReferenceRow, Results
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-Row = Mapping[str, Any]
+AnyRow = TypeVar("AnyRow", bound=GroupJson)
 
-_COLUMNS = ("task", "style", "n", "before", "now", "change", "95% CI", "lost", "gained", "p", "kept")
-_PAPER_COLUMNS = ("task", "style", "paper", "n", "ours", "n", "difference", "95% CI")
+#: Links to single items of a cell on the page; all of them are one click away in its browser of items.
+LINKS_SHOWN = 12
 
 #: Lines on single items in the terminal: of a row, and of a variant.
 _ITEMS_OF_ROW, _ITEMS_OF_VARIANT = 2, 6
@@ -27,7 +41,7 @@ _NAMES = 200
 #: Characters of an ending on the terminal's lines.
 _BRIEF = 32
 
-_LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
+LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
 
 _COST_NAMES = {
     "disk_bytes": "disk",
@@ -51,117 +65,178 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.3g}"
 
 
-def show_deltas(console: Console, results: Row) -> None:
-    """Print the delta report of a run, if it has one."""
-    from rich.markup import escape
-
+def delta_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
+    """By variant: its table, its rows, and what it costs beside its reference, in one line (empty: not known)."""
     costs = results["measured"].get("deltas", {})
     several = len(results["settings"]["styles"]) > 1
-    for variant, rows in _by_variant(results.get("deltas", ())):
-        table = _table(escape(_title(rows[0])), _COLUMNS if several else _without_style(_COLUMNS))
-        for row in rows:
-            cells = _cells(row)
-            if row["p_corrected"] is not None and row["p_corrected"] <= 0.05:
-                colour = "red" if row["difference"] < 0 else "green"
-                cells[5] = f"[{colour}]{cells[5]}[/{colour}]"
-            table.add_row(*(cells if several else _without_style(cells)))
-        console.print(table)
-        for line in [_cost_line(costs.get("|".join(variant), {})), *_behaviour(rows), *_notes(rows)]:
+    numbered = list(enumerate(results.get("deltas", ())))
+    found = []
+    for variant, rows in _by_variant([row for _, row in numbered]):
+        cells = [_delta_cells(row, number) for number, row in numbered if (row["model"], row["quant"]) == variant]
+        table = Table(_delta_columns(several), cells, _title(rows[0]))
+        found.append((table, rows, _cost_line(costs.get("|".join(variant), {}))))
+    return found
+
+
+def reference_tables(results: Results, *, apart: bool) -> list[Table]:
+    """The run's figures beside the paper's, variants ``apart`` or together; none where the paper has none of them."""
+    rows = results.get("reference", [])
+    if apart:
+        tables = [(f"{model}, {quant} beside the paper", own) for (model, quant), own in _by_variant(rows)]
+    else:
+        tables = [("Beside the paper", rows)] if rows else []
+    columns = [
+        Column("model", "left", forms=("markdown", "html")),
+        Column("quant", "left", forms=("markdown", "html")),
+        *text_columns("task", "style"),
+        *figure_columns("paper", "n"),
+        Column("ours", css="strong"),
+        *figure_columns("n", "difference", "95% CI"),
+        Column("note", "left", wrap=True, forms=("html",)),
+    ]
+    return [Table(columns, [_paper_cells(row) for row in own], title, _paper_notes(own)) for title, own in tables]
+
+
+def change_columns(kept: bool = True) -> list[Column]:
+    """The columns of what changed from one run or variant to another: those of ``change_cells`` and more."""
+    more = figure_columns("kept") if kept else []
+    change = Column("change", css="strong")
+    return [
+        *figure_columns("n", "before", "now"),
+        change,
+        *figure_columns("95% CI"),
+        *(Column(name, css="links") for name in ("lost", "gained")),
+        Column("p"),
+        *more,
+    ]
+
+
+def item_cells(group: GroupJson, lost: Sequence[str], gained: Sequence[str], name: str = "") -> list[Cell]:
+    """The numbers of items lost and gained; on the page with links to the first ones, and to the set ``name``."""
+    return [_item_cell(group, lost, f"{name}-lost", "bad"), _item_cell(group, gained, f"{name}-gained", "good")]
+
+
+def _item_cell(group: GroupJson, items: Sequence[str], name: str, tone: Literal["good", "bad"]) -> Cell:
+    links = tuple(Cell(item, link=item_link(group_key(group), item)) for item in items[:LINKS_SHOWN])
+    if not items:
+        return Cell("0")
+    return Cell(str(len(items)), tone, filter_link(set=name), links=links, more=max(0, len(items) - LINKS_SHOWN))
+
+
+def show_deltas(console: Console, results: Results) -> None:
+    """Print the delta report of a run, if it has one."""
+    for table, rows, cost in delta_tables(results):
+        print_table(console, table, gap=1)
+        for line in [cost, *_behaviour(rows), *_notes(rows)]:
             if line:
-                console.print(escape(line), soft_wrap=True)
+                print_line(console, line)
         shown = [line for row in rows for line in _examples(row, brief=True)[:_ITEMS_OF_ROW]]
         for line in shown[:_ITEMS_OF_VARIANT]:
-            console.print(escape(line), soft_wrap=True, style="dim")
+            print_line(console, line, "quiet")
     if results.get("deltas"):
-        console.print(_LEGEND, soft_wrap=True, style="dim")
+        print_line(console, LEGEND, "quiet")
 
 
-def show_reference(console: Console, results: Row) -> None:
+def show_reference(console: Console, results: Results) -> None:
     """Print the run's figures beside the paper's, where the paper has any."""
-    from rich.markup import escape
-
-    rows = results.get("reference", ())
-    for variant, own in _by_variant(rows):
-        table = _table(escape(f"{variant[0]}, {variant[1]} beside the paper"), _PAPER_COLUMNS)
-        for row in own:
-            table.add_row(*map(escape, _paper_cells(row)))
-        console.print(table)
-    for line in _paper_notes(rows):
-        console.print(escape(line), soft_wrap=True, style="dim")
+    for table in reference_tables(results, apart=True):
+        print_table(console, replace(table, notes=()), gap=1)
+    for note in _paper_notes(results.get("reference", [])):
+        print_line(console, note, "quiet")
 
 
-def markdown_deltas(results: Row) -> list[str]:
+def markdown_deltas(results: Results) -> list[str]:
     """The delta report's lines of ``summary.md``; none where there is none."""
-    costs = results["measured"].get("deltas", {})
     lines: list[str] = []
-    for variant, rows in _by_variant(results.get("deltas", ())):
-        lines += [f"## {markdown_cell(_title(rows[0]))}", "", *_markdown_table(_COLUMNS, map(_cells, rows)), ""]
-        if cost := _cost_line(costs.get("|".join(variant), {})):
-            lines += [markdown_cell(cost) + ".", ""]
-        lines += [f"- {markdown_cell(line)}" for line in _behaviour(rows)]
-        lines += [f"- {markdown_cell(line)}" for line in _notes(rows)]
+    for table, rows, cost in delta_tables(results):
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
+        if cost:
+            lines += [markdown_line(cost) + ".", ""]
+        lines += [f"- {markdown_line(line)}" for line in [*_behaviour(rows), *_notes(rows)]]
         for row in rows:
             lines += _markdown_items(row)
         lines += [""]
     if lines:
-        lines += [f"{_LEGEND}. Both outputs of every item are in items.jsonl.", ""]
+        lines += [f"{LEGEND}. Both outputs of every item are in items.jsonl.", ""]
     return lines
 
 
-def markdown_reference(results: Row) -> list[str]:
+def markdown_reference(results: Results) -> list[str]:
     """The comparison with the paper as lines of ``summary.md``; none where the paper has none of it."""
-    rows = results.get("reference", ())
-    if not rows:
-        return []
-    columns = ("model", "quant", *_PAPER_COLUMNS)
-    cells = ([row["model"], row["quant"], *_paper_cells(row)] for row in rows)
-    notes = [f"> {markdown_cell(note)}  " for note in _paper_notes(rows)]
-    return ["## Beside the paper", "", *_markdown_table(columns, cells, text=4), "", *notes, ""]
+    lines: list[str] = []
+    for table in reference_tables(results, apart=False):
+        notes = [f"> {markdown_line(note)}  " for note in table.notes]
+        lines += [f"## {table.title}", "", *markdown_table(table), "", *notes, ""]
+    return lines
 
 
-def _cells(row: Row) -> list[str]:
-    known = row["difference"] is not None
+def _delta_columns(several_styles: bool) -> list[Column]:
     return [
-        row["task"],
-        row["style"],
-        str(row["n"]) if known else "–",
-        *change_cells(row["accuracy_against"], row["accuracy"], row["difference"], row["ci95"]),
-        str(len(row["lost"])) if known else "–",
-        str(len(row["gained"])) if known else "–",
-        p_value(row["p_corrected"]),
-        percent(row["kept"], 0),
+        Column("task", "left"),
+        Column("style", "left", forms=("terminal", "markdown", "html") if several_styles else ("markdown", "html")),
+        *change_columns(),
+        Column("rates and failures", "left", wrap=True, forms=("html",)),
     ]
 
 
-def _paper_cells(row: Row) -> list[str]:
+def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
+    known, difference = row["difference"] is not None, row["difference"] or 0.0
+    before, now, change, interval = change_cells(
+        row["accuracy_against"], row["accuracy"], row["difference"], row["ci95"]
+    )
+    shown = row["p_corrected"] is not None and row["p_corrected"] <= 0.05
+    counts = item_cells(row, row["lost"], row["gained"], f"delta-{number}") if known else [Cell("–"), Cell("–")]
+    rates, classes = _moved_figures(row)
+    return [
+        Cell(_task(row)),
+        Cell(row["style"]),
+        Cell(str(row["n"]) if known else "–"),
+        Cell(before),
+        Cell(now),
+        Cell(change, ("bad" if difference < 0 else "good") if shown else ""),
+        Cell(interval),
+        *counts,
+        Cell(p_value(row["p_corrected"])),
+        Cell(percent(row["kept"], 0)),
+        Cell("; ".join([*rates, *classes]), small=row.get("note", "")),
+    ]
+
+
+def _paper_cells(row: ReferenceRow) -> list[str]:
     paper, ours, change, ends = change_cells(row["paper"], row["accuracy"], row["difference"], row["ci95"])
-    return [row["task"], row["style"], paper, str(row["paper_n"]), ours, str(row["n"]), change, ends]
+    names = [row["model"], row["quant"], row["task"], row["style"]]
+    return [*names, paper, str(row["paper_n"]), ours, str(row["n"]), change, ends, _own_note(row)]
 
 
-def _behaviour(rows: Iterable[Row]) -> list[str]:
+def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     """What changed beside accuracy, one line a row: rates, and failure classes by number of outcomes."""
     lines = []
     for row in rows:
-        pairs = [
-            f"{name} {percent(v['before'])} → {percent(v['now'])}" for name, v in row["rates"].items() if _moved(v)
-        ]
-        changed = sorted(row["failures"].items(), key=lambda pair: (pair[1]["before"] - pair[1]["now"], pair[0]))
-        classes = [f"{name} {v['before']} → {v['now']}" for name, v in changed if _moved(v)]
-        parts = [*pairs, *(["failures " + ", ".join(classes)] if classes else [])]
+        rates, classes = _moved_figures(row)
+        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else [])]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
 
 
-def _moved(value: Row) -> bool:
-    return bool(value["before"] != value["now"])
+def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:
+    """The rates and the failure classes that are not what they were, those that grew most first."""
+    rates = [f"{name} {percent(v['before'])} → {percent(v['now'])}" for name, v in row["rates"].items() if _moved(v)]
+    changed = sorted(
+        row["failures"].items(), key=lambda pair: ((pair[1]["before"] or 0) - (pair[1]["now"] or 0), pair[0])
+    )
+    return rates, [f"{name} {v['before']} → {v['now']}" for name, v in changed if _moved(v)]
 
 
-def _notes(rows: Iterable[Row]) -> list[str]:
+def _moved(value: Change) -> bool:
+    return value["before"] != value["now"]
+
+
+def _notes(rows: Iterable[DeltaRow]) -> list[str]:
     return [f"{_label(row)}: {row['note']}" for row in rows if row.get("note")]
 
 
-def _examples(row: Row, *, brief: bool = False) -> list[str]:
+def _examples(row: DeltaRow, *, brief: bool = False) -> list[str]:
     """One line an item: what both outputs ended in; one lost and one gained in turn. ``brief``: to fit a terminal."""
     lost = [example for example in row.get("examples", ()) if example["change"] == "lost"]
     gained = [example for example in row.get("examples", ()) if example["change"] == "gained"]
@@ -174,7 +249,7 @@ def _examples(row: Row, *, brief: bool = False) -> list[str]:
     ]
 
 
-def _end(end: Row, brief: bool) -> str:
+def _end(end: Ending, brief: bool) -> str:
     ending, answer = end["ending"], end["answer"]
     if not ending:
         return f"{end['verdict']}, {'no output' if ending is None else 'empty output'}"
@@ -183,11 +258,11 @@ def _end(end: Row, brief: bool) -> str:
     return f"{end['verdict']}{'' if answer is None or brief else f' {answer}'} “{ending}”"
 
 
-def _cost_line(cost: Row) -> str:
+def _cost_line(cost: Mapping[str, Change]) -> str:
     return ", ".join(f"{title} {_cost(name, cost[name])}" for name, title in _COST_NAMES.items() if name in cost)
 
 
-def _cost(name: str, value: Row) -> str:
+def _cost(name: str, value: Change) -> str:
     before, now = value["before"], value["now"]
     share = f" ({100 * now / before:.0f}%)" if before and now is not None else ""
     return f"{_amount(name, before)} → {_amount(name, now)}{share}"
@@ -201,56 +276,37 @@ def _amount(name: str, value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _title(row: Row) -> str:
+def _title(row: DeltaRow) -> str:
     against = row["against"]
     if against["model"] == row["model"]:
         return f"{row['model']}: {row['quant']} against {against['quant']}"
     return f"{row['model']}, {row['quant']} against {against['model']}, {against['quant']}"
 
 
-def _label(row: Row) -> str:
-    return f"{row['task']} ({row['style']})"
+def _label(row: DeltaRow | ReferenceRow) -> str:
+    return f"{_task(row)} ({row['style']})"
 
 
-def _by_variant(rows: Iterable[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
+def _task(row: DeltaRow | ReferenceRow) -> str:
+    """The task, with its test where several are on it."""
+    return str(row.get("label") or row["task"])
+
+
+def _by_variant(rows: Iterable[AnyRow]) -> list[tuple[tuple[str, str], list[AnyRow]]]:
     return [(key, list(own)) for key, own in groupby(rows, key=lambda row: (row["model"], row["quant"]))]
 
 
-def _paper_notes(rows: Sequence[Row]) -> list[str]:
+def _own_note(row: ReferenceRow) -> str:
+    return row["note"].removesuffix(CAVEAT).removesuffix("; ")
+
+
+def _paper_notes(rows: Sequence[ReferenceRow]) -> list[str]:
     """What stands below the paper's figures: each row's own remarks, and once what holds for all."""
-    notes = []
-    for row in rows:
-        own = row["note"].removesuffix(CAVEAT).removesuffix("; ")
-        if own:
-            notes.append(f"{_label(row)}: {own}")
+    notes = [f"{_label(row)}: {own}" for row in rows if (own := _own_note(row))]
     return [*dict.fromkeys(notes), *([f"paper: ThinkSLM (EMNLP 2025); {CAVEAT}"] if rows else [])]
 
 
-def _without_style(cells: Sequence[str]) -> list[str]:
-    return [cells[0], *cells[2:]]
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title=title, box=None, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False, header_style="bold"
-    )
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("task", "style") else "right", no_wrap=True)
-    return table
-
-
-def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text: int = 2) -> list[str]:
-    """A Markdown table whose first ``text`` columns are text."""
-    return [
-        "| " + " | ".join(columns) + " |",
-        "|" + " --- |" * text + " ---: |" * (len(columns) - text),
-        *("| " + " | ".join(map(markdown_cell, cells)) + " |" for cells in rows),
-    ]
-
-
-def _markdown_items(row: Row) -> list[str]:
+def _markdown_items(row: DeltaRow) -> list[str]:
     """The items lost and gained: their names, and the first ones' endings; folded, since they are long."""
     if not row["lost"] and not row["gained"]:
         return []
@@ -263,7 +319,7 @@ def _markdown_items(row: Row) -> list[str]:
         names = row[change]
         if names:
             more = f" and {len(names) - _NAMES} more, in results.json" if len(names) > _NAMES else ""
-            lines += [f"- {change}: {' '.join(map(markdown_cell, names[:_NAMES]))}{more}"]
+            lines += [f"- {change}: {' '.join(map(markdown_line, names[:_NAMES]))}{more}"]
     lines += [f"- {_code(line)}" for line in _examples(row)]
     return [*lines, "", "</details>"]
 

@@ -6,25 +6,23 @@ The statistics are those of ``thinkslm compare``: both call ``gating.measure``. 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
+from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
+from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
-from pytest_thinkslm.gates.baselines import Group, RecordedRun, VariantKey
-from pytest_thinkslm.runs.results import GroupKey, Record, group_key
+from pytest_thinkslm.gates.baselines import Group, RunFigures
+from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, holm
 
-Row = Mapping[str, Any]
-ItemKey = tuple[str, str, str, str, str]
+#: An item of a group, whatever its repeat.
+ExampleKey = tuple[GroupKey, str]
 
 #: Lost items, and as many gained ones, of a row of which the two outputs' ends are kept.
 EXAMPLES = 3
 
 #: Characters of an output's end, and of an answer, that an example keeps.
 _ENDING, _ANSWER = 60, 40
-
-_RATES = ("unparsed", "truncated", "error")
-_COSTS = ("peak_memory_bytes", "peak_gpu_memory_bytes", "tokens_per_second")
 
 
 def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
@@ -47,9 +45,9 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
 
 
 def deltas(
-    variants: Sequence[VariantKey], rows: Sequence[Row], groups: Mapping[GroupKey, Group]
-) -> list[dict[str, Any]]:
-    """One row a (variant, task, style): what changed against the variant's reference (``references``).
+    variants: Sequence[VariantKey], rows: Sequence[FigureRow], groups: Mapping[GroupKey, Group]
+) -> list[DeltaRow]:
+    """One row a (variant, task, test, style): what changed against the variant's reference (``references``).
 
     Accuracies and what follows from them are over the items that both have without an error; rates and failure classes
     over all outcomes of either. ``p_corrected`` is Holm's over all rows. Nothing is stated of accuracies where one of
@@ -61,31 +59,34 @@ def deltas(
         groups: their item scores.
     """
     figures = {group_key(row): row for row in rows}
-    present = [variant for variant in variants if any(key[:2] == variant for key in figures)]
-    found: list[dict[str, Any]] = []
+    present = [variant for variant in variants if any(key.variant == variant for key in figures)]
+    found: list[DeltaRow] = []
     for variant, reference in references(present).items():
-        before = {key: row for key, row in figures.items() if key[:2] == reference}
-        now = {key: row for key, row in figures.items() if key[:2] == variant}
-        run = RecordedRun("", {"results": list(before.values())}, {key: groups.get(key, Group()) for key in before})
+        before = {key: row for key, row in figures.items() if key.variant == reference}
+        now = {key: row for key, row in figures.items() if key.variant == variant}
+        run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
         found += [_delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run)]
-        found += [_absent(variant, reference, key) for key in before if (*variant, key[2], key[3]) not in now]
+        found += [_absent(variant, reference, key) for key in before if key.of(variant) not in now]
+    names = task_labels(group_key(row) for row in found)
+    for row in found:
+        row["label"] = names[group_key(row)]
     corrected = holm({place: row["p"] for place, row in enumerate(found) if row["p"] is not None})
     for place, p in corrected.items():
         found[place]["p_corrected"] = _significant(p)
     return found
 
 
-def wanted_examples(found: Iterable[Row]) -> set[ItemKey]:
+def wanted_examples(found: Iterable[DeltaRow]) -> set[ExampleKey]:
     """The items, of both variants, whose outputs ``add_examples`` needs."""
     return {
-        (*variant, row["task"], row["style"], item)
+        (key, item)
         for row in found
-        for variant in (_variant(row), _variant(row["against"]))
+        for key in (group_key(row), group_key(row).of(_variant(row["against"])))
         for item in _chosen(row)
     }
 
 
-def add_examples(found: Iterable[dict[str, Any]], records: Iterable[Record]) -> None:
+def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
     """Put into each row ``examples``: for the first items lost and gained what both outputs ended in.
 
     With repeats these are the first right and the first wrong one.
@@ -93,26 +94,26 @@ def add_examples(found: Iterable[dict[str, Any]], records: Iterable[Record]) -> 
     Args:
         records: whole item records of at least the ``wanted_examples``, in order.
     """
-    ends: dict[tuple[ItemKey, bool], dict[str, Any]] = {}
+    ends: dict[tuple[ExampleKey, bool], Ending] = {}
     for record in records:
-        key = (*group_key(record), str(record["item"]))
+        key = group_key(record), record["item"]
         ends.setdefault((key, record["verdict"] == "correct"), _end(record))
     for row in found:
-        examples = []
+        examples: list[Example] = []
         for item in _chosen(row):
             lost = item in row["lost"]
-            before = ends.get(((*_variant(row["against"]), row["task"], row["style"], item), lost))
-            now = ends.get(((*_variant(row), row["task"], row["style"], item), not lost))
+            group = group_key(row)
+            before = ends.get(((group.of(_variant(row["against"])), item), lost))
+            now = ends.get(((group, item), not lost))
             if before is not None and now is not None:
-                change = "lost" if lost else "gained"
-                examples.append({"item": item, "change": change, "before": before, "now": now})
+                examples.append({"item": item, "change": "lost" if lost else "gained", "before": before, "now": now})
         if examples:
             row["examples"] = examples
 
 
 def costs(
-    variants: Sequence[Row], measured: Mapping[str, Row], pairs: Mapping[VariantKey, VariantKey]
-) -> dict[str, dict[str, dict[str, Any]]]:
+    variants: Sequence[VariantFacts], measured: Mapping[str, VariantMeasured], pairs: Mapping[VariantKey, VariantKey]
+) -> dict[str, dict[str, Change]]:
     """Disk, memory and speed of each variant beside those of its reference, by "model|quant"; null is not known.
 
     Args:
@@ -120,13 +121,16 @@ def costs(
         measured: its ``measured.variants``.
         pairs: from ``references``.
     """
-    facts: dict[VariantKey, dict[str, Any]] = {}
+    facts: dict[VariantKey, dict[str, float | None]] = {}
     for variant in variants:
-        size = (variant.get("compression") or {}).get("bytes")
+        compression = variant.get("compression")
+        size = compression and compression["bytes"]
         own = measured.get(f"{variant['model']}|{variant['quant']}", {})
         facts[_variant(variant)] = {
             "disk_bytes": variant.get("disk_bytes") if size is None else size,
-            **{name: own.get(name) for name in _COSTS},
+            "peak_memory_bytes": own.get("peak_memory_bytes"),
+            "peak_gpu_memory_bytes": own.get("peak_gpu_memory_bytes"),
+            "tokens_per_second": own.get("tokens_per_second"),
         }
     return {
         f"{variant[0]}|{variant[1]}": {
@@ -138,14 +142,21 @@ def costs(
     }
 
 
-def _delta(entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, Row], row: Row) -> dict[str, Any]:
+def _delta(
+    entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, FigureRow], row: FigureRow
+) -> DeltaRow:
     value = _head(entry.key, reference)
-    names = f"{reference[0]} ({reference[1]})", f"{entry.key[0]} ({entry.key[1]})"
+    names = f"{reference[0]} ({reference[1]})", f"{entry.key.model} ({entry.key.quant})"
     if entry.against is None:
-        return {**value, "note": f"not compared: {names[0]} has no outcome of it"}
+        value["note"] = f"not compared: {names[0]} has no outcome of it"
+        return value
     old, paired = before[entry.against], entry.cell.comparison
     value["outcomes"] = {"before": old["n"], "now": row["n"]}
-    value["rates"] = {name: {"before": old[f"{name}_rate"], "now": row[f"{name}_rate"]} for name in _RATES}
+    value["rates"] = {
+        "unparsed": {"before": old["unparsed_rate"], "now": row["unparsed_rate"]},
+        "truncated": {"before": old["truncated_rate"], "now": row["truncated_rate"]},
+        "error": {"before": old["error_rate"], "now": row["error_rate"]},
+    }
     classes = sorted({*old["failures"], *row["failures"]})
     value["failures"] = {
         name: {"before": old["failures"].get(name, 0), "now": row["failures"].get(name, 0)} for name in classes
@@ -157,42 +168,53 @@ def _delta(entry: gating.Measured, reference: VariantKey, before: Mapping[GroupK
     ]
     if void or paired is None:
         reason = "; ".join(void) or f"{names[0]} and {names[1]} share no item without an error"
-        return {**value, "note": f"not compared: {reason}"}
-    value.update(_paired(paired))
+        value["note"] = f"not compared: {reason}"
+        return value
+    _fill(value, paired)
     notes = [gating.selection_note(paired, *names), *gating.metric_notes(old, row)]
     if note := "; ".join(filter(None, notes)):
         value["note"] = note
     return value
 
 
-def _paired(paired: PairedResult[str]) -> dict[str, Any]:
+def _fill(value: DeltaRow, paired: PairedResult[str]) -> None:
     counts = "" if paired.repeats == 1 and paired.clusters == paired.n else " on effective counts"
-    return {
-        "n": paired.n,
-        "accuracy": round(paired.candidate, 6),
-        "accuracy_against": round(paired.baseline, 6),
-        "difference": round(paired.difference, 6),
-        "ci95": [round(end, 6) for end in paired.interval],
-        "p": _significant(paired.change.p),
-        "kept": round(paired.candidate / paired.baseline, 6) if paired.baseline > 0 else None,
-        "lost": list(paired.lost),
-        "gained": list(paired.gained),
-        "method": f"{paired.change.test}; interval: Tango's paired score test{counts}",
-    }
+    value["n"] = paired.n
+    value["accuracy"] = round(paired.candidate, 6)
+    value["accuracy_against"] = round(paired.baseline, 6)
+    value["difference"] = round(paired.difference, 6)
+    value["ci95"] = [round(end, 6) for end in paired.interval]
+    value["p"] = _significant(paired.change.p)
+    value["kept"] = round(paired.candidate / paired.baseline, 6) if paired.baseline > 0 else None
+    value["lost"] = list(paired.lost)
+    value["gained"] = list(paired.gained)
+    value["method"] = f"{paired.change.test}; interval: Tango's paired score test{counts}"
 
 
-def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> dict[str, Any]:
-    note = f"not compared: {variant[0]} ({variant[1]}) has no outcome of it"
-    return {**_head((*variant, key[2], key[3]), reference), "note": note}
+def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaRow:
+    value = _head(key.of(variant), reference)
+    value["note"] = f"not compared: {variant[0]} ({variant[1]}) has no outcome of it"
+    return value
 
 
-def _head(key: GroupKey, reference: VariantKey) -> dict[str, Any]:
+def _head(key: GroupKey, reference: VariantKey) -> DeltaRow:
     """A row of which nothing is known yet."""
     return {
-        **dict(zip(("model", "quant", "task", "style"), key, strict=True)),
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "label": key.task,
         "against": {"model": reference[0], "quant": reference[1]},
         "n": 0,
-        **dict.fromkeys(("accuracy", "accuracy_against", "difference", "ci95", "p", "p_corrected", "kept")),
+        "accuracy": None,
+        "accuracy_against": None,
+        "difference": None,
+        "ci95": None,
+        "p": None,
+        "p_corrected": None,
+        "kept": None,
         "lost": [],
         "gained": [],
         "rates": {},
@@ -201,15 +223,15 @@ def _head(key: GroupKey, reference: VariantKey) -> dict[str, Any]:
     }
 
 
-def _variant(row: Row) -> VariantKey:
+def _variant(row: VariantJson) -> VariantKey:
     return row["model"], row["quant"]
 
 
-def _chosen(row: Row) -> Collection[str]:
+def _chosen(row: DeltaRow) -> Collection[str]:
     return [*row["lost"][:EXAMPLES], *row["gained"][:EXAMPLES]]
 
 
-def _end(record: Record) -> dict[str, Any]:
+def _end(record: ItemLine) -> Ending:
     output = record.get("output")
     text = None if output is None else " ".join(str(output)[-8 * _ENDING :].split())
     if text is not None and (len(text) > _ENDING or len(str(output)) > 8 * _ENDING):

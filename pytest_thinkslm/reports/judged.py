@@ -6,14 +6,14 @@ does not. In reviews the judge is asked about the error's reason alone, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
+from pytest_thinkslm.core.item_record import ItemRecord, RulingJson
 from pytest_thinkslm.judging.canaries import CanaryResult, canary_line
 from pytest_thinkslm.runs.judged import differ, is_review
+from pytest_thinkslm.runs.types import Disagreement, JudgeBlock
 from pytest_thinkslm.settings.run_settings import Settings
-
-Record = Mapping[str, Any]
 
 #: Disagreements that summary.md lists; results.json has them all.
 _LISTED = 25
@@ -36,7 +36,7 @@ class JudgeFacts(Protocol):
         ...
 
 
-def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
+def run_judge(judge: JudgeFacts, records: Iterable[ItemRecord]) -> JudgeBlock:
     """The run's block: who judged, how it did on the canaries, and every disagreement.
 
     Args:
@@ -58,10 +58,10 @@ def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
         if ruling["verdict"] is None or is_review(record):
             continue
         if differ(record):
-            disagreements.append(_both(record))
+            disagreements.append(_both(record, ruling))
         else:
             agree += 1
-    block: dict[str, Any] = {
+    block: JudgeBlock = {
         "model": judge.name,
         "policy": judge.settings.judge_policy,
         "fingerprint": judge.digest,
@@ -79,7 +79,7 @@ def run_judge(judge: JudgeFacts, records: Iterable[Record]) -> dict[str, Any]:
     return block
 
 
-def judge_problems(block: Mapping[str, Any]) -> Iterator[str]:
+def judge_problems(block: JudgeBlock) -> Iterator[str]:
     """What a reader has to know before trusting the figures."""
     failed = block["unjudged"] - block["over_budget"]
     if failed:
@@ -94,7 +94,7 @@ def judge_problems(block: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def terminal_lines(block: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+def terminal_lines(block: JudgeBlock) -> Iterator[tuple[str, bool]]:
     """Lines for the terminal, and whether they are red."""
     yield canary_line(block["model"], block["canaries"]), not block["canaries"]["trusted"]
     line = f"judge {block['model']} (policy {block['policy']}): {block['judged']} of {block['asked']} items judged"
@@ -103,7 +103,7 @@ def terminal_lines(block: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     yield line, False
 
 
-def markdown_judge(block: Mapping[str, Any]) -> Iterator[str]:
+def markdown_judge(block: JudgeBlock) -> Iterator[str]:
     """The section of summary.md: the judge, and the first disagreements with both readings."""
     yield "## Judge"
     yield ""
@@ -125,13 +125,17 @@ def markdown_judge(block: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _both(record: Record) -> dict[str, object]:
-    names = ("model", "quant", "task", "style", "item", "repeat")
-    ruling = record["judge"]
+def _both(record: ItemRecord, ruling: RulingJson) -> Disagreement:
     return {
-        **{name: record[name] for name in names},
+        "model": record["model"],
+        "quant": record["quant"],
+        "task": record["task"],
+        "test": record["test"],
+        "style": record["style"],
+        "item": record["item"],
+        "repeat": record["repeat"],
         "parser": {"verdict": record["parser_verdict"], "answer": record["answer"], "rule": record["rule"]},
-        "judge": {name: ruling[name] for name in ("verdict", "answer", "reason")},
+        "judge": {"verdict": ruling["verdict"], "answer": ruling["answer"], "reason": ruling["reason"]},
     }
 
 

@@ -1,7 +1,7 @@
 """Runs merged into one table in the layout of the ThinkSLM paper's. Pure.
 
-What was measured under different conditions is kept apart: a ``Group`` holds variants of the same sampling, selection
-and judge, whose shared (task, style)s were asked about the same items with the same prompts and data.
+What was measured under different conditions is kept apart: a ``RankedGroup`` holds variants of the same sampling,
+selection and judge, whose shared (task, style)s were asked about the same items with the same prompts and data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.reference.table import COLUMNS as PAPER_CELLS
 from pytest_thinkslm.reference.table import RUNS, SPLIT_SIZES, paper_rows
-from pytest_thinkslm.reports.leaderboard_entries import Asked, Cell, CellKey, Entry
+from pytest_thinkslm.reports.leaderboard_entries import Basis, CellKey, RunEntry, Score
 
 #: The six columns of which ``sorting_average`` is the mean.
 SORTING: Sequence[CellKey] = tuple(key for key in PAPER_CELLS.values() if key[0].startswith("sort"))
@@ -34,7 +34,7 @@ class Line:
     quantization: str
     gpu_memory: float | None
     disk: float | None
-    cells: dict[CellKey, Cell]
+    cells: dict[CellKey, Score]
     runs: list[str] = field(default_factory=list)
     engines: list[str] = field(default_factory=list)
     started: str = ""
@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Group:
+class RankedGroup:
     """Variants that can be ranked together. ``differs``: what tells it from groups of the same conditions."""
 
     name: str
@@ -68,7 +68,7 @@ class Group:
 class Leaderboard:
     """The groups, the runs' first; ``remarks`` state what was left out or must be known."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[RankedGroup, ...]
     remarks: tuple[str, ...]
 
     @property
@@ -78,7 +78,7 @@ class Leaderboard:
         return [*PAPER_CELLS.values(), *sorted(own - set(PAPER_CELLS.values()), key=_suite_order)]
 
 
-def merge(found: Iterable[Entry], paper: PaperRows = "all") -> Leaderboard:
+def merge(found: Iterable[RunEntry], paper: PaperRows = "all") -> Leaderboard:
     """The leaderboard of all entries.
 
     The figures of one variant from several runs under the same conditions make one line; where two runs have the same
@@ -118,9 +118,9 @@ class _Builder:
         self.conditions = conditions
         self.lines: dict[tuple[str, ...], Line] = {}
         self._differs = list(differs)
-        self._asked: dict[CellKey, Asked] = {}
+        self._asked: dict[CellKey, Basis] = {}
 
-    def refuses(self, entry: Entry) -> str:
+    def refuses(self, entry: RunEntry) -> str:
         """Why an entry of the same conditions does not belong here; empty where it does."""
         reasons: dict[str, list[str]] = {}
         for key, asked in entry.asked.items():
@@ -129,7 +129,7 @@ class _Builder:
                 reasons.setdefault(reason, []).append(f"{key[0]} ({key[1]})")
         return "; ".join(f"{reason} in {_some(cells)}" for reason, cells in reasons.items())
 
-    def add(self, entry: Entry) -> Iterator[str]:
+    def add(self, entry: RunEntry) -> Iterator[str]:
         """Take an entry, older than all before; yields what of it is not shown."""
         for key, asked in entry.asked.items():
             self._asked.setdefault(key, asked)
@@ -157,13 +157,13 @@ class _Builder:
             names = _some([f"{task} ({style})" for task, style in old])
             yield f"{entry.model} ({entry.quant}): {names} of run {entry.run} is older than what is shown, and left out"
 
-    def finish(self) -> Group:
+    def finish(self) -> RankedGroup:
         """The group with its lines in order, and what tells it from others of the same conditions."""
         found = dict.fromkeys(f"against group {other.name}: {reason}" for other, reason in self._differs)
-        return Group(self.name, self.conditions, sorted(self.lines.values(), key=_line_order), list(found))
+        return RankedGroup(self.name, self.conditions, sorted(self.lines.values(), key=_line_order), list(found))
 
 
-def _home(groups: Sequence[_Builder], entry: Entry) -> tuple[_Builder | None, list[tuple[_Builder, str]]]:
+def _home(groups: Sequence[_Builder], entry: RunEntry) -> tuple[_Builder | None, list[tuple[_Builder, str]]]:
     """The first group that an entry belongs to, else why those of its conditions refuse it."""
     reasons = []
     for group in groups:
@@ -175,7 +175,7 @@ def _home(groups: Sequence[_Builder], entry: Entry) -> tuple[_Builder | None, li
     return None, reasons
 
 
-def _paper_group(models: Collection[str] | None) -> list[Group]:
+def _paper_group(models: Collection[str] | None) -> list[RankedGroup]:
     """Its rows, or those of whose model one of these names (in lower case) is the key or the hub id of a row."""
     rows = paper_rows()
     if models is not None:
@@ -190,7 +190,7 @@ def _paper_group(models: Collection[str] | None) -> list[Group]:
             row.quantization,
             row.gpu_memory,
             row.disk,
-            {key: Cell(accuracy, None, SPLIT_SIZES[key[0]]) for key, accuracy in row.accuracies.items()},
+            {key: Score(accuracy, None, SPLIT_SIZES[key[0]]) for key, accuracy in row.accuracies.items()},
             overall_average=row.overall_average,
         )
         for row in rows
@@ -200,7 +200,7 @@ def _paper_group(models: Collection[str] | None) -> list[Group]:
         "runs": f"{RUNS} sampled runs of the full split, pooled",
         "prompts, temperature, token limits": "not published",
     }
-    return [Group("paper", conditions, lines, paper=True)] if lines else []
+    return [RankedGroup("paper", conditions, lines, paper=True)] if lines else []
 
 
 def _line_order(line: Line) -> tuple[str, int, str]:
@@ -227,7 +227,7 @@ def _letters(place: int) -> str:
     return (_letters(first - 1) if first else "") + ascii_uppercase[last]
 
 
-def _difference(asked: Asked, other: Asked) -> str:
+def _difference(asked: Basis, other: Basis) -> str:
     """What differs between what two figures rest on; empty where they are of the same items, data and prompts."""
     if asked.items != other.items:
         return f"other items ({len(asked.items)}, not {len(other.items)})"

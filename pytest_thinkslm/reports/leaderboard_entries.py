@@ -7,14 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.schemes import SCHEMES
-from pytest_thinkslm.gates.baselines import Group as Items
-from pytest_thinkslm.gates.baselines import RecordedRun, load_run
+from pytest_thinkslm.gates.baselines import Group, RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
+from pytest_thinkslm.reports.summary import further_sampling
+from pytest_thinkslm.runs.types import CompressionJson, FigureRow, LoadedJson, VariantFacts
 
-Row = Mapping[str, Any]
 CellKey = tuple[str, str]
 
 _GIB = 2**30
@@ -24,7 +24,7 @@ _WEIGHTS = ("model", "revision", "gguf", "recipe", "files", "compression")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Score:
     """The accuracy of one (task, style), a fraction with its 95% interval; None where it is void.
 
     ``n`` is the number of items. The paper's figures have no interval of their own.
@@ -37,7 +37,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Basis:
     """What a cell rests on: the items' names, the digest of each one's prompt, the state of the data."""
 
     items: frozenset[str]
@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """One variant of one run.
 
     Attributes:
@@ -67,31 +67,39 @@ class Entry:
     disk: float | None
     engine: str
     conditions: Mapping[str, str]
-    cells: Mapping[CellKey, Cell]
-    asked: Mapping[CellKey, Asked]
+    cells: Mapping[CellKey, Score]
+    asked: Mapping[CellKey, Basis]
 
 
-def entries(place: Path) -> list[Entry]:
+def entries(place: Path) -> list[RunEntry]:
     """Read a run. Raises ``UsageError`` that names the folder."""
     run = load_run(place, "leaderboard")
     found = []
     for variant in run.results.get("variants", ()):
         key = variant["model"], variant["quant"]
-        rows = {(row["task"], row["style"]): row for group, row in run.rows.items() if group[:2] == key}
+        # Of several tests on one task the first one fills its cell: the suite's own where it is among them.
+        keys = sorted((group for group in run.rows if group.variant == key), key=lambda group: group.test)
+        keys.sort(key=lambda group: group.test != f"test_{group.task}")
+        chosen: dict[CellKey, GroupKey] = {}
+        for group in keys:
+            chosen.setdefault((group.task, group.style), group)
+        rows = {cell: run.rows[group] for cell, group in chosen.items()}
         if rows:
-            groups = {cell: run.groups[*key, *cell] for cell in rows}
+            groups = {cell: run.groups[group] for cell, group in chosen.items()}
             found.append(_entry(run, variant, rows, groups))
     return found
 
 
-def _entry(run: RecordedRun, variant: Row, rows: Mapping[CellKey, Row], groups: Mapping[CellKey, Items]) -> Entry:
+def _entry(
+    run: RecordedRun, variant: VariantFacts, rows: Mapping[CellKey, FigureRow], groups: Mapping[CellKey, Group]
+) -> RunEntry:
     model, quant = variant["model"], variant["quant"]
     measured = run.results.get("measured", {})
     own = measured.get("variants", {}).get(f"{model}|{quant}", {})
-    compression = variant.get("compression") or {}
-    disk = compression.get("bytes") or variant.get("disk_bytes")
+    compression = variant.get("compression")
+    disk = (compression and compression["bytes"]) or variant.get("disk_bytes")
     gpu = own.get("peak_gpu_memory_bytes")
-    return Entry(
+    return RunEntry(
         identity=(model, quant, _weights(variant)),
         run=run.name,
         started=str(measured.get("started", "")),
@@ -109,19 +117,19 @@ def _entry(run: RecordedRun, variant: Row, rows: Mapping[CellKey, Row], groups: 
     )
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: FigureRow) -> Score:
     interval = None if row["ci95"] is None else (row["ci95"][0], row["ci95"][1])
-    return Cell(row["accuracy"], interval, row["items"], str(row.get("void", "")))
+    return Score(row["accuracy"], interval, row["items"], str(row.get("void", "")))
 
 
 #: Equal ones are kept once: many runs ask the same items.
-_KNOWN: dict[bytes, Asked] = {}
+_KNOWN: dict[bytes, Basis] = {}
 
 
-def _asked(items: Items, row: Row) -> Asked:
-    data = row.get("data") or {}
-    state = (str(data.get("digest", "")), str(data.get("pin", "")), str(data.get("partial") or ""))
-    asked = Asked(frozenset(items.scores), items.prompts, state)
+def _asked(items: Group, row: FigureRow) -> Basis:
+    data = row.get("data")
+    state = (data["digest"], data["pin"], data["partial"] or "") if data else ("", "", "")
+    asked = Basis(frozenset(items.scores), items.prompts, state)
     digest = hashlib.blake2b(json.dumps([sorted(asked.items), state]).encode())
     for item in sorted(asked.prompts):
         digest.update(item.encode() + asked.prompts[item])
@@ -137,6 +145,8 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
         "selection": f"limit {limit}" if run.selection == "limit" and limit is not None else run.selection,
         "temperature": f"{temperature:g}",
         "top-p": f"{settings.get('top_p', 1.0):g}" if temperature else "",
+        "other sampling": ", ".join(further_sampling(settings)),
+        "system message": str(settings.get("system") or "")[:80],
         "max tokens": str(settings.get("max_tokens") or "by task"),
         "thinking": str(settings.get("thinking") or "as the model does"),
         "repeats": str(settings.get("repeats", 1)),
@@ -148,15 +158,15 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _weights(variant: Row) -> str:
+def _weights(variant: VariantFacts) -> str:
     """Tells checkpoints of one name apart, as far as the run knows them."""
-    facts = (variant.get("fingerprint") or {}).get("facts", {})
+    facts = variant["fingerprint"]["facts"] if "fingerprint" in variant else {}
     known = {name: facts[name] for name in _WEIGHTS if name in facts}
     known["revision"] = variant.get("revision")
     return hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _parameters(variant: Row) -> str:
+def _parameters(variant: VariantFacts) -> str:
     """As the paper words it, or from the catalogue; empty where neither knows the model."""
     from pytest_thinkslm.models.catalogue import shipped
 
@@ -170,9 +180,11 @@ def _parameters(variant: Row) -> str:
     return ""
 
 
-def _quantization(quant: str, known: Row) -> str:
+def _quantization(quant: str, known: LoadedJson | CompressionJson | None) -> str:
     """The scheme in words, with what was loaded where the run knows it."""
     title = "None" if quant == "none" else SCHEMES[quant].title if quant in SCHEMES else quant
+    if known is None:
+        return title
     if quant == "none" and known.get("scheme") in (None, "none") and float(known.get("bits") or 16) >= 16:
         return title
     parts = [f"{known['bits']:g} bits"] if known.get("bits") is not None else []

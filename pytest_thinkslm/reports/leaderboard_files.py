@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from typing import Any
 
-from pytest_thinkslm.reports.cells import markdown_cell
-from pytest_thinkslm.reports.leaderboard import SORTING, Group, Leaderboard, Line
-from pytest_thinkslm.reports.leaderboard_entries import Cell, CellKey
+from pytest_thinkslm.core.tables import (
+    Cell,
+    Column,
+    Table,
+    figure_columns,
+    html_rows,
+    markdown_table,
+    markdown_text,
+    text_columns,
+)
+from pytest_thinkslm.reports.leaderboard import SORTING, Leaderboard, Line, RankedGroup
+from pytest_thinkslm.reports.leaderboard_entries import CellKey, Score
+from pytest_thinkslm.reports.summary import interval_text
 
 #: Conditions that have a column of their own in the CSV.
-_CONDITIONS = ("selection", "temperature", "top-p", "max tokens", "thinking", "repeats", "judge")
+_CONDITIONS = (
+    *("selection", "temperature", "top-p", "other sampling", "max tokens", "thinking", "system message"),
+    *("repeats", "judge"),
+)
 
 _STYLES = {"direct": "direct", "cot": "CoT", "5shot": "5-shot", "5shot-cot": "5-shot CoT", "8shot": "8-shot"}
 
@@ -32,10 +43,11 @@ def html(board: Leaderboard) -> str:
     source = resources.files("pytest_thinkslm.reports").joinpath("leaderboard.html").read_text("utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     columns = board.columns
+    heads = [*text_columns("model", "params", "quantization"), Column("GPU memory, GiB"), Column("disk, GiB")]
+    heads += map(Column, _titles(columns))
     return template.render(
-        groups=[_html_group(group, columns) for group in board.groups],
-        heads=["model", "params", "quantization", "GPU memory, GiB", "disk, GiB", *_titles(columns)],
-        text_columns=3,
+        groups=[_html_group(group, columns, heads) for group in board.groups],
+        heads=heads,
         remarks=[*board.remarks, AVERAGES],
         several=len(board.groups) > 1,
     )
@@ -79,10 +91,10 @@ def csv_text(board: Leaderboard) -> str:
 def markdown(board: Leaderboard) -> str:
     """A table a group, for a README; columns without a figure in a group are left out of its table."""
     lines = ["# Leaderboard", ""]
-    lines += [f"> {_text(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
+    lines += [f"> {markdown_text(remark)}  " for remark in board.remarks] + [""] * bool(board.remarks)
     for group in board.groups:
-        lines += [f"## {group.title}", "", f"{_text(_conditions(group))}.", ""]
-        lines += [f"- {_text(text)}" for text in group.differs] + [""] * bool(group.differs)
+        lines += [f"## {group.title}", "", f"{markdown_text(_conditions(group))}.", ""]
+        lines += [f"- {markdown_text(text)}" for text in group.differs] + [""] * bool(group.differs)
         lines += [*_markdown_table(group, board.columns), ""]
     if any(_sorted(group) for group in board.groups):
         lines += [AVERAGES, ""]
@@ -98,7 +110,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[Leaderboard], str]]] = {
 }
 
 
-def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
+def _markdown_table(group: RankedGroup, columns: Sequence[CellKey]) -> list[str]:
     shown = [key for key in columns if any(key in line.cells for line in group.lines)]
     extra: list[tuple[str, Callable[[Line], str]]] = [
         ("params", lambda line: line.parameters),
@@ -114,57 +126,54 @@ def _markdown_table(group: Group, columns: Sequence[CellKey]) -> list[str]:
         *(name for name, _ in lead),
         *(f"{_title(k)} (n = {_range(sizes[k])})" for k in shown),
     ]
-    lines = ["| " + " | ".join(map(_text, [*heads, *after])) + " |"]
-    lines += ["| --- | --- |" + " ---: |" * (len(heads) - 2 + len(after))]
     digits = _digits(group)
+    rows = []
     for line in group.lines:
         averages = [_percent(line.sorting_average, digits)] * bool(_sorted(group))
         averages += [_percent(line.overall_average, digits)] * group.paper
         cells = [line.model, line.quantization, *(read(line) for _, read in lead)]
-        cells += [_figure(line.cells.get(key), digits) for key in shown] + averages
-        lines.append("| " + " | ".join(map(_text, cells)) + " |")
-    return lines
+        rows.append([*cells, *(_figure(line.cells.get(key), digits) for key in shown), *averages])
+    return markdown_table(Table([*text_columns(*heads[:2]), *figure_columns(*heads[2:], *after)], rows))
 
 
-def _figure(cell: Cell | None, digits: int) -> str:
+def _figure(cell: Score | None, digits: int) -> str:
     if cell is None:
         return ""
     if cell.accuracy is None:
         return "void"
-    return _percent(cell.accuracy, digits) + (f" ({_interval(cell.interval)})" if cell.interval else "")
+    return _percent(cell.accuracy, digits) + (f" ({interval_text(cell.interval)})" if cell.interval else "")
 
 
-def _html_group(group: Group, columns: Sequence[CellKey]) -> dict[str, Any]:
+def _html_group(group: RankedGroup, columns: Sequence[CellKey], heads: Sequence[Column]) -> Mapping[str, object]:
+    rows = [_html_row(group, line, columns) for line in group.lines]
     return {
         "name": group.name,
         "title": group.title,
-        "paper": group.paper,
         "conditions": _conditions(group),
         "differs": group.differs,
         "sizes": _sizes(group),
         "partial": group.conditions.get("selection") == "partial",
-        "lines": [
-            {
-                "model": line.model,
-                "display": line.display,
-                "params": line.parameters,
-                "params_value": _size(line.parameters),
-                "quantization": line.quantization,
-                "about": _about(line),
-                "cells": [
-                    _html_number(line.gpu_memory, 2),
-                    _html_number(line.disk, 2),
-                    *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
-                ],
-            }
-            for line in group.lines
-        ],
+        "rows": html_rows(Table(heads, rows), "paper" if group.paper else ""),
     }
 
 
-def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Cell | None]:
+def _html_row(group: RankedGroup, line: Line, columns: Sequence[CellKey]) -> list[Cell]:
+    marks = [
+        (group.name, "mark"),
+        *([("partial", "mark warn")] if group.conditions.get("selection") == "partial" else []),
+    ]
+    return [
+        Cell(line.model, title=line.display, small=_about(line), value=line.model, marks=tuple(marks)),
+        Cell(line.parameters, value=_size(line.parameters)),
+        Cell(line.quantization, value=line.quantization),
+        *(Cell(text, value=text) for text in (_number(line.gpu_memory, 2), _number(line.disk, 2))),
+        *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
+    ]
+
+
+def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Score | None]:
     """The cells of a row of the page: the paper's columns, the two averages, further ones."""
-    found: list[Cell | None] = []
+    found: list[Score | None] = []
     for key in columns:
         found.append(line.cells.get(key))
         if key == SORTING[-1]:
@@ -192,23 +201,18 @@ def _title(key: CellKey) -> str:
     return f"{title} {_STYLES.get(key[1], key[1])}" if several else title
 
 
-def _average(value: float | None) -> Cell | None:
-    return None if value is None else Cell(value, None, 0)
+def _average(value: float | None) -> Score | None:
+    return None if value is None else Score(value, None, 0)
 
 
-def _html_cell(cell: Cell | None, digits: int) -> dict[str, str]:
+def _html_cell(cell: Score | None, digits: int) -> Cell:
     if cell is None:
-        return {"value": "", "text": "", "small": "", "title": ""}
+        return Cell("", value="")
     if cell.accuracy is None:
-        return {"value": "", "text": "void", "small": "", "title": cell.void}
-    interval = _interval(cell.interval) if cell.interval else ""
+        return Cell("void", value="", title=cell.void)
+    interval = interval_text(cell.interval) if cell.interval else ""
     title = f"{cell.n} items" if cell.n else ""
-    return {"value": f"{cell.accuracy:.6f}", "text": _percent(cell.accuracy, digits), "small": interval, "title": title}
-
-
-def _html_number(value: float | None, digits: int) -> dict[str, str]:
-    text = _number(value, digits)
-    return {"value": text, "text": text, "small": "", "title": ""}
+    return Cell(_percent(cell.accuracy, digits), value=f"{cell.accuracy:.6f}", small=interval, title=title)
 
 
 def _about(line: Line) -> str:
@@ -223,28 +227,28 @@ def _about(line: Line) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _sizes(group: Group) -> str:
+def _sizes(group: RankedGroup) -> str:
     """How many items a figure of a group rests on; empty for the paper, whose splits are full."""
     sizes = {cell.n for line in group.lines for cell in line.cells.values()}
     return "" if group.paper else f"{_range(sizes)} items a figure"
 
 
-def _conditions(group: Group) -> str:
+def _conditions(group: RankedGroup) -> str:
     return "; ".join(
         f"{name} {value}" if name not in ("source", "runs") else value for name, value in group.conditions.items()
     )
 
 
-def _digits(group: Group) -> int:
+def _digits(group: RankedGroup) -> int:
     """The paper's figures as it gives them."""
     return 2 if group.paper else 1
 
 
-def _sorted(group: Group) -> bool:
+def _sorted(group: RankedGroup) -> bool:
     return any(line.sorting_average is not None for line in group.lines)
 
 
-def _csv_cell(cell: Cell | None) -> list[object]:
+def _csv_cell(cell: Score | None) -> list[object]:
     if cell is None:
         return ["", "", "", ""]
     low, high = cell.interval or (None, None)
@@ -256,21 +260,12 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _text(text: object) -> str:
-    """Text that is neither markup nor a link in Markdown."""
-    return re.sub(r"([\[\]`*])", r"\\\1", markdown_cell(text))
-
-
 def _plain_name(key: CellKey) -> str:
     return f"{key[0]}_{key[1]}".replace("-", "_")
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -14,15 +14,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import Variant, short_name
+from pytest_thinkslm.core.files import write_json, write_text
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
+from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
-from pytest_thinkslm.runs.items import ItemSpool, SortKey
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, GroupKey, Record, figures, write_json
+from pytest_thinkslm.runs.items import ItemSpool
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.types import (
+    CompressionJson,
+    FigureRow,
+    LoopGuard,
+    OpenedData,
+    Results,
+    RunMeasured,
+    Selection,
+    SettingsJson,
+    VariantFacts,
+    VariantMeasured,
+)
 from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +77,9 @@ class Recorder:
     ``page`` is the path of the page once it is written, ``page_problem`` why it could not be.
     """
 
-    def __init__(self, settings: Settings, factory: EngineFactory, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, factory: EngineFactory, folder: Path, judge: JudgeSession | None = None
+    ) -> None:
         self.settings = settings
         self.factory = factory
         self.folder = folder
@@ -72,68 +89,61 @@ class Recorder:
         self.page: Path | None = None
         self.page_problem = ""
         self._spool = ItemSpool(folder)
-        self._data: dict[str, Mapping[str, object]] = {}
-        self._measured: dict[str, dict[str, Any]] = {}
-        #: The run's judge, where it has one.
-        self.judge: JudgeSession | None = None
-        self._judge_spent: dict[str, Any] = {}
+        self._verdicts: dict[ItemKey, str] = {}
+        self._data: dict[str, OpenedData] = {}
+        self._measured: dict[str, VariantMeasured] = {}
+        self.judge = judge
+        self._judge_spent: dict[str, float] = {}
 
-    def add(self, key: SortKey, verdict: str, line: str) -> bool:
-        """Take one item's line of ``items.jsonl``; False where the item was already there."""
-        if not self._spool.add(key, line):
-            return False
-        if key[-1] == "item":
+    def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
+        """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
+        counts. ``unreported`` attempts were made before without a line.
+        """
+        self._spool.add(key, line, unreported)
+        if key.role == "item":
+            if before := self._verdicts.get(key):
+                self.counts[before] -= 1
+            self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
-        return True
 
-    def groups(self) -> Counter[tuple[str, ...]]:
-        """Number of reported items by (model, quant, task, style)."""
-        return Counter(key[:4] for key in self._spool.reported() if key[-1] == "item")
+    def groups(self) -> Counter[GroupKey]:
+        """Number of reported items by group."""
+        return Counter(key.group for key in self._spool.reported() if key.role == "item")
 
-    def add_process(self, data: Mapping[str, Mapping[str, object]], measured: Mapping[str, Mapping[str, Any]]) -> None:
-        """What a process that executed items knows at its end: data states, and measurements by variant label."""
+    def left_out(self, task: str) -> int:
+        """How many items of a task were selected and not run: their records cannot be verified or are not there."""
+        state = self._data.get(task)
+        return 0 if state is None else len(state["unverified"]) + len(state["absent"])
+
+    def add_process(self, data: Mapping[str, OpenedData], measured: Mapping[str, VariantMeasured]) -> None:
+        """What a process that executed items knows at its end: data states, and measurements by the variant's name."""
         self._data.update(data)
-        for label, values in measured.items():
-            _add_measured(self._measured.setdefault(label, {}), values)
+        for name, values in measured.items():
+            _add_measured(cast("dict[str, Any]", self._measured.setdefault(name, {})), values)
 
-    def add_judge(self, spent: Mapping[str, Any] | None) -> None:
+    def add_judge(self, spent: Mapping[str, float] | None) -> None:
         """What judging took in a process; counts add up, times are the longest."""
         for name, value in (spent or {}).items():
             before = self._judge_spent.get(name, 0)
             self._judge_spent[name] = max(before, value) if name == "seconds" else before + value
 
-    def results(self, *, selection: str, seconds: float, gates: Sequence[Mapping[str, object]] = ()) -> dict[str, Any]:
-        """The content of ``results.json``."""
+    def results(self, *, selection: Selection, seconds: float) -> Results:
+        """The content of ``results.json``, before its gates."""
         from pytest_thinkslm.reference.comparison import against_paper
 
         groups: dict[GroupKey, Group] = {}
-        records: Iterator[Record] = self._spool.records(lambda key: key[-1] == "item")
+        records = self.item_records()
         if len(self.factory.variants) > 1:
             records = collecting(records, groups)
-        seeds = self._spool.records(lambda key: key[-1] != "item")
+        seeds = self._spool.records(lambda key: key.role != "item")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
-        measured: dict[str, Any] = {
+        measured: RunMeasured = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(seconds, 3),
-            "variants": {
-                f"{variant.model}|{variant.quant}": self._measured.get(variant.label, {})
-                for variant in self.factory.variants
-            },
+            "variants": {variant.name: self._measured.get(variant.name, {}) for variant in self.factory.variants},
         }
-        compared: dict[str, Any] = {}
-        if len(self.factory.variants) > 1:
-            compared["deltas"], measured["deltas"] = self._deltas(rows, groups, variants, measured["variants"])
-        if beside := against_paper(rows, variants):
-            compared["reference"] = beside
-        problems = list(self.problems)
-        if self.judge is not None:
-            from pytest_thinkslm.reports.judged import judge_problems, run_judge
-
-            compared["judge"] = run_judge(self.judge, self.item_records())
-            problems += judge_problems(compared["judge"])
-            measured["judge"] = self._judge_spent
-        return {
+        results: Results = {
             "schema_version": SCHEMA_VERSION,
             "settings": self._settings(),
             "versions": _versions(),
@@ -141,44 +151,60 @@ class Recorder:
             "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "system": platform.system()},
             "selection": selection,
             "results": rows,
-            **compared,
-            "gates": list(gates),
-            "problems": problems,
+            "loop_guard": self._loop_guard(variants, rows),
+            "gates": [],
+            "problems": list(self.problems),
             "measured": measured,
         }
+        if len(self.factory.variants) > 1:
+            self._add_deltas(results, groups)
+        if beside := against_paper(rows, variants):
+            results["reference"] = beside
+        if self.judge is not None:
+            from pytest_thinkslm.reports.judged import judge_problems, run_judge
 
-    def _deltas(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        groups: Mapping[GroupKey, Group],
-        variants: Sequence[Mapping[str, Any]],
-        measured: Mapping[str, Mapping[str, Any]],
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+            results["judge"] = run_judge(self.judge, self.item_records())
+            results["problems"] += judge_problems(results["judge"])
+            measured["judge"] = self._judge_spent
+        return results
+
+    def _add_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
         """The delta report, and the cost beside it."""
         from pytest_thinkslm.reports import deltas
 
         keys = [(variant.model, variant.quant) for variant in self.factory.variants]
-        found = deltas.deltas(keys, rows, groups)
+        found = deltas.deltas(keys, results["results"], groups)
         wanted = deltas.wanted_examples(found)
         if wanted:
-            outputs = self._spool.records(lambda key: key[-1] == "item" and key[:5] in wanted, bulk=True)
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
             deltas.add_examples(found, outputs)
-        return found, deltas.costs(variants, measured, deltas.references(keys))
+        results["deltas"] = found
+        measured = results["measured"]
+        measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))
 
-    def item_records(self) -> Iterator[dict[str, object]]:
+    def _loop_guard(self, variants: Sequence[VariantFacts], rows: Sequence[FigureRow]) -> LoopGuard:
+        """Whether looping outputs were ended early, by which rule, and how many."""
+        rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
+        return {
+            "on": self.settings.temperature == 0 and bool(rules - {"off"}),
+            "rules": sorted(rules),
+            "stopped": sum(row.get("loops_stopped", 0) for row in rows),
+        }
+
+    def item_records(self) -> Iterator[ItemRecord]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
-        return self._spool.records(lambda key: key[-1] == "item")
+        return self._spool.records(lambda key: key.role == "item")
 
-    def write(self, results: Mapping[str, Any]) -> None:
+    def write(self, results: Results) -> None:
         """Write the files, each once and atomically."""
         from pytest_thinkslm.reports.summary import markdown
 
         self._spool.finish()
-        write_json(self.folder / "results.json", results)
+        ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
+        write_json(self.folder / "results.json", ordered)
         self._write_page()
-        draft = self.folder / ".summary.md.draft"
-        draft.write_text(markdown(results, page=None if self.page is None else self.page.name), encoding="utf-8")
-        draft.replace(self.folder / "summary.md")
+        page = None if self.page is None else self.page.name
+        write_text(self.folder / "summary.md", markdown(results, page=page))
 
     def _write_page(self) -> None:
         """Write ``report.html``; where that fails the run's figures stand all the same, and the terminal says why."""
@@ -198,9 +224,9 @@ class Recorder:
         with contextlib.suppress(OSError):  # it holds files: the engine's log, or the user's
             self.folder.rmdir()
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
-        values = asdict(self.settings)
+        values = cast("dict[str, object]", self.factory.stated_settings())
         for name in ("report_dir", "journal_dir", "fresh", "rescore"):
             del values[name]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
@@ -213,29 +239,34 @@ class Recorder:
             name: "(not written)" if _SECRET.search(name) else value
             for name, value in self.settings.engine_args.items()
         }
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return cast("SettingsJson", plain)
 
-    def _variant(self, index: int, variant: Variant) -> dict[str, object]:
-        facts: dict[str, object] = {"model": variant.model, "quant": variant.quant, "display": variant.model}
-        facts.update(compression=None, catalogue=None)
+    def _variant(self, index: int, variant: Variant) -> VariantFacts:
+        fingerprint = self.factory.fingerprint(index)
+        facts: VariantFacts = {
+            "model": variant.model,
+            "quant": variant.quant,
+            "display": variant.model,
+            "compression": None,
+            "catalogue": None,
+            "engine": self.factory.name,
+            "sampling": stated(self.factory.sampling(index)),
+            "fingerprint": {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)},
+        }
         model = self.factory.resolve(variant)
         if model is not None:
             compression = asdict(model.compression)
             del compression["kernel"]  # known to the engine alone: measured.variants has it
-            facts.update(
-                display=model.display,
-                revision=model.revision,
-                quantization=model.quantization,
-                template_sha256=model.template_sha256,
-                context=model.context,
-                disk_bytes=model.disk_bytes,
-                note=model.note,
-                compression=compression,
-                catalogue=model.catalogue,
-            )
-        fingerprint = self.factory.fingerprint(index)
-        facts["engine"] = self.factory.name
-        facts["fingerprint"] = {"digest": fingerprint.digest, "facts": dict(fingerprint.facts)}
+            facts["display"] = model.display
+            facts["revision"] = model.revision
+            facts["quantization"] = None if model.quantization is None else dict(model.quantization)
+            facts["template_sha256"] = model.template_sha256
+            facts["context"] = model.context
+            facts["disk_bytes"] = model.disk_bytes
+            facts["note"] = model.note
+            facts["compression"] = cast("CompressionJson", compression)
+            facts["catalogue"] = model.catalogue
         return facts
 
 

@@ -1,101 +1,120 @@
-"""The summary of a run: a rich table for the terminal and ``summary.md``."""
+"""What a run's summary says, line by line and table by table: for the terminal, ``summary.md`` and the page. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_thinkslm.reports.cells import markdown_cell, percent
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-Row = Mapping[str, Any]
-
-_COLUMNS = (
-    ("task", "left"),
-    ("style", "left"),
-    ("n", "right"),
-    ("accuracy", "right"),
-    ("95% CI", "right"),
-    ("unparsed", "right"),
-    ("truncated", "right"),
-    ("error", "right"),
-    ("tokens/s", "right"),
-    ("seconds", "right"),
+from pytest_thinkslm.core.tables import (
+    Bar,
+    Cell,
+    Column,
+    Table,
+    Tone,
+    markdown_line,
+    markdown_table,
+    percent,
+    text_columns,
+)
+from pytest_thinkslm.reports.links import filter_link
+from pytest_thinkslm.runs.types import (
+    FigureRow,
+    GateState,
+    Generated,
+    Results,
+    RowData,
+    SettingsJson,
+    VariantFacts,
+    VariantMeasured,
 )
 
-#: Narrow headings for the terminal.
-_HEADINGS = {
-    "accuracy": "accu-\nracy",
-    "unparsed": "un-\nparsed",
-    "truncated": "trun-\ncated",
-    "tokens/s": "tok/s",
-    "seconds": "s",
-}
+
+def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
+    """The figures of one variant, and how much of them was generated in this run (``measured``)."""
+    thoughts = any("unfinished_thought_rate" in row for row in rows)
+    columns = [
+        *text_columns("task", "style"),
+        Column("n"),
+        Column("accuracy", narrow="accu-\nracy", css="strong"),
+        Column("0 – 100%, 95% interval", "left", forms=("html",), css="bars"),
+        Column("95% CI"),
+        Column("unparsed", narrow="un-\nparsed"),
+        Column("truncated", narrow="trun-\ncated"),
+        Column("error"),
+        Column("unfinished thought", forms=("html",) if thoughts else ()),
+        Column("generated", narrow="gene-\nrated"),
+        Column("tokens"),
+    ]
+    return Table(columns, [_figure_cells(row, row_measured(measured, row)) for row in rows], title)
 
 
-def cells(row: Row, measured: Row) -> list[str]:
-    """One row of the table as text; ``measured`` is what generating its outputs took."""
-    interval = row["ci95"]
-    rate, seconds = measured.get("tokens_per_second"), measured.get("seconds")
+def accuracy_cell(row: FigureRow) -> Cell:
+    """A row's accuracy, or that it is void."""
+    link = filter_link(model=row["model"], quant=row["quant"], task=row["task"], style=row["style"])
+    title = f"{interval_text(row['ci95'])}, n = {row['n']}"
+    if row.get("void"):
+        return Cell("void", "bad", link=link, title=row["void"])
+    return Cell(percent(row["accuracy"]), "strong", link=link, title=title)
+
+
+def bar_cell(row: FigureRow) -> Cell:
+    """A row's accuracy and interval as a drawing; empty where there are none."""
+    accuracy, interval = row["accuracy"], row["ci95"]
+    return Cell("", bar=None if accuracy is None or interval is None else Bar(accuracy, *interval))
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    """The ends of an accuracy's interval in percent."""
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+
+
+def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
+    name = row_name(row) + ("*" if _conditional(row.get("data")) else "")
+    here = {"model": row["model"], "quant": row["quant"], "task": row["task"], "style": row["style"]}
     return [
-        str(row["task"])
-        + ("*" if row.get("data", {}).get("partial") or row.get("data", {}).get("pin") == "accepted" else ""),
-        str(row["style"]),
-        str(row["n"]),
-        "void" if row.get("void") else percent(row["accuracy"]),
-        "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}",
-        percent(row["unparsed_rate"]),
-        percent(row["truncated_rate"]),
-        percent(row["error_rate"]),
-        "–" if rate is None else f"{rate:.0f}",
-        "–" if seconds is None else f"{seconds:.1f}",
+        Cell(name, link=filter_link(**here), title=row["title"]),
+        Cell(row["style"]),
+        Cell(str(row["n"])),
+        Cell("void", "bad") if row.get("void") else Cell(percent(row["accuracy"])),
+        bar_cell(row),
+        Cell(interval_text(row["ci95"])),
+        _rate_cell(row["unparsed_rate"], "warning", filter_link(**here, verdict="unparsed")),
+        _rate_cell(row["truncated_rate"], "warning", filter_link(**here, verdict="truncated")),
+        _rate_cell(row["error_rate"], "bad", filter_link(**here, verdict="error")),
+        Cell(percent(row.get("unfinished_thought_rate"))),
+        Cell("–" if measured is None else str(measured["generated"])),
+        Cell(str(measured["output_tokens"] or "–") if measured else "–"),
     ]
 
 
-def table(rows: Sequence[Row], measured: Row, title: str, caption: str) -> Table:
-    """The rows of one variant as a rich table."""
-    from rich.table import Table
-
-    result = Table(
-        title=title,
-        caption=caption,
-        box=None,
-        title_justify="left",
-        caption_justify="left",
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
-        header_style="bold",
-    )
-    for name, justify in _COLUMNS:
-        result.add_column(_HEADINGS.get(name, name), justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for row in rows:
-        text = cells(row, row_measured(measured, row))
-        if row.get("void"):
-            text[3] = "[red]void[/red]"
-        for column in (5, 6, 7):
-            if text[column] not in ("0.0%", "–"):
-                text[column] = f"[yellow]{text[column]}[/yellow]" if column < 7 else f"[red]{text[column]}[/red]"
-        result.add_row(*text)
-    return result
+def row_name(row: FigureRow) -> str:
+    """The row's task, with its test where several are on it."""
+    return row.get("label") or row["task"]
 
 
-def row_measured(measured: Row, row: Row) -> Row:
-    """What generating this row's outputs took, from its variant's measurements."""
-    value: Row = measured.get("tasks", {}).get(f"{row['task']}|{row['style']}", {})
-    return value
+def _rate_cell(rate: float | None, tone: Tone, link: str) -> Cell:
+    return Cell(percent(rate), tone, link=link) if rate else Cell(percent(rate), "quiet")
 
 
-def by_variant(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+def _conditional(data: RowData | None) -> bool:
+    """Whether a figure rests on data that a note below it has to speak of."""
+    return data is not None and bool(data.get("partial") or data.get("pin") == "accepted" or data.get("unverified"))
+
+
+def row_measured(measured: VariantMeasured, row: FigureRow) -> Generated | None:
+    """How much was generated for this row, from its variant's measurements."""
+    return measured.get("tasks", {}).get(f"{row['task']}|{row['style']}")
+
+
+def by_variant(rows: Iterable[FigureRow]) -> dict[tuple[str, str], list[FigureRow]]:
     """Rows by (model, quant)."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[FigureRow]] = {}
     for row in rows:
         groups.setdefault((row["model"], row["quant"]), []).append(row)
     return groups
 
 
-def speed_line(measured: Mapping[str, Any], disk_bytes: int | None = None) -> str:
+def speed_line(measured: VariantMeasured, disk_bytes: int | None = None) -> str:
     """What generating took and the checkpoint's size in one line; that nothing was generated where that is so."""
     generated = measured.get("generated")
     on_disk = [] if disk_bytes is None else [f"checkpoint {size(disk_bytes)}"]
@@ -104,14 +123,16 @@ def speed_line(measured: Mapping[str, Any], disk_bytes: int | None = None) -> st
     parts = [f"{generated} outputs generated"]
     if measured.get("seconds"):
         parts.append(f"{measured['seconds']:.1f} s")
+    if measured.get("load_seconds"):
+        parts.append(f"loading {measured['load_seconds']:.1f} s")
     if measured.get("tokens_per_second"):
-        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s")
+        parts.append(f"{measured['tokens_per_second']:.0f} tokens/s while generating")
     if measured.get("device"):
         parts.append(f"{measured['device']}, {measured.get('dtype', '')}".rstrip(", "))
-    if measured.get("peak_memory_bytes"):
-        parts.append(f"peak memory {size(measured['peak_memory_bytes'])}")
-    if measured.get("peak_gpu_memory_bytes"):
-        parts.append(f"on GPUs {size(measured['peak_gpu_memory_bytes'])}")
+    if memory := measured.get("peak_memory_bytes"):
+        parts.append(f"peak memory {size(memory)}")
+    if memory := measured.get("peak_gpu_memory_bytes"):
+        parts.append(f"on GPUs {size(memory)}")
     return ", ".join(parts + on_disk)
 
 
@@ -120,35 +141,37 @@ def size(count: int) -> str:
     return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
-def notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the figures has to know, each once: partial data, accepted data, void accuracies."""
+def notes(rows: Sequence[FigureRow]) -> list[str]:
+    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits."""
     lines: dict[str, None] = {}
     for row in rows:
-        data = row.get("data", {})
-        if data.get("partial"):
-            lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
-        for note in data.get("notes", ()):
-            lines[f"{row['task']}: {note}"] = None
+        if data := row.get("data"):
+            if data.get("partial"):
+                lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
+            for note in data.get("notes", ()):
+                lines[f"{row['task']}: {note}"] = None
         if row.get("note"):
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row['task']} ({row['style']}): {row['void']}"] = None
+            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+        if row.get("cut_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
     return list(lines)
 
 
-def failure_line(row: Row) -> str:
+def failure_line(row: FigureRow) -> str:
     """The failure classes of a row, most frequent first; empty where there are none."""
     failures = sorted(row["failures"].items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{name} {count}" for name, count in failures)
 
 
-def metric_lines(row: Row) -> list[str]:
+def metric_lines(row: FigureRow) -> list[str]:
     """The task's own metrics, flattened, one line each."""
     metrics = {name: value for name, value in row.get("metrics", {}).items() if name != "by_error"}  # the failures
     return [f"{name}: {_shown(value)}" for name, value in _flat(metrics)]
 
 
-def repeat_line(row: Row) -> str:
+def repeat_line(row: FigureRow) -> str:
     """Several runs side by side, in one line; empty for a single run."""
     repeats = row.get("repeats")
     if not repeats:
@@ -163,7 +186,7 @@ def repeat_line(row: Row) -> str:
     )
 
 
-def thought_line(row: Row) -> str:
+def thought_line(row: FigureRow) -> str:
     """How many outputs have a thought, and how it ended; empty where thoughts played no part."""
     if "thought_rate" not in row:
         return ""
@@ -173,7 +196,7 @@ def thought_line(row: Row) -> str:
     return "thoughts: " + ", ".join(parts)
 
 
-def judge_line(row: Row) -> str:
+def judge_line(row: FigureRow) -> str:
     """Both accuracies, and how far parser and judge agree; empty without a judge."""
     judge = row.get("judge")
     if judge is None:
@@ -190,7 +213,7 @@ def judge_line(row: Row) -> str:
     return f"{line}; accuracy {accuracies}"
 
 
-def details(row: Row) -> list[str]:
+def details(row: FigureRow) -> list[str]:
     """What stands below the table for a row: repeats, how its interval was made, failure classes, own metrics."""
     method = row["ci_method"]
     return [
@@ -203,52 +226,68 @@ def details(row: Row) -> list[str]:
     ]
 
 
-def gate_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+def further_sampling(settings: SettingsJson) -> list[str]:
+    """Sampling parameters beside temperature and top-p, where they do something."""
+    usual = {"top_k": 0, "min_p": 0, "presence_penalty": 0, "repetition_penalty": 1}
+    found = {name: settings.get(name, value) for name, value in usual.items()}
+    return [f"{name.replace('_', '-')} {value:g}" for name, value in found.items() if value != usual[name]]
+
+
+def gate_lines(results: Results) -> list[tuple[GateState, str]]:
     """Each gate as (state, sentence), the failed ones first; the state as in ``gating.outcome``."""
-    ranks = ("failed", "advisory", "not evaluated", "passed")
-    lines = [(gate["state"], str(gate["sentence"])) for gate in results["gates"]]
+    ranks: Sequence[GateState] = ("failed", "advisory", "not evaluated", "passed")
+    lines = [(gate["state"], gate["sentence"]) for gate in results["gates"]]
     return sorted(lines, key=lambda line: ranks.index(line[0]))
 
 
-def markdown(results: Mapping[str, Any], *, page: str | None = None) -> str:
+def variant_facts(results: Results, model: str, quant: str) -> VariantFacts | None:
+    """What a run knows of one of its variants."""
+    return next((v for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), None)
+
+
+def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]:
+    """By variant: its table, the line on speed and size below it, and its rows."""
+    found = []
+    groups = by_variant(results["results"])
+    order = [(facts["model"], facts["quant"]) for facts in results["variants"]]
+    for model, quant in dict.fromkeys([*(key for key in order if key in groups), *groups]):
+        rows = groups[model, quant]
+        facts = variant_facts(results, model, quant)
+        own = results["measured"].get("variants", {}).get(f"{model}|{quant}", {})
+        name, size = (model, None) if facts is None else (facts.get("display", model), facts.get("disk_bytes"))
+        found.append((figure_table(rows, own, f"{name} ({quant})"), speed_line(own, size), rows))
+    return found
+
+
+def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
         lines += [f"Selection: **{results['selection']}**.", ""]
-    measured = results["measured"].get("variants", {})
-    for (model, quant), rows in by_variant(results["results"]).items():
-        variant: Row = next((v for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), {})
-        name = variant.get("display", model)
-        own = measured.get(f"{model}|{quant}", {})
-        lines += [f"## {markdown_cell(name)} ({markdown_cell(quant)})", ""]
-        lines.append("| " + " | ".join(name for name, _ in _COLUMNS) + " |")
-        lines.append("|" + "|".join(" ---: " if justify == "right" else " --- " for _, justify in _COLUMNS) + "|")
-        lines += [
-            "| " + " | ".join(markdown_cell(text) for text in cells(row, row_measured(own, row))) + " |" for row in rows
-        ]
-        lines += ["", speed_line(own, variant.get("disk_bytes")) + ".", ""]
+    for table, speed, rows in variant_tables(results):
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:
             if detail := details(row):
-                lines += [f"- **{row['task']}** ({row['style']}): " + markdown_cell("; ".join(detail))]
+                lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_line("; ".join(detail))]
         remarks = notes(rows)
         if remarks:
-            lines += ["", *(f"> {markdown_cell(remark)}" + "  " for remark in remarks)]
+            lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")
     lines += markdown_deltas(results) + markdown_reference(results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import markdown_judge
 
-        lines += [markdown_cell(line) for line in markdown_judge(results["judge"])]
+        lines += [markdown_line(line) for line in markdown_judge(results["judge"])]
     if results["gates"]:
         lines += ["## Gates", ""]
-        lines += [f"- **{state}**: {markdown_cell(sentence)}" for state, sentence in gate_lines(results)] + [""]
+        lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_lines(results)] + [""]
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
-        lines += [f"- {markdown_cell(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
+        lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
     for problem in results["problems"]:
-        lines.append(f"- {markdown_cell(problem)}")
+        lines.append(f"- {markdown_line(problem)}")
     if page:
         lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"

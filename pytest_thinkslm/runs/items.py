@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.identity import ItemKey
+from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
 from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.scoring.answers.region import final_region
@@ -20,37 +21,26 @@ if TYPE_CHECKING:
 #: Fields of a line that only people and parsers of outputs need; statistics do without.
 BULK = ("messages", "output", "reasoning")
 
-Thought = Literal["ended", "closed", "unfinished"]
-
-#: Lines are sorted by these fields.
-SORT_FIELDS = ("model", "quant", "task", "style", "item", "repeat", "role")
-
-SortKey = tuple[str, str, str, str, str, int, str]
-
 
 def item_record(
-    variant: Variant,
+    key: ItemKey,
     case: Case | None,
     *,
-    task: str,
-    style: str,
-    item: str,
-    repeat: int,
     messages: Sequence[Message] = (),
     output: Output | None = None,
     graded: Graded,
-    role: ItemRole = "item",
-) -> dict[str, object]:
+) -> ItemLine:
     """The record of one item; text from a model is escaped here, once, for every report."""
     answer, verdict = graded.answer, graded.verdict
-    record: dict[str, object] = {
-        "model": variant.model,
-        "quant": variant.quant,
-        "task": task,
-        "style": style,
-        "item": item,
-        "repeat": repeat,
-        "role": role,
+    record: ItemLine = {
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "item": key.item,
+        "repeat": key.repeat,
+        "role": cast("ItemRole", key.role),
         "messages": [{"role": message.role, "content": safe_text(message.content)} for message in messages],
         "output": None if output is None else safe_text(output.text),
         "finish_reason": None if output is None else output.finish_reason,
@@ -68,6 +58,8 @@ def item_record(
     }
     if output is not None and (thought := thought_of(output)) is not None:
         record["thought"] = thought
+    if output is not None and output.stopped is not None:
+        record["stopped"] = output.stopped
     if output is not None and output.reasoning is not None:
         record["reasoning"] = safe_text(output.reasoning)
     if verdict.grading_timeout:
@@ -90,7 +82,7 @@ def thought_of(output: Output) -> Thought | None:
     return None if region.thought is None else "ended"
 
 
-def judged(ruling: Ruling | None) -> dict[str, object] | None:
+def judged(ruling: Ruling | None) -> RulingJson | None:
     """The judge's word as JSON; None where it was not asked."""
     if ruling is None:
         return None
@@ -108,27 +100,22 @@ def error_graded(reason: str) -> Graded:
     return Graded(Answer(None, "none"), Verdict("error", reason))
 
 
-def to_line(record: Mapping[str, object]) -> str:
+def to_line(record: ItemLine) -> str:
     """A record as one JSON line (ASCII, so that any text survives any transport)."""
     return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def payload(record: Mapping[str, object]) -> list[str | int]:
-    """A record as it travels on a test's report: its sort key, its verdict, its line."""
-    return [*sort_key(record), str(record["verdict"]), to_line(record)]
+def payload(key: ItemKey, record: ItemLine) -> list[str | int]:
+    """A record as it travels on a test's report: its key, its verdict, its line."""
+    return [*key, str(record["verdict"]), to_line(record)]
 
 
-def slim(record: Mapping[str, object]) -> dict[str, object]:
+def slim(record: ItemLine) -> ItemRecord:
     """The record without its bulky texts."""
-    return {name: value for name, value in record.items() if name not in BULK}
+    return cast("ItemRecord", {name: value for name, value in record.items() if name not in BULK})
 
 
-def sort_key(record: Mapping[str, object]) -> SortKey:
-    """Position of a line in the file."""
-    return tuple(record[name] for name in SORT_FIELDS)  # type: ignore[return-value]
-
-
-def plain(value: AnswerValue | None) -> object:
+def plain(value: AnswerValue | None) -> AnswerJson:
     """An answer or gold as JSON: text, list of integers, or an object for reviews."""
     if value is None:
         return None
@@ -152,35 +139,40 @@ class ItemSpool:
         self._target = folder / "items.jsonl"
         self._path = folder / ".items.unsorted.jsonl"
         self._file = self._path.open("wb")
-        self._places: dict[SortKey, int] = {}
+        self._places: dict[ItemKey, int] = {}
+        self._attempts: dict[ItemKey, int] = {}
         self._offset = 0
 
-    def add(self, key: SortKey, line: str) -> bool:
-        """Keep one line; False where there is one of this key already."""
-        key = cast("SortKey", tuple(sys.intern(part) if isinstance(part, str) else part for part in key))
-        if key in self._places:
-            return False
+    def add(self, key: ItemKey, line: str, unreported: int = 0) -> int:
+        """Keep one line, in place of an earlier one of the same key.
+
+        Returns the number of attempts at it: the lines of this key, and those of which there is no line.
+        """
+        key = ItemKey(*(sys.intern(part) if isinstance(part, str) else part for part in key))  # type: ignore[arg-type]
+        attempts = (self._attempts.get(key, 1) if key in self._places else unreported) + 1
+        if attempts > 1:
+            self._attempts[key] = attempts
         data = line.encode("ascii")
         self._file.write(data)
         self._places[key] = self._offset
         self._offset += len(data)
-        return True
+        return attempts
 
-    def reported(self) -> Iterable[SortKey]:
+    def reported(self) -> Iterable[ItemKey]:
         """The keys of all lines."""
         return self._places.keys()
 
-    def records(
-        self, wanted: Callable[[SortKey], bool] = lambda key: True, *, bulk: bool = False
-    ) -> Iterator[dict[str, object]]:
-        """The kept records in order, read back from the disk one at a time; without their bulky texts unless asked."""
+    def records(self, wanted: Callable[[ItemKey], bool]) -> Iterator[ItemRecord]:
+        """The wanted records in order, without their bulky texts."""
+        return map(slim, self.lines(wanted))
+
+    def lines(self, wanted: Callable[[ItemKey], bool]) -> Iterator[ItemLine]:
+        """The wanted records in order, whole, read back from the disk one at a time."""
         self._file.flush()
         with self._path.open("rb") as source:
             for key in sorted(self._places):
                 if wanted(key):
-                    source.seek(self._places[key])
-                    record = json.loads(source.readline())
-                    yield record if bulk else slim(record)
+                    yield json.loads(self._line(source, key))
 
     def finish(self) -> Path:
         """Write ``items.jsonl`` in order; returns its path."""
@@ -188,11 +180,17 @@ class ItemSpool:
         draft = self._target.with_name(".items.sorted.jsonl")
         with self._path.open("rb") as source, draft.open("wb") as target:
             for key in sorted(self._places):
-                source.seek(self._places[key])
-                target.write(source.readline())
+                target.write(self._line(source, key))
         draft.replace(self._target)
         self._path.unlink()
         return self._target
+
+    def _line(self, source: BinaryIO, key: ItemKey) -> bytes:
+        """The line of a key; ``attempts`` is in it where there was more than one."""
+        source.seek(self._places[key])
+        line = source.readline()
+        attempts = self._attempts.get(key)
+        return line if attempts is None else b'%s,"attempts":%d}\n' % (line[:-2], attempts)
 
     def discard(self) -> None:
         """Remove the spool without writing anything."""

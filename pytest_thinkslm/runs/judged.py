@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-Record = Mapping[str, Any]
+from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.runs.types import JudgeFigures
 
 
-def row_judge(records: Sequence[Record], *, void: bool = False) -> dict[str, object]:
+def row_judge(records: Sequence[ItemRecord], *, void: bool = False) -> JudgeFigures:
     """The judge's part in one row: counts, and the accuracies by the parser and with the judge (None where void).
 
     Where the judge was not asked, cannot tell, or gave no ruling, ``accuracy_judge`` takes the parser's verdict.
     """
-    asked = [record for record in records if record.get("judge")]
-    rulings = [record["judge"] for record in asked]
+    rulings = [ruling for record in records if (ruling := record["judge"])]
     review = any(is_review(record) for record in records)
-    compared = [differ(record) for record in asked if record["judge"]["verdict"] and not review]
     by_parser = [record["parser_verdict"] == "correct" for record in records]
-    by_judge = [
-        record["judge"]["verdict"] == "correct" if record.get("judge") and record["judge"]["verdict"] else right
-        for record, right in zip(records, by_parser, strict=True)
+    by_judge = [_by_judge(record) for record in records]
+    compared = [
+        judge != right
+        for record, judge, right in zip(records, by_judge, by_parser, strict=True)
+        if record["judge"] and record["judge"]["verdict"] and not review
     ]
     return {
-        "asked": len(asked),
+        "asked": len(rulings),
         "judged": sum(ruling["status"] == "judged" for ruling in rulings),
         "unjudged": sum(ruling["status"] != "judged" for ruling in rulings),
         "cannot_tell": sum(ruling["status"] == "judged" and not ruling["verdict"] for ruling in rulings),
@@ -35,14 +35,21 @@ def row_judge(records: Sequence[Record], *, void: bool = False) -> dict[str, obj
     }
 
 
-def differ(record: Record) -> bool:
+def differ(record: ItemRecord) -> bool:
     """Whether parser and judge call the item differently."""
-    return bool((record["judge"]["verdict"] == "correct") != (record["parser_verdict"] == "correct"))
+    return _by_judge(record) != (record["parser_verdict"] == "correct")
 
 
-def is_review(record: Record) -> bool:
+def is_review(record: ItemRecord) -> bool:
     """Whether the record is of a task that reviews solutions."""
     return isinstance(record.get("gold"), Mapping)
+
+
+def _by_judge(record: ItemRecord) -> bool:
+    """Whether the item is correct by the judge, or where it has no verdict by the parser."""
+    ruling = record["judge"]
+    verdict = ruling["verdict"] if ruling else None
+    return (verdict or record["parser_verdict"]) == "correct"
 
 
 def _share(right: Sequence[bool]) -> float | None:

@@ -1,4 +1,4 @@
-"""``results.json``: the figures of a run, from its item records. Pure, but for the writing.
+"""``results.json``: the figures of a run, from its item records. Pure.
 
 Everything volatile (seconds, tokens a second, memory) stands under ``measured``; the rest is the same
 however often, and on however many workers, the same outputs are scored.
@@ -10,31 +10,34 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 
+from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.core.item_record import ItemRecord, group_key
+from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.runs.cuts import cut_figures
+from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
 SCHEMA_VERSION = 1
 
-Record = Mapping[str, object]
-GroupKey = tuple[str, str, str, str]
+_WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
 #: Above this share of errors a task's accuracy is void.
 VOID_ERRORS = 0.01
 
 
-def group_key(record: Record) -> GroupKey:
-    """(model, quant, task, style) of a record."""
-    return (str(record["model"]), str(record["quant"]), str(record["task"]), str(record["style"]))
-
-
 def summarise(
-    key: GroupKey, records: Sequence[Record], seeds: Sequence[Record], data: Record | None, *, thinking: bool = False
-) -> dict[str, object]:
+    key: GroupKey,
+    records: Sequence[ItemRecord],
+    seeds: Sequence[ItemRecord],
+    data: OpenedData | None,
+    *,
+    thinking: bool = False,
+) -> FigureRow:
     """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
 
     Args:
-        key: (model, quant, task, style).
+        key: which group.
         records: its item records (role ``item``), every repeat a record.
         seeds: records of further cases asked beside them (role ``seed``).
         data: state of the data set, where it was opened.
@@ -43,38 +46,54 @@ def summarise(
     from pytest_thinkslm.tasks import registry
 
     n = len(records)
-    verdicts = Counter(str(record["verdict"]) for record in records)
+    verdicts = Counter(record["verdict"] for record in records)
     correct = verdicts["correct"]
     errors = verdicts["error"]
     void = n > 0 and errors / n > VOID_ERRORS
     scores, clusters = scores_of(records)
     interval = interval_of(scores, clusters)
-    row: dict[str, object] = dict(zip(("model", "quant", "task", "style"), key, strict=True))
-    task = registry.get(key[2])
-    row["title"] = task.title
-    row["n"] = n
-    row["items"] = len(scores)
-    row["correct"] = correct
-    row["accuracy"] = None if void or not n else round(correct / n, 6)
-    row["ci95"] = None if void or not n else [round(interval.low, 6), round(interval.high, 6)]
-    row["ci_method"] = interval.method
-    row["n_effective"] = round(interval.n_effective, 3)
+    task = registry.get(key.task)
+    rates = {name: round(verdicts[name] / n, 6) if n else None for name in _WRONG}
+    row: FigureRow = {
+        "model": key.model,
+        "quant": key.quant,
+        "task": key.task,
+        "test": key.test,
+        "style": key.style,
+        "label": key.task,
+        "title": task.title,
+        "n": n,
+        "items": len(scores),
+        "correct": correct,
+        "accuracy": None if void or not n else round(correct / n, 6),
+        "ci95": None if void or not n else [round(interval.low, 6), round(interval.high, 6)],
+        "ci_method": interval.method,
+        "n_effective": round(interval.n_effective, 3),
+        "incorrect_rate": rates["incorrect"],
+        "unparsed_rate": rates["unparsed"],
+        "truncated_rate": rates["truncated"],
+        "error_rate": rates["error"],
+        "failures": _counted(record["failure"] for record in records),
+        "rules": _counted(record["rule"] for record in records),
+        "grading_timeouts": sum(1 for record in records if record.get("grading_timeout")),
+        "output_tokens": _total(record.get("output_tokens") for record in records),
+        "prompt_tokens": _total(record.get("prompt_tokens") for record in records),
+    }
     if void:
         row["void"] = f"{errors} of {n} items are errors (more than {VOID_ERRORS:.0%}): no accuracy is stated"
-    for name in ("incorrect", "unparsed", "truncated", "error"):
-        row[f"{name}_rate"] = round(verdicts[name] / n, 6) if n else None
     if n > len(scores) and not void:
         row["repeats"] = _repeats(records, scores)
-    row["failures"] = dict(sorted(Counter(str(r["failure"]) for r in records if r.get("failure")).items()))
-    row["rules"] = dict(sorted(Counter(str(r["rule"]) for r in records if r.get("rule")).items()))
-    thoughts = Counter(str(record["thought"]) for record in records if record.get("thought"))
+    thoughts = _counted(record.get("thought") for record in records)
     if n and (thoughts or thinking):
         row["thought_rate"] = round(sum(thoughts.values()) / n, 6)
-        row["unfinished_thought_rate"] = round(thoughts["unfinished"] / n, 6)
-        row["closed_thought_rate"] = round(thoughts["closed"] / n, 6)
-    row["grading_timeouts"] = sum(1 for record in records if record.get("grading_timeout"))
-    row["output_tokens"] = _total(records, "output_tokens")
-    row["prompt_tokens"] = _total(records, "prompt_tokens")
+        row["unfinished_thought_rate"] = round(thoughts.get("unfinished", 0) / n, 6)
+        row["closed_thought_rate"] = round(thoughts.get("closed", 0) / n, 6)
+    if records:
+        row["cut"], warning = cut_figures(records)
+        if warning:
+            row["cut_warning"] = warning
+    if stopped := sum(record.get("stopped") == "loop" for record in records):
+        row["loops_stopped"] = stopped
     if records and "parser_verdict" in records[0]:
         from pytest_thinkslm.runs.judged import row_judge
 
@@ -84,27 +103,38 @@ def summarise(
     if task.note:
         row["note"] = task.note
     if data is not None:
-        row["data"] = {name: data[name] for name in ("source", "records", "expected", "partial", "pin", "digest")}
-        notes = list(data["notes"])  # type: ignore[call-overload]
-        if data["pin"] == "accepted":
-            notes.append(
-                "the data fails its content pin and was accepted (--accept-data): "
-                f"{len(data['differing'])} records differ, "  # type: ignore[arg-type]
-                f"{len(data['missing'])} are missing, {data['new']} are new"  # type: ignore[arg-type]
-            )
-        row["data"]["notes"] = notes  # type: ignore[index]
+        row["data"] = _row_data(data)
     return row
 
 
-def scores_of(records: Iterable[Record]) -> tuple[dict[str, list[float]], dict[str, str]]:
+def _row_data(data: OpenedData) -> RowData:
+    notes = list(data["notes"])
+    if data["pin"] == "accepted":
+        notes.append(
+            "the data fails its content pin and was accepted (--accept-data): "
+            f"{len(data['differing'])} records differ, {len(data['missing'])} are missing, {data['new']} are new"
+        )
+    return {
+        "source": data["source"],
+        "records": data["records"],
+        "expected": data["expected"],
+        "partial": data["partial"],
+        "pin": data["pin"],
+        "digest": data["digest"],
+        "unverified": [f"{item:04d}" for item in data["unverified"]],
+        "notes": notes,
+    }
+
+
+def scores_of(records: Iterable[ItemRecord]) -> tuple[dict[str, list[float]], dict[str, str]]:
     """By item: its scores (1 for correct, else 0; one a repeat), and what it shares with others where it does."""
     scores: dict[str, list[float]] = {}
     clusters: dict[str, str] = {}
     for record in records:
-        item = str(record["item"])
+        item = record["item"]
         scores.setdefault(item, []).append(1.0 if record["verdict"] == "correct" else 0.0)
         if record.get("cluster"):
-            clusters[item] = str(record["cluster"])
+            clusters[item] = record["cluster"]
     return scores, clusters
 
 
@@ -117,41 +147,47 @@ def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, st
 
 
 def figures(
-    records: Iterable[Record], seeds: Iterable[Record], data: Mapping[str, Record], *, thinking: bool = False
-) -> list[dict[str, object]]:
-    """One row a (model, quant, task, style), sorted by model and quant, then task order and style.
+    records: Iterable[ItemRecord],
+    seeds: Iterable[ItemRecord],
+    data: Mapping[str, OpenedData],
+    *,
+    thinking: bool = False,
+) -> list[FigureRow]:
+    """One row a (model, quant, task, test, style), sorted by model and quant, then task order, test and style.
 
     Args:
-        records: item records sorted by (model, quant, task, style), so that one group at a time is in memory.
+        records: item records sorted by their keys, so that one group at a time is in memory.
         seeds: records of role ``seed``, in any order.
         data: states of the data sets by task.
         thinking: as in ``summarise``.
     """
-    beside: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    beside: dict[tuple[str, ...], list[ItemRecord]] = defaultdict(list)
     for record in seeds:
-        beside[str(record["model"]), str(record["quant"]), str(record["style"])].append(record)
+        seed = group_key(record)
+        beside[(*seed.variant, seed.test, seed.style)].append(record)
     rows = {
-        key: summarise(key, list(group), beside.get((key[0], key[1], key[3]), ()), data.get(key[2]), thinking=thinking)
+        key: summarise(
+            key,
+            list(group),
+            beside.get((*key.variant, key.test, key.style), ()),
+            data.get(key.task),
+            thinking=thinking,
+        )
         for key, group in groupby(records, key=group_key)
     }
+    for key, label in task_labels(rows).items():
+        rows[key]["label"] = label
     return [rows[key] for key in sorted(rows, key=_order)]
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -> dict[str, object]:
+def _repeats(records: Sequence[ItemRecord], scores: Mapping[str, Sequence[float]]) -> Repeats:
     """Several runs side by side: each run's accuracy, their mean and deviation, pooled, pass@k and majority vote."""
     runs: dict[int, list[float]] = {}
     answers: dict[str, list[str | None]] = {}
     right: set[tuple[str, str | None]] = set()
     for record in records:
-        item, verdict = str(record["item"]), record["verdict"]
-        runs.setdefault(int(str(record["repeat"])), []).append(1.0 if verdict == "correct" else 0.0)
+        item, verdict = record["item"], record["verdict"]
+        runs.setdefault(record["repeat"], []).append(1.0 if verdict == "correct" else 0.0)
         read = verdict in ("correct", "incorrect") and record["answer"] is not None
         answer = json.dumps(record["answer"]) if read else None
         if record.get("source") == "judge" and record["answer"] is None:
@@ -175,31 +211,34 @@ def _repeats(records: Sequence[Record], scores: Mapping[str, Sequence[float]]) -
     }
 
 
-def _judged_answer(record: Record) -> str | None:
+def _judged_answer(record: ItemRecord) -> str | None:
     """The answer that the judge read where the parser found none."""
-    judge = record.get("judge")
-    answer = judge.get("answer") if isinstance(judge, Mapping) else None
-    return None if answer is None else json.dumps(answer)
+    judge = record["judge"]
+    return None if judge is None or judge["answer"] is None else json.dumps(judge["answer"])
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _order(key: GroupKey) -> tuple[str, str, int, str, int]:
+def _order(key: GroupKey) -> tuple[str, str, int, str, str, int]:
     from pytest_thinkslm.tasks import registry
     from pytest_thinkslm.tasks.prompts import STYLES
 
     tasks = list(registry.all_tasks())
     return (
-        key[0],
-        key[1],
-        tasks.index(key[2]) if key[2] in tasks else len(tasks),
-        key[2],
-        STYLES.index(key[3]) if key[3] in STYLES else len(STYLES),
+        *key.variant,
+        tasks.index(key.task) if key.task in tasks else len(tasks),
+        key.task,
+        key.test,
+        STYLES.index(key.style) if key.style in STYLES else len(STYLES),
     )
 
 
-def _total(records: Sequence[Record], field: str) -> int | None:
-    values = [value for record in records if isinstance(value := record.get(field), int)]
-    return sum(values) if values else None
+def _counted(names: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(name for name in names if name).items()))
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

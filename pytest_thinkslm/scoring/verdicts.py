@@ -31,7 +31,7 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
         reason += "; comparison ran into its deadline"
     if outcome.equal:
         return Verdict("correct", reason)
-    failure = outcome.failure or _degenerate(output, prompt_text, restated=False)
+    failure = outcome.failure or ("repetition" if output.stopped else _degenerate(output, prompt_text, restated=False))
     return Verdict("incorrect", reason, failure, grading_timeout=outcome.timeout)
 
 
@@ -68,7 +68,7 @@ def _unanswered(output: Output, answer: Answer, prompt_text: str) -> Verdict:
         f"{why}; output ends {safe_line(output.text[-60:])!r}" if output.text.strip() else f"{why}; output is empty"
     )
     if truncated:
-        loops = _degenerate(output, "", restated=False) == "repetition"
+        loops = output.stopped == "loop" or _degenerate(output, "", restated=False) == "repetition"
         cut = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
         return Verdict("truncated", reason, "repetition" if loops else cut)
     return Verdict("unparsed", reason, _why_unparsed(output, answer, prompt_text))

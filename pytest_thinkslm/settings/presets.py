@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.settings.values import RawOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class Preset:
     Attributes:
         choices: the options that it sets.
         styles: prompt styles by task; every other task is asked ``direct``. An explicit ``--style`` replaces them all.
+        on_styles: how its styles differ from the source's.
         remarks: what else the source leaves open, and what is done instead.
     """
 
     choices: tuple[Choice, ...]
     styles: Mapping[str, tuple[str, ...]]
+    on_styles: str
     remarks: tuple[str, ...] = ()
 
 
@@ -41,8 +43,8 @@ THINKSLM = Preset(
         Choice("top-p", "0.95", "open in the paper; a usual value beside temperature 0.7"),
     ),
     styles={"gsm8k": ("direct", "cot", "5shot", "5shot-cot", "8shot")},
+    on_styles="styles: the paper's five for gsm8k; open for its other tasks, which are asked direct",
     remarks=(
-        "styles: the paper's five for gsm8k; open for its other tasks, which are asked direct",
         "prompts and exemplars: open in the paper; those of this suite (docs/prompts.md)",
         "max-tokens: open in the paper; this suite's bound by task and style",
         "seeds: open in the paper; --seed and --data-seed of this run",
@@ -59,12 +61,12 @@ class Applied:
     ``styles`` are prompt styles by task, empty where ``--style`` (or no preset) decides.
     """
 
-    raw: Mapping[str, Any]
+    raw: RawOptions
     choices: tuple[str, ...] = ()
     styles: Mapping[str, tuple[str, ...]] | None = None
 
 
-def _evaluator(raw: Mapping[str, Any]) -> str:
+def _evaluator(raw: RawOptions) -> str:
     """Who decides, beside the paper's GPT-4 Turbo."""
     paper = "evaluator: the paper's is GPT-4 Turbo, asked about every output"
     if not raw.get("judge"):
@@ -77,7 +79,7 @@ def _evaluator(raw: Mapping[str, Any]) -> str:
     )
 
 
-def apply_preset(raw: Mapping[str, Any]) -> Applied:
+def apply_preset(raw: RawOptions) -> Applied:
     """Fill in what the preset sets and the user did not.
 
     Args:
@@ -95,13 +97,16 @@ def apply_preset(raw: Mapping[str, Any]) -> Applied:
     filled, lines = dict(raw), []
     for choice in preset.choices:
         given = raw.get(choice.option)
+        if raw.get("sampling") == "model" and choice.option in ("temperature", "top-p") and given in (None, ""):
+            lines.append(f"{choice.option} as the model asks (--sampling model; the preset's is {choice.value})")
+            continue
         if given is None or given == "":
             filled[choice.option] = choice.value
             lines.append(f"{choice.option} {choice.value} ({choice.why})")
         else:
             lines.append(f"{choice.option} {given} (given; the preset's is {choice.value}: {choice.why})")
     own_styles = not raw.get("style")
-    remarks = [line for line in preset.remarks if own_styles or not line.startswith("styles")]
+    remarks = [*([preset.on_styles] if own_styles else []), *preset.remarks]
     if name == "thinkslm":
         remarks.append(_evaluator(raw))
     if not own_styles:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from pytest_thinkslm.core import schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
-from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
-from pytest_thinkslm.settings.values import resolve_path, split_list
+from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
 
@@ -31,7 +32,9 @@ class Settings:
     ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
     checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
-    ``thinking`` is "on", "off" or a number of tokens as text.
+    ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
+    were given as options; ``system`` is the text of a system message in every prompt.
+    ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     """
 
     models: tuple[str, ...]
@@ -44,13 +47,20 @@ class Settings:
     repeats: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    sampling: str | None = None
+    sampling_given: tuple[str, ...] = ()
     max_tokens: int | None = None
     thinking: str | None = None
+    system: str | None = None
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
     data_dir: Path | None = None
     accept_data: bool = False
+    strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
     report_dir: Path | None = None
@@ -73,12 +83,20 @@ class Settings:
         """The prompt styles that a task is asked in; a preset may have some of its own for some tasks."""
         return self.task_styles.get(task, ("direct",)) if self.task_styles else self.styles
 
-    def sampling(self, max_tokens: int) -> Sampling:
-        """The sampling parameters with this bound on new tokens; the seed is set by the planner."""
-        return Sampling(self.temperature, self.top_p, max_tokens, None)
+    def own_sampling(self, card: Mapping[str, float] | None = None) -> Sampling:
+        """The sampling parameters; the planner sets the bound on new tokens and the seed.
+
+        Args:
+            card: what the checkpoint asks for (``--sampling model``); options that were given win over it.
+        """
+        names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty")
+        own = {name: getattr(self, name) for name in names}
+        if card:
+            own |= {name: value for name, value in card.items() if name not in self.sampling_given}
+        return Sampling(**own)
 
 
-def build_settings(raw: Mapping[str, Any]) -> Settings | None:
+def build_settings(raw: RawOptions) -> Settings | None:
     """Validate the raw option values; None where no model is asked for.
 
     Raises:
@@ -92,26 +110,25 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     task_styles = dict(applied.styles or {})
     temperature = _number(raw, "temperature", 0.0, low=0.0)
     repeats = _integer(raw, "repeats", 1, low=1)
-    if repeats > 1 and temperature == 0:
+    if repeats > 1 and temperature == 0 and (raw.get("sampling") != "model" or raw.get("temperature") is not None):
         raise UsageError(
             f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
             "give --temperature above 0 (0.7, say), or leave --repeats out"
         )
-    top_p = _number(raw, "top-p", 1.0, low=0.0)
-    if not 0 < top_p <= 1:
-        raise UsageError(
-            f"--top-p {top_p:g} is out of range: it is the probability mass to sample from, above 0, at most 1"
-        )
+    sampled = _sampled(raw)
     if raw.get("fresh") and raw.get("rescore"):
         raise UsageError("--fresh ignores the journal and --rescore uses nothing but the journal: give one of them")
+    if raw.get("accept-data") and raw.get("strict-data"):
+        raise UsageError(
+            "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
+            "give one of them"
+        )
     data_dir = resolve_path(raw.get("data-dir"))
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
-        quants=split_list(raw.get("quant"))
-        if raw.get("engine") == "replay"
-        else _names(raw, "quant", tuple(SCHEMES), ()),
+        quants=_quants(raw),
         tasks=split_list(raw.get("task")),
         engine=_name(raw, "engine", ENGINES, "auto"),
         server_url=_server_url(raw),
@@ -119,14 +136,18 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
         styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
         repeats=repeats,
         temperature=temperature,
-        top_p=top_p,
+        **sampled,
+        sampling="model" if _name(raw, "sampling", SAMPLINGS, "greedy") == "model" else None,
+        sampling_given=tuple(name for name in _SAMPLED if raw.get(name.replace("_", "-")) not in (None, "")),
         max_tokens=_integer(raw, "max-tokens", None, low=1),
         thinking=_thinking(raw),
+        system=_system(raw),
         seed=_integer(raw, "seed", 0, low=0),
         data_seed=_integer(raw, "data-seed", 0, low=0),
         limit=_integer(raw, "limit", None, low=1),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
+        strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
         report_dir=resolve_path(raw.get("report-dir")),
@@ -147,7 +168,15 @@ def build_settings(raw: Mapping[str, Any]) -> Settings | None:
     )
 
 
-def _server_url(raw: Mapping[str, Any]) -> str | None:
+def _quants(raw: RawOptions) -> tuple[str, ...]:
+    """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
+    values = split_list(raw.get("quant"))
+    if raw.get("engine") not in ("replay", "openai"):
+        values = tuple(map(schemes.named, values))
+    return tuple(dict.fromkeys(values))
+
+
+def _server_url(raw: RawOptions) -> str | None:
     url = raw.get("server-url") or None
     if raw.get("engine") == "openai" and url is None:
         raise UsageError("--engine openai needs --server-url, e.g. --server-url http://127.0.0.1:8000/v1")
@@ -156,17 +185,50 @@ def _server_url(raw: Mapping[str, Any]) -> str | None:
     return url
 
 
-def _thinking(raw: Mapping[str, Any]) -> str | None:
+#: Options that say how tokens are chosen, by their names as fields.
+_SAMPLED = ("temperature", "top_p", "top_k", "min_p", "presence_penalty")
+
+
+def _sampled(raw: RawOptions) -> dict[str, Any]:
+    """Top-p, top-k, min-p and the presence penalty, in their ranges."""
+    top_p, min_p = _number(raw, "top-p", 1.0, low=0.0), _number(raw, "min-p", 0.0, low=0.0)
+    if not 0 < top_p <= 1:
+        raise UsageError(
+            f"--top-p {top_p:g} is out of range: it is the probability mass to sample from, above 0, at most 1"
+        )
+    if min_p > 1:
+        raise UsageError(f"--min-p {min_p:g} is out of range: it is a share of the likeliest token's probability")
+    penalty = _number(raw, "presence-penalty", 0.0, low=-2.0)
+    if penalty > 2:
+        raise UsageError(f"--presence-penalty {penalty:g} is out of range: from -2 to 2, 0 is none")
+    top_k = _integer(raw, "top-k", 0, low=0)
+    return {"top_p": top_p, "top_k": top_k, "min_p": min_p, "presence_penalty": penalty}
+
+
+def _system(raw: RawOptions) -> str | None:
+    text = raw.get("system")
+    if text is None:
+        return None
+    if not str(text).strip():
+        raise UsageError("--system is empty: give the text of the system message, or leave it out")
+    return str(text)
+
+
+def _thinking(raw: RawOptions) -> str | None:
     value = raw.get("thinking")
     if value is None or value == "":
         return None
     text = str(value)
-    if text in ("on", "off") or (text.isdecimal() and int(text) > 0):
-        return text if text in ("on", "off") else str(int(text))
-    raise UsageError(f"--thinking {text!r}: give on, off, or the most tokens a thought may have (512, say)")
+    if text in ("on", "off", "low", "medium", "high"):
+        return text
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return str(int(text))
+    raise UsageError(
+        f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
+    )
 
 
-def _judge_budget(raw: Mapping[str, Any]) -> int | None:
+def _judge_budget(raw: RawOptions) -> int | None:
     """Requests to the judge at most. Raises ``UsageError`` for judge options without a judge."""
     for option in ("judge-url", "judge-policy", "judge-budget"):
         if raw.get(option) and not raw.get("judge"):
@@ -181,7 +243,7 @@ def _union(task_styles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["direct"] * bool(task_styles) + [s for styles in task_styles.values() for s in styles]))
 
 
-def _baseline(raw: Mapping[str, Any]) -> str | None:
+def _baseline(raw: RawOptions) -> str | None:
     """A path, absolute, or "paper" (also as an ini value, which arrives as a path beside the ini file)."""
     value = raw.get("baseline")
     if not value:
@@ -190,7 +252,7 @@ def _baseline(raw: Mapping[str, Any]) -> str | None:
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
-def _gates(raw: Mapping[str, Any]) -> GateSpecs:
+def _gates(raw: RawOptions) -> GateSpecs:
     """Every gate that is asked for, validated.
 
     Raises:
@@ -225,7 +287,7 @@ def _gates(raw: Mapping[str, Any]) -> GateSpecs:
     )
 
 
-def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: str) -> str:
+def _name(raw: RawOptions, option: str, valid: tuple[str, ...], default: str) -> str:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -234,7 +296,7 @@ def _name(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: 
     return str(value)
 
 
-def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+def _names(raw: RawOptions, option: str, valid: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     values = split_list(raw.get(option))
     for value in values:
         if value not in valid:
@@ -242,7 +304,7 @@ def _names(raw: Mapping[str, Any], option: str, valid: tuple[str, ...], default:
     return tuple(dict.fromkeys(values)) or default
 
 
-def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> Any:
+def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -255,7 +317,7 @@ def _integer(raw: Mapping[str, Any], option: str, default: Any, *, low: int) -> 
     return number
 
 
-def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) -> float:
+def _number(raw: RawOptions, option: str, default: float, *, low: float) -> float:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -268,7 +330,7 @@ def _number(raw: Mapping[str, Any], option: str, default: float, *, low: float) 
     return number
 
 
-def _pairs(raw: Mapping[str, Any], option: str) -> dict[str, str]:
+def _pairs(raw: RawOptions, option: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for piece in split_list(raw.get(option)):
         key, equals, value = piece.partition("=")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+#: Option values by the option's name without dashes in front, as pytest and the ini file have them; None: not given.
+RawOptions = Mapping[str, Any]
 
 
 def split_list(value: object) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import re
 
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.choices import LETTERS
-from pytest_thinkslm.tasks.task import File, Record, Source, Task, TrainSource
+from pytest_thinkslm.tasks.task import File, Limit, Record, Source, Task, TrainSource
 
 REJECT = "the options string could not be split into five; shown as it is"
 _OPTIONS = "abcde"
@@ -80,6 +80,7 @@ TASKS = {
             train=TrainSource(files=("mathqa_train",), hub="regisss/math_qa", solution=worked_solution),
         ),
         count=2985,
+        limit=Limit(answer=1024, thought=8192),  # a choice that has to be calculated
         note="labels known to be noisy, taken as they are",
     )
 }

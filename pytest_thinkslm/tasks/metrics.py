@@ -1,8 +1,7 @@
 """What a task reports beyond accuracy: pure functions over its item records.
 
-A record is one line of items.jsonl as a dict; used here are ``task``, ``item``, ``repeat``, ``role``, ``verdict``,
-``answer``, ``gold``, ``failure``, ``facets``, ``cluster`` and ``judge``. All records are of one (model, quant, task,
-style), seed records included. A value is ``{"value": float, "n": int}``, shares as fractions of 1; where it cannot be
+All records are of one (model, quant, task, style), seed records
+included. A value is ``{"value": float, "n": int}``, shares as fractions of 1; where it cannot be
 computed it is ``{"value": None, "undefined": reason}``. Items whose verdict is ``error`` are left out of every value.
 """
 
@@ -11,9 +10,23 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NotRequired, TypedDict
 
-ItemRecord = Mapping[str, object]
-Value = dict[str, object]
+from pytest_thinkslm.core.item_record import AnswerJson, ItemRecord, RulingJson
+
+
+class Value(TypedDict):
+    """A metric: its value and on how many items it rests, or why it is undefined."""
+
+    value: float | None
+    n: NotRequired[int]
+    undefined: NotRequired[str]
+
+
+#: GSM-Plus's perturbation that makes a question unanswerable.
+CRITICAL_THINKING = "critical thinking"
+#: MR-Ben's subject in which its script compares no steps.
+CODING = "coding"
 
 
 def math_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
@@ -41,7 +54,8 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     PDR = (accuracy on the seed questions - accuracy on the variations) / accuracy on the seed questions. ASP is the
     share of (seed, variation) pairs with both right. Only variations whose seed was asked in the same repeat count,
     and only the seeds of these: a sample's seeds and variations are of the same questions. A seed counts once a
-    repeat, however many variations it has.
+    repeat, however many variations it has. ``without_critical_thinking`` are the same figures over the seven
+    perturbations that leave the question answerable: published tables have either reading.
     """
     seeds = {
         (f"gsm8k-{record['item']}", record.get("repeat", 1)): _right(record)
@@ -55,12 +69,22 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     asked = {seed for _, seed in pairs}
     seed_accuracy = _share(sum(seeds[seed] for seed in asked), len(asked), no_seeds)
     both = sum(_right(item) and seeds[seed] for item, seed in pairs)
-    return {
+    metrics = {
         "by_perturbation": accuracy_by(records, "perturbation"),
         "seed_accuracy": seed_accuracy,
         "pdr": _pdr(seed_accuracy, [_right(item) for item, _ in pairs]),
         "asp": _share(both, len(pairs), no_seeds),
     }
+    answerable = [record for record in records if _facet(record, "perturbation") != CRITICAL_THINKING]
+    if len(answerable) < len(records):
+        without = gsm_plus_metrics(answerable)
+        right = [_right(item) for item in _items(answerable)]
+        accuracy = _share(sum(right), len(right), "no answerable questions")
+        metrics["without_critical_thinking"] = {
+            "accuracy": accuracy,
+            **{name: without[name] for name in ("seed_accuracy", "pdr", "asp")},
+        }
+    return metrics
 
 
 def mr_gsm_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
@@ -71,13 +95,42 @@ def mr_gsm_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
 def mr_ben_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     """The review metrics by subject and their unweighted mean over subjects (MR-Ben, Zeng et al. 2024, section 4).
 
-    A mean is undefined where it is undefined in a subject.
+    A mean is undefined where it is undefined in a subject. Two readings of the subject coding: in ``by_subject`` and
+    ``macro`` its steps are lines of code and compared as in any other subject; ``script`` holds what the benchmark's
+    own script computes, which compares no line there (see ``script_review_metrics``). The second is the one to set
+    beside published tables; it needs a judge.
     """
     judged = _judged(records)
-    subjects = {name: review_metrics(items, judged) for name, items in _groups(records, "subject").items()}
-    names = list(dict.fromkeys(name for values in subjects.values() for name in values))
-    macro = {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
-    return {"by_subject": subjects, "macro": macro}
+    groups = _groups(records, "subject")
+    subjects = {name: review_metrics(items, judged) for name, items in groups.items()}
+    metrics = {"by_subject": subjects, "macro": _means(subjects)}
+    if CODING in groups:
+        scripted = {CODING: script_review_metrics(groups[CODING], judged)}
+        metrics["script"] = {"by_subject": scripted, "macro": _means({**subjects, **scripted})}
+    return metrics
+
+
+def script_review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Value]:
+    """The metrics of reviews of code as MR-Ben's ``script/evaluate.py`` computes them (commit 0f495fe).
+
+    No line is compared: a wrong solution judged wrong counts for ACC_step and ACC_reason alike where the judge accepts
+    the reason. One oddity of the script is not repeated: where the labelled line is blank (13 of its records) and the
+    reason is not accepted, it counts any step that is no number as right.
+    """
+    items = _items(records)
+    wrong = [item for item in items if _judgement(item["gold"]) == "wrong"]
+    found = [item for item in wrong if _judgement(item["answer"]) == "wrong"]
+    mcc = _mcc(items)
+    if not (_judged(records) if judged is None else judged):
+        return {"mcc": mcc, "acc_step": _undefined("no judge: in coding a step counts where its reason is accepted")}
+    rulings = [_accepted(item.get("judge")) for item in found]
+    if None in rulings:
+        accepted = _undefined(f"the judge left {rulings.count(None)} of {len(rulings)} reasons open")
+    else:
+        accepted = _share(rulings.count(True), len(wrong), "no wrong solutions in the data")
+    metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": accepted}
+    metrics["mr_score"] = _mr_score(metrics)
+    return metrics
 
 
 def review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Value]:
@@ -136,10 +189,15 @@ def _mr_score(metrics: Mapping[str, Value]) -> Value:
     parts = []
     for name, weight in (("mcc", 0.2), ("acc_step", 0.3), ("acc_reason", 0.5)):
         value = metrics[name]["value"]
-        if not isinstance(value, float):
+        if value is None:
             return _undefined(f"{name} is undefined: {metrics[name]['undefined']}")
         parts.append(weight * max(0.0, value))
     return {"value": sum(parts), "n": metrics["mcc"]["n"]}
+
+
+def _means(subjects: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    names = list(dict.fromkeys(name for values in subjects.values() for name in values))
+    return {name: _macro({subject: values.get(name) for subject, values in subjects.items()}) for name in names}
 
 
 def _macro(values: Mapping[str, Value | None]) -> Value:
@@ -147,17 +205,16 @@ def _macro(values: Mapping[str, Value | None]) -> Value:
     for subject, value in values.items():
         if value is None:
             return _undefined(f"not judged in {subject}")
-        number = value["value"]
-        if not isinstance(number, float):
+        if value["value"] is None:
             return _undefined(f"undefined in {subject}: {value['undefined']}")
-        numbers.append(number)
+        numbers.append(value["value"])
     return {"value": sum(numbers) / len(numbers), "n": len(numbers)}
 
 
 def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
     seed = seed_accuracy["value"]
-    if not isinstance(seed, float):
-        return _undefined(str(seed_accuracy["undefined"]))
+    if seed is None:
+        return _undefined(seed_accuracy["undefined"])
     if seed == 0:
         return _undefined("no seed question was answered right: a drop from 0 is undefined")
     return {"value": (seed - sum(variations) / len(variations)) / seed, "n": len(variations)}
@@ -166,9 +223,12 @@ def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
 def _groups(records: Sequence[ItemRecord], facet: str) -> dict[str, list[ItemRecord]]:
     groups: dict[str, list[ItemRecord]] = defaultdict(list)
     for item in _items(records):
-        facets = item.get("facets")
-        groups[str(facets.get(facet, "?")) if isinstance(facets, Mapping) else "?"].append(item)
+        groups[_facet(item, facet)].append(item)
     return dict(sorted(groups.items(), key=lambda group: _numeric_first(group[0])))
+
+
+def _facet(record: ItemRecord, facet: str) -> str:
+    return (record.get("facets") or {}).get(facet, "?")
 
 
 def _numeric_first(name: str) -> tuple[int, int, str]:
@@ -183,18 +243,18 @@ def _right(record: ItemRecord) -> bool:
     return record["verdict"] == "correct"
 
 
-def _judgement(review: object) -> str | None:
-    return review.get("judgement") if isinstance(review, Mapping) else None
+def _judgement(review: AnswerJson) -> str | None:
+    return review["judgement"] if isinstance(review, dict) else None
 
 
 def _judged(records: Iterable[ItemRecord]) -> bool:
     return any(record.get("judge") or "parser_verdict" in record for record in records)
 
 
-def _accepted(judge: object) -> bool | None:
+def _accepted(ruling: RulingJson | None) -> bool | None:
     """Whether a judge accepts the reason; None where it was not asked or its reply was not readable."""
-    verdict = judge.get("verdict") if isinstance(judge, Mapping) else judge
-    return {"correct": True, "incorrect": False, "wrong": False}.get(str(verdict))
+    verdict = ruling and ruling["verdict"]
+    return None if verdict is None else verdict == "correct"
 
 
 def _share(count: int, total: int, none: str) -> Value:

@@ -14,15 +14,23 @@ _BLANK_LINE = "the labelled first wrong line of code is blank: only a reply that
 def build(record: Record, index: int) -> Case:
     """Subjects are the six or seven of the paper ("college_biology" is biology). In coding a step is a line of code.
 
+    The code arrives as one text, as one text in a list (the hub's rows), or as a list of lines: it is split at line
+    ends. Options that say "None" are none.
+
     ``Question_UUID`` names the question, which up to three solutions share: it is the cluster, not the key.
     """
     subject = str(record["Subject"]).strip().lower().removeprefix("college_").removeprefix("high_school_")
     label = judgement(record["Model_Solution_Correctness"])
     error_step = step_or_none(record["Model_Solution_First_Error_Step"]) if label == "wrong" else None
-    lines = [line.rstrip() for line in texts(record["Model_Solution_Steps"])]
+    steps = texts(record["Model_Solution_Steps"])
+    if subject == CODING:
+        steps = [line for step in steps for line in step.split("\n")]
+    lines = [step.rstrip() for step in steps]
     while lines and not lines[-1]:
         lines.pop()
     options = text_or_none(record.get("Options"))
+    if options == "None":
+        options = None
     question = str(record["Question"]).strip()
     return Case(
         task="mr_ben",

@@ -1,8 +1,9 @@
 """Content pins: a short hash of each normalised record of a data set, shipped in the package.
 
 A pins file ``pins/<task>.txt`` has a JSON header line (file it was made from, number of records, byte sizes
-of known files) and then, in the order that defines item names, one line a record: the hash of its question
-and the hash of the whole item. ``python -m pytest_thinkslm.tasks.data.make_pins DIR`` writes them.
+of known files, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
+question, the hash of the whole item, and four hex digits of each further part, so that a difference can be told apart.
+``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
 """
 
 from __future__ import annotations
@@ -11,48 +12,51 @@ import functools
 import hashlib
 import json
 import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Review
 
 PINS_FOLDER = Path(__file__).parent / "pins"
 
+#: Of the hash of a part: enough to tell a reader which one differs; what decides is the hash of the whole item.
+_PART_DIGITS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class PinHeader:
-    """What a pins file says of itself: the file it was made from, its records, and sizes in bytes by file name."""
+    """What a pins file says of itself: the file it was made from, its records, sizes in bytes by file name.
+
+    ``parts`` names the parts, beside the question, of which each record has a hash of its own.
+    """
 
     stem: str
     records: int
     sizes: Mapping[str, int]
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The pins of one data set; ``questions[i]`` and ``records[i]`` are the hashes of item ``i``."""
+    """The pins of one data set; ``questions[i]`` and ``records[i]`` are the hashes of item ``i``.
+
+    ``parts[i]`` has the hashes of its further parts, in the order of ``header.parts``; ``digest`` is of all records.
+    """
 
     header: PinHeader
     questions: tuple[str, ...]
     records: tuple[str, ...]
     digest: str
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """How delivered records stand to the pins.
+class Part:
+    """One part of an item as it is pinned: ``name`` for people, ``text`` normalised."""
 
-    ``order`` lists positions in the delivered sequence, in item order: matched records at their pins' places, a
-    record whose question is pinned but whose content differs at that question's place, the others after them.
-    ``differing`` and ``missing`` are pinned indices, ``new`` positions in the delivered sequence.
-    """
-
-    order: tuple[int, ...]
-    differing: tuple[int, ...] = ()
-    missing: tuple[int, ...] = ()
-    new: tuple[int, ...] = field(default=())
+    name: str
+    text: str
 
 
 def question_hash(question: str) -> str:
@@ -81,6 +85,33 @@ def record_hash(case: Case) -> str:
     return _short_hash(json.dumps(parts, ensure_ascii=True, separators=(",", ":")))
 
 
+def parts(case: Case) -> tuple[Part, ...]:
+    """What an item consists of, part by part, as its record hash sees it; the question comes first."""
+    gold = case.gold
+    found = [Part("question", _normal(case.question))]
+    if case.options:
+        found.append(Part("options", " | ".join(map(_normal, case.options))))
+    if isinstance(gold, Review):
+        found += [
+            Part("steps", " | ".join(map(_normal, case.steps))),
+            Part("judgement", gold.judgement),
+            Part("first error step", _normal(gold.first_error_step or "")),
+        ]
+    else:
+        found.append(Part("gold", _normal(gold) if isinstance(gold, str) else ", ".join(map(str, gold))))
+    if case.facets:
+        found.append(Part("groups", ", ".join(f"{name} {value}" for name, value in sorted(case.facets.items()))))
+    return tuple(found)
+
+
+def differing_parts(pins: Pins, index: int, case: Case) -> tuple[Part, ...]:
+    """The parts of a record that are not those of the pinned item ``index``; empty where no part's hash tells it."""
+    pinned = dict(zip(pins.header.parts, _split(pins.parts[index]), strict=True)) if pins.parts else {}
+    question, *others = parts(case)
+    found = [question] if question_hash(case.question) != pins.questions[index] else []
+    return (*found, *(part for part in others if pinned.get(part.name, "") != _part_hash(part) and pinned))
+
+
 @functools.cache
 def header(task: str) -> PinHeader | None:
     """The header of a task's pins, read without the hashes; None where a task has no pins."""
@@ -97,14 +128,15 @@ def load(task: str) -> Pins | None:
     path = PINS_FOLDER / f"{task}.txt"
     if not path.exists():
         return None
-    content = path.read_bytes()
-    first, *lines = content.decode("ascii").splitlines()
-    pairs = [line.split() for line in lines]
+    first, *lines = path.read_text(encoding="ascii").splitlines()
+    columns = [line.split() for line in lines]
+    records = tuple(column[1] for column in columns)
     return Pins(
         _header(first),
-        questions=tuple(pair[0] for pair in pairs),
-        records=tuple(pair[1] for pair in pairs),
-        digest=hashlib.sha256(content).hexdigest()[:12],
+        questions=tuple(column[0] for column in columns),
+        records=records,
+        digest=hashlib.sha256(" ".join(records).encode("ascii")).hexdigest()[:12],
+        parts=tuple(column[2] for column in columns if len(column) > 2),
     )
 
 
@@ -115,42 +147,14 @@ def question_index(task: str) -> Mapping[str, int]:
     return {} if pins is None else {key: index for index, key in enumerate(pins.questions)}
 
 
-def match(pins: Pins, cases: Sequence[Case]) -> Match:
-    """Bring delivered records into the pinned order and name what differs, is missing, or is new."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for index, key in reversed(list(enumerate(pins.records))):
-        places[key].append(index)
-    placed: list[tuple[int, int]] = []
-    leftover: list[int] = []
-    for position, case in enumerate(cases):
-        free = places[record_hash(case)]
-        if free:
-            placed.append((free.pop(), position))
-        else:
-            leftover.append(position)
-    unmatched: dict[str, list[int]] = defaultdict(list)
-    for index in sorted((index for free in places.values() for index in free), reverse=True):
-        unmatched[pins.questions[index]].append(index)
-    differing, new = [], []
-    for position in leftover:
-        free = unmatched[question_hash(cases[position].question)]
-        if free:
-            differing.append(free[-1])
-            placed.append((free.pop(), position))
-        else:
-            new.append(position)
-    return Match(
-        order=tuple(position for _, position in sorted(placed)) + tuple(new),
-        differing=tuple(sorted(differing)),
-        missing=tuple(sorted(index for free in unmatched.values() for index in free)),
-        new=tuple(new),
-    )
-
-
 def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path) -> Path:
     """Write the pins of a task into ``folder`` from its cases in item order; returns the file."""
-    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items()))}
-    lines = [json.dumps(facts), *(f"{question_hash(case.question)} {record_hash(case)}" for case in cases)]
+    names = [part.name for part in parts(cases[0])[1:]]
+    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "parts": names}
+    lines = [json.dumps(facts)]
+    for case in cases:
+        hashes = "".join(map(_part_hash, parts(case)[1:]))
+        lines.append(f"{question_hash(case.question)} {record_hash(case)} {hashes}")
     path = folder / f"{task}.txt"
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
     return path
@@ -158,7 +162,15 @@ def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int],
 
 def _header(line: str) -> PinHeader:
     facts = json.loads(line)
-    return PinHeader(stem=facts["stem"], records=facts["records"], sizes=facts["sizes"])
+    return PinHeader(facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())))
+
+
+def _part_hash(part: Part) -> str:
+    return _short_hash(part.text)[:_PART_DIGITS]
+
+
+def _split(hashes: str) -> list[str]:
+    return [hashes[start : start + _PART_DIGITS] for start in range(0, len(hashes), _PART_DIGITS)]
 
 
 def _normal(text: str) -> str:

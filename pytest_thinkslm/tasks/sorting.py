@@ -7,7 +7,7 @@ from functools import partial
 
 from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.tasks.metrics import sorting_metrics
-from pytest_thinkslm.tasks.task import Task
+from pytest_thinkslm.tasks.task import Limit, Task
 
 ITEMS = 100
 LENGTHS = (8, 16, 32)
@@ -51,8 +51,8 @@ def worked_solution(case: Case) -> str:
     return f"The smallest integer is {first}. Of those left, the smallest is, in turn: {', '.join(others)}."
 
 
-#: New tokens for the longest lists: a list of 32 with its brackets, restated once or twice, and some words.
-_MAX_TOKENS = {8: (256, 512), 16: (384, 768), 32: (512, 1024)}
+#: New tokens by length: the list with its brackets, restated once or twice, and some words.
+_MAX_TOKENS = {8: 512, 16: 1024, 32: 2048}
 
 
 TASKS = {
@@ -63,9 +63,7 @@ TASKS = {
         generate=partial(generate, length, condition),
         count=ITEMS,
         metrics=sorting_metrics,
-        max_tokens={
-            style: _MAX_TOKENS[length]["cot" in style] for style in ("direct", "cot", "5shot", "5shot-cot", "8shot")
-        },
+        limit=Limit(answer=_MAX_TOKENS[length], thought=8192),
     )
     for length in LENGTHS
     for condition in RANGES

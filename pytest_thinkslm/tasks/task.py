@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.core.records import AnswerKind, Case
 
+#: A data set's record, as its source has it.
 Record = Mapping[str, object]
-
-ItemRecord = Mapping[str, object]
 
 Metrics = Callable[[Sequence[ItemRecord]], Mapping[str, object]]
 
@@ -70,6 +70,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """New tokens that an output may have: its answer, and a thought on top of that where the model thinks."""
+
+    answer: int
+    thought: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One task of the suite.
 
@@ -83,7 +91,8 @@ class Task:
         generate: ``(data_seed, index) -> Case`` of a generated task.
         count: number of items of the whole set (as on the hub).
         metrics: what is reported beyond accuracy, from the item records of one (model, quant, task, style).
-        max_tokens: default limit of new tokens by style; styles not named take the defaults of the answer kind.
+        limit: default limits of new tokens; None: those of the answer kind (``tasks/limits.py``).
+        max_tokens: default limits of the answer by style, where a style needs another than ``limit``.
         note: what a reader of the figures has to know.
     """
 
@@ -95,6 +104,7 @@ class Task:
     generate: Callable[[int, int], Case] | None = None
     count: int = 0
     metrics: Metrics | None = None
+    limit: Limit | None = None
     max_tokens: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 

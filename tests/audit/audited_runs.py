@@ -8,7 +8,8 @@ from pathlib import Path
 
 from recorded_runs import record, write_run
 
-from pytest_thinkslm.audit.run_items import AuditItem, ItemKey, JudgeReading
+from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading
+from pytest_thinkslm.core.identity import ItemKey
 
 Judged = Mapping[str, object]
 
@@ -42,5 +43,5 @@ def outcome(
     """An outcome as the sampling sees it."""
     reading = None if judge is None else JudgeReading("judged", judge)
     verdict = judge if source == "judge" and judge is not None else parser
-    key = ItemKey("m", "none", task, "direct", f"{index:04d}", 1)
+    key = ItemKey("m", "none", task, f"test_{task}", "direct", f"{index:04d}", 1)
     return AuditItem(key, parser, verdict, source, reading, f"{index:x}", f"{task}/{index}")

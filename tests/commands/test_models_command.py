@@ -56,7 +56,8 @@ def test_filters(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys) == list(shipped())
     assert listed(capsys, "--family", "qwen2.5", "--size", "<3B") == ["qwen2.5-0.5b", "qwen2.5-1.5b"]
     assert listed(capsys, "--family", "llama-*", "--size", "70B") == ["llama-3.1-70b"]
-    assert listed(capsys, "--scheme", "fp8", "--size", ">7B") == ["llama-3.1-8b", "llama-3.1-70b", "mistral-nemo-12b"]
+    assert listed(capsys, "--scheme", "FP8", "--family", "mistral") == ["mistral-7b-v0.3", "mistral-nemo-12b"]
+    assert listed(capsys, "--scheme", "fp8", "--size", ">60B") == ["llama-3.1-70b"]
 
 
 @pytest.mark.parametrize(

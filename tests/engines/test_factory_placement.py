@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.engines.factory import EngineFactory, Share
 from pytest_thinkslm.machine import gpus, hardware
 from pytest_thinkslm.machine.gpus import Device
 from pytest_thinkslm.machine.placement import PlacementError
@@ -34,10 +34,12 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
         return ResolvedModel(variant.model, "folder", folder, variant.model, CONFIG, 0)
 
-    def factory(models: tuple[str, ...], table: list[tuple[int, int]], engine: str, **settings: Any) -> EngineFactory:
+    def factory(
+        models: tuple[str, ...], table: list[tuple[int, int]], engine: str, share: Share | None = None, **settings: Any
+    ) -> EngineFactory:
         found = tuple(Device(i, "G", total * GIB, free * GIB) for i, (total, free) in enumerate(table))
         monkeypatch.setattr(gpus, "devices", lambda: found)
-        return EngineFactory(Settings(models, engine=engine, **settings), lambda task: None, print)
+        return EngineFactory(Settings(models, engine=engine, **settings), print, share=share or Share())
 
     monkeypatch.setattr(EngineFactory, "resolve", resolve)
     monkeypatch.setattr(hardware, "_what_cuda_lacks", lambda: "")
@@ -77,8 +79,7 @@ def test_workers_get_the_groups_of_the_largest_variant(make: Make) -> None:
 
 
 def test_a_workers_devices_count_as_the_run_sees_them(make: Make) -> None:
-    one = make(("10",), [(24, 24)] * 2, "vllm")
-    one.devices = [4, 6]
+    one = make(("10",), [(24, 24)] * 2, "vllm", share=Share(workers=2, devices=(4, 6)))
     assert [device.index for device in one.gpu(0).devices] == [4, 6]
 
 

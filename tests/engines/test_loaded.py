@@ -111,6 +111,45 @@ def test_a_quantization_that_the_engine_ignored_is_an_error() -> None:
         assert part in str(caught.value)
 
 
+class HQQLinear(Holder):
+    """By its name, a layer of hqq."""
+
+
+@pytest.mark.parametrize("method", ["mxfp4", "torchao", "hqq", "quanto", "eetq", "aqlm", "modelopt", "bitsandbytes"])
+def test_ignored_where_the_number_of_bits_is_not_known(method: str) -> None:
+    dense = Holder(weight=empty(ROWS, COLUMNS, dtype=torch.bfloat16))
+    with pytest.raises(EngineError, match=rf"its config says quantized weights \({method}\).* it ignored"):
+        of_model(model(dense), Compression(None, None, method), "m")
+
+
+def test_what_is_quantized_may_be_no_linear_layer() -> None:
+    """As gpt-oss's experts are, and hqq's layers beside dense ones."""
+    dense = Holder(weight=empty(ROWS, COLUMNS, dtype=torch.bfloat16))
+    experts = torch.nn.Module()
+    experts.register_buffer("blocks", torch.zeros(64, 64, dtype=torch.uint8))
+    assert of_model(model(dense, experts), Compression("mxfp4", 4, "mxfp4", 32), "m")["bits"] == 16
+    turned_back = model(dense)
+    turned_back.hf_quantizer = SimpleNamespace(quantization_config=SimpleNamespace(dequantize=True))
+    assert of_model(turned_back, Compression("mxfp4", 4, "mxfp4", 32), "m")["scheme"] is None
+    by_name = of_model(model(dense, HQQLinear()), Compression(None, None, "hqq"), "m")
+    assert (by_name["scheme"], by_name["linear_layers"]) == (None, 1)
+    packed = Holder(W_q=torch.zeros(ROWS, COLUMNS // 2, dtype=torch.uint8))
+    assert of_model(model(dense, packed), Compression(None, None, "hqq"), "m")["bits"] == 4
+
+
+class Wrapped(torch.Tensor):  # type: ignore[misc]
+    """A tensor of a library's own class, which looks like floats and holds bytes."""
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["inner", "scale"], None
+
+
+def test_a_tensor_of_a_library_s_own_class() -> None:
+    weight = torch.zeros(ROWS, COLUMNS).as_subclass(Wrapped)
+    weight.inner, weight.scale = torch.zeros(ROWS, COLUMNS, dtype=torch.int8), torch.zeros(ROWS, 1)
+    assert of_model(model(Holder(weight=weight)), Compression(None, None, "torchao"), "m")["bits"] == 8
+
+
 def test_a_pruned_model_without_zeros_is_an_error() -> None:
     dense = Holder(weight=torch.ones(ROWS, COLUMNS))
     with pytest.raises(EngineError, match=r"2:4 pruned, but only 0\.0% of the loaded weights are zero"):

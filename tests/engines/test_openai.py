@@ -204,6 +204,7 @@ def test_every_sampling_parameter_is_sent(server: FaultyServer) -> None:
         (None, None),
         ("on", {"enable_thinking": True, "thinking": True}),
         ("off", {"enable_thinking": False, "thinking": False}),
+        ("high", {"enable_thinking": True, "thinking": True, "reasoning_effort": "high"}),
         ("512", {"enable_thinking": True, "thinking": True, "thinking_budget": 512}),
     ],
 )
@@ -212,6 +213,7 @@ def test_thinking_goes_to_the_template(server: FaultyServer, thinking: str | Non
     engine.submit([dataclasses.replace(ask("x: ok"), thinking=thinking)])[0].result(timeout=30)
     engine.close()
     assert server.bodies[0].get("chat_template_kwargs") == switches
+    assert server.bodies[0].get("reasoning_effort") == ("high" if thinking == "high" else None)
 
 
 @pytest.mark.parametrize("name", ["seed", "top_k", "max_tokens"])

@@ -37,10 +37,9 @@ from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.models.resolve import ResolvedModel
 from pytest_thinkslm.models.thought import ThoughtRoom, check_thinking, thinks_by_default, thought_room
 from pytest_thinkslm.runs.items import thought_of
-from pytest_thinkslm.scoring.answers.region import closing_mark, final_region, opening_mark, starts_thought
+from pytest_thinkslm.scoring.answers.region import final_region
+from pytest_thinkslm.scoring.answers.thoughts import closing_mark, opening_mark, starts_thought
 from pytest_thinkslm.settings.run_settings import build_settings
-from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.prompts import THOUGHT_TOKENS, default_max_tokens
 
 CLOSING = f"\n\n{ENOUGH}\n</think>\n\n"
 CHATML = (
@@ -134,6 +133,12 @@ def thinking(backend: Scripted) -> ThinkingEngine:
         (cut("", reasoning="hm"), f"<think>\nhm{CLOSING}", 20, True),
         (cut("cd", reasoning="hm"), "<think>\nhm\n</think>\n\ncd", 16, False),
         (cut(""), None, 0, False),
+        (
+            dataclasses.replace(cut("<think>a</think>b b b b"), stopped="loop"),
+            None,
+            0,
+            False,
+        ),  # nothing new would come
     ],
 )
 def test_second_request(output: Output, prefix: str | None, left: int, closed: bool) -> None:
@@ -169,10 +174,10 @@ def test_after_the_second_request_no_thought_is_open(before: str, mark: str, beh
     ("text", "closing", "opening", "starts"),
     [
         ("<think>\n", "</think>", "<think>\n", True),
-        ("a <THINK>", "</think>", "<THINK>", True),
+        ("a <THINK>", "</THINK>", "<THINK>", True),
         ("<think>a</think>", None, "", True),
         ("a</think>b", None, "", False),
-        ("<|channel|>analysis x", "<|channel|>final<|message|>", "", True),
+        ("<|channel|>analysis x", "<|end|><|start|>assistant<|channel|>final<|message|>", "", True),
         ("◁think▷", "◁/think▷", "◁think▷", True),
         ("plain", None, "", False),
     ],
@@ -399,6 +404,7 @@ def test_what_is_journalled_is_the_whole(backend: Scripted, thinking: ThinkingEn
     backend.futures[0].set_result(cut("<think>a"))
     backend.futures[1].set_result(answer("4"))
     whole = ahead.result(handle)
+    journal.close()
     assert whole.thought_closed
     (again,) = Ahead(None, Journal(tmp_path, thinking.fingerprint())).submit([ask()])
     assert again == handle
@@ -451,7 +457,9 @@ def test_thinks_by_default(template: str, thinks: bool) -> None:
         (LEAVES, "off", None),
         (LEAVES, "64", None),
         (CUTS, "64", None),
-        (CUTS, "on", "thinks always"),
+        (CUTS, "on", None),
+        (CUTS, "off", "thinks always"),
+        (CUTS, "high", "without levels of effort"),
         (PLAIN, "on", "without a switch"),
         (PLAIN, "off", "without a switch"),
         (PLAIN, "64", "neither a switch for thinking nor a thought"),
@@ -486,23 +494,13 @@ def test_who_gets_room_for_a_thought(template: str | None, thinking: str | None,
     assert thought_room(model(template, 999), thinking) == ThoughtRoom(thinks, 999)
 
 
-def test_default_limits_of_thinkers() -> None:
-    task = registry.get("gsm8k")
-    plain = default_max_tokens(task, "direct")
-    assert default_max_tokens(task, "direct", thinks=True) == plain + THOUGHT_TOKENS
-    assert default_max_tokens(task, "direct", thinks=True, context=131072) == plain + THOUGHT_TOKENS
-    assert default_max_tokens(task, "direct", thinks=True, context=4096) == 2048
-    assert default_max_tokens(task, "direct", thinks=True, context=100) == plain
-    assert default_max_tokens(task, "direct", context=100) == plain
-
-
 @pytest.mark.parametrize(
     ("options", "thinks", "limit", "thinking"),
     [
-        ({}, False, 256, None),
-        ({}, True, 256 + THOUGHT_TOKENS, None),
-        ({"thinking": "on"}, True, 256 + THOUGHT_TOKENS, "on"),
-        ({"thinking": "64"}, False, 256, "64"),
+        ({}, False, 512, None),
+        ({}, True, 512 + 8192, None),
+        ({"thinking": "on"}, True, 512 + 8192, "on"),
+        ({"thinking": "64"}, False, 512, "64"),
         ({"max-tokens": "99"}, True, 99, None),
     ],
 )
@@ -521,7 +519,7 @@ def test_the_planner_s_requests(options: dict[str, str], thinks: bool, limit: in
         request = planner.request(ref)
         assert (request.sampling.max_tokens, request.thinking) == (limit, thinking)
     assert rooms == [2] * ("max-tokens" not in options), "asked once a variant"
-    assert Planner(settings, refs).request(refs[0]).sampling.max_tokens == int(options.get("max-tokens", 256))
+    assert Planner(settings, refs).request(refs[0]).sampling.max_tokens == int(options.get("max-tokens", 512))
 
 
 # -- the real engine ----------------------------------------------------------------------------------------
@@ -702,23 +700,25 @@ def test_a_server_that_cannot_continue_a_turn(serve: Callable[..., ThinkingServe
     assert str(error).startswith("item 4?: in the second request")
 
 
-def test_the_factory_wraps_for_a_number_alone(serve: Callable[..., ThinkingServer]) -> None:
+def test_the_factory_wraps_where_a_thought_may_be_unseen(serve: Callable[..., ThinkingServer]) -> None:
     def reply(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        return (
-            completion(9, "stop", content="4") if len(body["messages"]) > 1 else completion(5, "length", content="hm")
-        )
+        if len(body["messages"]) > 1:
+            return completion(9, "stop", content="4")
+        on = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        return completion(5 if on else 7, "length", content="hm")
 
     server = serve(reply)
     digests = set()
     for thinking, kind, room in (
-        (None, OpenAIEngine, ThoughtRoom(False, None)),
-        ("on", OpenAIEngine, ThoughtRoom(True, 2048)),
-        ("8", ThinkingEngine, ThoughtRoom(False, None)),
+        (None, OpenAIEngine, ThoughtRoom(False, 1024)),  # half of the server's context: the other is the prompt's
+        ("on", ThinkingEngine, ThoughtRoom(True, 1024)),
+        ("off", ThinkingEngine, ThoughtRoom(False, 1024)),
+        ("8", ThinkingEngine, ThoughtRoom(False, 1024)),
     ):
         raw = {"model": "tiny", "engine": "openai", "server-url": server.url, "thinking": thinking}
         settings = build_settings(raw)
         assert settings is not None
-        factory = EngineFactory(settings, lambda task: None, lambda line: None)
+        factory = EngineFactory(settings, lambda line: None)
         engine = factory.build(0, None)
         assert isinstance(engine, kind)
         if thinking == "8":
@@ -785,6 +785,10 @@ class TestRealVLLM:
                         time.sleep(0.5)
                 backend = OpenAIEngine("tiny", server_url=url)
                 try:
+                    for value in ("on", "off", "8"):
+                        backend.confirm(value)
+                    with pytest.raises(UsageError, match="it takes --thinking on, off; or leave"):
+                        backend.confirm("high")
                     self.check(backend, ThinkingEngine(backend, unmarked_is_thought=True))
                 finally:
                     backend.close()

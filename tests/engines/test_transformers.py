@@ -44,7 +44,7 @@ class Wrapped:
 
     def __init__(self, model: Any, before: Callable[[Any], None]) -> None:
         self.model, self.before = model, before
-        self.config, self.device = model.config, model.device
+        self.config, self.device, self.forward = model.config, model.device, model.forward
 
     def __call__(self, **inputs: Any) -> Any:
         self.before(inputs["input_ids"])
@@ -83,6 +83,21 @@ def test_greedy_tokens_are_those_of_generate(loaded: Any) -> None:
     for at, tokens in enumerate(reference[:, width:].tolist()):
         assert own[at] == tokens[: tokens.index(2) + 1 if 2 in tokens else None]
     assert len({len(tokens) for tokens in own.values()}) > 1, "some rows should end early, some not"
+
+
+@pytest.mark.filterwarnings("error")
+def test_generating_warns_of_nothing(engine: TransformersEngine) -> None:
+    """Under a user's ``filterwarnings = error`` a deprecated name would make every item an error."""
+    assert answers(engine, [ask("Hi", 3), ask("Hi", 3, seed=1)])[0].output_tokens == 3
+
+
+def test_the_name_of_the_cache_is_the_model_s_own() -> None:
+    from types import SimpleNamespace
+
+    from pytest_thinkslm.engines.transformers_cache import cache_argument
+
+    assert cache_argument(SimpleNamespace(forward=lambda input_ids, cache=None, **kwargs: None)) == "cache"
+    assert cache_argument(SimpleNamespace(forward=lambda input_ids, **kwargs: None)) == "past_key_values"
 
 
 def test_rows_leave_when_they_are_done(loaded: Any, embedded_model: ResolvedModel, engine_on: Any) -> None:
@@ -222,6 +237,38 @@ def test_checkpoint_defaults_do_not_leak(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_greedy_output_that_loops_is_ended_early(embedded_model: ResolvedModel, loaded: Any, engine_on: Any) -> None:
+    """The loop is made: the model says sixteen tokens in turn; a row beside it goes on to its limit."""
+    import torch
+
+    from pytest_thinkslm.engines.transformers_cache import cache_argument
+
+    turn = [
+        int(token)
+        for token in loaded.tokenizer(" a b c d e f g h i j k l m n o p", add_special_tokens=False)["input_ids"]
+    ]
+
+    class Looping(Wrapped):
+        def __call__(self, **inputs: Any) -> Any:
+            output = super().__call__(**inputs)
+            at = int(inputs[cache_argument(self.model)].get_seq_length())
+            output.logits = torch.nn.functional.one_hot(
+                torch.full(output.logits.shape[:2], turn[at % 16]), output.logits.shape[-1]
+            ).float()
+            return output
+
+    looping = dataclasses.replace(loaded, model=Looping(loaded.model, lambda ids: None))
+    engine = engine_on(embedded_model, looping)
+    stopped, short = answers(engine, [ask("Hi", 400), ask("Hi", 50)])
+    assert (stopped.finish_reason, stopped.stopped, stopped.output_tokens) == ("length", "loop", 192)
+    assert (short.finish_reason, short.stopped, short.output_tokens) == ("length", None, 50)
+    off = engine_on(embedded_model, looping, loop_guard="off")
+    (whole,) = answers(off, [ask("Hi", 224)])
+    assert (whole.stopped, whole.output_tokens) == (None, 224)
+    assert whole.text.startswith(stopped.text[:100])
+    assert off.fingerprint().digest != engine.fingerprint().digest
+
+
 def test_a_base_model_stops_at_its_own_next_question(
     embedded_model: ResolvedModel, loaded: Any, engine_on: Any, tmp_path: Path
 ) -> None:
@@ -246,6 +293,7 @@ def test_a_base_model_stops_at_its_own_next_question(
         ({"threads": "two"}, "threads=two"),
         ({"dtype": "bf16"}, "unknown dtype 'bf16'"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"loop_guard": "no"}, "loop_guard=no: on or off"),
     ],
 )
 def test_engine_arguments_are_checked(embedded_model: ResolvedModel, argument: dict[str, str], message: str) -> None:

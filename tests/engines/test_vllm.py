@@ -67,7 +67,7 @@ PRETENDED = {
     "_version.py": "__version__ = version = '9.8.7'\n",
     "usage/__init__.py": "",
     "usage/usage_lib.py": "class UsageContext:\n    LLM_CLASS = 1\n",
-    "sampling_params.py": "class RequestOutputKind:\n    FINAL_ONLY = 2\n",
+    "sampling_params.py": "class RequestOutputKind:\n    DELTA = 1\n    FINAL_ONLY = 2\n",
     "engine/__init__.py": "",
     "engine/arg_utils.py": """
 import sys
@@ -102,7 +102,8 @@ from types import SimpleNamespace as N
 from vllm._version import __version__
 from vllm.engine.arg_utils import EngineArgs
 
-class SamplingParams(N): pass
+class SamplingParams(N):
+    stream_interval: int = 1
 class TokensPrompt(dict): pass
 
 class LLMEngine:
@@ -116,7 +117,8 @@ class LLMEngine:
         self.vllm_config = N(
             cache_config=N(num_gpu_blocks=10, block_size=16), device_config=N(device_type="cpu"),
             model_config=self.model_config, parallel_config=N(tensor_parallel_size=1),
-            scheduler_config=N(max_num_seqs=args.max_num_seqs, max_num_batched_tokens=64))
+            scheduler_config=N(max_num_seqs=args.max_num_seqs, max_num_batched_tokens=64,
+                               enable_chunked_prefill=args.enable_chunked_prefill is not False))
         self.engine_core = N(shutdown=lambda: print("orderly shutdown", flush=True))
         if os.environ.get("PRETEND_CHILD"):
             import multiprocessing
@@ -131,7 +133,7 @@ class LLMEngine:
         return [([layer, layer], None)]
 
     def add_request(self, name, prompt, params):
-        self.running[name] = [prompt["prompt_token_ids"], params, 0]
+        self.running[name] = [prompt["prompt_token_ids"], params, 0, 0]
         self.most = max(self.most, len(self.running))
         with open(os.environ["PRETEND_SEEN"], "a") as seen:
             seen.write(json.dumps([len(prompt["prompt_token_ids"]), vars(params), len(self.running)]) + "\\n")
@@ -143,12 +145,20 @@ class LLMEngine:
         done = []
         for name, one in list(self.running.items())[: self.args.max_num_seqs]:
             one[2] += 1
-            if one[2] >= one[1].max_tokens:
+            prompt, params, count, sent = one
+            finished, delta = count >= params.max_tokens, params.output_kind == 1
+            if finished or delta and (sent == 0 or count - sent >= params.stream_interval):
+                tokens = [3 + i % 4 for i in range(sent if delta else 0, count)]
+                one[3] = count
+                out = N(token_ids=tokens, finish_reason="length" if finished else None)
+                done.append(N(request_id=name, finished=finished, prompt_token_ids=prompt, outputs=[out]))
+            if finished:
                 del self.running[name]
-                tokens = [3 + i % 4 for i in range(one[2])]
-                out = N(token_ids=tokens, finish_reason="length")
-                done.append(N(request_id=name, finished=True, prompt_token_ids=one[0], outputs=[out]))
         return done
+
+    def abort_request(self, names):
+        for name in names:
+            del self.running[name]
 """,
 }
 
@@ -209,6 +219,47 @@ def test_answers_counts_and_parameters(pretended: ResolvedModel, tmp_path: Path)
     assert "from native code" in log.getvalue()
     assert "on stderr too" in log.getvalue()
     assert "orderly shutdown" in log.getvalue()
+
+
+def test_a_greedy_output_that_loops_is_ended_early(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRETEND_STEP", "0")
+    roomy = replace(pretended, context=2048)
+    engine = VLLMEngine(roomy)
+    looped, whole, short = engine.submit([ask("a", 1000), ask("b", 800, seed=3), ask("c", 190)])
+    output = looped.result(timeout=60)
+    assert (output.finish_reason, output.stopped, output.output_tokens) == ("length", "loop", 640)
+    assert output.text == " ".join("abcd" * 160)
+    assert (whole.result(timeout=60).output_tokens, whole.result().stopped) == (800, None), "a sampled one is not"
+    assert (short.result(timeout=60).output_tokens, short.result().stopped) == (190, None)
+    engine.close()
+    off = VLLMEngine(roomy, engine_args={"loop_guard": "off"})
+    output = off.submit([ask("a", 1000)])[0].result(timeout=60)
+    assert (output.output_tokens, output.stopped) == (1000, None)
+    assert off.fingerprint().digest != engine.fingerprint().digest
+    assert off.fingerprint().facts["loop_guard"] == "off"
+    off.close()
+
+
+def test_prompts_are_in_one_piece_where_the_first_requests_are_sampled(
+    pretended: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETEND_STEP", "0.02")
+    roomy = replace(pretended, context=200)
+    sampled = VLLMEngine(roomy)
+    assert sampled.submit([ask("a b", seed=1)])[0].result(timeout=60).text
+    assert {"enable_chunked_prefill": False, "max_num_batched_tokens": 200}.items() <= sampled._arguments.items()
+    sampled.close()
+    greedy = VLLMEngine(roomy)
+    first = greedy.submit([ask("a b c", 30), ask("a b", 30)])
+    until(lambda: len(seen(tmp_path)) == 3)
+    later = greedy.submit([ask("d", 3, seed=1), ask("d", 3, seed=2), ask("b " * 70, 3, seed=3), ask("c", 3)])
+    assert not {"enable_chunked_prefill", "max_num_batched_tokens"} & set(greedy._arguments)
+    assert "enable_chunked_prefill=off" in reason(later[2]), "it would be prefilled in chunks"
+    for future in (*first, *later[:2], later[3]):
+        assert future.result(timeout=60).text
+    alone = [running for _, params, running in seen(tmp_path)[3:] if params["seed"] is not None]
+    assert alone == [1, 1], "nothing else runs beside a seeded one"
+    greedy.close()
 
 
 def test_what_was_loaded_is_asked_of_the_worker(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,6 +471,7 @@ def test_fingerprint_needs_no_import(pretended: ResolvedModel) -> None:
         ("compilation_config", '{"level": 3}', {"level": 3}),
         ("hf_overrides", '{"a": 1}', {"a": 1}),
         ("replicas", "2", 2),
+        ("loop_guard", "off", False),
     ],
 )
 def test_engine_args(pretended: ResolvedModel, name: str, text: str, value: object) -> None:
@@ -450,7 +502,7 @@ def test_groups_become_visible_devices(pretended: ResolvedModel, monkeypatch: py
     from pytest_thinkslm.machine import hardware
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.Placement("cuda", "bfloat16", "asked for"))
+    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.DeviceChoice("cuda", "bfloat16", "asked for"))
     engine = VLLMEngine(pretended, placement=Placement(2, 2, ((0, 1), (2, 3)), "why"))
     assert [engine._environ(group)["CUDA_VISIBLE_DEVICES"] for group in engine._groups] == ["4,5", "6,7"]
     assert engine._arguments["tensor_parallel_size"] == 2
@@ -580,7 +632,7 @@ if __name__ == "__main__":
     while served.open:
         for result in served.engine.step():
             found[result.request_id] = list(result.prompt_token_ids)
-            served._answer(result)
+            served._take(result)
     json.dump([found[str(number)] for number in range(len(found))], open(sys.argv[1], "w"))
 """
 

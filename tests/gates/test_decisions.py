@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.gates.decisions import (
-    Cell,
+    GatedGroup,
     GateSpecs,
     Margin,
     MaxRate,
@@ -31,7 +31,7 @@ def cell(label, lost, gained, n, right=None, truncated=0, **more):
     after |= {f"{item:04d}": [1.0] for item in range(right, right + gained)}
     values = [score for (score,) in after.values()]
     verdicts = {"correct": int(sum(values)), "truncated": truncated, "incorrect": n - int(sum(values)) - truncated}
-    return Cell(label, label, accuracy_interval(values), verdicts, compare_paired(before, after), **more)
+    return GatedGroup(label, label, accuracy_interval(values), verdicts, compare_paired(before, after), **more)
 
 
 def gate(specs, *cells, **options):
@@ -107,9 +107,9 @@ def test_regressions_are_corrected_over_the_family_and_non_inferiority_is_not():
 
 def test_what_cannot_be_compared_is_not_evaluated():
     specs = GateSpecs(margin=Margin(2), min_accuracy=(MinAccuracy("*", 10),))
-    unmatched = Cell("gsm8k", "gsm8k", accuracy_interval([1.0]), {"correct": 1})
+    unmatched = GatedGroup("gsm8k", "gsm8k", accuracy_interval([1.0]), {"correct": 1})
     void = cell("math", 3, 0, 100, void="2.0% of its items are errors")
-    empty = Cell("arc_easy", "arc_easy", accuracy_interval([]))
+    empty = GatedGroup("arc_easy", "arc_easy", accuracy_interval([]))
     results = {result.name: result for result in evaluate(specs, [unmatched, void, empty])}
     assert {name: result.passed for name, result in results.items()} == {
         "gate::gsm8k::regression": None,

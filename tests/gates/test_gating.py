@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from recorded_runs import record, write_run
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.gates.decisions import GateSpecs, Margin
@@ -37,7 +38,8 @@ def decided(candidate: RecordedRun, baseline: RecordedRun, margin: float = 0.0) 
     ],
 )
 def test_labels_are_short_and_unique(keys: list[tuple[str, str, str, str]], names: list[str]) -> None:
-    assert list(gating.labels(keys).values()) == names
+    groups = [GroupKey(model, quant, task, f"test_{task}", style) for model, quant, task, style in keys]
+    assert list(gating.labels(groups).values()) == names
 
 
 def review(item: int, found: bool) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def test_a_cell_that_the_baseline_lacks_says_so(tmp_path: Path) -> None:
 
 
 def test_what_a_gate_will_not_see_counts_shared_items_and_their_clusters(tmp_path: Path) -> None:
-    key = ("m", "none", "sort8_positive", "direct")
+    key = GroupKey("m", "none", "sort8_positive", "test_sort8_positive", "direct")
     alone = run_of(tmp_path, "a", [record(item, item % 2 == 0) for item in range(60)])
     wanted = {key: [f"{item:04d}" for item in range(20, 100)]}
     shared, seen = gating.foresee(Margin(5.0), wanted, alone)

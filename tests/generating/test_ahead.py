@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,8 +46,10 @@ def engine() -> Scripted:
 
 
 @pytest.fixture
-def ahead(engine: Scripted, tmp_path: Path) -> Ahead:
-    return Ahead(engine, Journal(tmp_path, engine.fingerprint()))
+def ahead(engine: Scripted, tmp_path: Path) -> Iterator[Ahead]:
+    made = Ahead(engine, Journal(tmp_path, engine.fingerprint()))
+    yield made
+    made.close()
 
 
 def test_everything_missing_is_asked_at_once_and_equal_requests_once(engine: Scripted, ahead: Ahead) -> None:
@@ -118,25 +119,57 @@ def test_waiting_ticks(engine: Scripted, ahead: Ahead, monkeypatch: pytest.Monke
 
 
 def test_an_estimate_needs_some_outputs() -> None:
-    progress = Progress(items=1000, to_generate=1000)
-    assert progress.seconds_left() is None
-    progress.finished, progress.first_output = 100, progress.started
-    assert progress.seconds_left() is not None
-    assert replace(progress, finished=99).seconds_left() is None
+    progress = Progress(to_generate=1000)
+    progress.clock.begin(1000, 0.0)
+    assert progress.seconds_left(50.0) is None
+    for number in range(99):
+        progress.finish("a", 1, number + 1.0)
+    assert progress.seconds_left(100.0) is None
+    progress.finish("a", 1, 100.0)
+    assert progress.seconds_left(100.0) == 900.0
 
 
-def test_outputs_that_finish_together_share_the_time_before_them_by_their_tokens() -> None:
-    progress = Progress(started=0.0)
-    for group, tokens, now in (("a", 30, 10.0), ("b", 10, 10.0), ("a", 5, 12.0)):
-        progress.finish(group, tokens, now)
-    progress.settle()
-    assert {group: span.seconds for group, span in progress.spans.items()} == {"a": 7.5 + 2.0, "b": 2.5}
-    assert progress.seconds() == 12.0
+def test_loading_is_in_no_rate() -> None:
+    progress = Progress(to_generate=2)
+    progress.clock.begin(2, 100.0)
+    assert progress.tokens_per_second() is None
+    progress.working(130.0)
+    progress.working(135.0)
+    progress.finish("a", 30, 132.0)
+    progress.finish("b", 10, 134.0)
+    assert (progress.seconds(), progress.loading, progress.generating_seconds()) == (34.0, 30.0, 4.0)
+    assert progress.tokens_per_second() == 10.0
+    assert {group: share.measured() for group, share in progress.shares.items()} == {
+        "a": {"generated": 1, "output_tokens": 30},
+        "b": {"generated": 1, "output_tokens": 10},
+    }
 
 
-def test_outputs_without_tokens_share_alike() -> None:
-    progress = Progress(started=0.0)
-    progress.finish("a", 0, 4.0)
-    progress.finish("b", 0, 4.0)
-    progress.settle()
-    assert [span.seconds for span in progress.spans.values()] == [2.0, 2.0]
+def test_a_question_asked_later_sets_no_clock_back() -> None:
+    progress = Progress()
+    progress.clock.begin(1, 0.0)
+    progress.finish("gsm8k|direct", 50, 5.0)
+    progress.clock.begin(1, 1000.0)  # a test's own question, long after
+    assert progress.tokens_per_second() == 10.0
+    progress.finish("ask|direct", 50, 1005.0)
+    assert (progress.seconds(), progress.tokens_per_second()) == (10.0, 10.0)
+
+
+def test_the_engine_is_seen_at_work_while_a_test_waits(
+    engine: Scripted, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_thinkslm.generating.ahead.TICK", 0.01)
+    (handle,) = ahead.submit([request("a")])
+    seen: list[float | None] = []
+
+    def tick(progress: Progress) -> None:
+        seen.append(progress.loading)
+        if len(seen) == 2:
+            engine.futures[0].set_running_or_notify_cancel()
+        if len(seen) == 4:
+            engine.futures[0].set_result(Output("A", output_tokens=1))
+
+    ahead.result(handle, tick)
+    assert seen[:2] == [None, None]
+    assert seen[-1] is not None
+    assert seen[-1] >= 0

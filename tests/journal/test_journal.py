@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,23 @@ REQUEST = Request((Message("user", "1 + 1?"),), Sampling(0.7, 0.9, 64, 5), repea
 OUTPUT = Output("two \ud800 \x00", finish_reason="length", prompt_tokens=5, output_tokens=3, latency=0.25)
 
 
-def journal(root: Path, *, read: bool = True, facts: Fingerprint = FACTS) -> Journal:
-    return Journal(root, facts, read=read)
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
+    """Opens journals in one folder, as one process after another would."""
+    opened: list[Journal] = []
+
+    def open_one(*, read: bool = True, facts: Fingerprint = FACTS) -> Journal:
+        opened.append(Journal(tmp_path, facts, read=read))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
 
 
-def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
-    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
-    assert journal(tmp_path).get(REQUEST, entry_key(REQUEST)) == OUTPUT
+def test_what_is_put_is_found_by_another_process(journal: Callable[..., Journal]) -> None:
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert journal().get(REQUEST, entry_key(REQUEST)) == OUTPUT
 
 
 @pytest.mark.parametrize(
@@ -38,56 +49,64 @@ def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
         replace(REQUEST, thinking="on"),
     ],
 )
-def test_the_key_is_the_content(tmp_path: Path, other: Request) -> None:
-    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+def test_the_key_is_the_content(journal: Callable[..., Journal], other: Request) -> None:
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
     assert entry_key(other) != entry_key(REQUEST)
-    assert journal(tmp_path).get(other, entry_key(other)) is None
+    assert journal().get(other, entry_key(other)) is None
 
 
 def test_the_item_is_no_part_of_the_key() -> None:
     assert entry_key(replace(REQUEST, item="0002", label="x")) == entry_key(REQUEST)
 
 
-def test_another_fingerprint_finds_nothing(tmp_path: Path) -> None:
-    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+def test_another_fingerprint_finds_nothing(journal: Callable[..., Journal]) -> None:
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
     other = Fingerprint({"model": "m", "engine": "e", "quantization": {"bits": 4}})
     assert other.digest != FACTS.digest
-    assert journal(tmp_path, facts=other).get(REQUEST, entry_key(REQUEST)) is None
+    assert journal(facts=other).get(REQUEST, entry_key(REQUEST)) is None
 
 
-def test_the_newest_entry_wins_and_fresh_reads_nothing(tmp_path: Path) -> None:
+def test_the_newest_entry_wins_and_fresh_reads_nothing(journal: Callable[..., Journal]) -> None:
     key = entry_key(REQUEST)
-    journal(tmp_path).put(REQUEST, key, OUTPUT)
-    fresh = journal(tmp_path, read=False)
+    journal().put(REQUEST, key, OUTPUT)
+    fresh = journal(read=False)
     assert fresh.get(REQUEST, key) is None
     fresh.put(REQUEST, key, replace(OUTPUT, text="newer"))
-    found = journal(tmp_path).get(REQUEST, key)
+    found = journal().get(REQUEST, key)
     assert found is not None
     assert found.text == "newer"
 
 
-def test_a_torn_last_line_is_tolerated(tmp_path: Path) -> None:
+def test_that_the_loop_guard_ended_an_output_is_kept(journal: Callable[..., Journal]) -> None:
+    stopped = replace(OUTPUT, stopped="loop")
+    first = journal()
+    first.put(REQUEST, entry_key(REQUEST), stopped)
+    first.close()
+    assert journal().get(REQUEST, entry_key(REQUEST)) == stopped
+
+
+def test_a_torn_last_line_is_tolerated(journal: Callable[..., Journal], tmp_path: Path) -> None:
     key = entry_key(REQUEST)
-    first = journal(tmp_path)
+    first = journal()
     first.put(REQUEST, key, OUTPUT)
     first.put(replace(REQUEST, repeat=2), entry_key(replace(REQUEST, repeat=2)), OUTPUT)
     first.close()
     (path,) = tmp_path.rglob("*.jsonl")
     path.write_bytes(path.read_bytes()[:-9])
-    again = journal(tmp_path)
+    again = journal()
     assert again.get(REQUEST, key) == OUTPUT
     assert again.get(replace(REQUEST, repeat=2), entry_key(replace(REQUEST, repeat=2))) is None
 
 
-def test_the_layout_is_that_of_the_contract(tmp_path: Path) -> None:
-    journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+def test_the_layout_is_that_of_the_contract(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
     folder = tmp_path / FACTS.digest
     assert json.loads((folder / "manifest.json").read_text()) == dict(FACTS.facts)
     (path,) = (folder / "gsm8k").glob("*.jsonl")
     assert path.stem.count("-") >= 2
 
 
-def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_written_is_said(journal: Callable[..., Journal], tmp_path: Path) -> None:
     (tmp_path / FACTS.digest).write_text("a file where the folder should be")
     with pytest.raises(ThinkSLMError, match="--journal-dir"):
-        journal(tmp_path).put(REQUEST, entry_key(REQUEST), OUTPUT)
+        journal().put(REQUEST, entry_key(REQUEST), OUTPUT)

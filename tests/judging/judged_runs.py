@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pytest_thinkslm.data.reader import load_cases
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import load_cases
 
 TASK = "sort8_positive"
 

@@ -65,6 +65,19 @@ def test_a_review_is_asked_about_where_the_step_is_right(policy: JudgePolicy, te
     assert question is None or question.kind == "reason"
 
 
+@pytest.mark.parametrize("step", ["y = x + 1", "return y", "N/A"])
+def test_a_review_of_code_is_asked_about_whatever_line_it_names(step: str) -> None:
+    code = ("y = x + 1", "return y")
+    case = Case(
+        "mr_ben", 0, "review", "?", Review("wrong", "y = x + 1", "sign"), steps=code, facets={"subject": "coding"}
+    )
+    reply = f"Solution Correctness: {{}}\nFirst Error Step: {step}\nError Reason: it adds"
+    question = question_about("fallback", case, Output(reply.format("incorrect")))
+    assert question is not None
+    assert (f"First wrong line: {step}" in question.text) is (step != "N/A")
+    assert question_about("fallback", case, Output(reply.format("correct"))) is None
+
+
 RIGHT, WRONG = Ruling("judged", "correct", "5", "equal"), Ruling("judged", "incorrect", "6", "not equal")
 
 
@@ -172,7 +185,7 @@ def test_judge_options_without_a_judge_are_refused_without_their_value() -> None
 
 def test_a_baseline_with_another_judge_is_unfit() -> None:
     kept: dict[str, Any] = {"settings": {"temperature": 0, "judge": None}, "selection": "full", "results": []}
-    run = RecordedRun("before", kept, {})
+    run = RecordedRun({}, {}, "before", kept)
     now = {"temperature": 0, "judge": "big", "judge_policy": "all"}
     assert "judge (baseline: none; this run: big, policy all)" in misfits(run, now, {}, ())
     assert not [line for line in misfits(run, {**now, "judge": None}, {}, ()) if line.startswith("judge")]

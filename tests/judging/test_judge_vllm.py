@@ -90,7 +90,7 @@ def test_replies_of_a_real_server_are_bound_to_the_schema_and_end_in_rulings(
     assert spent["replies"] == spent["requests"] >= len(QUESTIONS)
     assert isinstance(spent["prompt_tokens"], int)
     assert spent["prompt_tokens"] > 300 * len(QUESTIONS)
-    replies = [json.loads(line) for path in tmp_path.glob("*/gsm8k/*.jsonl") for line in path.open()]
+    replies = [json.loads(line) for path in tmp_path.glob("*/gsm8k/*.jsonl") for line in path.read_text().splitlines()]
     assert len(replies) == spent["replies"]
     for reply in replies:
         assert reply["output"].lstrip().startswith("{"), "the schema holds from the first token"

@@ -146,7 +146,7 @@ def test_a_killed_run_resumes_without_asking_again(judged: JudgedRuns) -> None:
         kept = sum(
             line.endswith("\n")
             for path in (judged.pytester.path / ".thinkslm" / "journal").glob("*/*/*.jsonl")
-            for line in path.open()
+            for line in path.read_text().splitlines(keepends=True)
         )
         assert 16 < kept < 116
         before = server.requests
@@ -168,6 +168,16 @@ def test_rescoring_with_a_full_journal_asks_nothing(judged: JudgedRuns) -> None:
         assert result.ret == 0
         assert (server.generated, server.requests) == (7, requests)
     assert (judged.folder / "items.jsonl").read_bytes() == items
+
+
+def test_model_and_judge_of_a_server_leave_nothing_open(judged: JudgedRuns) -> None:
+    judged.pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    with JudgeServer() as server:
+        own = ("--model=judge-1", "--engine=openai", f"--server-url={server.url}")
+        result = judged(*own, url=server.url)
+    assert result.ret == 0
+    assert not [item for item in judged.items() if item["verdict"] == "error"]
+    assert "Warning" not in result.stdout.str() + result.stderr.str()
 
 
 def test_outputs_are_judged_later_by_rescoring(judged: JudgedRuns) -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Message, Output, Review
 from pytest_thinkslm.judging import prompt
 from pytest_thinkslm.judging.canaries import CANARIES, CanaryResult
-from pytest_thinkslm.judging.prompt import Question, answer_question, content_key, new_fence, reason_question, render
+from pytest_thinkslm.judging.prompt import (
+    Question,
+    answer_question,
+    content_key,
+    judge_prompt,
+    new_fence,
+    reason_question,
+)
 
 FENCE = "0123456789abcdef" * 2
 CASE = Case("gsm8k", 3, "number", "What is 2 + 3?", "5")
@@ -48,10 +55,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_changes_no_part_of_the_structure(text: str) -> None:
-    plain = split(render(ask("The answer is 5."), "ab" * 16), "ab" * 16)
+    plain = split(judge_prompt(ask("The answer is 5."), "ab" * 16), "ab" * 16)
     question = ask(text)
     fence = new_fence(question)
-    system, announced, opening, shown, after = split(render(question, fence), fence)
+    system, announced, opening, shown, after = split(judge_prompt(question, fence), fence)
     assert (system, announced, opening, after) == (plain[0], plain[1], plain[2], plain[4])
     assert shown.startswith("\n")
     assert shown.endswith("\n>>>>>>>> ")
@@ -63,10 +70,10 @@ def test_hostile_text_changes_no_part_of_the_structure(text: str) -> None:
 
 @given(st.text(max_size=300), st.booleans())
 def test_any_text_changes_no_part_of_the_structure(text: str, again: bool) -> None:
-    plain = split(render(ask("x"), FENCE, again=again), FENCE)
+    plain = split(judge_prompt(ask("x"), FENCE, again=again), FENCE)
     question = ask(text)
     fence = new_fence(question)
-    parts = split(render(question, fence, again=again), fence)
+    parts = split(judge_prompt(question, fence, again=again), fence)
     assert (*parts[:3], parts[4]) == (*plain[:3], plain[4])
 
 
@@ -91,13 +98,13 @@ def test_only_the_end_of_a_long_text_is_shown_and_that_is_said() -> None:
 def test_only_the_final_region_is_shown() -> None:
     assert ask("<think>it is SECRET</think>5").shown == "5"
     separated = answer_question(CASE, Output("5", reasoning="SECRET"))
-    assert "SECRET" not in render(separated, FENCE)[1].content
+    assert "SECRET" not in judge_prompt(separated, FENCE)[1].content
 
 
 def test_the_key_is_of_the_content_and_not_of_the_fence() -> None:
     assert content_key(ask("5")) == content_key(ask("5"))
     drawn = [secrets.token_hex(16) for _ in range(2)]
-    assert render(ask("5"), drawn[0]) != render(ask("5"), drawn[1])
+    assert judge_prompt(ask("5"), drawn[0]) != judge_prompt(ask("5"), drawn[1])
     keys = {
         content_key(ask("5")),
         content_key(ask("6")),
@@ -118,13 +125,13 @@ def test_the_key_is_of_the_content_and_not_of_the_fence() -> None:
     ],
 )
 def test_the_reference_is_in_words(case: Case, shown: str) -> None:
-    user = render(answer_question(case, Output("x")), FENCE)[1].content
+    user = judge_prompt(answer_question(case, Output("x")), FENCE)[1].content
     assert f"Reference answer:\n{shown}" in user or shown in user.partition("Candidate's text")[0]
 
 
 def test_options_and_the_passage_are_shown() -> None:
     case = Case("arc", 0, "choice", "Which?", "B", ("red", "blue"), context="A passage.")
-    before = render(answer_question(case, Output("x")), FENCE)[1].content.partition("Candidate's text")[0]
+    before = judge_prompt(answer_question(case, Output("x")), FENCE)[1].content.partition("Candidate's text")[0]
     assert "A passage.\n\nWhich?" in before
     assert "A) red\nB) blue" in before
 
@@ -132,7 +139,7 @@ def test_options_and_the_passage_are_shown() -> None:
 def test_a_review_is_asked_about_its_reason() -> None:
     case = Case("mr_gsm", 0, "review", "Q?", Review("wrong", "2", "divides by 5"), steps=("Step 1: a", "Step 2: b"))
     read = Answer(Review("wrong", "2", "it took a fifth"), "label", anchored=True)
-    system, user = render(reason_question(case, read, Output("long review")), FENCE)
+    system, user = judge_prompt(reason_question(case, read, Output("long review")), FENCE)
     assert "reviews of solutions" in system.content
     assert "Step 1: a\nStep 2: b" in user.content
     assert "Reference account of the error:\ndivides by 5" in user.content

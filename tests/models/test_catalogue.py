@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_the_paper_variants_are_the_tables_rows_in_its_order() -> None:
             "disk_GB": one.disk_gib,
         }
         for entry, one in ALL
-        if entry.kind == "paper"
+        if entry.kind == "paper" and not one.beside_paper
     ]
     theirs = [
         {
@@ -67,6 +68,47 @@ def test_the_paper_variants_are_the_tables_rows_in_its_order() -> None:
 def test_no_key_contains_a_task_key() -> None:
     clashes = [(key, task) for key in shipped() for task in registry.all_tasks() if task in key]
     assert clashes == []
+
+
+NEW_FAMILIES = {
+    *("qwen3.5", "gemma-3", "gemma-3n", "gemma-4", "gpt-oss", "ministral-3", "smollm3", "granite-4.0", "granite-4.1"),
+    *("lfm2.5", "nemotron-nano", "exaone-4.0", "exaone-deep", "olmo-3", "falcon-h1"),
+}
+NEW = [entry for entry in shipped().values() if entry.family in NEW_FAMILIES or entry.key.startswith("phi-4-mini")]
+
+
+def test_the_families_of_2025_and_2026_are_there() -> None:
+    assert {entry.family for entry in NEW} == NEW_FAMILIES | {"phi"}
+    assert {entry.key for entry in NEW} >= {"gpt-oss-20b", "phi-4-mini", "smollm3-3b", "gemma-4-12b", "olmo-3-7b-think"}
+
+
+@pytest.mark.parametrize("entry", NEW, ids=lambda entry: entry.key)
+def test_what_a_new_entry_does_not_have_it_says(entry: Entry) -> None:
+    said = " ".join(entry.unconfirmed)
+    assert entry.licence
+    for name, value in (("context", entry.context), ("thinking", entry.thinking), ("sampling", entry.sampling)):
+        assert value or name in said, f"{name} is neither there nor said not to be known"
+    assert entry.context is None or 8_192 <= entry.context <= 1_048_576
+    for sampling in entry.sampling:
+        assert sampling.temperature is not None
+        assert 0 <= sampling.temperature <= 1.5
+        assert sampling.top_p is None or 0 < sampling.top_p <= 1
+        assert str(sampling).startswith("temperature ")
+    modes = [sampling.when for sampling in entry.sampling]
+    assert len(modes) == len(set(modes))
+
+
+def test_gated_owners() -> None:
+    gated = {entry.key for entry, one in ALL if one.gated}
+    assert all(key.startswith(("llama-", "gemma-3")) for key in gated)
+    assert {entry.key for entry in NEW if entry.family in ("gemma-3", "gemma-3n")} <= gated
+
+
+def test_published_beside_the_papers_table() -> None:
+    beside = {(entry.key, one.quant) for entry, one in ALL if one.beside_paper}
+    assert ("qwen2.5-7b", "w8a8") in beside
+    assert ("qwen2.5-7b", "fp8-dynamic") in beside
+    assert not beside & set(ROWS)
 
 
 def test_every_kind_is_there() -> None:
@@ -100,6 +142,33 @@ def test_every_checkpoint_has_an_engine_or_a_reason(entry: Entry, one: Published
                 for quant in ("fp8-dynamic", "w4a16")
             ),
         }
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ('thinking = "sometimes"', "thinking 'sometimes' is unknown"),
+        ("sampling = [1]", "a list of tables is expected"),
+        ("sampling = [{ heat = 1 }]", "sampling.heat is unknown"),
+        ('sampling = [{ temperature = "hot" }]', "sampling.temperature = 'hot'"),
+        ('context = "long"', "context = 'long'"),
+    ],
+)
+def test_a_users_entry_with_a_wrong_card_fact(tmp_path: Path, table: str, complaint: str) -> None:
+    text = f'[tool.thinkslm.models.mine]\nparams = 1\nhub_id = "a/b"\n{table}\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(complaint)):
+        catalogue(tmp_path)
+
+
+def test_a_users_entry_may_have_card_facts(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.thinkslm.models.mine]\nparams = 1\nhub_id = "a/b"\ncontext = 4096\nthinking = "on"\n'
+        'sampling = [{ when = "thinking", temperature = 0.6, top_p = 0.95 }]\nunconfirmed = ["context: guessed"]\n'
+    )
+    mine = catalogue(tmp_path)["mine"]
+    assert (mine.context, mine.thinking, mine.unconfirmed) == (4096, "on", ("context: guessed",))
+    assert [str(one) for one in mine.sampling] == ["temperature 0.6, top-p 0.95 (thinking)"]
 
 
 @pytest.mark.parametrize("where", MACHINES)

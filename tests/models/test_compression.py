@@ -64,7 +64,7 @@ print(json.dumps({{"done": {{"versions": {{"torch": "0"}}, "calibration_tokens":
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("THINKSLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(environment.VARIABLE, raising=False)
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", _no_hub)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", _no_hub)
     return tmp_path / "cache" / "compressed"
 
 
@@ -168,14 +168,14 @@ def test_what_the_hub_calibrated_is_found_without_the_hub(
     source: ResolvedModel, python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n}.\n#### {n + 1}"} for n in range(300)]
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", lambda *_: rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", lambda *_: rows)
     first, second = make(source, "gptq4")[0], make(source, "gptq4", seed=1)[0]
     assert first != second
     mark = marker.read(first)
     assert mark is not None
     assert mark.calibration is not None
     assert mark.calibration["source"] == "openai/gsm8k"
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", _no_hub)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", _no_hub)
     assert [make(source, "gptq4", seed=seed) for seed in (0, 1)] == [(first, []), (second, [])]
 
 
@@ -310,7 +310,7 @@ def test_too_little_disk(source: ResolvedModel, python: Path, monkeypatch: pytes
 
 
 def test_too_little_memory(source: ResolvedModel, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_thinkslm.engines.batching.free_memory", lambda: int(0.3e9))
+    monkeypatch.setattr("pytest_thinkslm.machine.memory.free_memory", lambda: int(0.3e9))
     with pytest.raises(CompressionError, match=r"needs about 1\.00 GB of memory; 0\.30 GB are free"):
         make(source)
     assert jobs(python) == []

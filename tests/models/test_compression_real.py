@@ -48,7 +48,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch_rows(*_: object) -> list[dict[str, object]]:
         raise OSError("no network in tests")
 
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ FP8 = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}
 DYNAMIC8 = {"num_bits": 8, "type": "int", "dynamic": True, "strategy": "token"}
 PRUNED = {"format": "sparse-24-bitmask", "sparsity_structure": "2:4", "global_sparsity": 0.5, "targets": ["Linear"]}
 
+GPTQ4 = {"quant_method": "gptq", "bits": 4, "group_size": 128}
 CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
     ("none", None, Compression("none", 16)),
     ("empty", {}, Compression("none", 16)),
@@ -32,6 +33,11 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
         "gptq, 4 bits",
         {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
         Compression("gptq4", 4, "gptq", 128),
+    ),
+    (
+        "mxfp4, as gpt-oss has it",
+        {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]},
+        Compression("mxfp4", 4, "mxfp4", 32),
     ),
     ("gptq, 8 bits", {"quant_method": "gptq", "bits": 8, "group_size": 32}, Compression("gptq8", 8, "gptq", 32)),
     (
@@ -111,8 +117,26 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
     ),
     ("bitsandbytes", {"quant_method": "bitsandbytes", "load_in_4bit": True}, Compression(None, 4, "bitsandbytes")),
     ("unknown", {"quant_method": "hqq", "bits": 2}, Compression(None, 2, "hqq")),
-    ("unknown, silent", {"quant_method": "quip"}, Compression(None, 16, "quip")),
-    ("hostile", {"quant_method": "gptq", "bits": "four", "group_size": []}, Compression(None, 16, "gptq")),
+    *(
+        (f"{method}, silent", {"quant_method": method}, Compression(None, None, method))
+        for method in ("quip", "nvfp4", "torchao", "hqq", "quanto", "eetq", "aqlm", "modelopt", "bitsandbytes", "gptq")
+    ),
+    ("bits as text", {"quant_method": "gptq", "bits": "4"}, Compression("gptq4", 4, "gptq")),
+    ("hostile", {"quant_method": "gptq", "bits": "four", "group_size": []}, Compression(None, None, "gptq")),
+    ("hostile exceptions", {**GPTQ4, "dynamic": ["x"]}, Compression("gptq4", 4, "gptq", 128)),
+    ("no exceptions", {**GPTQ4, "dynamic": {}}, Compression("gptq4", 4, "gptq", 128)),
+    ("the output layer left out", {**GPTQ4, "dynamic": {"-:lm_head": {}}}, Compression("gptq4", 4, "gptq", 128)),
+    ("a tower left out", {**GPTQ4, "dynamic": {"-:.*visual.*": {}}}, Compression("gptq4", 4, "gptq", 128)),
+    ("a layer left out", {**GPTQ4, "dynamic": {"-:.*q_proj": {}}}, Compression(None, 4, "gptq", 128)),
+    ("some in 8 bits", {**GPTQ4, "dynamic": {"+:.*down_proj": {"bits": 8}}}, Compression(None, 4, "gptq", 128)),
+    ("some in 2 bits", {**GPTQ4, "dynamic": {"x": {"bits": 2}}}, Compression(None, 2, "gptq", 128)),
+    ("other groups", {**GPTQ4, "dynamic": {"x": {"group_size": 32}}}, Compression(None, 4, "gptq", 128)),
+    (
+        "the same again",
+        {**GPTQ4, "dynamic": {"x": {"bits": 4, "group_size": 128}}},
+        Compression("gptq4", 4, "gptq", 128),
+    ),
+    ("AutoRound's", {**GPTQ4, "extra_config": {"model.layers.0.q": {"bits": 16}}}, Compression(None, 4, "gptq", 128)),
     (
         "hostile groups",
         {"quant_method": "compressed-tensors", "config_groups": ["x"], "sparsity_config": 3},

@@ -12,7 +12,8 @@ import pytest
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.records import Message
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.template import plain_text, render, thinking_variables
+from pytest_thinkslm.models.template import plain_text, render
+from pytest_thinkslm.models.thought import switch_for
 
 USER = Message("user", "b c")
 CHAT = "{{ bos_token }}{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}"
@@ -67,13 +68,13 @@ def test_a_base_model_gets_the_plain_format(tokenizer: Any) -> None:
         ("{{ enable_thinking }}", "off", {"enable_thinking": False}),
         ("{{ thinking }}", "off", {"thinking": False}),
         ("{{ enable_thinking }} {{ thinking_budget }}", "512", {"enable_thinking": True, "thinking_budget": 512}),
-        ("{{ messages }}", "on", {}),
-        ("{{ '<thinking>' }} thinking {{ message.thinking }}", "on", {}),
+        ("{{ messages }}", "on", None),
+        ("{{ '<thinking>' }} thinking {{ message.thinking }}", "on", None),
     ],
 )
-def test_thinking_switches(template: str, thinking: str, variables: dict[str, object]) -> None:
-    found = thinking_variables(template, thinking)
-    assert found == variables
+def test_thinking_switches(template: str, thinking: str, variables: dict[str, object] | None) -> None:
+    found = switch_for(template, thinking)
+    assert (None if found is None else found.variables) == variables
 
 
 def test_thinking_reaches_the_template_or_is_an_error(tokenizer: Any) -> None:

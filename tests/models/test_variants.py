@@ -194,7 +194,11 @@ def test_nothing_is_compressed_that_could_not_be_loaded(
         ("qwen2.5-7", None, "unknown model 'qwen2.5-7': did you mean 'qwen2.5-7b'"),
         ("zzz", None, "'thinkslm models' lists the names"),
         ("", None, "no model is named"),
-        ("qwen2.5-7b", "fp8", r"qwen2.5-7b has no published fp8 checkpoint \(published: none, gptq8, gptq4\), and fp8"),
+        (
+            "qwen2.5-7b",
+            "fp8",
+            r"qwen2.5-7b has no published fp8 checkpoint \(published: none, gptq8, gptq4, w8a8, fp8-dynamic\), and fp8",
+        ),
         ("qwen2.5-7b", "awq4", "awq4 .* cannot be made on demand"),
     ],
 )

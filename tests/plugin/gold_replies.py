@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_thinkslm.core.records import UNANSWERABLE, Case, Review
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
 _LABELS = {
     "mr_gsm": ("Step-by-step Evaluation", "Final Judgement", "First Error Step", "Error Analysis"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.data.reader import load_cases
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import load_cases
 
 Line = dict[str, object]
 

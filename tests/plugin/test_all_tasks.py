@@ -184,8 +184,7 @@ def test_the_documented_user_task_runs(pytester: pytest.Pytester) -> None:
 PACKAGE = """
 from pathlib import Path
 
-from pytest_thinkslm import Case
-from pytest_thinkslm.tasks.registry import File, Source, Task
+from pytest_thinkslm import Case, File, Source, Task
 
 
 def build(record, index):

@@ -46,7 +46,7 @@ def gates_xml(folder: Path) -> ElementTree.Element:
     return suite
 
 
-FEW = limited(TASK, 100, 8, 0)
+FEW = limited(TASK, range(100), 8, 0)
 EIGHT = f"--limit={len(FEW)}"
 
 

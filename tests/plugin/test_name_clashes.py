@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ def test_an_unrelated_suite_imports_nothing_heavy(pytester: pytest.Pytester) -> 
                 "pytest_thinkslm.core",
                 "pytest_thinkslm.core.errors",
                 "pytest_thinkslm.plugin",
+                "pytest_thinkslm.plugin.compat_pytest",
                 "pytest_thinkslm.plugin.fixtures",
                 "pytest_thinkslm.plugin.options",
                 "pytest_thinkslm.settings",
@@ -147,3 +149,12 @@ def test_an_ini_file_is_found_although_an_options_value_is_a_path_elsewhere(
     assert "collected 2 items" in result.stdout.str()
     assert f"rootdir: {pytester.path}" in result.stdout.str()
     assert "configfile: tox.ini" in result.stdout.str()
+
+
+def test_an_option_whose_value_may_be_left_out_does_not_take_the_suites_path(
+    replay: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    result = replay(four_sorts(), *FOUR, "--debug")
+    assert result.ret == 0
+    assert (pytester.path / "pytestdebug.log").is_file()
+    assert len((pytester.path / "report" / "items.jsonl").read_text().splitlines()) == 4

@@ -20,10 +20,11 @@ def test_the_first_outputs_take_a_while_and_that_is_said() -> None:
 
 
 def test_pace_and_time_left() -> None:
-    progress = Progress(to_generate=20, started=time.monotonic() - 10)
-    progress.finished, progress.output_tokens = 10, 1000
-    progress.first_output = progress.started + 1
-    progress.last_output = progress.started + 10
+    progress = Progress(to_generate=20)
+    now = time.monotonic()
+    progress.clock.begin(20, now - 10)
+    for _ in range(10):
+        progress.finish("gsm8k|direct", 100, now)
     assert describe(progress) == "10/20 outputs, 100 tokens/s, about 10 s left"
 
 

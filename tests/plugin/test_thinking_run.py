@@ -113,7 +113,7 @@ def test_a_users_own_question_follows_the_run(pytester: pytest.Pytester, thinker
         ("own", "on", "--thinking on: SmolLM2-135M-Instruct*without a switch for thinking: leave --thinking out"),
         ("own", "64", "--thinking 64:*neither a switch for thinking nor a thought"),
         ("none", "off", "--thinking off: thinker (local folder) has no chat template (a base model)"),
-        ("new", "maybe", "--thinking 'maybe': give on, off, or the most tokens"),
+        ("new", "maybe", "--thinking 'maybe': give on, off, low, medium, high, or the most tokens"),
     ],
 )
 def test_what_the_model_cannot_do_is_said_at_once(

@@ -18,13 +18,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 import pytest_thinkslm.runs
 from pytest_thinkslm.__main__ import main
+from pytest_thinkslm.core.item_record import item_key
 from pytest_thinkslm.gates.baselines import collect
 from pytest_thinkslm.reference.comparison import CAVEAT, against_paper
 from pytest_thinkslm.reference.table import paper_rows
 from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference, show_deltas, show_reference
 from pytest_thinkslm.reports.deltas import EXAMPLES, add_examples, costs, deltas, references, wanted_examples
-from pytest_thinkslm.runs.items import sort_key
-from pytest_thinkslm.runs.results import figures
+from pytest_thinkslm.runs.results import figures, group_key
 from pytest_thinkslm.statistics import compare_unpaired, holm
 from pytest_thinkslm.statistics.intervals import accuracy_interval
 
@@ -36,11 +36,10 @@ def report(records: Iterable[Record]) -> list[dict[str, Any]]:
     """The delta report of a run with these items; its variants in the order in which they first occur."""
     given = list(records)
     variants = list(dict.fromkeys((str(r["model"]), str(r["quant"])) for r in given))
-    lines = sorted(given, key=sort_key)
+    lines = sorted(given, key=item_key)
     found = deltas(variants, figures(lines, (), {}), collect(lines))
     wanted = wanted_examples(found)
-    keys = ("model", "quant", "task", "style", "item")
-    add_examples(found, (line for line in lines if tuple(str(line[name]) for name in keys) in wanted))
+    add_examples(found, (line for line in lines if (group_key(line), str(line["item"])) in wanted))
     for row in found:
         jsonschema.validate(row, {"$ref": "#/$defs/delta", "$defs": SCHEMA["$defs"]})
     return found
@@ -277,7 +276,7 @@ def test_the_terminals_table_is_under_100_columns_wide() -> None:
 def paper_run(items: int, right: int, **more: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and variants of a run of Qwen2.5-7B over some lists."""
     lines = [record(item, item < right, model="qwen2.5-7b", **more) for item in range(items)]
-    rows: list[dict[str, Any]] = figures(sorted(lines, key=sort_key), (), {})
+    rows: list[dict[str, Any]] = figures(sorted(lines, key=item_key), (), {})
     return rows, [{"model": "qwen2.5-7b", "quant": more.get("quant", "none"), "display": "Qwen2.5-7B"}]
 
 

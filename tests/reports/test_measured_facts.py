@@ -26,7 +26,7 @@ def test_processes_side_by_side() -> None:
             "tokens_per_second": 10.0,
             "devices": [device(2)],
             "device": "cuda",
-            "tasks": {"gsm8k|direct": {"generated": 3, "seconds": 9.0}},
+            "tasks": {"gsm8k|direct": {"generated": 3, "output_tokens": 90}},
         },
     )
     _add_measured(
@@ -41,7 +41,7 @@ def test_processes_side_by_side() -> None:
             "tokens_per_second": None,
             "devices": [device(0), device(1)],
             "device": "cuda",
-            "tasks": {"gsm8k|direct": {"generated": 4, "seconds": 8.0}},
+            "tasks": {"gsm8k|direct": {"generated": 4, "output_tokens": 10}},
         },
     )
     assert whole == {
@@ -54,7 +54,7 @@ def test_processes_side_by_side() -> None:
         "tokens_per_second": 10.0,
         "devices": [device(0), device(1), device(2)],
         "device": "cuda",
-        "tasks": {"gsm8k|direct": {"generated": 7, "seconds": 9.0}},
+        "tasks": {"gsm8k|direct": {"generated": 7, "output_tokens": 100}},
     }
 
 
@@ -70,6 +70,7 @@ def test_the_line_says_what_is_known() -> None:
         {
             "generated": 64,
             "seconds": 12.0,
+            "load_seconds": 5.0,
             "tokens_per_second": 44.0,
             "device": "cuda",
             "dtype": "bfloat16",
@@ -79,7 +80,8 @@ def test_the_line_says_what_is_known() -> None:
         15_300_000_000,
     )
     assert line == (
-        "64 outputs generated, 12.0 s, 44 tokens/s, cuda, bfloat16, peak memory 324 MiB, on GPUs 19.0 GiB, "
+        "64 outputs generated, 12.0 s, loading 5.0 s, 44 tokens/s while generating, "
+        "cuda, bfloat16, peak memory 324 MiB, on GPUs 19.0 GiB, "
         "checkpoint 14.2 GiB"
     )
     assert speed_line({"generated": 1}) == "1 outputs generated"

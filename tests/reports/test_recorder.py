@@ -11,8 +11,9 @@ from pytest_thinkslm.settings.run_settings import Settings
 
 
 def recorded(settings: Settings, folder: Path) -> dict[str, object]:
-    factory = EngineFactory(settings, lambda task: None, print)
-    value: dict[str, object] = Recorder(settings, factory, folder)._settings()
+    recorder = Recorder(settings, EngineFactory(settings, print), folder)
+    value: dict[str, object] = recorder._settings()
+    recorder.discard()
     return value
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from recorded_runs import record
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.reports.summary import details, repeat_line
 from pytest_thinkslm.runs.results import summarise
 from pytest_thinkslm.statistics import accuracy_interval
 
-KEY = ("m", "none", "sort8_positive", "direct")
+KEY = GroupKey("m", "none", "sort8_positive", "test_sort8_positive", "direct")
 
 
 def test_single_runs_of_independent_items_have_wilsons_interval_and_no_repeats() -> None:

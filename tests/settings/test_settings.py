@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import ItemRef, Variant, id_of, item_refs, limited, short_name
+from pytest_thinkslm.core.identity import ItemRef, id_of, item_refs, limited, short_name
 from pytest_thinkslm.plugin.options import OPTIONS, own_parser
 from pytest_thinkslm.settings.run_settings import build_settings
 from pytest_thinkslm.settings.values import split_list
@@ -64,19 +64,19 @@ def test_every_option_has_both_names_and_help() -> None:
 
 
 def test_a_larger_limit_contains_a_smaller_one_and_the_data_seed_redraws() -> None:
-    small, large = limited("gsm8k", 1319, 64, 0), limited("gsm8k", 1319, 100, 0)
+    small, large = limited("gsm8k", range(1319), 64, 0), limited("gsm8k", range(1319), 100, 0)
     assert len(small) == 64
     assert set(small) < set(large)
     assert large == sorted(large)
-    assert limited("gsm8k", 1319, 64, 1) != small
-    assert limited("gsm8k", 50, 64, 0) == list(range(50))
+    assert limited("gsm8k", range(1319), 64, 1) != small
+    assert limited("gsm8k", range(50), 64, 0) == list(range(50))
 
 
 def test_ids_are_those_of_the_contract() -> None:
     ref = ItemRef(0, "gsm8k", "5shot-cot", 17, 2)
     assert id_of(ref, repeats=1) == "5shot-cot-0017"
     assert id_of(ref, repeats=3) == "5shot-cot-0017-r2"
-    assert id_of(ref, repeats=3, variant=Variant("qwen2.5-7b", "gptq4")) == "qwen2.5-7b+gptq4-5shot-cot-0017-r2"
+    assert id_of(ref, repeats=3, label="qwen2.5-7b+gptq4") == "qwen2.5-7b+gptq4-5shot-cot-0017-r2"
 
 
 def test_refs_come_variant_by_variant() -> None:

@@ -98,6 +98,17 @@ def test_gsm_plus_pdr_and_asp_by_hand():
     assert metrics["by_perturbation"]["critical thinking"] == {"value": 0.0, "n": 1}
 
 
+def test_gsm_plus_with_and_without_critical_thinking():
+    seeds = [{**record(role="seed", item="0007"), "repeat": 1}]
+    records = [*seeds, variation("correct", "0007"), variation("incorrect", "0007", "critical thinking")]
+    metrics = gsm_plus_metrics(records)
+    assert (value(metrics["pdr"]), value(metrics["asp"])) == (0.5, 0.5)
+    without = metrics["without_critical_thinking"]
+    assert without["accuracy"] == {"value": 1.0, "n": 1}
+    assert (value(without["pdr"]), value(without["asp"]), value(without["seed_accuracy"])) == (0.0, 1.0, 1.0)
+    assert "without_critical_thinking" not in gsm_plus_metrics(records[:2])
+
+
 def test_gsm_plus_pairs_are_of_one_repeat():
     records = [seed("correct", "0001", 1), seed("incorrect", "0001", 2), variation("correct", "0001", repeat=2)]
     assert value(gsm_plus_metrics(records)["asp"]) == 0
@@ -205,6 +216,41 @@ def test_mr_ben_by_subject_and_unweighted_mean():
     assert value(metrics["macro"]["acc_step"]) == pytest.approx((1 + 1 / 3) / 2)
     assert value(metrics["macro"]["mcc"]) == pytest.approx((1 + matthews(1, 0, 2, 1)) / 2)
     assert "mr_score" not in metrics["macro"]
+
+
+def coding(gold, answer, *, step=True, accepted=None):
+    judge = None if accepted is None else {"verdict": "correct" if accepted else "incorrect"}
+    return review(gold, answer, step=step, judge=judge, subject="coding")
+
+
+def test_mr_ben_coding_in_both_readings():
+    records = [
+        *(coding("correct", "correct"), coding("wrong", "correct")),
+        *(coding("wrong", "wrong", step=False, accepted=True), coding("wrong", "wrong", accepted=False)),
+        *(review("correct", "correct"), review("wrong", "wrong", judge={"verdict": "correct"})),
+    ]
+    metrics = mr_ben_metrics(records)
+    ours, script = metrics["by_subject"]["coding"], metrics["script"]["by_subject"]["coding"]
+    # Ours: the second has the right line and no accepted reason; the script's: the first one's reason is accepted.
+    assert (value(ours["acc_step"]), value(ours["acc_reason"])) == (1 / 3, 0)
+    assert (value(script["acc_step"]), value(script["acc_reason"])) == (1 / 3, 1 / 3)
+    assert script["mcc"] == ours["mcc"]
+    expected = 0.2 * value(script["mcc"]) + 0.8 / 3
+    assert value(script["mr_score"]) == pytest.approx(expected)
+    assert value(metrics["script"]["macro"]["mr_score"]) == pytest.approx((expected + 1) / 2)
+    assert value(metrics["macro"]["mr_score"]) == pytest.approx((0.2 * value(ours["mcc"]) + 0.1 + 1) / 2)
+
+
+def test_mr_ben_without_a_judge_has_no_steps_in_the_scripts_reading():
+    records = [coding("correct", "correct"), coding("wrong", "wrong"), review("correct", "correct")]
+    script = mr_ben_metrics(records)["script"]
+    assert script["by_subject"]["coding"]["acc_step"]["undefined"].startswith("no judge")
+    assert script["macro"]["acc_step"]["undefined"].startswith("undefined in")
+    assert "mr_score" not in script["by_subject"]["coding"]
+
+
+def test_mr_ben_without_coding_has_one_reading():
+    assert "script" not in mr_ben_metrics([review("correct", "correct"), review("wrong", "wrong")])
 
 
 def test_mr_ben_mean_is_undefined_where_a_subject_is():

@@ -9,17 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.errors import DataError, UsageError
-from pytest_thinkslm.core.records import Case, Message, Review
-from pytest_thinkslm.tasks import pins, prompts_page
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.core.records import Case, Review
+from pytest_thinkslm.data import prompts_page
+from pytest_thinkslm.data.exemplars import exemplars
+from pytest_thinkslm.data.reader import item_count, load_cases
+from pytest_thinkslm.tasks import pins
 from pytest_thinkslm.tasks.prompts import (
-    SHOTS,
-    STYLES,
     Exemplar,
-    default_max_tokens,
-    exemplars,
-    render,
-    render_text,
+    prompt_messages,
 )
 from pytest_thinkslm.tasks.registry import all_tasks, get
 
@@ -39,7 +36,7 @@ def samples(key):
 
 
 def user_text(case, style):
-    (message,) = render(case, style)
+    (message,) = prompt_messages(case, style)
     assert message.role == "user"
     return message.content
 
@@ -95,7 +92,7 @@ def test_review_layouts(task, labels):
 @pytest.mark.parametrize("style", ["direct", "cot"])
 def test_review_prompts_do_not_depend_on_the_gold(style, judgement, step, reason):
     changed = replace(REVIEW, gold=Review(judgement, step, reason))
-    assert render(changed, style) == render(REVIEW, style)
+    assert prompt_messages(changed, style) == prompt_messages(REVIEW, style)
 
 
 def test_steps_without_numbers_get_them_and_code_stays_code():
@@ -111,17 +108,17 @@ def test_steps_without_numbers_get_them_and_code_stays_code():
 @pytest.mark.parametrize(("style", "reply"), [("5shot", r"\boxed{1}"), ("5shot-cot", "Because.\n\\boxed{1}")])
 def test_exemplars_are_chat_turns(style, reply):
     exemplar = Exemplar(Case("gsm8k", 0, "number", "What is 1 * 1?", "1"), "Because.")
-    messages = render(NUMBER, style, [exemplar] * 5)
+    messages = prompt_messages(NUMBER, style, [exemplar] * 5)
     assert [message.role for message in messages] == ["user", "assistant"] * 5 + ["user"]
     assert messages[1].content == reply
-    assert messages[-1] == render(NUMBER, "cot" if "cot" in style else "direct")[-1]
+    assert messages[-1] == prompt_messages(NUMBER, "cot" if "cot" in style else "direct")[-1]
     assert messages[0].content.rpartition("\n\n")[2] == messages[-1].content.rpartition("\n\n")[2]
 
 
 def test_exemplars_reply_in_the_kinds_format():
-    choice = render(CHOICE, "5shot", [Exemplar(CHOICE)] * 5)[1].content
+    choice = prompt_messages(CHOICE, "5shot", [Exemplar(CHOICE)] * 5)[1].content
     sorting = get("sort8_mixed").generate(0, 0)
-    ordered = render(sorting, "5shot", [Exemplar(sorting)] * 5)[1].content
+    ordered = prompt_messages(sorting, "5shot", [Exemplar(sorting)] * 5)[1].content
     assert choice == "Answer: B"
     assert ordered == rf"\boxed{{{', '.join(map(str, sorting.gold))}}}"
 
@@ -151,7 +148,7 @@ def test_exemplars_are_disjoint_from_the_evaluated_split():
 def test_a_training_question_that_is_pinned_is_never_drawn(tmp_path, monkeypatch):
     records = [json.loads(line) for line in (SAMPLES / "gsm8k_train.jsonl").read_text().splitlines()]
     leaked = {pins.question_hash(record["question"]): index for index, record in enumerate(records[:2])}
-    monkeypatch.setattr("pytest_thinkslm.tasks.prompts.question_index", lambda key: leaked)
+    monkeypatch.setattr("pytest_thinkslm.data.exemplars.question_index", lambda key: leaked)
     drawn = exemplars(get("gsm8k"), "5shot", SAMPLES, 0)
     assert not leaked.keys() & {pins.question_hash(exemplar.case.question) for exemplar in drawn}
     with pytest.raises(UsageError, match="has only 7 questions that are not asked"):
@@ -184,17 +181,17 @@ def test_no_exemplars_is_a_clear_error(key, style, complaint):
 
 
 def test_no_training_split_on_the_hub_is_a_clear_error(monkeypatch):
-    def fetch_rows(hub_id, config, split):
+    def fetch_rows(hub_id, config, split, revision):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", fetch_rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", fetch_rows)
     with pytest.raises(UsageError, match=r"gsm_plus, style 5shot: .*split train.*--hub-id gsm8k="):
         exemplars(get("gsm_plus"), "5shot", None, 0)
 
 
 def test_exemplars_from_the_hub(monkeypatch):
     rows = [json.loads(line) for line in (SAMPLES / "gsm8k_train.jsonl").read_text().splitlines()]
-    monkeypatch.setattr("pytest_thinkslm.tasks.data.hub.fetch_rows", lambda hub_id, config, split: rows)
+    monkeypatch.setattr("pytest_thinkslm.data.hub.fetch_rows", lambda hub_id, config, split, revision: rows)
     assert exemplars(get("gsm8k"), "8shot", None, 0) == exemplars(get("gsm8k"), "8shot", SAMPLES, 0)
 
 
@@ -206,26 +203,15 @@ def test_damaged_training_data(tmp_path):
 
 def test_wrong_number_of_exemplars_is_refused():
     with pytest.raises(ValueError, match="takes 5 exemplars, not 0"):
-        render(NUMBER, "5shot")
+        prompt_messages(NUMBER, "5shot")
 
 
-# Limits and the page
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_limits_leave_room_for_the_longest_gold(style):
-    for task in all_tasks().values():
-        limit = default_max_tokens(task, style)
-        assert limit >= 256
-        if task.kind == "list":
-            gold = render_text([Message("assistant", str(task.generate(0, 0).gold))])
-            assert limit > 2 * len(gold) / 2, "about two characters a token in lists of numbers"
-        assert SHOTS[style] in (0, 5, 8)
+# The page
 
 
 def test_the_page_of_prompts_is_current():
     assert prompts_page.PAGE.read_text(encoding="utf-8") == prompts_page.page(), (
-        "run python -m pytest_thinkslm.tasks.prompts_page"
+        "run python -m pytest_thinkslm.data.prompts_page"
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks.registry import get, select
 
 SORTING = [task.key for task in select(["sort*"])]

@@ -255,11 +255,22 @@ def test_mr_ben_question_uuid_is_the_cluster_and_no_key():
     assert record_hash(one) != record_hash(other)
 
 
-def test_mr_ben_coding_steps_are_lines_of_code():
+@pytest.mark.parametrize("options", [None, "None"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f():\n    return 1\n",
+        ["def f():\n    return 1\n"],
+        ["def f():\r\n    return 1"],
+        ["def f():", "    return 1"],
+        "['def f():\\n    return 1\\n']",
+    ],
+)
+def test_mr_ben_coding_steps_are_lines_of_code_in_every_form(code, options):
     case = mr_ben(
         Subject="coding",
-        Options=None,
-        Model_Solution_Steps="def f():\n    return 1\n",
+        Options=options,
+        Model_Solution_Steps=code,
         Model_Solution_First_Error_Step="    return 1",
         Model_Solution_Error_Reason="it is 2",
     )
@@ -267,6 +278,10 @@ def test_mr_ben_coding_steps_are_lines_of_code():
     assert case.gold == Review("wrong", "return 1", "it is 2")
     assert case.facets == {"subject": "coding"}
     assert case.question == "Q?"
+
+
+def test_mr_ben_steps_of_other_subjects_may_hold_line_ends():
+    assert mr_ben(Model_Solution_Steps=["Step 1: a\nb", "Step 2: c"]).steps == ("Step 1: a\nb", "Step 2: c")
 
 
 def test_mr_ben_blank_label_of_the_first_wrong_line_is_noted():

@@ -144,7 +144,7 @@ def test_reasoning_task_marks_the_function():
 
 def test_importing_every_task_imports_no_data_library():
     code = (
-        "import sys; from pytest_thinkslm.tasks.registry import all_tasks; import pytest_thinkslm.tasks.data.reader; "
+        "import sys; from pytest_thinkslm.tasks.registry import all_tasks; import pytest_thinkslm.data.reader; "
         "import pytest_thinkslm.tasks.prompts; all_tasks(); "
         "print([name for name in ('datasets', 'pandas', 'torch', 'transformers', 'scipy', 'sympy', 'math_verify', "
         "'huggingface_hub', 'pyarrow', 'vllm', 'pytest') if name in sys.modules])"

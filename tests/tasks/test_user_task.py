@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_thinkslm.data.reader import item_count, load_cases
 from pytest_thinkslm.tasks import registry
-from pytest_thinkslm.tasks.data.reader import item_count, load_cases
-from pytest_thinkslm.tasks.prompts import render, render_text
+from pytest_thinkslm.tasks.prompts import prompt_messages, render_text
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "fixtures" / "user_task"
@@ -35,7 +35,7 @@ def test_the_example_works(capitals):
     data = load_cases(capitals, range(3), None, data_seed=0)
     assert [case.gold for case in data.cases.values()] == ["B", "A", "C"]
     assert data.state.pin == "unpinned"
-    assert "C. Nairobi" in render_text(render(data.cases[2], "direct"))
+    assert "C. Nairobi" in render_text(prompt_messages(data.cases[2], "direct"))
 
 
 def test_the_data_folder_of_a_run_is_not_asked_for_it(capitals, tmp_path):

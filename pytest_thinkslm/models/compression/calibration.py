@@ -36,7 +36,7 @@ def from_folder(data_dir: Path, seed: int, samples: int = SAMPLES) -> Calibratio
     Raises:
         DataError: the file is damaged or has other records.
     """
-    from pytest_thinkslm.tasks.data.local import SUFFIXES, read_jsonl
+    from pytest_thinkslm.data.local import SUFFIXES, read_jsonl
     from pytest_thinkslm.tasks.gsm8k import TRAIN
 
     for path in (data_dir / f"{stem}{suffix}" for stem in TRAIN.files for suffix in SUFFIXES):
@@ -48,7 +48,7 @@ def from_folder(data_dir: Path, seed: int, samples: int = SAMPLES) -> Calibratio
 
 def from_hub(seed: int, samples: int = SAMPLES) -> Calibration:
     """A seeded sample of GSM8K's training split on the hub. Raises DataError where it cannot be had."""
-    from pytest_thinkslm.tasks.data import hub
+    from pytest_thinkslm.data import hub
     from pytest_thinkslm.tasks.gsm8k import TRAIN
 
     rows = hub.rows("calibration", TRAIN.hub, TRAIN.configs, TRAIN.split, "--hub-id", " or ".join(TRAIN.files))

@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.page import write_page
 from pytest_thinkslm.reports.page.charts import charts
+from pytest_thinkslm.runs.types import Results
 
 _EXAMPLES = """\
 examples:
@@ -63,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _results(folder: Path) -> dict[str, object]:
+def _results(folder: Path) -> Results:
     """The content of results.json. Raises ``UsageError``."""
     for name in ("results.json", "items.jsonl"):
         if not (folder / name).is_file():
             raise UsageError(f"{folder} has no {name}: give the report folder of a finished run")
-    results: dict[str, object] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return results
 
 

@@ -11,12 +11,13 @@ import zlib
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pytest_thinkslm.reports.page.charts import charts
+from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
-from pytest_thinkslm.reports.page.links import item_sets
 from pytest_thinkslm.reports.page.view import sections
+from pytest_thinkslm.runs.types import Results
 
 #: The plotting library, in the order in which it is loaded.
 VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
@@ -37,7 +38,7 @@ def write_page(folder: Path) -> Path:
         OSError: a file cannot be read or written.
         ValueError: a file is not what a run writes.
     """
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     draft = folder / ".report.html.draft"
     try:
         with tempfile.TemporaryFile(dir=folder) as blocks, draft.open("wb") as page:
@@ -76,7 +77,7 @@ class _Counter:
         self._number += 1
 
 
-def _frame(results: dict[str, Any], index: Index) -> tuple[bytes, bytes]:
+def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
     """What stands before and after the blocks."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -1,7 +1,7 @@
 """The plots of a report as Vega-Lite specifications. Pure: the content of results.json in, dicts out.
 
 The page draws them in the browser, ``python -m pytest_thinkslm.reports.page --svg`` makes an image of one. All values
-are percent, or percentage points for differences. Intervals are those of results.json; of a group within a task
+are in_percent, or percentage points for differences. Intervals are those of results.json; of a group within a task
 (a level, a list length) Wilson's, on its number of items.
 """
 
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, cast
 
-from pytest_thinkslm.core.identity import short_name
+from pytest_thinkslm.core.identity import GroupKey, short_names
+from pytest_thinkslm.core.item_record import GroupJson, VariantJson, group_key
 from pytest_thinkslm.reports.page.vegalite import (
     ROW_HEIGHT,
     Spec,
@@ -20,17 +21,16 @@ from pytest_thinkslm.reports.page.vegalite import (
     dot,
     dots,
     frame,
+    in_percent,
     interval_ends,
-    percent,
     quantity,
     series_colour,
     stacked_bars,
     tooltip,
 )
+from pytest_thinkslm.reports.summary import row_name
+from pytest_thinkslm.runs.types import FigureRow, Results
 from pytest_thinkslm.statistics import wilson
-
-Results = Mapping[str, Any]
-Row = Mapping[str, Any]
 
 #: Verdicts in the order in which they are stacked, with their colours.
 VERDICTS = {
@@ -94,9 +94,7 @@ def variant_labels(results: Results) -> dict[tuple[str, str], str]:
     """A short name of each (model, quant): what tells the run's variants apart."""
     variants = list(dict.fromkeys((str(v["model"]), str(v["quant"])) for v in results["variants"]))
     variants = list(dict.fromkeys([*variants, *((str(r["model"]), str(r["quant"])) for r in results["results"])]))
-    names = {model: short_name(model) for model, _ in variants}
-    if len(set(names.values())) < len(names):
-        names = {model: model for model in names}
+    names = short_names(model for model, _ in variants)
     models, quants = {model for model, _ in variants}, {quant for _, quant in variants}
     if len(models) == 1 and len(quants) > 1:
         return {variant: variant[1] for variant in variants}
@@ -113,15 +111,15 @@ class _Panel:
     variants and styles, so that no plot shows both.
     """
 
-    rows: list[Row]
-    series: Callable[[Row], str]
+    rows: list[FigureRow]
+    series: Callable[[FigureRow], str]
     several: bool
     suffix: str = ""
     title: str = ""
 
-    def bar(self, row: Row) -> str:
+    def bar(self, row: FigureRow) -> str:
         """The label of a row's bar."""
-        return f"{row['task']} · {self.series(row)}" if self.several else str(row["task"])
+        return f"{row_name(row)} · {self.series(row)}" if self.several else row_name(row)
 
 
 def _panels(results: Results) -> Iterator[_Panel]:
@@ -143,15 +141,15 @@ def _panels(results: Results) -> Iterator[_Panel]:
 def _accuracy(results: Results, panel: _Panel) -> Chart:
     rows, series = panel.rows, panel.series
     values = [
-        dot(str(row["task"]), series(row), row["accuracy"], row["ci95"], n=row["n"])
+        dot(row_name(row), series(row), row["accuracy"], row["ci95"], n=row["n"])
         for row in rows
         if row["accuracy"] is not None
     ]
     spec = dots(values, "accuracy (%)", domain=(0, 100))
-    paper = {(*_variant(row), row["task"], row["style"]): row["paper"] for row in results.get("reference") or ()}
-    keys = [(row, (*_variant(row), row["task"], row["style"])) for row in rows]
+    paper = {group_key(row): row["paper"] for row in results.get("reference") or ()}
+    keys = [(row, group_key(row)) for row in rows]
     ticks = [
-        {"group": str(row["task"]), "series": series(row), "paper": percent(paper[key])}
+        {"group": row_name(row), "series": series(row), "paper": in_percent(paper[key])}
         for row, key in keys
         if paper.get(key) is not None
     ]
@@ -237,10 +235,15 @@ def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
 def _verdicts(panel: _Panel) -> Chart:
     values = []
     for row in panel.rows:
-        shares = {"correct": row["correct"] / row["n"] if row["n"] else None}
-        shares |= {name: row[f"{name}_rate"] for name in VERDICTS if name != "correct"}
+        shares = {
+            "correct": row["correct"] / row["n"] if row["n"] else None,
+            "incorrect": row["incorrect_rate"],
+            "unparsed": row["unparsed_rate"],
+            "truncated": row["truncated_rate"],
+            "error": row["error_rate"],
+        }
         values += [
-            {"group": panel.bar(row), "class": name, "value": percent(share), "n": row["n"], "order": place}
+            {"group": panel.bar(row), "class": name, "value": in_percent(share), "n": row["n"], "order": place}
             for place, (name, share) in enumerate(shares.items())
             if share
         ]
@@ -267,7 +270,7 @@ def _failures(panel: _Panel) -> Chart | None:
             {
                 "group": panel.bar(row),
                 "class": name,
-                "value": percent(counts[name] / row["n"]),
+                "value": in_percent(counts[name] / row["n"]),
                 "n": row["n"],
                 "order": i,
             }
@@ -281,7 +284,7 @@ def _failures(panel: _Panel) -> Chart | None:
 
 def _deltas(results: Results, panel: _Panel) -> Chart | None:
     """Change of accuracy of each variant against its reference."""
-    rows = {(*_variant(row), row["task"], row["style"]): row for row in results.get("deltas") or ()}
+    rows = {group_key(row): row for row in results.get("deltas") or ()}
     labels = variant_labels(results)
     references = list(dict.fromkeys(labels[_variant(row["against"])] for row in rows.values()))
     changes = {
@@ -295,35 +298,35 @@ def _baseline(results: Results, panel: _Panel) -> Chart | None:
     """Change of accuracy against the baseline, from its gates."""
     changes = {}
     for gate in results["gates"]:
-        fields = gate["fields"]
-        if "task" in gate and isinstance(fields.get("difference"), float | int):
+        fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
+        if "task" in gate and "difference" in fields:
             ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
-            key = (*_variant(gate), gate["task"], gate["style"])
+            key = group_key(cast("GroupJson", gate))
             changes[key] = (fields["difference"] / 100, ends, fields.get("n"))
-    name = str((results.get("baseline") or {}).get("name", "the baseline"))
+    name = results["baseline"]["name"] if "baseline" in results else "the baseline"
     return _changes("baseline", panel, changes, f"the baseline {name}", "Bars are 95% intervals.")
 
 
 def _changes(
     name: str,
     panel: _Panel,
-    changes: Mapping[tuple[str, str, str, str], tuple[float, Sequence[float] | None, object]],
+    changes: Mapping[GroupKey, tuple[float, Sequence[float] | None, object]],
     against: str,
     note: str,
 ) -> Chart | None:
     """Differences, their intervals and n, by (model, quant, task, style)."""
     values = []
     for row in panel.rows:
-        change = changes.get((*_variant(row), row["task"], row["style"]))
+        change = changes.get(group_key(row))
         if change is not None:
-            values.append(dot(str(row["task"]), panel.series(row), change[0], change[1], n=change[2]))
+            values.append(dot(row_name(row), panel.series(row), change[0], change[1], n=change[2]))
     if not values:
         return None
     spec = dots(values, f"change of accuracy against {against} (points)", zero=True)
     return Chart(f"{name}{panel.suffix}", f"Change against {against}{panel.title}", note, spec)
 
 
-def _variant(row: Row) -> tuple[str, str]:
+def _variant(row: VariantJson) -> tuple[str, str]:
     return str(row["model"]), str(row["quant"])
 
 
@@ -341,7 +344,7 @@ class _Share:
         return self.value, [interval.low, interval.high]
 
 
-def _shares(row: Row, metric: str) -> Iterator[tuple[str, _Share]]:
+def _shares(row: FigureRow, metric: str) -> Iterator[tuple[str, _Share]]:
     """The groups of a metric such as ``by_level`` that have an accuracy."""
     for group, value in (row.get("metrics") or {}).get(metric, {}).items():
         if isinstance(value, Mapping) and isinstance(value.get("value"), float | int) and value.get("n"):

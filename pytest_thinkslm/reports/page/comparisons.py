@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
+from pytest_thinkslm.core.item_record import GroupJson, group_key
+from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports import summary
-from pytest_thinkslm.reports.cells import percent
+from pytest_thinkslm.reports.delta_tables import (
+    change_cells,
+    change_columns,
+    delta_tables,
+    item_cells,
+    p_value,
+    reference_tables,
+)
+from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
-from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
+from pytest_thinkslm.runs.types import Disagreement, GateJson, Results
 
-Results = Mapping[str, Any]
-Row = Mapping[str, Any]
-View = dict[str, Any]
+#: Variables of the page's template.
+View = Mapping[str, Any]
 
-#: Single links shown of a list of items; all of them are one click away in the browser of items.
-LINKS_SHOWN = 12
-
-#: Rows of disagreements between judge and parser; all of them are one click away, too.
+#: Rows of disagreements between judge and parser; all of them are one click away.
 DISAGREEMENTS_SHOWN = 200
 
 #: Up to so many gates are all shown.
@@ -26,91 +32,47 @@ GATES_SHOWN = 20
 
 
 def deltas(results: Results) -> list[View]:
-    """One table a variant: its change against the first one."""
-    labels = variant_labels(results)
-    sets = item_sets(results)
-    tables: dict[tuple[str, str], View] = {}
-    for number, row in enumerate(results.get("deltas") or ()):
-        key = (str(row["model"]), str(row["quant"]))
-        against = (str(row["against"]["model"]), str(row["against"]["quant"]))
-        table = tables.setdefault(
-            key,
-            {"title": f"{labels.get(key, key[1])} against {labels.get(against, against[1])}", "rows": []}
-            | {"measured": _measured_changes(results, key)},
-        )
-        table["rows"].append(
-            {
-                "task": row["task"],
-                "style": row["style"],
-                "n": row["n"],
-                "before": percent(row["accuracy_against"]),
-                "now": percent(row["accuracy"]),
-                "difference": _points(row["difference"]),
-                "interval": _span(row.get("ci95")),
-                "p": _p(row.get("p_corrected"), row.get("p")),
-                "kept": percent(row.get("kept"), 0),
-                "changes": [_change(row, sets, f"delta-{number}", change) for change in ("lost", "gained")],
-                "rates": _rate_changes(row),
-                "failures": _failure_changes(row),
-                "note": row.get("note") or "",
-            }
-        )
-    return list(tables.values())
+    """One table a variant: its change against its reference."""
+    return [
+        {"title": table.title, "table": html_table(table), "measured": cost} for table, _, cost in delta_tables(results)
+    ]
 
 
 def baseline(results: Results) -> View | None:
     """The gates that compare with a baseline, as a table; None without one."""
-    sets = item_sets(results)
-    offset = len(results.get("deltas") or ())
     compared = [gate for gate in results["gates"] if "task" in gate]
-    rows = []
-    for number, gate in enumerate(compared, start=offset):
-        fields = gate["fields"]
-        if fields.get("difference") is None:
-            continue
-        rows.append(
-            {
-                "label": gate["label"],
-                "state": gate["state"],
-                "n": fields.get("n", "–"),
-                "before": _percentage(fields.get("baseline")),
-                "now": _percentage(fields.get("candidate")),
-                "difference": _points(fields["difference"] / 100),
-                "interval": _span([fields["low"] / 100, fields["high"] / 100] if "low" in fields else None),
-                "p": _p(fields.get("p_corrected"), fields.get("p")),
-                "changes": [_change(gate, sets, f"gate-{number}", change) for change in ("lost", "gained")],
-            }
-        )
+    start = len(results.get("deltas") or ())
+    rows = [
+        _gate_cells(gate, number)
+        for number, gate in enumerate(compared, start)
+        if gate["fields"].get("difference") is not None
+    ]
     if not rows:
         return None
-    return {"name": (results.get("baseline") or {}).get("name", "the baseline"), "rows": rows}
+    name = results["baseline"]["name"] if "baseline" in results else "the baseline"
+    columns = [*text_columns("task", "gate"), *change_columns(kept=False)]
+    return {"name": name, "table": html_table(Table(columns, rows, "Change against the baseline"))}
+
+
+def _gate_cells(gate: GateJson, number: int) -> list[Cell]:
+    fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
+    ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
+    before, now = (None if name not in fields else fields[name] / 100 for name in ("baseline", "candidate"))
+    return [
+        Cell(gate["label"]),
+        Cell("", marks=((gate["state"], f"state {gate['state'].replace(' ', '-')}"),)),
+        Cell(f"{fields['n']:.0f}" if "n" in fields else "–"),
+        *map(Cell, change_cells(before, now, fields["difference"] / 100, ends)),
+        *item_cells(cast("GroupJson", gate), gate["lost"], gate["gained"], f"gate-{number}"),
+        Cell(p_value(fields.get("p_corrected", fields.get("p")))),
+    ]
 
 
 def reference(results: Results) -> View | None:
-    """Our figures beside the paper's; a note that all of them share stands once."""
-    rows = results.get("reference") or ()
-    if not rows:
-        return None
-    labels = variant_labels(results)
-    notes = [str(row.get("note") or "").split("; ") for row in rows]
-    shared = [note for note in notes[0] if note and all(note in own for own in notes)]
-    return {
-        "notes": shared,
-        "rows": [
-            {
-                "variant": labels.get((row["model"], row["quant"]), row["quant"]),
-                "task": row["task"],
-                "style": row["style"],
-                "paper": percent(row["paper"]),
-                "accuracy": percent(row["accuracy"]),
-                "n": row["n"],
-                "difference": _points(row["difference"]),
-                "interval": _span(row.get("ci95")),
-                "note": "; ".join(note for note in own if note not in shared),
-            }
-            for row, own in zip(rows, notes, strict=True)
-        ],
-    }
+    """Our figures beside the paper's."""
+    for table in reference_tables(results, apart=False):
+        return {"notes": table.notes, "table": html_table(table)}
+    return None
 
 
 def judge(results: Results) -> View | None:
@@ -118,28 +80,31 @@ def judge(results: Results) -> View | None:
     block = results.get("judge")
     if not block:
         return None
-    labels = variant_labels(results)
     counts = ("asked", "judged", "unjudged", "agree", "disagree")
-    disagreements = block.get("disagreements") or ()
+    labels = variant_labels(results)
+    found = block.get("disagreements") or []
+    rows = [_disagreement_cells(row, labels) for row in found[:DISAGREEMENTS_SHOWN]]
+    readings = [Column(name, "left", wrap=True) for name in ("parser", "judge", "the judge's reason")]
     return {
         "model": block["model"],
         "policy": block["policy"],
         "canaries": block.get("canaries"),
-        "counts": [(name, block[name]) for name in counts if block.get(name) is not None],
-        "total": len(disagreements),
-        "disagreements": [
-            {
-                "name": " ".join(str(row[name]) for name in ("task", "style", "item")),
-                "variant": labels.get((row["model"], row["quant"]), row["quant"]),
-                "link": item_link(row["model"], row["quant"], row["task"], row["style"], row["item"], row["repeat"]),
-                "parser": f"{row['parser']['verdict']}: {preview(row['parser']['answer']) or 'nothing read'}",
-                "rule": row["parser"]["rule"],
-                "judge": f"{row['judge']['verdict']}: {preview(row['judge']['answer']) or 'nothing read'}",
-                "reason": row["judge"]["reason"],
-            }
-            for row in disagreements[:DISAGREEMENTS_SHOWN]
-        ],
+        "counts": [(name, block[name]) for name in counts if block.get(name) is not None],  # type: ignore[literal-required]
+        "total": len(found),
+        "shown": len(rows),
+        "table": html_table(Table([*text_columns("item", "variant"), *readings], rows, "Disagreements")),
     }
+
+
+def _disagreement_cells(row: Disagreement, labels: Mapping[tuple[str, str], str]) -> list[Cell]:
+    parser, ruling = row["parser"], row["judge"]
+    return [
+        Cell(f"{row['task']} {row['style']} {row['item']}", link=item_link(group_key(row), row["item"], row["repeat"])),
+        Cell(labels.get((row["model"], row["quant"]), row["quant"])),
+        Cell(f"{parser['verdict']}: {preview(parser['answer']) or 'nothing read'}", small=parser["rule"]),
+        Cell(f"{ruling['verdict']}: {preview(ruling['answer']) or 'nothing read'}"),
+        Cell(ruling["reason"]),
+    ]
 
 
 def gates(results: Results) -> View | None:
@@ -153,61 +118,3 @@ def gates(results: Results) -> View | None:
         "shown": [line for line in lines if line[0] != "passed"],
         "folded": [sentence for state, sentence in lines if state == "passed"],
     }
-
-
-def _measured_changes(results: Results, key: tuple[str, str]) -> list[str]:
-    changes = results["measured"].get("deltas", {}).get("|".join(key), {})
-    return [
-        f"{name.replace('_', ' ')}: {_number(pair.get('before'))} → {_number(pair.get('now'))}"
-        for name, pair in changes.items()
-        if isinstance(pair, Mapping)
-    ]
-
-
-def _change(row: Row, sets: Mapping[str, View], name: str, change: str) -> View:
-    """Lost or gained items: their number, the first of them, and the link to all."""
-    items = row[change]
-    model, quant, task, style = (str(row[field]) for field in ("model", "quant", "task", "style"))
-    return {
-        "name": change,
-        "count": len(items),
-        "link": filter_link(set=f"{name}-{change}") if f"{name}-{change}" in sets else "",
-        "first": [{"item": item, "link": item_link(model, quant, task, style, item)} for item in items[:LINKS_SHOWN]],
-        "more": max(0, len(items) - LINKS_SHOWN),
-    }
-
-
-def _rate_changes(row: Row) -> list[str]:
-    return [
-        f"{name} {percent(pair['before'])} → {percent(pair['now'])}"
-        for name, pair in (row.get("rates") or {}).items()
-        if pair["before"] != pair["now"]
-    ]
-
-
-def _failure_changes(row: Row) -> list[str]:
-    changed = [(name, pair) for name, pair in (row.get("failures") or {}).items() if pair["before"] != pair["now"]]
-    return [f"{name} {_number(pair['before'])} → {_number(pair['now'])}" for name, pair in changed]
-
-
-def _points(difference: float | None) -> str:
-    return "–" if difference is None else f"{100 * difference:+.1f}"
-
-
-def _percentage(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}%"
-
-
-def _span(interval: Sequence[float] | None) -> str:
-    return "–" if not interval else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
-
-
-def _p(corrected: float | None, raw: float | None) -> str:
-    value = raw if corrected is None else corrected
-    return "–" if value is None else "< 0.0001" if value < 0.0001 else f"{value:.3g}"
-
-
-def _number(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pytest_thinkslm.core.item_record import ItemLine
 from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
-CODED = ("model", "quant", "task", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
+CODED = ("model", "quant", "task", "test", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
 
 #: Columns with values of their own; answers and golds as previews.
 PLAIN = ("item", "repeat", "output_tokens", "answer", "gold")
@@ -26,8 +27,6 @@ BLOCK_BYTES, BLOCK_LINES = 400_000, 400
 
 #: zlib's level: above it a page gets little smaller and takes much longer to build.
 LEVEL = 2
-
-Record = Mapping[str, object]
 
 
 @dataclass(slots=True)
@@ -47,12 +46,13 @@ class Index:
     verdicts: Counter[str] = field(default_factory=Counter)
     _columns: dict[str, bytearray] = field(default_factory=lambda: {name: bytearray() for name in (*CODED, *PLAIN)})
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ItemLine) -> None:
         """Take one line's columns."""
         columns, tables = self._columns, self.tables
         for name in CODED:
             table = tables[name]
-            columns[name] += b"%d," % table.setdefault(record.get(name), len(table))
+            value = f"test_{record['task']}" if name == "test" and "test" not in record else record.get(name)
+            columns[name] += b"%d," % table.setdefault(value, len(table))
         columns["repeat"] += b"%d," % int(str(record["repeat"]))
         tokens = record.get("output_tokens")
         columns["output_tokens"] += b"%d," % tokens if isinstance(tokens, int) else b"null,"

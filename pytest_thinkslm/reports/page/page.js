@@ -59,9 +59,9 @@
   const value = (row, column) => (tables[column] ? tables[column][columns[column][row]] : columns[column][row]);
   const variant = (row) => `${value(row, "model")}|${value(row, "quant")}`;
 
-  // The same question elsewhere: other variants, keyed by task, style, item, repeat and role.
+  // The same question elsewhere: other variants, keyed by task, test, style, item, repeat and role.
   let twins;
-  const question = (row) => ["task", "style", "role", "repeat"].map((name) => columns[name][row]).join("|") + "|" + columns.item[row];
+  const question = (row) => ["task", "test", "style", "role", "repeat"].map((name) => columns[name][row]).join("|") + "|" + columns.item[row];
   function others(row) {
     if (!twins) {
       twins = new Map();
@@ -117,10 +117,10 @@
     const keys = new Set(set.items.map((entry) => (typeof entry === "string" ? entry : JSON.stringify(entry))));
     const rows = new Set();
     for (let row = 0; row < index.count; row++) {
-      const fields = ["model", "quant", "task", "style"].map((name) => value(row, name));
+      const fields = ["model", "quant", "task", "test", "style"].map((name) => value(row, name));
       if (set.task === undefined) {
         if (keys.has(JSON.stringify([...fields, columns.item[row], columns.repeat[row]]))) rows.add(row);
-      } else if (keys.has(columns.item[row]) && value(row, "role") === "item" && fields.join("\0") === [set.model, set.quant, set.task, set.style].join("\0")) rows.add(row);
+      } else if (keys.has(columns.item[row]) && value(row, "role") === "item" && fields.join("\0") === [set.model, set.quant, set.task, set.test, set.style].join("\0")) rows.add(row);
     }
     return { title: set.title, rows };
   }
@@ -209,7 +209,7 @@
     holder.replaceChildren(...shown.slice(first, last).map((row, offset) => {
       const place = first + offset;
       const verdict = value(row, "verdict"), repeat = columns.repeat[row];
-      const name = [value(row, "task"), tables.style.length > 1 ? value(row, "style") : "", columns.item[row], repeat > 1 ? `r${repeat}` : "", value(row, "role") === "item" ? "" : value(row, "role")].filter(Boolean).join(" ");
+      const name = [value(row, "task"), ownName(row) ? "" : value(row, "test"), tables.style.length > 1 ? value(row, "style") : "", columns.item[row], repeat > 1 ? `r${repeat}` : "", value(row, "role") === "item" ? "" : value(row, "role")].filter(Boolean).join(" ");
       const answer = columns.answer[row] ?? "–", gold = columns.gold[row] ?? "–";
       const what = verdict === "correct" ? answer : `${answer} ≠ ${gold}`;
       const element = h("div", { class: "row", role: "option", id: `row-${place}`, "aria-selected": place === cursor ? "true" : "false", "aria-posinset": place + 1, "aria-setsize": shown.length, title: verdict },
@@ -241,7 +241,8 @@
   }
 
   // -- one item --------------------------------------------------------------------------------------------------
-  const link = (row) => "#item=" + [value(row, "model"), value(row, "quant"), value(row, "task"), value(row, "style"), columns.item[row], String(columns.repeat[row]), ...(value(row, "role") === "item" ? [] : [value(row, "role")])].map((part) => encodeURIComponent(part).replace(/%(2F|2B|2C|3A)/g, decodeURIComponent)).join("|");
+  const ownName = (row) => value(row, "test") === `test_${value(row, "task")}`;
+  const link = (row) => "#item=" + [value(row, "model"), value(row, "quant"), value(row, "task"), value(row, "style"), columns.item[row], String(columns.repeat[row]), ...(value(row, "role") === "item" && ownName(row) ? [] : [value(row, "role")]), ...(ownName(row) ? [] : [value(row, "test")])].map((part) => encodeURIComponent(part).replace(/%(2F|2B|2C|3A)/g, decodeURIComponent)).join("|");
 
   async function open(row) {
     opened = row;
@@ -251,7 +252,7 @@
     if (opened !== row) return;
     const own = lines[rows.indexOf(row)];
     const words = $("search").value.trim().toLowerCase();
-    const name = [own.task, own.style, own.item, own.repeat > 1 ? `repeat ${own.repeat}` : "", own.role === "item" ? "" : own.role].filter(Boolean).join(" ");
+    const name = [own.task, ownName(row) ? "" : value(row, "test"), own.style, own.item, own.repeat > 1 ? `repeat ${own.repeat}` : "", own.role === "item" ? "" : own.role].filter(Boolean).join(" ");
     const prompts = new Set(lines.map((line) => JSON.stringify(line.messages)));
     $("detail").replaceChildren(
       h("h3", {}, name),
@@ -320,7 +321,7 @@
   }
 
   // -- addresses -------------------------------------------------------------------------------------------------
-  // #item=model|quant|task|style|0017|1 opens an item; #task=…&verdict=…&set=…&q=… sets filters; others are sections.
+  // #item=model|quant|task|style|0017|1 (and |role|test where they need naming) opens an item; #task=…&verdict=…&set=…&q=… sets filters; others are sections.
   async function follow() {
     const hash = location.hash.slice(1);
     if (hash.startsWith("item=")) {
@@ -349,10 +350,10 @@
     try { return decodeURIComponent(part); } catch { return part; }
   }
 
-  function find([model, quant, task, style, item, repeat = "1", role = "item"]) {
+  function find([model, quant, task, style, item, repeat = "1", role = "item", test]) {
     const name = /^\d+$/.test(item ?? "") ? item.padStart(4, "0") : item;
     for (let row = 0; row < index.count; row++) {
-      if (columns.item[row] === name && String(columns.repeat[row]) === repeat && value(row, "task") === task && value(row, "style") === style && value(row, "model") === model && value(row, "quant") === quant && value(row, "role") === role) return row;
+      if (columns.item[row] === name && String(columns.repeat[row]) === repeat && value(row, "task") === task && value(row, "style") === style && value(row, "model") === model && value(row, "quant") === quant && value(row, "role") === role && (test === undefined || value(row, "test") === test)) return row;
     }
     return -1;
   }

@@ -86,9 +86,9 @@ def dot(group: str, series: str, value: float, interval: Sequence[float] | None,
     return {
         "group": group,
         "series": series,
-        "value": percent(value),
-        "low": percent(low),
-        "high": percent(high),
+        "value": in_percent(value),
+        "low": in_percent(low),
+        "high": in_percent(high),
         "n": n,
     }
 
@@ -125,6 +125,6 @@ def distinct(values: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
     return list(dict.fromkeys(value[field] for value in values))
 
 
-def percent(share: float | None) -> float | None:
+def in_percent(share: float | None) -> float | None:
     """A fraction as percent."""
     return None if share is None else round(100 * share, 3)

@@ -1,8 +1,8 @@
 r"""List answers: the last list of integers in the final region, and how a wrong one differs from the gold.
 
-A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``), separated by blanks after
-an anchor ("Answer: 1 2 3"), or one number a line. The prompt's own list is no answer unless it is sorted already, and
-a remark in parentheses is no list.
+A list is written in brackets (``[1, 2]``, also boxed or in a code fence), bare (``1, 2, 3``, ``1 \leq 2``, ``1 -> 2``,
+``| 1 | 2 | 3 |``: see ``list_forms``), separated by blanks after an anchor ("Answer: 1 2 3"), or one number a line. The
+prompt's own list is no answer unless it is sorted already, and a remark in parentheses is no list.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.records import Answer
+from pytest_thinkslm.scoring.answers.list_forms import JOINER, LAST_LINK, with_commas
 from pytest_thinkslm.scoring.answers.number_grammar import plain
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
 
@@ -22,9 +23,9 @@ _MAX_ITEMS = 1_000
 def read_list(region: Region, given: tuple[int, ...]) -> Answer:
     """The list that an output gives as its answer, as a tuple of integers.
 
-    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``,
-    ``lines``, and without a value ``restated`` (only the prompt's own list was found), ``cut``, ``unfinished-thought``,
-    ``none``. Under finish reason ``length`` only a closed box or bracket counts.
+    ``given`` is the prompt's unsorted list. Rules: ``boxed``, ``brackets``, ``commas``, ``blanks``, ``lines``; without
+    a value ``restated`` (only the prompt's own list was found), ``wrong-format`` (a number is boxed after the list),
+    ``cut``, ``unfinished-thought``, ``none``. Under finish reason ``length`` only a closed box or bracket counts.
     """
     if region.unfinished:
         return Answer(None, "unfinished-thought")
@@ -38,10 +39,23 @@ def read_list(region: Region, given: tuple[int, ...]) -> Answer:
         rule = "cut" if region.cut else "restated" if candidates else "none"
         return Answer(None, rule)
     last = _last(answers, len(given))
+    if _boxed_number_after(region.text, last.end):
+        return Answer(None, "wrong-format", detail=region.text[last.end :].strip()[:80])
     if region.cut and (last.open or last.rule not in {"boxed", "brackets"}):
         return Answer(None, "cut", detail=region.text[last.start : last.start + 80])
     detail = region.text[last.start : min(last.end, last.start + 80)]
     return Answer(last.items, last.rule, anchored=last.rule != "lines", detail=detail)
+
+
+_LONE_NUMBER = re.compile(r"[\s$]*[-+]?[0-9]{1,9}[\s$.]*")
+
+
+def _boxed_number_after(text: str, position: int) -> bool:
+    """Whether a box with a number alone is stated after the last list: that is the answer, and it is no list."""
+    if text.find("boxed", position) < 0:
+        return False
+    found = [box for box in boxes(text) if box.start >= position and box.closed and not is_placeholder(box.content)]
+    return bool(found) and _LONE_NUMBER.fullmatch(plain(found[-1].content)) is not None
 
 
 def _closing_box(text: str, given: tuple[int, ...]) -> Answer | None:
@@ -81,7 +95,8 @@ class _Found:
 _INTEGER = r"[-+]?[0-9]{1,9}"
 _RUN = re.compile(
     rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ])"
-    rf"{_INTEGER}(?:[ \t]{{0,3}}(?:[,;<]|→|->)\s{{0,3}}(?:and[ ])?{_INTEGER})+(?:,?[ ]and[ ]{_INTEGER})?"
+    rf"{_INTEGER}(?:[ \t$]{{0,9}}(?:[,;<]|→|->)[\s$]{{0,16}}(?:and[ ])?{_INTEGER})+"
+    rf"(?:,?[ ]{{0,9}}{LAST_LINK}[ ]{{0,9}}{_INTEGER})?"
     r"(?![0-9A-Za-z/^=*])"
 )
 _BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
@@ -91,13 +106,14 @@ _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
 _RESULT_NAME = re.compile(r"sort|result|answer|final|output|ascend|order|^x$|^l$|^s$")
 _CLOSING_BOX = re.compile(r"\\boxed\{ ?\[?(-?[0-9]{1,9}(?: ?, ?-?[0-9]{1,9}){1,200})\]? ?\}(?:\\\]|[.$*\s]){0,9}\Z")
 _ITEMS = re.compile(r"\s*[-+]?[0-9]{1,9}(?:\s*[,;]?\s*[-+]?[0-9]{1,9})*\s*[,;.]?\s*")
+_LAST_JOINER = re.compile(rf"(?<=[0-9,\s]){JOINER}(?=[\s}}0-9-])")
 _INT = re.compile(_INTEGER)
 _DIGIT = re.compile(r"[0-9]")
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
 _ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
 _BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
 _LINE_ITEM = re.compile(
-    r"[ \t]*(?:[-*•][ \t]+|(?P<number>[0-9]{1,3})[.)][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*)?"
+    r"[ \t]*(?:[-*•+][ \t]+|(?P<number>[0-9]{1,3})[.):][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*|\|[ \t]*)?"
     r"(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;|]?[ \t]*"
 )
 
@@ -117,11 +133,12 @@ def _candidates(original: str, text: str, *, thousands: bool) -> list[_Found]:
     """All lists in the text in order of position; a list inside another's span counts once, for its outer form."""
     found: list[_Found] = []
     for box in boxes(original):
-        if not is_placeholder(box.content) and (items := _items(plain(box.content), thousands=thousands)):
+        if not is_placeholder(box.content) and (items := _items(with_commas(plain(box.content)), thousands=thousands)):
             found.append(_Found(items, "boxed", box.start, box.end, not box.closed))
     taken = [(box.start, box.end) for box in found]
     if found and not _digits_outside(text, taken):
         return found
+    text = with_commas(text)
     for finder in (_bracketed, _separated, _in_lines):
         new = [one for one in finder(text, thousands) if not _overlaps(one, taken)]
         found += new
@@ -150,8 +167,12 @@ def _items(content: str, *, thousands: bool) -> tuple[int, ...]:
     content = (
         content.strip(" \n\t$[](){}\\.'\"").replace("\\,", " ").replace("\\ ", " ").replace("'", "").replace('"', "")
     )
-    if len(content) > 12 * _MAX_ITEMS or not _ITEMS.fullmatch(content):
+    if len(content) > 12 * _MAX_ITEMS:
         return ()
+    if not _ITEMS.fullmatch(content):
+        content = _LAST_JOINER.sub(" ", content)
+        if not _ITEMS.fullmatch(content):
+            return ()
     return _integers(content, thousands)
 
 
@@ -181,7 +202,7 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
     found = []
     for match in list(_RUN.finditer(text))[-_EXAMINED:]:
         unfinished = text[match.end() : match.end() + 8].lstrip(" ,").startswith(("...", "…"))
-        if unfinished or _in_parentheses(text, match):
+        if unfinished or _in_parentheses(text, match) or _is_part(text, match):
             continue
         items = _integers(match[0], thousands)
         if len(items) > 1:
@@ -197,11 +218,28 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
 
 def _in_parentheses(text: str, match: re.Match[str]) -> bool:
     """Whether a list is (part of) a remark in parentheses; a tuple that is a line's or an anchor's list is none."""
-    before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 1]
+    before = text[max(0, match.start() - 40) : match.start()].rstrip(" ")
+    after = text[match.end() : match.end() + 3].lstrip(" ")[:1]
     if not before.endswith("(") or after != ")":
         return before.endswith("(") or after == ")"
     lead = before[:-1].rsplit("\n", 1)[-1].rstrip()
     return bool(lead) and not lead.endswith((":", "=", " is"))
+
+
+# A number in some other form, separated from the list as its items are.
+_ITEM_BEFORE = re.compile(r"[0-9][)\]}$. \t]{0,4}[,;<]\Z")
+_ITEM_AFTER = re.compile(r"[)\]}$]{0,2}[ \t]{0,3}[,;<][ \t]{0,3}[$({]{0,2}[-+]?[ ]?[0-9]")
+
+
+def _is_part(text: str, match: re.Match[str]) -> bool:
+    """Whether items that cannot be read stand before or behind: a list is read whole or not at all."""
+    before = text[max(0, match.start() - 12) : match.start()].rstrip(" \t$({")
+    after = text[match.end() : match.end() + 8].lstrip(" \t$)]}")
+    if before.endswith((",", ";", "<")) and _ITEM_BEFORE.search(before):
+        return True
+    if not after.startswith((",", ";", "<")):
+        return False
+    return before.endswith("[") or _ITEM_AFTER.match(text, match.end()) is not None  # "[1, 2, three]"
 
 
 def _touches_end(text: str, end: int) -> bool:

@@ -8,8 +8,45 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_QUOTES = str.maketrans({**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚", "'"), "\u00a0": " ", "\u202f": " "})
-_MARKUP = re.compile(r"\*+|`+|__+|~~|\$+|\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox)(?=\s?\{)|\\[()\[\]](?![a-zA-Z])")
+_QUOTES = str.maketrans(
+    {**dict.fromkeys("“”„«»「」『』", '"'), **dict.fromkeys("‘’‚", "'"), "\u00a0": " ", "\u202f": " "}
+)
+# Full-width letters, digits and marks, and the marks of Chinese and Japanese sentences.
+_NARROW = str.maketrans(
+    {
+        **{chr(code): chr(code - 0xFEE0) for code in range(0xFF10, 0xFF5B)},
+        "。": ". ",
+        "，": ", ",
+        "、": ", ",
+        "：": ": ",
+        "；": "; ",
+        "！": "! ",
+        "？": "? ",
+        "．": ". ",
+        "（": " (",
+        "）": ") ",
+        "【": " [",
+        "】": "] ",
+        "［": " [",
+        "］": "] ",
+        "\u3000": " ",
+    }
+)
+# A blank between a Latin letter and a script that writes none: "选择D选项", "정답은 C입니다".
+_SCRIPT = r"\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SCRIPT_EDGE = re.compile(rf"(?<=[{_SCRIPT}])(?=[A-Za-z0-9(\[\"'])|(?<=[A-Za-z0-9)\]\"'])(?=[{_SCRIPT}])")
+# Cyrillic letters that look like Latin ones, where they stand as an option's letter: "Ответ: С."
+_CYRILLIC = str.maketrans("АВСЕ", "ABCE")
+_CYRILLIC_LETTER = re.compile(r"(?<!\w)[АВСЕ](?=\s{0,3}(?:[.,;:!)\]\"']|\n|\Z))")
+_WIDE = re.compile(rf"[{_SCRIPT}\u3000-\u303f\uff00-\uffef]")
+# Every branch begins with its mark, so that the search skips from mark to mark.
+_MARKUP = re.compile(
+    r"\*\**|``*|\$\$*|~~|__+|_(?:(?<![^\W_]_)(?=[^\s_])|(?<=[^\s_]_)(?![^\W_]))"
+    r"|\\(?:text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt|bb)|mbox|boldsymbol|bm|underline|emph|operatorname)(?=\s?\{)"
+    r"|\\(?:bf|rm|it|sf|tt|bfseries|itshape|displaystyle|q?quad|left|right|large|Large)(?![a-zA-Z])"
+    r"|\\[()\[\]](?![a-zA-Z])|\\[,;:!]|\\(?:text)?color\s?\{[a-zA-Z]{1,20}\}"
+    r"|</?(?:b|i|u|p|em|strong|span|mark|code|div|center|h[1-6])>"
+)
 _BLANKS = re.compile(r"\s{6,}")
 
 # A choice stands at the start or the end of an output; what lies between in a very long one is not read.
@@ -18,10 +55,15 @@ _TAIL_READ = 24_000
 
 
 def clean(text: str) -> str:
-    """Text without markdown and LaTeX wrapping, with plain quotes and no long runs of blanks."""
+    """Text without markup and LaTeX wrapping, with plain quotes, narrow letters and marks, no long runs of blanks."""
     if len(text) > _HEAD_READ + _TAIL_READ:
         text = f"{text[:_HEAD_READ]}\n{text[-_TAIL_READ:]}"
-    text = _MARKUP.sub("", text.translate(_QUOTES))
+    if not text.isascii():
+        text = text.translate(_QUOTES)
+        if _WIDE.search(text):
+            text = _SCRIPT_EDGE.sub(" ", text.translate(_NARROW))
+        text = _CYRILLIC_LETTER.sub(lambda letter: letter[0].translate(_CYRILLIC), text)
+    text = _MARKUP.sub("", text)
     return _BLANKS.sub(lambda run: "\n\n" if "\n" in run[0] else " ", text)
 
 
@@ -80,17 +122,23 @@ class Options:
                 return Found(letter, tokens[size - 1].end())
         return None
 
-    def letter_at(self, text: str, position: int, any_case: bool = False) -> Found | None:
-        """The letter that stands here as an answer; ``any_case`` takes lower case where nothing else follows it."""
+    def letter_at(self, text: str, position: int, *, any_case: bool = False, article: bool = True) -> Found | None:
+        """The letter that stands here as an answer.
+
+        ``any_case`` takes lower case where no word can begin with it; ``article``: the language has one written "A".
+        """
         letter = text[position : position + 1]
-        if any_case and letter.islower() and _ALONE.match(text, position + 1):
-            letter = letter.upper()
+        if any_case and letter.islower() and letter.upper() in self.letters:
+            alone = _ALONE_ARTICLE if letter in "ai" else _ALONE
+            return Found(letter.upper(), position + 1) if alone.match(text, position + 1) else None
         if not letter or letter not in self.letters:
             return None
         end = position + 1
-        if letter in "AI":
+        if article and letter in "AI":
             # The article and the pronoun: only where punctuation or a reason follows.
-            return Found(letter, end) if _NO_ARTICLE.match(text, end) else None
+            listed = _LISTED.match(text, end)
+            apart = _NO_ARTICLE.match(text, end) or (listed and listed[1] in self.letters)
+            return Found(letter, end) if apart else None
         return Found(letter, end) if _NO_WORD.match(text, end) else None
 
     def number_at(self, text: str, position: int) -> Found | None:
@@ -133,11 +181,17 @@ _WORD_CHARACTER = re.compile(r"\w")
 _WORDED = re.compile(r"[^\W\d_]")
 _ENDS = re.compile(r"(?!\w|[.,]\d)")
 _ARTICLE = re.compile(r"(?:an?|the)\s+", re.IGNORECASE)
-_ALONE = re.compile(r"\s*(?:[).\]}\"']{1,3}\s*)?(?:\n|$)")
-_NO_ARTICLE = re.compile(
-    r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b"
+# What may follow a lower-case letter: the end of its line or sentence, a closing mark, a reason, another letter.
+_ALONE_ARTICLE = re.compile(
+    r"\s*[).\]}\"'>;,]{0,3}\s*(?:\n|$)|[)\]}\"'.:]+(?:\s|[,.<])|</|\s?(?:,|/|or\b|and\b)\s?[a-zA-Z](?![\w'’-])"
 )
-_NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'\.")
+_ALONE = re.compile(rf"{_ALONE_ARTICLE.pattern}|[,;:]\s|\s+(?:because|since|as|not)\b")
+_NO_ARTICLE = re.compile(
+    r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|\([^()\n]{1,200}\)|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b"
+)
+# "A,B" and "A B C": letters in a row are no articles ("AB" is a word).
+_LISTED = re.compile(r"(?:,\s?|\s,?\s?)([A-Z])(?![\w'’-])")
+_NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'[.,)\]}]")
 _POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
 _DENIED_BEFORE = re.compile(
     r"(?:\bnot|n't|\bnor|\bthan|\bneither)(?:\s+(?:an?|the|really|actually|necessarily|simply|exactly))*\s+[\"']?$",

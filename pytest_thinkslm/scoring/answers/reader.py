@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case, Output
 from pytest_thinkslm.scoring.answers.lists import read_list
+from pytest_thinkslm.scoring.answers.loops import find_loop, read_loop
 from pytest_thinkslm.scoring.answers.numbers import read_number
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 
@@ -15,7 +17,9 @@ def read_answer(case: Case, output: Output) -> Answer:
     region = final_region(output)
     if region.unfinished:
         return Answer(None, "unfinished-thought")
-    return _READERS[case.kind](case, region)
+    read = partial(_READERS[case.kind], case)
+    loop = find_loop(region.text) if region.cut else None
+    return read(region) if loop is None else read_loop(region, loop, read)
 
 
 def _number(case: Case, region: Region) -> Answer:

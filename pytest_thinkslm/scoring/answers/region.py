@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.scoring.answers.thoughts import split
 
 #: Only the last characters of an output are read: no benchmark's answer needs more, and grading stays bounded.
 READ_LIMIT = 200_000
@@ -19,25 +20,6 @@ _UNCLOSED_LIMIT = 200
 
 #: Only the last boxes are read: more occur in no output but a loop.
 BOXES_READ = 1_000
-
-# Opening and closing marks of a thought. Models mix the spellings, so any end mark closes any start mark.
-_THOUGHT_MARKS = (
-    (r"<think>", r"</think>"),
-    (r"<thinking>", r"</thinking>"),
-    (r"<thought>", r"</thought>"),
-    (r"<reasoning>", r"</reasoning>"),
-    (r"<seed:think>", r"</seed:think>"),
-    (r"<\|thinking\|>", r"<\|/thinking\|>"),
-    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
-    (r"<\|channel\|>analysis", r"<\|channel\|>final(?:<\|message\|>)?"),
-    (r"\[THINK\]", r"\[/THINK\]"),
-    (r"◁think▷", r"◁/think▷"),
-)
-# The first character stays outside the group without case: a search for it alone is several times faster.
-_ENDS = "|".join(end.lstrip("\\")[1:] for _, end in _THOUGHT_MARKS)
-_STARTS = "|".join(start.lstrip("\\")[1:] for start, _ in _THOUGHT_MARKS)
-_MARK = re.compile(rf"[<\[◁](?i:(?P<end>{_ENDS})|{_STARTS})")
-_LAST_START = re.compile(rf"[<\[◁](?i:{_STARTS})\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,52 +46,12 @@ def final_region(output: Output) -> Region:
     without a start mark counts: some chat templates open the thought in the prompt.
     """
     cut = output.finish_reason == "length"
+    found = split(output.text, cut=cut)
+    thought = found.thought
     if output.reasoning:
-        unfinished = cut and not output.text.strip()
-        return Region(output.text[-READ_LIMIT:], output.reasoning, unfinished, cut)
-    answer_start, thought_start, end_mark, open_mark = 0, 0, None, None
-    for mark in _MARK.finditer(output.text):
-        if mark["end"] is not None:
-            end_mark, open_mark, answer_start = mark, None, mark.end()
-        elif open_mark is None:
-            open_mark = mark
-            if end_mark is None:
-                thought_start = mark.end()
-    if open_mark is not None:
-        return Region("", output.text[open_mark.end() :], unfinished=True, cut=cut)
-    thought = None if end_mark is None else output.text[thought_start : end_mark.start()]
-    return Region(output.text[max(answer_start, len(output.text) - READ_LIMIT) :], thought, cut=cut)
-
-
-def closing_mark(text: str) -> str | None:
-    """The mark that ends the thought which ``text`` leaves open, in the spelling of its start; None where none is."""
-    start = None
-    for mark in _MARK.finditer(text):
-        if mark["end"] is not None:
-            start = None
-        elif start is None:
-            start = mark[0]
-    if start is None:
-        return None
-    end = next(end for begin, end in _THOUGHT_MARKS if re.fullmatch(begin, start, re.IGNORECASE))
-    return re.sub(r"\\(.)", r"\1", end.replace("(?:", "").replace(")?", ""))
-
-
-def opening_mark(text: str) -> str:
-    """The start-of-thought mark that ``text`` ends with, white space behind it included; empty where there is none."""
-    start = _LAST_START.search(text)
-    return start[0] if start else ""
-
-
-def starts_thought(text: str) -> bool:
-    """Whether the first mark of a thought in ``text`` is a start: what precedes an end mark alone began elsewhere."""
-    mark = _MARK.search(text)
-    return mark is not None and mark["end"] is None
-
-
-def mentions_thought(text: str) -> bool:
-    """Whether an end-of-thought mark stands anywhere in ``text`` (a chat template that cuts thoughts off, say)."""
-    return any(mark["end"] is not None for mark in _MARK.finditer(text))
+        thought = output.reasoning if thought is None else f"{output.reasoning}\n\n{thought}"
+    unfinished = found.open is not None or (bool(output.reasoning) and cut and not found.answer.strip())
+    return Region(found.answer[-READ_LIMIT:], thought, unfinished, cut)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,27 @@ without being filled in ("Final Judgement: correct or wrong") is no judgement.
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from pytest_thinkslm.core.records import Answer, Review
+from pytest_thinkslm.scoring.answers.judgements import judgement_in, unlabelled_judgement
 from pytest_thinkslm.scoring.answers.region import Region
 
-Judgement = Literal["correct", "wrong"]
-
 _LABELS = {
-    "evaluation": r"step[\s-]*by[\s-]*step\s+evaluation|solution\s+analysis",
-    "judgement": r"(?:final\s+|overall\s+)?judge?ment|solution\s+correctness",
-    "step": r"first\s+(?:error|incorrect|wrong)\s+(?:step|line)|first\s+error",
-    "reason": r"error\s+(?:analysis|reason)",
+    "evaluation": r"step[\s_-]*by[\s_-]*step[\s_]+evaluation|solution[\s_]+analysis",
+    "judgement": r"(?:final[\s_]+|overall[\s_]+)?judge?ment|solution[\s_]+correctness",
+    "step": r"first[\s_]+(?:error|incorrect|wrong)[\s_]+(?:step|line)|first[\s_]+error",
+    "reason": r"error[\s_]+(?:analysis|reason)",
 }
 _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items())
-# "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3"
-_LABEL = re.compile(rf"\b(?:{_NAMED})\b[\s*_`\"']{{0,4}}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{{0,6}}", re.IGNORECASE)
+# "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3",
+# {"final_judgement": "wrong"}, and a heading of its own ("### Final Judgement").
+_LABEL = re.compile(
+    rf"(?=[sfoje])(?<![^\W_])(?:{_NAMED})\b(?:[ ]?\([^()\n]{{1,40}}\))?"
+    r"(?:[\s*_`\"']{0,4}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{0,6}"
+    r"|(?P<heading>[ \t*_]{0,4}(?=\n)))",
+    re.IGNORECASE,
+)
+_HEADING_BEGINS = re.compile(r"(?:^|\n)[ \t>#*_\d.)-]{0,12}\Z")
 _VALUE_LIMIT = 2_000
 _LABELS_READ = 256
 
@@ -30,8 +35,9 @@ _LABELS_READ = 256
 def read_review(region: Region, code: tuple[str, ...] = ()) -> Answer:
     """The ``Review`` that a final region gives.
 
-    Rules: ``label`` (the last filled label of each kind wins), ``sentence`` (an explicit "The solution is wrong." where
-    no label is filled), else ``wrong-format`` (an unfilled layout, or an answer to the question under review),
+    Rules: ``label`` (the last filled label of each kind wins), ``boxed`` and ``sentence`` (a box or an explicit "The
+    solution is wrong." where no label is filled, whichever comes last), ``bare`` (a reply that begins or ends with
+    nothing but the judgement), else ``wrong-format`` (an unfilled layout, or an answer to the question under review),
     ``none``, ``cut`` or ``unfinished-thought``. Under ``region.cut`` a judgement that touches the text's end does not
     count. ``code`` are the lines of a solution that is a program: there the first error step is the quoted line, or
     the line that a given number points to.
@@ -44,8 +50,10 @@ def read_review(region: Region, code: tuple[str, ...] = ()) -> Answer:
         values["judgement"] = [value for value in values["judgement"] if value[1] < len(text)]
     judgement = next((found for value, _ in reversed(values["judgement"]) if (found := judgement_in(value))), None)
     rule = "label"
-    if judgement is None:
-        judgement, rule = _sentence_judgement(text, region.cut), "sentence"
+    if judgement is None and (unlabelled := unlabelled_judgement(text, cut=region.cut)):
+        judgement, rule = unlabelled.judgement, unlabelled.rule
+        if unlabelled.rest and not values["step"]:
+            values["step"] = [(unlabelled.rest, len(text))]
     if judgement is None:
         if region.cut:
             return Answer(None, "cut")
@@ -71,28 +79,6 @@ def same_step(answer: Review, gold: Review) -> bool:
     return left == right
 
 
-def judgement_in(value: str) -> Judgement | None:
-    """The first judgement word of a label's value, with its negation; None for none or for an unfilled "a or b"."""
-    for word in _JUDGEMENT.finditer(value[:300]):
-        if _ALTERNATIVE.match(value, word.end()):
-            return None
-        if word["attributive"] and not word["negation"] and word[0][:4].lower() == "the ":
-            continue  # "the correct answer is 5" judges nothing
-        positive = (word["positive"] is not None) != (word["negation"] is not None)
-        return "correct" if positive and not word["partly"] else "wrong"
-    return None
-
-
-_JUDGEMENT = re.compile(
-    r"(?P<negation>\b(?:not|isn't|wasn't|aren't|never|isn’t)\s+)?(?:(?:entirely|fully|completely|totally|quite|all|the)\s+)*"
-    r"(?P<partly>\b(?:partially|partly|mostly|almost|nearly)\s+)?"
-    r"\b(?:(?P<positive>correct|right|valid|accurate)|incorrect|wrong|false|flawed|invalid|inaccurate|erroneous)\b"
-    r"(?P<attributive>\s+(?:answer|result|value|total|number|step|calculation|approach|method|way|order|equation)s?\b)?",
-    re.IGNORECASE,
-)
-_ALTERNATIVE = re.compile(r"[\s*_`\"']*(?:\bor\b|/|\||,)[\s*_`\"']*(?:in)?(?:correct|wrong)\b", re.IGNORECASE)
-
-
 def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
     """For each label its values in order, with the position in ``text`` where each ends."""
     values: dict[str, list[tuple[str, int]]] = {name: [] for name in _LABELS}
@@ -100,7 +86,9 @@ def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
     ends = [*(label.start() for label in labels[1:]), len(text)][: len(labels)]
     for label, end in zip(labels, ends, strict=True):
         end = min(end, label.end() + _VALUE_LIMIT)
-        name = label.lastgroup or "reason"
+        if label["heading"] is not None and not _HEADING_BEGINS.search(text, max(0, label.start() - 16), label.start()):
+            continue
+        name = next(name for name in _LABELS if label[name])
         raw = text[label.end() : end]
         if name == "judgement":
             # One line; the next where the label stands alone on its own.
@@ -126,6 +114,9 @@ _STEP = re.compile(
     rf"(?P<step>\d{{1,3}}|{'|'.join(_NUMBERS)})(?![\w/=+*(\[]|\.\d|\s*[-+*/=<>])",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"[\s*_]*[\"'`(]*[\"'`]")
+_QUOTE_ENDS = re.compile(r"[\"'`.:),]")
+_STEP_NAMED = re.compile(rf"\b(?:step|line)\s*(?:number|no\.?)?\s*#?\s*(?P<step>\d{{1,3}}|{'|'.join(_ONES)})\b", re.I)
 _BLANK_LINE = re.compile(r"[\s\"'(]*(?:(?:a|the)\s+)?(?:blank|empty)(?:\s+line)?[\s\"').]*", re.IGNORECASE)
 
 
@@ -135,6 +126,9 @@ def _step_in(value: str, code: tuple[str, ...]) -> str | None:
     if code and (line := _code_line(value, code)) is not None:
         return line
     match = _STEP.match(value.replace("**", ""))
+    if _QUOTED.match(value) and not (match and _QUOTE_ENDS.match(value.replace("**", ""), match.end())):
+        # A number at the start of a quoted step is the step's, not its number.
+        match = _STEP_NAMED.search(value.partition("\n")[0])
     if match is None:
         return None
     number = _NUMBERS.get(match["step"].lower(), match["step"].lstrip("0") or "0")
@@ -171,40 +165,15 @@ def _bare_step(step: str) -> str:
     return number[1] if number else bare
 
 
+_JSON_VALUE = re.compile(r'\s*"((?:[^"\\]|\\.){1,2000})"\s*[,}]')
+
+
 def _reason_in(value: str) -> str | None:
     if _UNFILLED.match(value) or _NOT_APPLICABLE.match(value):
         return None
+    if quoted := _JSON_VALUE.match(value):
+        return quoted[1].strip() or None
     return value.strip(" \t\r\n*_") or None
-
-
-_SUBJECT = r"(?:solution|reasoning|answer|work|response|approach)"
-_SENTENCE = re.compile(
-    rf"\b(?P<subject>{_SUBJECT})\b(?P<between>[^.!?\n:]{{0,40}}?)\s(?:is|was|seems|appears\s+to\s+be)(?P<not>\s+not|n't)?\s+"
-    r"(?:(?:therefore|indeed|also|entirely|completely|fully|totally|clearly)\s+)*(?P<word>correct|incorrect|wrong|right|flawed)\b"
-    r"(?!\s+(?:answer|to|by|but)\b)"
-    r"|\b(?:solved|answered)\b[^.!?\n]{0,80}?\b(?P<manner>correctly|incorrectly|wrongly)\b",
-    re.IGNORECASE,
-)
-_UNSAID = re.compile(
-    r"\b(?:if|whether|unless|determine|check|verify|judge|not|never|n't)\b[^.!?\n]{0,60}$", re.IGNORECASE
-)
-_SENTENCES_READ = 64
-_TAIL_READ = 20_000
-
-
-def _sentence_judgement(text: str, cut: bool) -> Judgement | None:
-    """The last explicit sentence about the whole solution, near the end of the text."""
-    text = text[-_TAIL_READ:]
-    for match in list(_SENTENCE.finditer(text))[: -_SENTENCES_READ - 1 : -1]:
-        if _UNSAID.search(text[max(0, match.start() - 80) : match.start()]) or (cut and match.end() >= len(text)):
-            continue
-        if _ALTERNATIVE.match(text, match.end()):
-            continue
-        if match["manner"]:
-            return "correct" if match["manner"].lower() == "correctly" else "wrong"
-        positive = match["word"].lower() in ("correct", "right")
-        return "correct" if positive != (match["not"] is not None) else "wrong"
-    return None
 
 
 _SENTENCE_STEP = re.compile(
@@ -212,13 +181,14 @@ _SENTENCE_STEP = re.compile(
     rf"|(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:step|line))\b",
     re.IGNORECASE,
 )
+_TEXT_READ = 20_000
 # An answer to the question that the solution under review is about.
 _OTHER_ANSWER = re.compile(r"\\boxed|####|\banswer\s*(?::|\bis\b)", re.IGNORECASE)
 
 
 def _sentence_step(text: str) -> str | None:
     """The step that prose names: "the first error occurs in step 3", "a mistake in its second step"."""
-    match = _SENTENCE_STEP.search(text[:_TAIL_READ])
+    match = _SENTENCE_STEP.search(text[:_TEXT_READ])
     if match is None:
         return None
     said = match["step"] or match["ordinal"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from recorded_runs import record
 
-from pytest_thinkslm.runs.items import sort_key
+from pytest_thinkslm.core.item_record import item_key
 from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
 
 SETTINGS: Mapping[str, Any] = {
@@ -47,7 +47,7 @@ def line(item: int, right: bool, output: str = "the output", **fields: Any) -> d
 
 def run_results(lines: Iterable[Mapping[str, Any]], **extra: Any) -> dict[str, Any]:
     """results.json of these lines; ``extra`` replaces or adds keys."""
-    ordered = sorted(lines, key=sort_key)
+    ordered = sorted(lines, key=item_key)
     variants = dict.fromkeys((each["model"], each["quant"]) for each in ordered)
     items = [each for each in ordered if each["role"] == "item"]
     styles = list(dict.fromkeys(each["style"] for each in items))
@@ -68,7 +68,7 @@ def run_results(lines: Iterable[Mapping[str, Any]], **extra: Any) -> dict[str, A
 
 def report_folder(folder: Path, lines: Iterable[Mapping[str, Any]], **extra: Any) -> Path:
     """A report folder with these items. The lines are not escaped: any JSON text may stand in them."""
-    ordered = sorted(lines, key=sort_key)
+    ordered = sorted(lines, key=item_key)
     folder.mkdir(parents=True)
     (folder / "items.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ordered))
     (folder / "results.json").write_text(json.dumps(run_results(ordered, **extra)))

@@ -18,12 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_folders import HOSTILE, delta, line, report_folder, run_results
 
+from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.text import preview
+from pytest_thinkslm.reports.links import filter_link, item_link
 from pytest_thinkslm.reports.page import write_page
 from pytest_thinkslm.reports.page.__main__ import main
 from pytest_thinkslm.reports.page.build import vendor_script
+from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import BLOCK_LINES, Index, pack
-from pytest_thinkslm.reports.page.links import filter_link, item_link, item_sets
 
 ELEMENT = re.compile(r'<script type="application/octet-stream" id="([a-z0-9-]+)">([A-Za-z0-9+/=]*)</script>')
 
@@ -225,7 +227,9 @@ def test_a_run_without_items_has_a_page(tmp_path: Path) -> None:
 
 
 def test_links_survive_odd_names() -> None:
-    assert item_link("a/b c|d", "q", "t", "direct", "0001") == "#item=a/b%20c%7Cd|q|t|direct|0001|1"
+    odd = GroupKey("a/b c|d", "q", "t", "test_t", "direct")
+    assert item_link(odd, "0001") == "#item=a/b%20c%7Cd|q|t|direct|0001|1"
+    assert item_link(odd._replace(test="test_own"), "0001", 2).endswith("|q|t|direct|0001|2|item|test_own")
     assert filter_link(task="gsm8k", verdict="a&b") == "#task=gsm8k&verdict=a%26b"
     results = run_results([line(0, True)], deltas=[delta()])
     assert item_sets(results) == {}

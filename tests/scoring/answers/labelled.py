@@ -18,7 +18,7 @@ from pytest_thinkslm.scoring.answers.reviews import same_step
 from pytest_thinkslm.scoring.verdicts import decide
 
 LABELS = Path(__file__).parents[3] / "fixtures" / "labels"
-SETS = ("outputs_a.jsonl", "outputs_b.jsonl")
+SETS = ("outputs_a.jsonl", "outputs_b.jsonl", "outputs_c.jsonl")
 KINDS: tuple[AnswerKind, ...] = ("number", "list", "choice", "expression", "review")
 DATA = os.environ.get("THINKSLM_DATA_DIR")
 
@@ -34,11 +34,14 @@ class Reading:
     verdict: Verdict
     same_answer: bool
     same_verdict: bool
+    question_known: bool
 
     @property
     def same_failure(self) -> bool | None:
+        """None where no class is labelled, or the one that is can only be told with the question."""
         named = self.label.get("failure")
-        return None if named is None else self.verdict.failure == named
+        told = named != "restated" or self.question_known or "given" in self.label
+        return self.verdict.failure == named if named is not None and told else None
 
 
 def readings(name: str, kind: AnswerKind) -> Iterator[Reading]:
@@ -50,7 +53,7 @@ def readings(name: str, kind: AnswerKind) -> Iterator[Reading]:
             answer = read_answer(case, output)
             verdict = decide(case, output, answer, prompt_text=case.question)
             same = _same(kind, answer.value, label["answer"])
-            yield Reading(label, answer, verdict, same, verdict.name == label["verdict"])
+            yield Reading(label, answer, verdict, same, verdict.name == label["verdict"], bool(case.question))
 
 
 def _kind(task: str) -> AnswerKind:
@@ -71,7 +74,9 @@ def _case(label: Label, kind: AnswerKind) -> Case | None:
     if kind == "list":
         return replace(case, given=tuple(label["given"]))
     if kind == "review":
-        return replace(case, steps=tuple(label.get("steps", ())))
+        facets = {"subject": label["subject"]} if "subject" in label else {}
+        return replace(case, steps=tuple(label.get("steps", ())), facets=facets)
+    case = replace(case, question=label.get("question", ""))
     return replace(case, facets={"unanswerable_possible": "yes"}) if task == "gsm_plus" else case
 
 
@@ -113,8 +118,8 @@ def _same_step(read: Review, step: object) -> bool:
 def _dataset(task: str) -> dict[int, Case] | None:
     if DATA is None:
         return None
+    from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
-    from pytest_thinkslm.tasks.data.reader import item_count, load_cases
 
     found = registry.get(task)
     return load_cases(found, range(item_count(found, Path(DATA))), Path(DATA), data_seed=0).cases

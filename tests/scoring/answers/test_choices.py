@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.records import Output
-from pytest_thinkslm.scoring.answers import choices
+from pytest_thinkslm.scoring.answers import choice_statements, phrases
 from pytest_thinkslm.scoring.answers.choices import read_choice
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 
@@ -64,6 +64,9 @@ def test_options_by_letter_number_or_text(text: str) -> None:
         *("A or B", "The answer is A or B.", "A and B", "both A and C", "The answer is both A and C.", "Answer: A/B"),
         *("Answer: A, B", "The answer is either Paris or Rome.", r"\boxed{A, B}", "Both A and C are correct."),
         *("A.\nB.\nC.", "A.\n\nA.\n\nB.\n\nA.", "C\nD"),
+        *("Answer: A,B", "The answer is A,C", "Answer: B C", "ANSWER: A B C D are all plausible", "Answer: A, B, or D"),
+        *("The answer is (B) Paris or (D) Berlin.", "Answer: (B) Paris (D) Berlin", "Answer: (C) Rome, (D) Berlin."),
+        "So the answer is (B) Paris and (C) Rome.",
     ],
 )
 def test_two_options_offered_are_no_answer(text: str) -> None:
@@ -81,6 +84,10 @@ def test_two_options_offered_are_no_answer(text: str) -> None:
         ("The answer is B. Wait, no. The answer is C.", "C"),
         ("It cannot be A, B, or C, so the answer must be D.", "D"),
         ("Answer: B\n\nExplanation: C and the rest are wrong.", "B"),
+        ("Answer: B, A is wrong.", "B"),
+        ("Answer: (C) Rome. (A) London needs a boat.", "C"),
+        ("The answer is B (Paris), and (A) London is wrong.", "B"),
+        ("Answer: B\nC is the runner-up.", "B"),
         ("The answer is **B**, not **A**.", "B"),
         ("Option A is wrong. Option B is incorrect. Option D is wrong. Option C is right.", "C"),
     ],
@@ -233,8 +240,9 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=40).map("".join))
 def test_no_anchor_stands_before_the_first_hint(text: str) -> None:
-    first = next(choices._ANCHOR.finditer(text), None)
-    assert first is None or choices._first_hint(text) <= first.start()
+    first = next(choice_statements._ANCHOR.finditer(text), None)
+    lowered = text.replace("İ", "I").lower()
+    assert first is None or choice_statements._first_hint(text, lowered) <= first.start()
 
 
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200), st.booleans())
@@ -269,3 +277,167 @@ def test_linear_time(piece: str) -> None:
     read_choice(Region(text), CITIES)
     # The bound is 50 ms on an idle core; this one only has to catch quadratic time on a busy one.
     assert time.process_time() - started < 0.5
+
+
+#: How a letter is stated: by an anchor, weakly, in other languages.
+STRONG = (
+    *("Answer: {}", "The answer is {}.", "**Answer:** {}", "_Answer:_ {}", "<b>Answer:</b> {}"),
+    *("The answer is {{\\bf {}}}.", "\\boxed{{{}}}", "\\boxed{{\\;{}\\;}}", "$\\boxed{{\\textsf{{{}}}}}$"),
+    *("\\boxed{{\\color{{red}} {}}}", "<answer>{}</answer>", '{{"answer": "{}"}}', "{{'answer': '{}'}}"),
+    *('{{"final_answer": "{}", "confidence": 0.9}}', '{{"correct_option": "{}"}}', 'Action: Answer("{}")'),
+    *(
+        "Answer({})",
+        'submit_answer(choice="{}")',
+        'answer = "{}"',
+        "The answer is for sure {}.",
+        "Answer: \uff08{}\uff09",
+    ),
+)
+WEAK = (
+    *("It's {}.", "It is {}, of course.", "That leaves {}.", "Only {} remains.", "So only {} works."),
+    *("By elimination, {}.", "{} works best.", "{} seems right.", "Option {} makes the most sense."),
+    *("Ending {} fits best.", "Final: {}", "I think {}.", "It is hard.\n\n{}", "It is hard.\n**{}**"),
+)
+CHINESE = (
+    *("答案是{}。", "答案：{}", "正确答案是 **{}**。", "因此，应选择{}选项。"),
+    *("故选{}", "【答案】{}", "最终答案：（{}）", "只有选项{}是对的。"),
+)
+ELSEWHERE = (
+    *("정답: {}", "따라서 정답은 {}입니다.", "답은 {}번이다.", "{}가 정답입니다."),
+    *("答えは{}です。", "正解：{}", "「{}」が正しい。"),
+    *("La respuesta correcta es la {}.", "Respuesta: {}", "La opción {} es correcta.", "Resposta: {}"),
+    *("A resposta correta é a letra {}.", "La bonne réponse est donc {}.", "Réponse : {}", "Antwort: {}"),
+    *("{} est la bonne réponse.", "La risposta corretta è {}.", "Die richtige Antwort ist {}.", "Ответ: {}"),
+    *("Die Antwort lautet {}.", "Richtig ist Antwort {}.", "{} ist richtig.", "Правильный ответ: {}."),
+    "{} — правильный ответ.",
+)
+STATEMENTS = STRONG + WEAK + CHINESE + ELSEWHERE
+LOWER_CASE = (
+    *(
+        "{}",
+        "({})",
+        "**{}**",
+        "{}.",
+        "{})",
+        "\\boxed{{{}}}",
+        "\\boxed{{\\text{{{}}}}}",
+        "The answer is {}",
+        "The correct answer is {}.",
+    ),
+    *(
+        "The answer is ({}).",
+        "answer: {}",
+        "Answer: {})",
+        '{{"answer": "{}"}}',
+        "<answer>{}</answer>",
+        'Answer("{}")',
+        "答案是{}",
+    ),
+)
+DENIALS = (
+    *(
+        "The answer is not {}.",
+        "It is not {}.",
+        "答案不是{}。",
+        "不选{}",
+        "정답은 {}가 아닙니다.",
+        "答えは{}ではない。",
+    ),
+    *(
+        "La respuesta no es {}.",
+        "La réponse n'est pas {}.",
+        "Die Antwort ist nicht {}.",
+        "Ответ не {}.",
+        "La risposta non è {}.",
+    ),
+)
+LETTERS = st.sampled_from("ABCD")
+
+
+@given(st.sampled_from(STATEMENTS), LETTERS)
+def test_a_statement_in_any_manner_and_language_is_read(statement: str, letter: str) -> None:
+    assert chosen(statement.format(letter)) == letter
+
+
+@given(st.sampled_from(LOWER_CASE), LETTERS)
+def test_lower_case_counts_where_only_a_letter_can_stand(statement: str, letter: str) -> None:
+    assert chosen(statement.format(letter.lower())) == letter
+    assert chosen(statement.format(letter.lower()), ("one", "two")) == (letter if letter in "AB" else None)
+
+
+@given(st.sampled_from(DENIALS), LETTERS)
+def test_a_denial_in_any_language_names_nothing(denial: str, letter: str) -> None:
+    assert chosen(denial.format(letter)) is None
+
+
+@given(st.sampled_from(STATEMENTS), st.sampled_from(STRONG), LETTERS, LETTERS)
+def test_the_last_of_two_statements_wins(first: str, second: str, one: str, two: str) -> None:
+    if second.startswith(("\\boxed", "$\\boxed")) and first.startswith(("\\boxed", "$\\boxed")):
+        return  # boxes that stand together are one statement
+    assert chosen(f"{first.format(one)}\nNo, that is not it.\n{second.format(two)}") == two
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("A: (C) Rome", "C"),
+        ("Q: Where?\nA: C", "C"),
+        ("A: London\nB: Paris", None),
+        ("A: C. Rome\nB: D. Berlin", None),
+        ("- **A. London** ❌\n- **B. Paris** – the capital ✅\n- **C. Rome** ❌\n- **D. Berlin** ❌", "B"),
+        ("A) London ✗\nB) Paris ✓\nC) Rome\nD) Berlin", "B"),
+        ("A. London\nB. Paris - correct.\nC. Rome\nD. Berlin", "B"),
+        ("He lives in Washington D.C. (B). Washington D.C. is a town.", "B"),
+        ("The answer is C at first glance.\nBut no.\n\nA", "A"),
+        ("Only B is wrong.\nWho knows?", None),
+        ("If it is B, who knows?", None),
+        ('{"option": "A", "text": "x"}, {"option": "B", "text": "y"}', None),
+        ("The answer is B. Note: if it were colder, the answer would be C.", "B"),
+        ("Option A (London) is right, whereas B (Paris) and C (Rome) are wrong.", "A"),
+        ("Option 3", "C"),
+        ("b) Paris", "B"),
+        ("Ответ: С", "C"),
+        ("Answer: (A)(D)", None),
+        ("Answer: A or maybe D", None),
+        ("It could be A, B, C or D.", None),
+        ("答案为 B、C", None),
+        ("La respuesta es B o C", None),
+        ("Die Antwort ist B und C", None),
+        ('{"answer": ["A", "B"]}', None),
+        ("First, A is out. Then C is eliminated. D is out too.", None),
+        ("D. Option D is the only wrong one.", None),
+        ("The answer is not A but B.", "B"),
+        ("My first answer was A. On reflection: B.", "B"),
+        ("The answer is A. No wait, B.", "B"),
+        ("Answer: A\n\nCorrection: B", "B"),
+        ("Ans: B", "B"),
+        ("B it is.", "B"),
+        ("I vote B", "B"),
+        ("A错误；B正确；C错误；D错误。", "B"),
+        ("B) Paris\n\nExplanation:\nA) too wet\nC) too hot\nD) too cold", "B"),
+    ],
+)
+def test_layouts(text: str, letter: str | None) -> None:
+    assert chosen(text) == letter
+
+
+def test_the_result_of_an_equation_is_the_option() -> None:
+    assert chosen("12 + 12 = 24", ("12", "15", "24")) == "C"
+    assert chosen("12 or 24", ("12", "15", "24")) is None
+
+
+def test_options_that_end_in_a_word_of_praise_are_not_affirmed_by_it() -> None:
+    assert chosen("A. turn left\nB. turn right", ("turn left", "turn right")) is None
+
+
+@pytest.mark.parametrize(
+    "text", [r"$\boxed{A}$ or $\boxed{D}$", r"\boxed{A}, \boxed{B}", r"\boxed{A} \text{ and } \boxed{B}", "B or c"]
+)
+def test_boxes_that_stand_together_are_one_statement(text: str) -> None:
+    assert chosen(text) is None
+
+
+def test_every_language_has_hints_for_its_statements() -> None:
+    for language in phrases.LANGUAGES:
+        assert all(hint == hint.lower() for hint in language.hints), language.name
+        assert language in phrases.spoken(language.hints[0])

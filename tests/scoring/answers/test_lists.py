@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.records import Answer, Output
@@ -42,6 +42,33 @@ def read(text: str, given: tuple[int, ...] = GIVEN, finish: str = "stop") -> Ans
         ("First [1, 3, 2], no: [1, 2, 3]", (1, 2, 3)),
         ("[1, 2, 3]\n\nThe given list was [3, 1, 2].", (1, 2, 3)),
         ("<think>[2, 1, 3]</think>[1, 2, 3]", (1, 2, 3)),
+        ("(-33), (-5), 0", (-33, -5, 0)),
+        (r"\boxed{- 33, - 5, 0}", (-33, -5, 0)),
+        ("Sorted: - 33, - 5, 0", (-33, -5, 0)),
+        ("- 33, - 5, 0", (-33, -5, 0)),
+        ("Sorted:\n- 6\n- 15\n- 31", (6, 15, 31)),
+        (r"$-7 \leq 2 \leq 3$", (-7, 2, 3)),
+        ("-7 <= 2 <= 3", (-7, 2, 3)),
+        (r"\boxed{1 \rightarrow 2 \rightarrow 3}", (1, 2, 3)),
+        (r"$1 \to 2 \to 3$", (1, 2, 3)),
+        ("1 ≤ 2 ≤ 3", (1, 2, 3)),
+        ("1、2、3", (1, 2, 3)),
+        (r"\boxed{\begin{array}{ccc} 1 & 2 & 3 \end{array}}", (1, 2, 3)),
+        (r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", (1, 2, 3, 4)),
+        ("| 1 | -2 | 3 |\n|---|---|---|", (1, -2, 3)),
+        ("1 | 2 | 3", (1, 2, 3)),
+        (r"\boxed{1, 2, \text{ and } 3}", (1, 2, 3)),
+        ("La lista ordenada es: 1, 2 y 3.", (1, 2, 3)),
+        ("minus 7, negative 2, 3", (-7, -2, 3)),
+        ("-7.0, 2.0, 3.0", (-7, 2, 3)),
+        ("| Sorted | -7 | 2 | 3 |", (-7, 2, 3)),
+        ("| -7 |\n| 2 |\n| 3 |", (-7, 2, 3)),
+        ("1: -7\n2: 2\n3: 3", (-7, 2, 3)),
+        ("+ -7\n+ 2\n+ 3", (-7, 2, 3)),
+        ("-7, 2 & 3", (-7, 2, 3)),
+        ("3 > 2 > -7", (3, 2, -7)),
+        ("Sortiert: 1, 2 und 3.", (1, 2, 3)),
+        (r"\boxed{1, 3, 2}. Wait, 2 comes before 3: 1, 2, 3", (1, 2, 3)),
     ],
 )
 def test_forms_of_a_list(text: str, value: tuple[int, ...]) -> None:
@@ -88,6 +115,69 @@ def test_any_list_comes_back(items: list[int]) -> None:
     items = sorted(items)
     assert read(str(items), given=()).value == tuple(items)
     assert read(f"Original: {items[::-1]}\nSorted: {items}", given=tuple(items[::-1])).value == tuple(items)
+
+
+SEPARATORS = (
+    ", ",
+    ",",
+    "; ",
+    " < ",
+    " <= ",
+    " ≤ ",
+    " -> ",
+    " → ",
+    r" \leq ",
+    r" \rightarrow ",
+    "、",
+    "，",
+    " | ",
+    ",\n",
+)
+SIGNS = ("-{}", "−{}", "(-{})", "- {}")
+FRAMES = (
+    "{}",
+    "[{}]",
+    r"\boxed{{{}}}",
+    "Sorted: {}",
+    "$ {} $",
+    "**{}**",
+    "The sorted list is\n{}",
+    r"\( {} \)",
+    "({})",
+)
+
+
+def test_a_number_boxed_after_the_list_is_an_answer_of_another_kind() -> None:
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{3}").rule == "wrong-format"
+    assert read(r"Sorted: 1, 2, 3. Therefore, \boxed{answer}").value == (1, 2, 3)
+    assert read(r"\boxed{3}, no: 1, 2, 3").value == (1, 2, 3)
+
+
+@given(
+    st.lists(st.integers(-100, 100), min_size=3, max_size=16, unique=True),
+    st.sampled_from(SEPARATORS),
+    st.sampled_from(SIGNS),
+    st.sampled_from(FRAMES),
+    st.integers(0, 14),
+)
+def test_any_list_in_any_form_comes_back_whole_or_not_at_all(
+    items: list[int], separator: str, sign: str, frame: str, swapped: int
+) -> None:
+    gold, items = sorted(items), sorted(items)
+    assume(separator != " | " or frame in ("{}", "The sorted list is\n{}"))  # a row is a line
+    place = min(swapped, len(items) - 2)
+    for said in (items, [*items[:place], items[place + 1], items[place], *items[place + 2 :]]):
+        words = [str(item) if item >= 0 else sign.format(-item) for item in said]
+        answer = read(frame.format(separator.join(words)), given=tuple(gold[::-1]))
+        # A sign apart at the start of a line is a bullet's, and a box of blanks no list.
+        bullet = sign == "- {}" and said[0] < 0
+        assert answer.value == tuple(said) or bullet, (frame.format(separator.join(words)), answer)
+        assert answer.value is None or bullet or len(answer.value) == len(said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["(7), x, 0, 9, 12", "3/4, 5, 6", "1, 2, 3, (4), 5", "[1, 2, three, 4]", "1.5, 2, 3"])
+def test_a_list_is_read_whole_or_not_at_all(text: str) -> None:
+    assert read(text).value in (None, (0, 9, 12))
 
 
 @given(st.text("[]{}()0123456789,.- \n\\|→boxed", max_size=200), st.sampled_from(["stop", "length"]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 from pytest_thinkslm.scoring.answers.reviews import judgement_in, read_review, same_step
-from pytest_thinkslm.tasks.prompts import render
+from pytest_thinkslm.tasks.prompts import prompt_messages
 
 CODE = ("def f(x):", "    y = x + 1", "", "    return y")
 
@@ -117,7 +117,7 @@ def test_an_unfilled_layout_or_an_answer_to_the_question_is_a_wrong_format(text:
 @pytest.mark.parametrize("task", ["mr_gsm", "mr_ben"])
 def test_the_form_copied_from_the_prompt_is_no_review(task: str) -> None:
     case = Case(task, 0, "review", "How many?", Review("wrong", "1"), steps=CODE, facets={"subject": "coding"})
-    (prompt,) = render(case, "direct")
+    (prompt,) = prompt_messages(case, "direct")
     form = prompt.content.partition("labels:\n")[2]
     assert form.count(":") == 4
     assert read_review(Region(form), CODE).rule == "wrong-format"
@@ -254,3 +254,64 @@ def test_linear_time(piece: str) -> None:
     started = time.process_time()
     read_review(Region(text), CODE)
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "review"),
+    [
+        ("Correct", Review("correct")),
+        ("**Correct** ✅", Review("correct")),
+        ("Incorrect.", Review("wrong")),
+        ("Not correct.", Review("wrong")),
+        ("right", Review("correct")),
+        ("Right. Let us look at the steps first.", None),
+        ("Correct answer: 7", None),
+        ("Correctness matters.", None),
+        ("Wrong. Step 2.", Review("wrong", "2")),
+        ("Incorrect, step 3", Review("wrong", "3")),
+        ("Step 1 adds up.\nStep 2 does, too.\n\nCorrect", Review("correct")),
+        ("Step 1\nCorrect.\nStep 2\nIncorrect.", None),
+        (r"\boxed{CORRECT}", Review("correct")),
+        (r"The first error is in step 2. $\boxed{\text{Incorrect}}$", Review("wrong", "2")),
+        (r"\boxed{correct}. Wait: the solution is wrong, the error is in step 1.", Review("wrong", "1")),
+        (r"The solution is wrong at first sight. \boxed{correct}", Review("correct")),
+        (r"\boxed{7}", None),
+        (f"{layout('wrong', '2', 'x')}\n\\boxed{{7}}", Review("wrong", "2", "x\n\\boxed{7}")),
+        (
+            '{"final_judgement": "wrong", "first_error_step": 2, "error_analysis": "3 + 4"}',
+            Review("wrong", "2", "3 + 4"),
+        ),
+        ('{"final_judgement": "correct", "first_error_step": null}', Review("correct")),
+        ('{"correct": false}', Review("wrong")),
+        ("### Final Judgement\n**Wrong**\n\n### First Error Step\n**Step 2**", Review("wrong", "2")),
+        ('Final Judgement: wrong\nFirst Error Step: "5 pears are bad, so 48 - 5 = 42" (Step 2)', Review("wrong", "2")),
+        ('Final Judgement: wrong\nFirst Error Step: "5 pears are bad"', Review("wrong")),
+        ('Final Judgement: wrong\nFirst Error Step: "2"', Review("wrong", "2")),
+        ("There are no errors in this solution.", Review("correct")),
+        ("There is no error in step 1.", None),
+        ("There is a mistake in step 2.", Review("wrong", "2")),
+        ("Say whether there is an error.", None),
+        ("The code is right.", Review("correct")),
+        ("This is wrong", Review("wrong")),
+        ("This is correct. Next, step 2.", None),
+        ("The solution is partially correct.", Review("wrong")),
+        ("Final Judgement (correct|wrong): wrong", Review("wrong")),
+        ("<answer>wrong</answer>", Review("wrong")),
+    ],
+)
+def test_judgements_without_a_label(text: str, review: Review | None) -> None:
+    assert read(text) == review
+
+
+def test_a_bare_judgement_that_the_limit_cut_is_none() -> None:
+    assert read("Incorrect", cut=True) is None
+    assert read(r"\boxed{Incorrect} since step", cut=True) == Review("wrong")
+
+
+BARE = ("{}", "{}.", "**{}**", "\\boxed{{{}}}", "$\\boxed{{\\text{{{}}}}}$", "Final Judgement: {}", "It is so.\n{}")
+WORDS = ("correct", "wrong", "incorrect")
+
+
+@given(st.sampled_from(BARE), st.sampled_from([*WORDS, *map(str.upper, WORDS), *map(str.title, WORDS)]))
+def test_a_judgement_in_any_form_comes_back(form: str, word: str) -> None:
+    assert read(form.format(word)) == Review("correct" if word.lower() == "correct" else "wrong")

@@ -1,0 +1,175 @@
+"""What this plugin takes from pytest that pytest does not promise: every such name, in this one place.
+
+Each function says what it reaches for, in which versions it was seen, and what happens where it is gone: never
+nothing. ``tests/plugin/test_compat_pytest.py`` fails where a name disappears.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+import pytest
+
+
+def names_taken(parser: pytest.Parser, names: Mapping[str, str]) -> frozenset[str]:
+    """Those of ``names`` (option: destination) that something else has registered already.
+
+    ``Parser.optparser`` and argparse's ``_option_string_actions``, pytest 9.0 to 9.2. Without them none counts as
+    taken: registering a taken one is refused by argparse later on, and ours then yields its short name.
+    """
+    actions = _actions(parser)
+    return frozenset(name for name, dest in names.items() if name in actions and actions[name].dest != dest)
+
+
+def release_names(config: pytest.Config, names: Mapping[str, str]) -> None:
+    """After parsing: let a conftest that loads later (below the start folder) register our short names.
+
+    ``Config._parser``, ``Parser.optparser`` and argparse's ``_option_string_actions``, pytest 9.0 to 9.2. Without
+    them nothing is released: such a conftest gets pytest's own error about the name.
+    """
+    actions = _actions(getattr(config, "_parser", None))
+    for name, dest in names.items():
+        if name in actions and actions[name].dest == dest:
+            del actions[name]
+
+
+def _actions(parser: object) -> dict[str, argparse.Action]:
+    """argparse's own table of option names."""
+    found = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
+    return found if isinstance(found, dict) else {}
+
+
+def search_root_again(config: pytest.Config, args: list[str], paths: Sequence[str]) -> None:
+    """Set the root folder and the ini values that ``paths`` alone lead to; prepend the ini file's ``addopts``.
+
+    pytest looks for its root folder and ini file before plugins have loaded. At that moment the value of
+    ``--data-dir /somewhere/data`` looks like a path to collect, so that the ini file of the current folder may be
+    passed over. Once our options are known, the search is done again without them.
+
+    ``_pytest.config.findpaths.determine_setup`` and what ``Config`` keeps of its result, pytest 9.0 to 9.2. Without
+    them a warning says what may have been passed over.
+    """
+    known = config.known_args_namespace
+    try:
+        from _pytest.config.findpaths import determine_setup
+
+        root, ini, values, ignored = determine_setup(
+            inifile=known.inifilename,
+            override_ini=known.override_ini,
+            args=list(paths),
+            rootdir_cmd_arg=known.rootdir or None,
+            invocation_dir=config.invocation_params.dir,
+        )
+        if (root, ini) == (config.rootpath, config.inipath):
+            return
+        config._rootpath = root
+        config._inipath = ini
+        setattr(config, "_inicfg" if hasattr(config, "_inicfg") else "inicfg", values)  # inicfg: pytest 9.0
+        config._ignored_config_files = ignored
+        config._inicache.clear()
+        known.confcutdir = str(ini.parent if ini is not None else root)
+        extra = config.getini("addopts")
+        if extra:
+            args[:] = [*extra, *args]
+            config.pluginmanager.consider_preparse(extra, exclude_only=False)
+        config._configure_python_path()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        warnings.warn(
+            pytest.PytestWarning(
+                f"thinkslm: the ini file of the current folder may have been passed over ({error}); "
+                "write options that take a path as --name=PATH"
+            ),
+            stacklevel=2,
+        )
+
+
+def captured(item: pytest.Item) -> list[tuple[str, str]]:
+    """What was captured while an item ran, as a report's sections.
+
+    ``Item._report_sections``, pytest 9.0 to 9.2. Without it one section says that it could not be had.
+    """
+    sections = getattr(item, "_report_sections", None)
+    if sections is None:
+        return [("Captured output", "this version of pytest does not tell the plugin what was captured")]
+    return [(f"Captured {key} {when}", content) for when, key, content in sections]
+
+
+def silence_log_capture(config: pytest.Config) -> None:
+    """Take pytest's log capture out of a run of which nobody looks at logs.
+
+    The plugin's name ``logging-plugin``, pytest 9.0 to 9.2. Without it logs are captured, which costs time alone.
+    """
+    if config.pluginmanager.hasplugin("logging-plugin"):
+        config.pluginmanager.unregister(name="logging-plugin")
+
+
+def verbosity(config: pytest.Config) -> int:
+    """``-v`` counts up, ``-q`` down; 0 without pytest's terminal (``-p no:terminal``), to which the options belong."""
+    return int(getattr(config.option, "verbose", 0))
+
+
+class Terminal:
+    """pytest's terminal reporter, as far as the plugin writes through it; without one (``-p no:terminal``) nothing.
+
+    ``TerminalReporter._tw``, ``TerminalWriter._file``, ``currentfspath`` and ``ensure_newline``, pytest 9.0 to 9.2.
+    Without them lines are plain, and tables go to the standard output.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @property
+    def reporter(self) -> Any:
+        """pytest's own, None where there is none."""
+        return self._config.pluginmanager.getplugin("terminalreporter")
+
+    @property
+    def width(self) -> int:
+        """Characters in a line."""
+        return int(getattr(self._writer, "fullwidth", 80))
+
+    @property
+    def coloured(self) -> bool:
+        """Whether markup is shown."""
+        return bool(getattr(self._writer, "hasmarkup", False))
+
+    @property
+    def redraws(self) -> bool:
+        """Whether a line can be drawn again in its place."""
+        return self._writer is not None and bool(getattr(self.reporter, "isatty", False)) and self.coloured
+
+    @property
+    def file(self) -> TextIO | None:
+        """Where tables go; None stands for the standard output."""
+        return getattr(self._writer, "_file", None)
+
+    @property
+    def _writer(self) -> Any:
+        return getattr(self.reporter, "_tw", None)
+
+    def redraw(self, text: str) -> None:
+        """Draw the current line again; empty text takes it away."""
+        width = self.width - 1
+        self._writer.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
+
+    def fresh_line(self) -> None:
+        """End a line that pytest has begun."""
+        ensure: Callable[[], None] | None = getattr(self.reporter, "ensure_newline", None)
+        if ensure is not None:
+            ensure()
+
+    def written(self) -> None:
+        """Something was written between two tests: pytest begins its next line anew."""
+        self.reporter.currentfspath = None
+        self.reporter.flush()
+
+    @contextlib.contextmanager
+    def uncaptured(self) -> Iterator[None]:
+        """What is written is seen, although pytest captures during a test's set-up."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            yield

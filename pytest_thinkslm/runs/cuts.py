@@ -1,0 +1,74 @@
+"""Outputs cut by the limit of new tokens: how many of a row, and which limit would have done. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.runs.types import Cut
+
+#: Above this share of cut outputs a run says so.
+CUT_WARNING = 0.05
+#: The share of outputs that a limit should let end.
+ENOUGH = 0.99
+
+
+def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
+    """The figures of one row that has records, and a sentence where more than ``CUT_WARNING`` of its outputs were cut.
+
+    ``rate`` of outputs that ended at their limit, a fraction of all records; ``looping``, how many of them run
+    in a loop, which no limit ends; ``limit``, the most new tokens that one of the others had; ``ended_p99``, the 99th
+    percentile of what ended by itself; ``enough``, the limit that would have done. Numbers are tokens, None where they
+    are not known.
+    """
+    cut = [record for record in records if record.get("finish_reason") == "length"]
+    looping = [record for record in cut if _loops(record)]
+    others = [record for record in cut if not _loops(record)]
+    ended_p99 = _percentile(_tokens(record for record in records if record.get("finish_reason") == "stop"))
+    limit = max(_tokens(others), default=None)
+    # Of outputs that do not loop: where all but one in a hundred ended by themselves, their own length is the answer.
+    known = len(others) <= (1 - ENOUGH) * (len(records) - len(looping))
+    enough = ended_p99 if known else None
+    rate = len(cut) / len(records)
+    figures: Cut = {
+        "rate": round(rate, 6),
+        "looping": len(looping),
+        "limit": limit,
+        "ended_p99": ended_p99,
+        "enough": enough,
+    }
+    if rate <= CUT_WARNING:
+        return figures, ""
+    bounded = any(record.get("thought") == "closed" for record in records)
+    return figures, _sentence(rate, len(cut), len(looping), limit, ended_p99, enough, bounded)
+
+
+def _sentence(
+    rate: float, cut: int, looping: int, limit: int | None, ended_p99: int | None, enough: int | None, bounded: bool
+) -> str:
+    parts = [f"{100 * rate:.1f}% of outputs were cut by the limit of new tokens"]
+    if looping:
+        who = "all of them" if looping == cut else f"{looping} of these {cut}"
+        parts.append(f"{who} run in a loop, which no limit ends")
+    if ended_p99 is not None:
+        parts.append(f"99% of those that ended took at most {ended_p99:,} tokens")
+    if enough is not None:
+        parts.append(f"a limit of {enough:,} would have done for all that does not loop")
+    elif cut > looping:
+        doubled = "" if limit is None or bounded else f" (--max-tokens {2 * limit})"
+        parts.append(f"the limit that would have done is unknown: double it{doubled}")
+    return "; ".join(parts)
+
+
+def _loops(record: ItemRecord) -> bool:
+    return record.get("stopped") == "loop" or record.get("failure") == "repetition"
+
+
+def _tokens(records: Iterable[ItemRecord]) -> list[int]:
+    return [value for record in records if isinstance(value := record.get("output_tokens"), int)]
+
+
+def _percentile(counts: Sequence[int]) -> int | None:
+    """The smallest count that ``ENOUGH`` of them do not exceed."""
+    return sorted(counts)[max(0, math.ceil(ENOUGH * len(counts)) - 1)] if counts else None

@@ -1,0 +1,446 @@
+"""The content of ``results.json``, type by type as in ``results.schema.json`` (a test holds the two together).
+
+Accuracies, rates and interval bounds are fractions; None is not known, never zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from pytest_thinkslm.core.item_record import GroupJson, VariantJson
+from pytest_thinkslm.core.records import PinState, VerdictName
+from pytest_thinkslm.core.schemes import Source
+from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
+
+Selection = Literal["full", "limit", "partial"]
+GateKind = Literal[
+    "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error"
+]
+GateState = Literal["passed", "failed", "not evaluated", "advisory"]
+
+
+# --- figures
+
+
+class Pooled(TypedDict):
+    """A share and what it counts."""
+
+    correct: int
+    n: int
+    accuracy: float | None
+
+
+class Repeats(TypedDict):
+    """Several runs side by side; ``deviation`` is the sample standard deviation over runs."""
+
+    runs: list[float | None]
+    mean: float | None
+    deviation: float | None
+    pooled: Pooled
+    pass_at: dict[str, float | None]
+    majority_vote: Pooled
+
+
+class JudgeFigures(TypedDict):
+    """The judge's part in a row: ``decided`` are verdicts that are the judge's."""
+
+    asked: int
+    judged: int
+    unjudged: int
+    cannot_tell: int
+    decided: int
+    agree: int | None
+    disagree: int | None
+    accuracy_parser: float | None
+    accuracy_judge: float | None
+
+
+class RowData(TypedDict):
+    """The data that a row rests on."""
+
+    source: str
+    records: int
+    expected: int
+    partial: str | None
+    pin: PinState
+    digest: str
+    unverified: NotRequired[list[str]]
+    notes: list[str]
+
+
+class OpenedData(TypedDict):
+    """The state of a data set that was opened (``data.reader.DataState``)."""
+
+    source: str
+    records: int
+    expected: int
+    partial: str | None
+    pin: PinState
+    differing: list[int]
+    missing: list[int]
+    new: int
+    unverified: list[int]
+    absent: list[int]
+    notes: list[str]
+    digest: str
+
+
+class Cut(TypedDict):
+    """Outputs that ended at their limit of new tokens; numbers are tokens. See ``cuts.cut_figures``."""
+
+    rate: float
+    looping: int
+    limit: int | None
+    ended_p99: int | None
+    enough: int | None
+
+
+class FigureRow(GroupJson):
+    """The figures of one group. Errors count in ``n``; ``label`` is the task, with its test where several are on it."""
+
+    label: NotRequired[str]
+    title: str
+    n: int
+    items: int
+    correct: int
+    accuracy: float | None
+    ci95: list[float] | None
+    ci_method: str
+    n_effective: NotRequired[float]
+    repeats: NotRequired[Repeats]
+    void: NotRequired[str]
+    incorrect_rate: float | None
+    unparsed_rate: float | None
+    truncated_rate: float | None
+    error_rate: float | None
+    thought_rate: NotRequired[float]
+    unfinished_thought_rate: NotRequired[float]
+    closed_thought_rate: NotRequired[float]
+    cut: NotRequired[Cut]
+    cut_warning: NotRequired[str]
+    loops_stopped: NotRequired[int]
+    judge: NotRequired[JudgeFigures]
+    failures: dict[str, int]
+    rules: dict[str, int]
+    grading_timeouts: NotRequired[int]
+    output_tokens: NotRequired[int | None]
+    prompt_tokens: NotRequired[int | None]
+    #: The task's own, of any shape.
+    metrics: NotRequired[dict[str, Any]]
+    note: NotRequired[str]
+    data: NotRequired[RowData]
+
+
+# --- comparisons
+
+
+class Change(TypedDict):
+    """A figure before and now."""
+
+    before: float | None
+    now: float | None
+
+
+class Ending(TypedDict):
+    """What an output ended in."""
+
+    verdict: VerdictName
+    answer: str | None
+    ending: str | None
+
+
+class Example(TypedDict):
+    """An item that was lost or gained, and both of its outputs."""
+
+    item: str
+    change: Literal["lost", "gained"]
+    before: Ending
+    now: Ending
+
+
+class DeltaRow(GroupJson):
+    """One group against that of another variant; nulls where nothing could be compared."""
+
+    label: NotRequired[str]
+    against: VariantJson
+    n: int
+    accuracy: float | None
+    accuracy_against: float | None
+    difference: float | None
+    ci95: list[float] | None
+    p: float | None
+    p_corrected: float | None
+    kept: float | None
+    lost: list[str]
+    gained: list[str]
+    outcomes: NotRequired[Change]
+    rates: dict[str, Change]
+    failures: dict[str, Change]
+    method: str | None
+    note: NotRequired[str]
+    examples: NotRequired[list[Example]]
+
+
+class ReferenceRow(GroupJson):
+    """A figure beside the published one, unpaired."""
+
+    paper: float
+    paper_n: int
+    accuracy: float | None
+    n: int
+    difference: float | None
+    ci95: list[float] | None
+    note: str
+
+
+class BaselineJson(TypedDict):
+    """What the run was compared with."""
+
+    name: str
+    paired: bool
+    advisory: bool
+    selection: NotRequired[Literal["full", "limit"]]
+    variants: NotRequired[list[VariantJson]]
+
+
+class GateJson(TypedDict):
+    """One gate; numbers in ``fields`` are percent and percentage points."""
+
+    name: str
+    kind: GateKind
+    label: str
+    state: GateState
+    passed: bool | None
+    sentence: str
+    fields: dict[str, float | str | None]
+    lost: list[str]
+    gained: list[str]
+    advisory: bool
+    model: NotRequired[str]
+    quant: NotRequired[str]
+    task: NotRequired[str]
+    test: NotRequired[str]
+    style: NotRequired[str]
+
+
+# --- the judge
+
+
+class Canaries(TypedDict):
+    """How the judge did on outputs whose verdict is known."""
+
+    n: int
+    right: int
+    threshold: float
+    trusted: bool
+    failed: list[str]
+    problem: NotRequired[str]
+
+
+class ParserSide(TypedDict):
+    """What the parser made of an output."""
+
+    verdict: VerdictName
+    answer: Any
+    rule: str
+
+
+class JudgeSide(TypedDict):
+    """What the judge made of an output."""
+
+    verdict: str | None
+    answer: str | None
+    reason: str
+
+
+class Disagreement(GroupJson):
+    """An item that parser and judge call differently."""
+
+    item: str
+    repeat: int
+    parser: ParserSide
+    judge: JudgeSide
+
+
+class JudgeBlock(TypedDict):
+    """The judge of a run."""
+
+    model: str
+    policy: JudgePolicy
+    fingerprint: str
+    canaries: Canaries
+    asked: int
+    judged: int
+    unjudged: int
+    over_budget: int
+    agree: int
+    disagree: int
+    why_unjudged: NotRequired[str]
+    disagreements: list[Disagreement]
+
+
+# --- the run
+
+
+class FingerprintJson(TypedDict):
+    """What an engine's outputs depend on beside the request."""
+
+    digest: str
+    facts: dict[str, Any]
+
+
+class CompressionJson(TypedDict):
+    """How a checkpoint is compressed, from its own files."""
+
+    scheme: str | None
+    bits: float | None
+    method: str | None
+    group_size: int | None
+    activation_bits: int
+    sparsity: float
+    source: Source
+    bytes: int | None
+
+
+class SamplingJson(TypedDict):
+    """The sampling parameters of a variant."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    presence_penalty: float
+    repetition_penalty: float
+
+
+class VariantFacts(VariantJson):
+    """One variant of a run: which checkpoint, on which engine."""
+
+    display: str
+    engine: str
+    sampling: NotRequired[SamplingJson]
+    revision: NotRequired[str | None]
+    quantization: NotRequired[dict[str, Any] | None]
+    template_sha256: NotRequired[str]
+    context: NotRequired[int | None]
+    disk_bytes: NotRequired[int | None]
+    note: NotRequired[str]
+    compression: NotRequired[CompressionJson | None]
+    catalogue: NotRequired[str | None]
+    fingerprint: FingerprintJson
+
+
+class DeviceJson(TypedDict):
+    """A GPU that held the model."""
+
+    index: int
+    name: str
+    total_bytes: int
+
+
+class LoadedJson(TypedDict):
+    """What the engine loaded, read from the model's own layers."""
+
+    scheme: str | None
+    bits: NotRequired[float]
+    group_size: NotRequired[int | None]
+    activation_bits: NotRequired[int]
+    kernel: NotRequired[str]
+    dtype: NotRequired[str]
+    sparsity: float
+    quantized_layers: int
+    linear_layers: int
+
+
+class Generated(TypedDict):
+    """How much was generated of one task and style."""
+
+    generated: int
+    output_tokens: int
+
+
+class VariantMeasured(TypedDict, total=False):
+    """One variant, all processes together; what was not measured is absent or null. ``tasks`` is by "task|style"."""
+
+    generated: int
+    output_tokens: int
+    seconds: float | None
+    generating_seconds: float | None
+    tokens_per_second: float | None
+    load_seconds: float
+    gpu_seconds: float
+    threads: int
+    device: str
+    dtype: str
+    devices: list[DeviceJson]
+    peak_memory_bytes: int | None
+    peak_gpu_memory_bytes: int | None
+    peak_gpu_memory_source: str
+    loaded: LoadedJson
+    tasks: dict[str, Generated]
+
+
+class RunMeasured(TypedDict):
+    """Everything volatile. ``variants`` and ``deltas`` are by "model|quant"."""
+
+    started: str
+    seconds: float
+    variants: dict[str, VariantMeasured]
+    judge: NotRequired[dict[str, float]]
+    deltas: NotRequired[dict[str, dict[str, Change]]]
+
+
+class LoopGuard(TypedDict):
+    """Whether greedy outputs in an exact loop were ended early, by which rules, and how many."""
+
+    on: bool
+    rules: list[str]
+    stopped: int
+
+
+class SettingsJson(TypedDict):
+    """What the run was asked to do, as far as outputs and figures depend on it."""
+
+    models: list[str]
+    quants: NotRequired[list[str]]
+    engine: NotRequired[str]
+    styles: list[str]
+    repeats: int
+    temperature: float
+    top_p: float
+    max_tokens: int | None
+    thinking: NotRequired[str | None]
+    top_k: NotRequired[int]
+    min_p: NotRequired[float]
+    presence_penalty: NotRequired[float]
+    repetition_penalty: NotRequired[float]
+    sampling: NotRequired[Literal["model"] | None]
+    system: NotRequired[str | None]
+    seed: int
+    data_seed: int
+    limit: int | None
+    incorrect: IncorrectMode
+    judge: NotRequired[str | None]
+    judge_policy: NotRequired[JudgePolicy]
+    preset: NotRequired[str | None]
+    preset_choices: NotRequired[list[str]]
+
+
+class Results(TypedDict):
+    """The whole of ``results.json``."""
+
+    schema_version: int
+    settings: SettingsJson
+    versions: dict[str, str]
+    variants: list[VariantFacts]
+    hardware: dict[str, str | int | None]
+    selection: Selection
+    results: list[FigureRow]
+    baseline: NotRequired[BaselineJson]
+    deltas: NotRequired[list[DeltaRow]]
+    reference: NotRequired[list[ReferenceRow]]
+    judge: NotRequired[JudgeBlock]
+    loop_guard: NotRequired[LoopGuard]
+    gates: list[GateJson]
+    problems: list[str]
+    measured: RunMeasured
