@@ -36,7 +36,7 @@ _IN_BRACKETS = re.compile(
 )
 # "- 33" behind what separates items; at a line's start it is a bullet, unless the next item is written so, too.
 _SIGN_APART = re.compile(r"-[ ](?=[0-9])")
-_ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,3}\Z")
+_ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,16}\Z")
 _LINE_BEGUN = re.compile(r"(?:\n|\A)[ \t$]{0,3}\Z")
 _NEXT_SIGN_APART = re.compile(r"-[ ][0-9]{1,9}[ ]?,[ ]?-[ ][0-9]")
 _SIGN_WORD = re.compile(r"\b(?:minus|negative)[ ](?=[0-9])")
@@ -71,7 +71,7 @@ def with_commas(text: str) -> str:
 
 def _sign(match: re.Match[str]) -> str:
     text, start = match.string, match.start()
-    before = text[max(0, start - 5) : start]
+    before = text[max(0, start - 20) : start]
     if _ITEM_ENDED.search(before) or (_LINE_BEGUN.search(before) and _NEXT_SIGN_APART.match(text, start)):
         return " -"
     return match[0]
