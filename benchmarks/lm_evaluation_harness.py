@@ -56,8 +56,7 @@ def main() -> None:
             {},
         )
         write_task(work, work / "report" / "items.jsonl", options.tokens)
-        arguments = f"pretrained={model.path},dtype=bfloat16,max_model_len=8192,max_num_batched_tokens=8192"
-        arguments += ",enable_chunked_prefill=False,enforce_eager=True,enable_prefix_caching=True"
+        arguments = f"pretrained={model.path},dtype=bfloat16,max_model_len=8192"
         peer = timed(
             f"{options.peer} -m lm_eval --model vllm --model_args {arguments} --tasks gsm8k_local --include_path tasks "
             "--batch_size auto --apply_chat_template --output_path peer --log_samples",

@@ -4,7 +4,8 @@ r"""MATH's gold answers, rewritten in the ways in which models write them, with 
 
 FILE is a JSONL file with MATH records (``solution`` or ``answer``), e.g. ``math500_test.jsonl``. Each gold is put
 into each form that applies to it, once as it is and once with another value in its place (a figure changed, a sign
-turned, or another item's gold of the same kind). Prints a Markdown table: of each form, how many right ones are read
+turned, or another item's gold of the same kind). Neighbouring golds are also joined in pairs, for the forms of several
+values. Prints a Markdown table: of each form, how many right ones are read
 as right and how many wrong ones are.
 """
 
@@ -16,6 +17,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Output
@@ -141,12 +143,15 @@ def main() -> None:
     golds = [gold for gold in map(_gold, options.file.read_text(encoding="utf-8").splitlines()) if gold]
     golds = golds[: options.limit]
     pairs = [(gold, wrong) for gold in golds if (wrong := other_value(gold, golds)) is not None]
+    singles = [gold for gold in golds if _is_constant(gold)]
+    lists = [f"{one}, {two}" for one, two in pairwise(singles) if not equal(one, two).equal]
+    pairs += [(one, two) for one, two in pairwise(lists) if not equal(one, two).equal]
     rows: dict[str, list[float]] = {}
     worst = 0.0
     for form in FORMS:
         shown = 0
         for gold, wrong in pairs:
-            if not form.applies(gold):
+            if not form.applies(gold) or (gold in lists and form.applies is not _is_list):
                 continue
             row = rows.setdefault(form.family, [0, 0, 0, 0])
             for value, other, expected in ((gold, wrong, True), (wrong, gold, False)):

@@ -67,9 +67,13 @@ def bare_round(folder: Path, model: str, number: int, tokens: int) -> float:
     job.write_text(json.dumps({"model": model, "messages": messages_of(folder / "report-0"), "tokens": tokens}))
     (folder / "bare.py").write_text(BARE)
     command = [sys.executable, str(folder / "bare.py"), str(job)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    return rate("bare", number, *json.loads(line.removeprefix("RESULT ")))
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not found:
+        # With nothing set vLLM on a CPU wants 92% of the machine's memory to be free.
+        errors = [line for line in done.stderr.splitlines() if "Error" in line] or ["it said nothing"]
+        raise SystemExit(f"the bare program ended with status {done.returncode}:\n" + "\n".join(errors[:5]))
+    return rate("bare", number, *json.loads(found[0].removeprefix("RESULT ")))
 
 
 @contextlib.contextmanager

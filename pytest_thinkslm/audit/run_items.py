@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import ItemKey
-from pytest_thinkslm.core.item_record import ItemLine, item_key, read_line
+from pytest_thinkslm.core.item_record import ItemLine, item_key, read_lines
 from pytest_thinkslm.core.text import safe_text
 
 #: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
@@ -97,14 +97,14 @@ class AuditedRun:
     def _lines(self) -> Iterator[ItemLine]:
         path = self.folder / "items.jsonl"
         try:
-            with path.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    yield _parsed(line, path, number)
-        except (OSError, UnicodeDecodeError) as error:
+            yield from read_lines(path)
+        except OSError as error:
             raise UsageError(
-                f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); an audit needs the whole "
-                "report folder of a run, with its items.jsonl"
+                f"{path} cannot be read ({error.strerror or error}); an audit needs the whole report folder of a run, "
+                "with its items.jsonl"
             ) from None
+        except ValueError as error:
+            raise UsageError(f"{self.folder}: {error}") from None
 
 
 def open_run(place: Path) -> AuditedRun:
@@ -137,13 +137,6 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     head, tail = limit // 3, limit - limit // 3
     left_out = len(text) - head - tail
     return f"{text[:head]}\n[... {left_out} characters left out: see items.jsonl ...]\n{text[-tail:]}"
-
-
-def _parsed(line: str, path: Path, number: int) -> ItemLine:
-    try:
-        return read_line(line)
-    except ValueError:
-        raise UsageError(f"line {number} of {path} is damaged; fetch or make the run again") from None
 
 
 def _is_item(record: ItemLine) -> bool:

@@ -16,6 +16,8 @@ from pytest_thinkslm.audit.run_items import AuditedRun, AuditItem, open_run
 from pytest_thinkslm.audit.sample import DISAGREEMENT_SHARE, draw
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.files import write_json
+from pytest_thinkslm.core.tables import Column, Table, figure_columns, print_table, stdout_console
+from pytest_thinkslm.core.text import safe_line
 
 HELP = "draw a sample of a run for people to label"
 DESCRIPTION = """\
@@ -147,10 +149,8 @@ def _tell(key: AuditKey, items: Sequence[AuditItem], errors: int, n: int, out: P
 
 
 def _print_tasks(there: Counter[str], drawn: Counter[str]) -> None:
-    width = max(map(len, there))
-    print(f"  {'task':<{width}}  {'outputs':>8}  {'drawn':>6}")
-    for task in sorted(there):
-        print(f"  {task:<{width}}  {there[task]:>8,}  {drawn[task]:>6,}")
+    rows = [[safe_line(task), f"{there[task]:,}", f"{drawn[task]:,}"] for task in sorted(there)]
+    print_table(stdout_console(80), Table([Column("task", "left"), *figure_columns("outputs", "drawn")], rows), gap=2)
 
 
 class _Progress:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
@@ -111,7 +113,18 @@ def item_key(record: ItemRecord) -> ItemKey:
 _TEXTS = ("model", "quant", "task", "style", "item", "verdict")
 
 
-def read_line(text: str) -> ItemLine:
+def read_lines(path: Path) -> Iterator[ItemLine]:
+    """The lines of ``items.jsonl``, one at a time. Raises ``OSError``, and ``ValueError`` that names a damaged line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = read_line(line)
+            except ValueError:
+                raise ValueError(f"line {number} of {path.name} is damaged; fetch or make the run again") from None
+            yield record
+
+
+def read_line(text: str | bytes) -> ItemLine:
     """One line as it was written. Raises ``ValueError`` where it is not what a run writes."""
     try:
         record = json.loads(text)

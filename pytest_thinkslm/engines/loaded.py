@@ -65,7 +65,7 @@ def of_model(model: Any, expected: Compression, display: str) -> Mapping[str, ob
     layers = [layer for module in modules if (layer := _layer(module)) is not None]
     dense = [module.weight for module in modules if _is_dense(getattr(module, "weight", None))]
     zeros = share_of_zeros(dense)
-    elsewhere = expected.bits is None and _carries(model, expected.method or "")
+    elsewhere = expected.method is not None and (_carries(model, expected.method) or _dequantized(model))
     return summary(layers, expected, zeros, display, elsewhere=elsewhere)
 
 
@@ -83,6 +83,12 @@ def _carries(model: Any, method: str) -> bool:
             if tensor.numel() >= _WEIGHTY and str(tensor.dtype).removeprefix("torch.") in _FEW_BITS:
                 return True
     return False
+
+
+def _dequantized(model: Any) -> bool:
+    """Whether transformers turned the weights back into 16 bits, each with its quantized value (MXFP4, FP8)."""
+    config = getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
+    return getattr(config, "dequantize", False) is True
 
 
 def decompress(model: Any) -> None:

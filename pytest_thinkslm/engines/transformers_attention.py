@@ -7,24 +7,27 @@ decoding there is one query position, so the heads of a group can take the place
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
+
+from pytest_thinkslm.engines import compat_transformers
 
 NAME = "thinkslm_sdpa"
 
 
 def use_grouped_attention(model: Any) -> None:
     """Switch a model that runs on ``sdpa`` to it; any other model stays as it is."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    if getattr(model.config, "_attn_implementation", None) != "sdpa":
+    parts = compat_transformers.attention()
+    if parts is None or compat_transformers.attention_of(model) != "sdpa":
         return
-    AttentionInterface.register(NAME, _attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    parts.functions.register(NAME, functools.partial(_attention, parts.sdpa))
+    parts.masks.register(NAME, parts.sdpa_mask)
     model.set_attn_implementation(NAME)
 
 
 def _attention(
+    plain: Callable[..., tuple[Any, None]],
     module: Any,
     query: Any,
     key: Any,
@@ -34,21 +37,17 @@ def _attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Any, None]:
-    """Takes and returns what transformers' ``sdpa_attention_forward`` does.
+    """Takes and returns what transformers' ``sdpa_attention_forward`` (``plain``) does.
 
     States are (rows, heads, positions, head size); the result is (rows, positions, heads, head size).
     """
     import torch
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     rows, heads, positions, size = query.shape
     groups = key.shape[1]
     shared = attention_mask is None or attention_mask.shape[1] == 1
     if positions != 1 or groups == heads or not shared or kwargs.get("position_bias") is not None:
-        result: tuple[Any, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-        return result
+        return plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     grouped = query.reshape(rows, groups, heads // groups, size)
     output = torch.nn.functional.scaled_dot_product_attention(
         grouped, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling

@@ -6,6 +6,8 @@ import inspect
 from functools import cache
 from typing import Any
 
+from pytest_thinkslm.engines.compat_transformers import cache_classes
+
 #: Positions that are added at once when a layer's room is used up.
 _CHUNK = 64
 
@@ -18,11 +20,10 @@ def growing_cache(config: Any) -> Any:
     states). Plain layers keep spare room, so that a token is written in place; a ``DynamicLayer`` copies all keys and
     values of the batch at every step.
     """
-    from transformers.cache_utils import DynamicLayer
-
+    _, plain_layer = cache_classes()
     growing_layer, growing = _classes()
     made = growing(config=config)
-    made.layers = [growing_layer() if type(layer) is DynamicLayer else layer for layer in made.layers]
+    made.layers = [growing_layer() if type(layer) is plain_layer else layer for layer in made.layers]
     return made
 
 
@@ -39,10 +40,12 @@ def cache_argument(model: Any) -> str:
 def _classes() -> tuple[Any, Any]:
     """The two classes, made when transformers is there."""
     import torch
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
 
-    class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    cache_class: Any
+    layer_class: Any
+    cache_class, layer_class = cache_classes()
+
+    class GrowingLayer(layer_class):  # type: ignore[misc]
         """``keys`` and ``values``, (rows, heads, positions, head size), are views into roomier buffers."""
 
         keys: Any
@@ -75,7 +78,7 @@ def _classes() -> tuple[Any, Any]:
                 room[:, :, : old.shape[-2]] = old
             return room
 
-    class GrowingCache(DynamicCache):  # type: ignore[misc]
+    class GrowingCache(cache_class):  # type: ignore[misc]
         def drop(self, kept: Any, columns: int) -> bool:
             plain = all(type(layer) is GrowingLayer for layer in self.layers)
             for layer in self.layers:

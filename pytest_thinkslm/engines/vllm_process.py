@@ -114,11 +114,12 @@ class VLLMProcess:
 
     def _copy(self, log: TextIO | None) -> None:
         assert self.popen.stdout is not None
-        for raw in self.popen.stdout:
-            line = raw.decode("utf-8", "replace")
-            self._tail.append(line)
-            if log is not None:
-                # The log may be closed at the end of the run while a dying process still talks.
-                with contextlib.suppress(ValueError):
-                    log.write(line)
-                    log.flush()
+        with self.popen.stdout as output:
+            for raw in output:
+                line = raw.decode("utf-8", "replace")
+                self._tail.append(line)
+                if log is not None:
+                    # The log may be closed at the end of the run while a dying process still talks.
+                    with contextlib.suppress(ValueError):
+                        log.write(line)
+                        log.flush()

@@ -31,7 +31,7 @@ from typing import Any
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.records import Output, Request
-from pytest_thinkslm.engines import vllm_loaded, weights
+from pytest_thinkslm.engines import compat_vllm, vllm_loaded, weights
 from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -177,7 +177,6 @@ class _Served:
     def __init__(self, order: Order) -> None:
         from transformers import AutoTokenizer
         from vllm import EngineArgs, LLMEngine, SamplingParams
-        from vllm.usage.usage_lib import UsageContext
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
@@ -211,9 +210,9 @@ class _Served:
         self.prompts = Prompts(tokenizer, order.model)
         # The usage context decides vLLM's default batch sizes; the one of LLM() is meant for throughput.
         arguments = EngineArgs(**order.arguments, worker_extension_cls=vllm_loaded.EXTENSION)
-        self.engine = LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        self.engine = LLMEngine.from_engine_args(arguments, **compat_vllm.throughput())
         self.context = int(self.engine.model_config.max_model_len)
-        self._watch_logits()
+        compat_vllm.watch_logits(self.engine, self.broken.add)
         # Releases that have no such field hand tokens over one by one, which is slower and makes no other difference.
         scheduler = self.engine.vllm_config.scheduler_config
         on_cpu = self.engine.vllm_config.device_config.device_type == "cpu"
@@ -242,7 +241,7 @@ class _Served:
             "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
-            "core": type(self.engine.engine_core).__name__,
+            "core": compat_vllm.core_name(self.engine),
             "loaded": self._loaded(),
         }
 
@@ -250,22 +249,6 @@ class _Served:
         """What the layers are, of the first worker; raises EngineError where they are not what the checkpoint says."""
         layers, zeros = self.engine.collective_rpc(vllm_loaded.METHOD)[0]
         return summary([Layer(**layer) for layer in layers], self.model.compression, zeros, self.model.display)
-
-    def _watch_logits(self) -> None:
-        """Note the requests in whose logits vLLM counts NaNs (``VLLM_COMPUTE_NANS_IN_LOGITS``); it answers them all."""
-        processor = getattr(self.engine, "output_processor", None)
-        if processor is None:
-            return
-        process = processor.process_outputs
-
-        def watched(outputs: Any, *given: Any, **named: Any) -> Any:
-            for output in outputs:
-                if getattr(output, "num_nans_in_logits", 0):
-                    state = processor.request_states.get(output.request_id)
-                    self.broken.add(str(getattr(state, "external_req_id", None) or output.request_id))
-            return process(outputs, *given, **named)
-
-        processor.process_outputs = watched
 
     def add(self, number: int, request: Request) -> str | None:
         """Queue a request; a text says why it cannot be answered."""
@@ -376,7 +359,7 @@ class _Served:
 
     def shut_down(self) -> None:
         """End vLLM's own processes, where it has any."""
-        self.engine.engine_core.shutdown()
+        compat_vllm.shut_down(self.engine)
 
 
 if __name__ == "__main__":

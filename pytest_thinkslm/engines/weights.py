@@ -17,6 +17,7 @@ from typing import Any
 from pytest_thinkslm.core import weight_files
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import EngineError, ModelError
+from pytest_thinkslm.engines.compat_transformers import replaced
 
 #: Classes that list a checkpoint's weights: language models, then those with other inputs, which vLLM serves as well.
 _CLASSES = ("AutoModelForCausalLM", "AutoModelForImageTextToText")
@@ -89,8 +90,8 @@ def _listed(folder: Path, trust_remote_code: bool) -> Mapping[str, Any]:
 
     with (
         # What is missing would be initialised, which needs floats; and accelerate is asked for but not used here.
-        _replaced(transformers.PreTrainedModel, "initialize_weights", lambda self: None),
-        _replaced(accelerate, "is_accelerate_available", lambda *_: True),
+        replaced(transformers.PreTrainedModel, "initialize_weights", lambda self: None),
+        replaced(accelerate, "is_accelerate_available", lambda *_: True),
         quiet(),
     ):
         problem: Exception = ValueError("no class")
@@ -122,18 +123,8 @@ def quiet() -> Iterator[None]:
     def silent(bar: Any, *given: Any, **named: Any) -> None:
         original(bar, *given, **{**named, "disable": True})
 
-    with _replaced(tqdm, "__init__", silent):
+    with replaced(tqdm, "__init__", silent):
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 #: Buffers that models compute and old checkpoints store; scales of a cache that is kept in 16 bits here.

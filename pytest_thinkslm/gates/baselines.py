@@ -15,7 +15,7 @@ from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
-from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_line
+from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.results import SCHEMA_VERSION
@@ -121,12 +121,14 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     items = path.with_name("items.jsonl")
     groups: dict[GroupKey, Group]
     try:
-        groups = collect(_read_lines(items, asked))
+        groups = collect(read_lines(items))
     except OSError as error:
         raise UsageError(
             f"{asked}: {items.name} beside {path.name} cannot be read ({error.strerror or error}); a run is compared "
             "item by item, so keep the whole report folder"
         ) from None
+    except ValueError as error:
+        raise UsageError(f"{asked}: {error}") from None
     counted = {key: sum(group.verdicts.values()) for key, group in groups.items()}
     stated = {group_key(row): row["n"] for row in results["results"]}
     if counted != stated:
@@ -300,14 +302,3 @@ def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
             f"{SCHEMA_VERSION}; run the baseline again"
         )
     return cast("Results", value)
-
-
-def _read_lines(path: Path, asked: str) -> Iterator[ItemRecord]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield read_line(line)
-            except ValueError:
-                raise UsageError(
-                    f"{asked}: line {number} of items.jsonl is damaged; fetch or make the run again"
-                ) from None

@@ -32,8 +32,6 @@ _TRANSFORMERS: Mapping[str, Reader] = {
     "fp_quant": Reader({"fp_quant": "fp_quant"}, gpu=True),
     "higgs": Reader({"flute": "flute-kernel", "fast_hadamard_transform": "fast_hadamard_transform"}, gpu=True),
     "hqq": Reader({"hqq": "hqq"}),
-    # Without them it is loaded in 16 bits, with a warning.
-    "mxfp4": Reader({"kernels": "kernels", "triton": "triton"}),
     "nvfp4": Reader({"kernels": "kernels"}, gpu=True),
     "quanto": Reader({"optimum.quanto": "optimum-quanto"}),
     "quark": Reader({"quark": "amd-quark"}),

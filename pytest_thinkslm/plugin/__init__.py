@@ -35,7 +35,7 @@ def pytest_load_initial_conftests(
     try:
         return (yield)
     finally:
-        options.register_options(parser)
+        options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ nothing. ``tests/plugin/test_compat_pytest.py`` fails where a name disappears.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,11 @@ import pytest
 def names_taken(parser: pytest.Parser, names: Mapping[str, str]) -> frozenset[str]:
     """Those of ``names`` (option: destination) that something else has registered already.
 
-    ``Parser._opt2dest``, pytest 9.0 to 9.2. Without it none counts as taken: registering a taken one is refused by
-    argparse later on, and ours then yields its short name.
+    ``Parser.optparser`` and argparse's ``_option_string_actions``, pytest 9.0 to 9.2. Without them none counts as
+    taken: registering a taken one is refused by argparse later on, and ours then yields its short name.
     """
-    owned = getattr(parser, "_opt2dest", {})
-    return frozenset(name for name, dest in names.items() if owned.get(name, dest) != dest)
+    actions = _actions(parser)
+    return frozenset(name for name, dest in names.items() if name in actions and actions[name].dest != dest)
 
 
 def release_names(config: pytest.Config, names: Mapping[str, str]) -> None:
@@ -30,12 +31,16 @@ def release_names(config: pytest.Config, names: Mapping[str, str]) -> None:
     ``Config._parser``, ``Parser.optparser`` and argparse's ``_option_string_actions``, pytest 9.0 to 9.2. Without
     them nothing is released: such a conftest gets pytest's own error about the name.
     """
-    optparser = getattr(getattr(config, "_parser", None), "optparser", None)
-    actions = getattr(optparser, "_option_string_actions", None)
-    if isinstance(actions, dict):
-        for name, dest in names.items():
-            if getattr(actions.get(name), "dest", None) == dest:
-                del actions[name]
+    actions = _actions(getattr(config, "_parser", None))
+    for name, dest in names.items():
+        if name in actions and actions[name].dest == dest:
+            del actions[name]
+
+
+def _actions(parser: object) -> dict[str, argparse.Action]:
+    """argparse's own table of option names."""
+    found = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)
+    return found if isinstance(found, dict) else {}
 
 
 def search_root_again(config: pytest.Config, args: list[str], paths: Sequence[str]) -> None:
@@ -63,7 +68,7 @@ def search_root_again(config: pytest.Config, args: list[str], paths: Sequence[st
             return
         config._rootpath = root
         config._inipath = ini
-        config._inicfg = values
+        setattr(config, "_inicfg" if hasattr(config, "_inicfg") else "inicfg", values)  # inicfg: pytest 9.0
         config._ignored_config_files = ignored
         config._inicache.clear()
         known.confcutdir = str(ini.parent if ini is not None else root)

@@ -60,6 +60,9 @@ class Model:
         top_p: float = 1.0,
         max_tokens: int = 512,
         seed: int = 0,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        presence_penalty: float = 0.0,
     ) -> Output:
         """Ask now and wait. ``messages`` is a user's question, or chat turns with ``role`` and ``content``."""
         from pytest_thinkslm.core.records import Message, Sampling
@@ -67,7 +70,8 @@ class Model:
         if isinstance(messages, str):
             messages = [Message("user", messages)]
         turns = [turn if isinstance(turn, Message) else Message(**turn) for turn in messages]  # type: ignore[arg-type]
-        sampling = Sampling(temperature, top_p, max_tokens, seed if temperature > 0 else None)
+        drawn = seed if temperature > 0 else None
+        sampling = Sampling(temperature, top_p, max_tokens, drawn, top_k, min_p, presence_penalty)
         return self._run.ask(self._index, turns, sampling)
 
 

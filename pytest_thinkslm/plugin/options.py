@@ -220,16 +220,23 @@ def own_parser(taken: frozenset[str] = frozenset()) -> argparse.ArgumentParser:
     return parser
 
 
-def register_options(parser: pytest.Parser) -> None:
-    """Register the command-line options; a short name that somebody else owns is left to them."""
+def register_options(parser: pytest.Parser, taken: frozenset[str]) -> None:
+    """Register the command-line options; a short name that somebody else owns is left to them.
+
+    ``taken`` has the short names that are known to be owned. They are not even tried: before 9.1 pytest keeps where an
+    option's value goes although argparse then refuses the name, and its owner would find no value.
+    """
     group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
     for option in OPTIONS:
         attributes = _argparse_attributes(option)
-        try:
-            group.addoption(option.short, option.prefixed, **attributes)
-        except (ValueError, argparse.ArgumentError):
-            attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
-            group.addoption(option.prefixed, **attributes)
+        if option.short not in taken:
+            try:
+                group.addoption(option.short, option.prefixed, **attributes)
+                continue
+            except (ValueError, argparse.ArgumentError):
+                pass
+        attributes["help"] += f" [{option.short} belongs to another plugin here: use {option.prefixed}]"
+        group.addoption(option.prefixed, **attributes)
 
 
 def raw_values(config: pytest.Config) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def _sentence(
 ) -> str:
     parts = [f"{100 * rate:.1f}% of outputs were cut by the limit of new tokens"]
     if looping:
-        parts.append(f"{looping} of these {cut} run in a loop, which no limit ends")
+        who = "all of them" if looping == cut else f"{looping} of these {cut}"
+        parts.append(f"{who} run in a loop, which no limit ends")
     if ended_p99 is not None:
         parts.append(f"99% of those that ended took at most {ended_p99:,} tokens")
     if enough is not None:

@@ -127,7 +127,10 @@ def test_what_is_quantized_may_be_no_linear_layer() -> None:
     dense = Holder(weight=empty(ROWS, COLUMNS, dtype=torch.bfloat16))
     experts = torch.nn.Module()
     experts.register_buffer("blocks", torch.zeros(64, 64, dtype=torch.uint8))
-    assert of_model(model(dense, experts), Compression(None, None, "mxfp4"), "m")["bits"] == 16
+    assert of_model(model(dense, experts), Compression("mxfp4", 4, "mxfp4", 32), "m")["bits"] == 16
+    turned_back = model(dense)
+    turned_back.hf_quantizer = SimpleNamespace(quantization_config=SimpleNamespace(dequantize=True))
+    assert of_model(turned_back, Compression("mxfp4", 4, "mxfp4", 32), "m")["scheme"] is None
     by_name = of_model(model(dense, HQQLinear()), Compression(None, None, "hqq"), "m")
     assert (by_name["scheme"], by_name["linear_layers"]) == (None, 1)
     packed = Holder(W_q=torch.zeros(ROWS, COLUMNS // 2, dtype=torch.uint8))

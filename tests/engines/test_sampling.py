@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,22 +268,41 @@ def test_penalties_are_those_of_the_library() -> None:
     assert not Penalties.needed([Sampling(), Sampling(1.0, top_k=3)])
 
 
-@pytest.mark.model
-def test_on_the_embedded_model(engine: TransformersEngine) -> None:
+def check_on(engine: Any) -> None:
+    """Each parameter does to real outputs what it says, the same alone and beside others."""
+
     def texts(*samplings: Sampling) -> list[str]:
         asked = [request(one, "Name three animals and say why you like each of them.") for one in samplings]
         return [future.result(timeout=300).text for future in engine.submit(asked)]
 
     greedy = Sampling(max_tokens=16)
-    one = Sampling(5.0, max_tokens=16, seed=3, top_k=1)
-    sure = Sampling(5.0, max_tokens=16, seed=3, min_p=1.0)
+    one = Sampling(2.0, max_tokens=16, seed=3, top_k=1)
+    sure = Sampling(2.0, max_tokens=16, seed=3, min_p=1.0)
     present = Sampling(max_tokens=16, presence_penalty=2.0)
     repeated = Sampling(max_tokens=16, repetition_penalty=3.0)
-    wild = Sampling(5.0, max_tokens=16, seed=3)
-    few = Sampling(5.0, max_tokens=16, seed=3, top_k=3)
+    wild = Sampling(2.0, max_tokens=16, seed=3)
+    few = Sampling(2.0, max_tokens=16, seed=3, top_k=3)
     together = texts(greedy, one, sure, present, repeated, wild, few)
     assert together[0] == together[1] == together[2], "one token to choose from"
     assert together[3] != together[0]
     assert together[4] != together[0]
     assert len({together[0], together[5], together[6]}) == 3
     assert [texts(alone)[0] for alone in (present, repeated, few)] == [together[3], together[4], together[6]]
+
+
+@pytest.mark.model
+def test_on_the_embedded_model(engine: TransformersEngine) -> None:
+    check_on(engine)
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no module vllm in this environment")
+def test_on_vllm(embedded_model: ResolvedModel) -> None:
+    from pytest_thinkslm.engines.vllm_engine import VLLMEngine
+
+    engine = VLLMEngine(embedded_model, engine_args={"max_num_seqs": "8", "dtype": "float32"})
+    try:
+        check_on(engine)
+    finally:
+        engine.close()

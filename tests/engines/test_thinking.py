@@ -138,7 +138,7 @@ def thinking(backend: Scripted) -> ThinkingEngine:
             None,
             0,
             False,
-        ),  # no more would come of it
+        ),  # nothing new would come
     ],
 )
 def test_second_request(output: Output, prefix: str | None, left: int, closed: bool) -> None:
@@ -785,6 +785,10 @@ class TestRealVLLM:
                         time.sleep(0.5)
                 backend = OpenAIEngine("tiny", server_url=url)
                 try:
+                    for value in ("on", "off", "8"):
+                        backend.confirm(value)
+                    with pytest.raises(UsageError, match="it takes --thinking on, off; or leave"):
+                        backend.confirm("high")
                     self.check(backend, ThinkingEngine(backend, unmarked_is_thought=True))
                 finally:
                     backend.close()

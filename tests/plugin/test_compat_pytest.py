@@ -17,13 +17,13 @@ Replay = Callable[..., pytest.RunResult]
 
 def test_the_names_are_there(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> None:
     config = pytestconfig
-    assert isinstance(config._parser._opt2dest, dict)  # type: ignore[attr-defined]
     assert isinstance(config._parser.optparser._option_string_actions, dict)
     assert {"inifile", "override_ini", "args", "rootdir_cmd_arg", "invocation_dir"} <= set(
         inspect.signature(determine_setup).parameters
     )
-    for name in ("_rootpath", "_inipath", "_inicfg", "_ignored_config_files", "_inicache", "_configure_python_path"):
+    for name in ("_rootpath", "_inipath", "_ignored_config_files", "_inicache", "_configure_python_path"):
         assert hasattr(config, name), name
+    assert hasattr(config, "_inicfg" if pytest.version_tuple >= (9, 1) else "inicfg")
     for name in ("inifilename", "override_ini", "rootdir", "file_or_dir", "confcutdir"):
         assert hasattr(config.known_args_namespace, name), name
     assert isinstance(request.node._report_sections, list)
@@ -42,7 +42,9 @@ def test_the_log_capture_is_known_by_its_name(pytester: pytest.Pytester) -> None
 
 def test_names_taken_without_pytests_table() -> None:
     names = {"--model": "slm_model", "--task": "slm_task"}
-    assert compat_pytest.names_taken(SimpleNamespace(_opt2dest={"--model": "theirs"}), names) == {"--model"}  # type: ignore[arg-type]
+    actions = {"--model": SimpleNamespace(dest="theirs"), "--task": SimpleNamespace(dest="slm_task")}
+    parser = SimpleNamespace(optparser=SimpleNamespace(_option_string_actions=actions))
+    assert compat_pytest.names_taken(parser, names) == {"--model"}  # type: ignore[arg-type]
     assert compat_pytest.names_taken(SimpleNamespace(), names) == frozenset()  # type: ignore[arg-type]
     compat_pytest.release_names(SimpleNamespace(), names)  # type: ignore[arg-type]
 

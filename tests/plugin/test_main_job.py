@@ -61,6 +61,15 @@ def test_run_resume_and_rescore(pytester: pytest.Pytester) -> None:
     assert "embedded" in variant["display"]
     assert variant["template_sha256"]
     assert (pytester.path / "first" / "engine.log").exists()
+    (measured,) = results(pytester.path / "first")["measured"]["variants"].values()
+    assert measured["tokens_per_second"] == pytest.approx(
+        measured["output_tokens"] / measured["generating_seconds"], rel=0.01
+    ), "loading is in no rate"
+    assert measured["load_seconds"] + measured["generating_seconds"] <= measured["seconds"] + 1
+    assert measured["tasks"] == {
+        "sort8_positive|direct": {"generated": 3, "output_tokens": measured["output_tokens"]}
+    }, "a task has no rate"
+    assert results(pytester.path / "first")["loop_guard"]["on"] is True
 
     # Again: all from the journal, without torch. A larger limit asks for the difference alone.
     again = subprocess.run(

@@ -84,6 +84,22 @@ def test_as_the_model_asks_with_a_system_message(pytester: pytest.Pytester, care
 
 
 @pytest.mark.model
+def test_a_users_own_question(pytester: pytest.Pytester, careful: str) -> None:
+    pytester.makepyfile(
+        test_own="""
+        def test_ask(slm):
+            greedy = slm.ask("Name a colour.", max_tokens=5)
+            assert slm.ask("Name a colour.", max_tokens=5, temperature=5.0, top_k=1).text == greedy.text
+            own = [{"role": "system", "content": "a"}, {"role": "user", "content": "Name a colour."}]
+            assert slm.ask(own, max_tokens=5).prompt_tokens < greedy.prompt_tokens - 8, "the run's is longer"
+        """
+    )
+    system = "--system=Answer in one word, and think of what people see every day."
+    found = pytester.runpytest_subprocess("--report-dir=own", "--engine=transformers", careful, system, "test_own.py")
+    found.assert_outcomes(passed=1)
+
+
+@pytest.mark.model
 def test_what_cannot_be_had_is_said_at_once(pytester: pytest.Pytester, careful: str) -> None:
     folder = pytester.path / "careful"
     (folder / "generation_config.json").write_text("{}")

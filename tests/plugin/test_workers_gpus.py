@@ -25,7 +25,7 @@ from types import SimpleNamespace
 
 from pytest_thinkslm.engines import transformers_engine, vllm_engine
 from pytest_thinkslm.engines.base import Fingerprint
-from pytest_thinkslm.models import hardware
+from pytest_thinkslm.machine import hardware
 from pytest_thinkslm.core.records import Output
 
 SIZES = [int(size) << 30 for size in os.environ["SIMULATED_GIB"].split(",")]

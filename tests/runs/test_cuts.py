@@ -40,7 +40,7 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
         (
             [ended(n) for n in range(1, 91)] + [cut(40, **LOOP)] * 10,
             90,
-            "10.0% of outputs were cut by the limit of new tokens; 10 of these 10 run in a loop, which no limit ends; "
+            "10.0% of outputs were cut by the limit of new tokens; all of them run in a loop, which no limit ends; "
             "99% of those that ended took at most 90 tokens; a limit of 90 would have done for all that does not loop",
         ),
         (

@@ -37,10 +37,11 @@ _MARKS = (
 #: An end mark without a tag as its start (Apriel).
 _FINAL_RESPONSE = r"\[BEGIN FINAL RESPONSE\]"
 
-# The first character stays outside the group without case: a search for it alone is several times faster.
+# The first character stays outside the group without case: a search for it alone is several times faster. The second
+# one is looked at before the group is tried, so that rows of brackets cost little.
 _ENDS = "|".join(end.lstrip("\\")[1:] for end in (*(end for _, end in _MARKS), _FINAL_RESPONSE))
 _STARTS = "|".join(start.lstrip("\\")[1:] for start, _ in _MARKS)
-_MARK = re.compile(rf"[<\[◁](?i:(?P<end>{_ENDS})|{_STARTS})")
+_MARK = re.compile(rf"[<\[◁](?=[/|a-zA-Z])(?i:(?P<end>{_ENDS})|{_STARTS})")
 
 # Sentences that begin a thought; a mark only at the beginning of a text, and only where its end follows or the text
 # was cut, because any model may write them.
