@@ -13,7 +13,6 @@ _UNSPACED = "和|与|及|と|와|과"
 JOINER = f"(?:{_SPACED}|{_UNSPACED})"
 LAST_LINK = f"(?:[ ](?:{_SPACED})[ ]|[{_UNSPACED.replace('|', '')}])"
 
-_INTEGER = r"[-+]?[0-9]{1,9}"
 _ARROW = r"\\(?:(?:long)?(?:right|left)arrow|(?:R|Longr)ightarrow|to|implies)(?![a-zA-Z])"
 _CHAIN = re.compile(rf"\\(?:leqslant|leq|le|lt|prec|geqslant|geq|ge|gt|quad|qquad|;|,)(?![a-zA-Z])|{_ARROW}|<=|>=|=>")
 _LINK_CHARACTERS = str.maketrans(dict.fromkeys("≤⩽≥⩾⇒⟶➜➔＜、", ","))
@@ -25,18 +24,19 @@ _ARRAY = re.compile(r"\\begin\s?\{([a-z]{0,1}matrix|array|aligned|tabular)\}(?:\
 _ARRAY_END = re.compile(r"\\end\s?\{(?:[a-z]{0,1}matrix|array|aligned|tabular)\}")
 _CELL = r"[ \t]{0,8}"
 # A row of a table; its first cell may be a label.
+_CELL_ITEM = r"\(?[-+]?[ ]?[0-9]{1,9}\)?"
 _ROW = re.compile(
     rf"^(?P<label>{_CELL}\|?{_CELL}[A-Za-z*][^|\n0-9]{{0,40}}\|)?"
-    rf"{_CELL}\|?{_CELL}{_INTEGER}(?:{_CELL}\|{_CELL}{_INTEGER}){{2,200}}{_CELL}\|?{_CELL}$",
+    rf"{_CELL}\|?{_CELL}{_CELL_ITEM}(?:{_CELL}\|{_CELL}{_CELL_ITEM}){{2,200}}{_CELL}\|?{_CELL}$",
     re.MULTILINE,
 )
 # "(-33), (-5)": a negative item in brackets of its own, where an item can stand.
 _IN_BRACKETS = re.compile(
-    r"(?<![0-9A-Za-z)\]}*/^])(\([ ]?)(-[ ]?[0-9]{1,9})([ ]?\))(?=[\s$]{0,3}(?:[,;&|<\]}\n]|\\|→|->|\Z))"
+    r"(?<![0-9A-Za-z)\]}*/^])(\([ ]?)(-[ ]?[0-9]{1,9})([ ]?\))(?=[\s$]{0,3}(?:[,;&|<\]})\n]|\\|→|->|\Z))"
 )
 # "- 33" behind what separates items; at a line's start it is a bullet, unless the next item is written so, too.
 _SIGN_APART = re.compile(r"-[ ](?=[0-9])")
-_ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,3}\Z")
+_ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,16}\Z")
 _LINE_BEGUN = re.compile(r"(?:\n|\A)[ \t$]{0,3}\Z")
 _NEXT_SIGN_APART = re.compile(r"-[ ][0-9]{1,9}[ ]?,[ ]?-[ ][0-9]")
 _SIGN_WORD = re.compile(r"\b(?:minus|negative)[ ](?=[0-9])")
@@ -71,7 +71,7 @@ def with_commas(text: str) -> str:
 
 def _sign(match: re.Match[str]) -> str:
     text, start = match.string, match.start()
-    before = text[max(0, start - 5) : start]
+    before = text[max(0, start - 20) : start]
     if _ITEM_ENDED.search(before) or (_LINE_BEGUN.search(before) and _NEXT_SIGN_APART.match(text, start)):
         return " -"
     return match[0]
