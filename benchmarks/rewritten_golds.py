@@ -12,12 +12,12 @@ as right and how many wrong ones are.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Output
@@ -144,8 +144,8 @@ def main() -> None:
     golds = golds[: options.limit]
     pairs = [(gold, wrong) for gold in golds if (wrong := other_value(gold, golds)) is not None]
     singles = [gold for gold in golds if _is_constant(gold)]
-    lists = [f"{one}, {two}" for one, two in itertools.pairwise(singles) if not equal(one, two).equal]
-    pairs += list(itertools.pairwise(lists))
+    lists = [f"{one}, {two}" for one, two in pairwise(singles) if not equal(one, two).equal]
+    pairs += [(one, two) for one, two in pairwise(lists) if not equal(one, two).equal]
     rows: dict[str, list[float]] = {}
     worst = 0.0
     for form in FORMS:

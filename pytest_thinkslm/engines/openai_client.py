@@ -12,7 +12,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import random
 import ssl
@@ -30,11 +29,11 @@ from pytest_thinkslm.core.errors import (
     EngineErrorKind,
     ModelError,
     ThinkSLMError,
-    UsageError,
     did_you_mean,
     nearest,
 )
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.engines.openai_connection import connected, trusted
 from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
     TRANSIENT,
@@ -260,24 +259,7 @@ class ChatClient:
     def _connected(self) -> Any:
         """The official client, made on first use: importing it takes most of a second."""
         if self._client is None:
-            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-            try:
-                # A proxy from the environment is no way to reach a server on this machine.
-                http = DefaultAsyncHttpxClient(
-                    trust_env=not self.endpoint.loopback, timeout=self.timeout, verify=self._tls
-                )
-            except Exception as error:  # a proxy that the HTTP library cannot take: a scheme, a package, a port
-                raise ModelError(_about_proxies(error)) from None
-            basic = self.endpoint.basic
-            self._client = AsyncOpenAI(
-                api_key=self.endpoint.key,
-                base_url=self.endpoint.url,
-                max_retries=0,
-                timeout=self.timeout,
-                default_headers={"Authorization": f"Basic {basic}"} if basic else None,
-                http_client=http,
-            )
+            self._client = connected(self.endpoint, self.timeout, self._tls)
         return self._client
 
     def _checked(self) -> asyncio.Task[ServedModel]:
@@ -524,44 +506,6 @@ class ChatClient:
     def _note(self, line: str) -> None:
         if self._log is not None:
             print(f"openai: {self.endpoint.scrub(line)}", file=self._log, flush=True)
-
-
-def trusted(ca: Path | None) -> ssl.SSLContext:
-    """Certificates to trust: the machine's (and certifi's where it is installed), those of SSL_CERT_FILE and of ``ca``.
-
-    Raises UsageError for a file that holds none.
-    """
-    context = ssl.create_default_context()  # SSL_CERT_DIR is OpenSSL's own
-    if importlib.util.find_spec("certifi") is not None:
-        import certifi
-
-        context.load_verify_locations(cafile=certifi.where())
-    named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
-    for source, file in named:
-        if file:
-            try:
-                context.load_verify_locations(cafile=file)
-            except (OSError, ssl.SSLError) as problem:
-                raise UsageError(f"{source}={file}: no certificates can be read from it ({problem})") from None
-    return context
-
-
-def _about_proxies(error: Exception) -> str:
-    """Why no connection can be made with the proxies of the environment; their addresses may hold passwords."""
-    names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
-    values = [os.environ.get(name) or os.environ.get(name.lower()) or "" for name in names]
-    if any(value.lower().startswith("socks") for value in values):
-        return (
-            f"{' and '.join(names)}: a SOCKS proxy, for which the package socksio is needed: pip install socksio, "
-            "or unset the variable, or add the server to NO_PROXY"
-        )
-    return (
-        f"no connection can be made with the proxies of the environment ({', '.join(names) or 'none is set'}): "
-        f"{type(error).__name__}; give them as http://HOST:PORT, or add the server to NO_PROXY"
-    )
-
-
-_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
 def _near(model: str, known: Mapping[str, ServedModel]) -> str:

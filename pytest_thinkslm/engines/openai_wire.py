@@ -87,8 +87,8 @@ class Endpoint:
         key = environ.get("OPENAI_API_KEY", "").strip() or NO_KEY
         if not (key.isascii() and key.isprintable()):
             raise UsageError(
-                "OPENAI_API_KEY holds a character that no header can carry (not ASCII, or a control character): copy "
-                "the key again"
+                "the key is taken from OPENAI_API_KEY, which holds a character that no header can carry (not ASCII, or "
+                "a control character): copy the key again"
             )
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else None

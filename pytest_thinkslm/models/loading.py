@@ -76,14 +76,17 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ("fp8-block", "vllm"): Loader(capability=7.5),
     ("fp8-block", "transformers"): Loader({"accelerate": "accelerate"}),
     ("mxfp4", "vllm"): Loader(capability=8.0),
-    ("mxfp4", "transformers"): _ANY,  # in 16 bits, but where triton and kernels are installed
+    # Without them it is loaded in 16 bits, with a warning.
+    ("mxfp4", "transformers"): Loader({"kernels": "kernels", "triton": "triton"}),
     ("unknown", "vllm"): _ANY,
     ("unknown", "transformers"): _ANY,
 }
 
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 _INSTALL = {"vllm": "pytest-thinkslm[vllm]", "transformers": "pytest-thinkslm[transformers]"}
-_MODULES = ("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate")
+_MODULES = (
+    *("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate", "kernels", "triton"),
+)
 
 
 @dataclass(frozen=True, slots=True)

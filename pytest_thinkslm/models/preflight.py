@@ -133,7 +133,7 @@ class Preflight:
         """Weights as transformers holds them: compressed-tensors turned back into 16 bits, all in 32 on some CPUs."""
         if self.asked.engine != "transformers" or self.machine is None:
             return need
-        if known.stored in ("compressed-tensors", "mxfp4") and known.entry is not None:
+        if known.stored == "compressed-tensors" and known.entry is not None:
             return replace(need, weights=max(need.weights, int(known.entry.params * 2e9)))
         if known.stored == "safetensors" and self.machine.dtype == "float32" and not known.exact:
             return replace(need, weights=2 * need.weights)

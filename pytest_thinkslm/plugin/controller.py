@@ -66,6 +66,7 @@ class ControllerPlugin:
         #: Which item each test of a task is, by test id: told by the workers. Empty where this process runs the tests.
         self._keys: Mapping[str, ItemKey] = {}
         self._table = settings.report_dir / ".collected.json"
+        self._table.unlink(missing_ok=True)  # of a killed run
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self._gates = gates
@@ -135,7 +136,7 @@ class ControllerPlugin:
         if not self._expected:
             self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
             try:
-                self._keys = identities.take(self._table)
+                self._keys = identities.read(self._table)
             except OSError as error:
                 self.recorder.problems.append(
                     f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
@@ -193,6 +194,7 @@ class ControllerPlugin:
             self.team.stop()
         if self._judge is not None:
             self._judge.end()
+        self._table.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -23,12 +23,11 @@ def write(path: Path, keys: Mapping[str, ItemKey]) -> None:
     draft.replace(path)
 
 
-def take(path: Path) -> dict[str, ItemKey]:
-    """The keys by test id; the file is removed.
+def read(path: Path) -> dict[str, ItemKey]:
+    """The keys by test id. The file stays until the run ends: a worker that collects later would make it again.
 
     Raises:
         OSError: it is not there (a worker on another machine, with another file system).
     """
     content = json.loads(path.read_text(encoding="ascii"))
-    path.unlink()
     return {nodeid: ItemKey(*key) for nodeid, key in content.items()}

@@ -271,7 +271,9 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         for row in rows:
             if detail := details(row):
                 lines += [f"- **{row_name(row)}** ({row['style']}): " + markdown_line("; ".join(detail))]
-        remarks = notes(rows)
+        # All rows of a table are one variant's, whose note says what its prompts are like.
+        facts = variant_facts(results, rows[0]["model"], rows[0]["quant"])
+        remarks = [*filter(None, [facts.get("note") if facts else None]), *notes(rows)]
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")

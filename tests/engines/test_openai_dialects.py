@@ -183,7 +183,7 @@ def test_this_machine_needs_no_proxy(host: str) -> None:
 
 @pytest.mark.parametrize("key", ["sk-\u00e9", "sk-\u201ca\u201d", "sk-a\nb"])
 def test_a_key_that_no_header_can_carry(key: str) -> None:
-    with pytest.raises(UsageError, match="OPENAI_API_KEY holds a character") as raised:
+    with pytest.raises(UsageError, match="OPENAI_API_KEY, which holds a character") as raised:
         Endpoint.parse("http://127.0.0.1/v1", {"OPENAI_API_KEY": key})
     assert key not in str(raised.value)
 

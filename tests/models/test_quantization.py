@@ -119,7 +119,7 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
     ("unknown", {"quant_method": "hqq", "bits": 2}, Compression(None, 2, "hqq")),
     *(
         (f"{method}, silent", {"quant_method": method}, Compression(None, None, method))
-        for method in ("quip", "torchao", "hqq", "quanto", "eetq", "aqlm", "modelopt", "bitsandbytes", "gptq")
+        for method in ("quip", "nvfp4", "torchao", "hqq", "quanto", "eetq", "aqlm", "modelopt", "bitsandbytes", "gptq")
     ),
     ("bits as text", {"quant_method": "gptq", "bits": "4"}, Compression("gptq4", 4, "gptq")),
     ("hostile", {"quant_method": "gptq", "bits": "four", "group_size": []}, Compression(None, None, "gptq")),

@@ -49,7 +49,7 @@ _SAYS = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
-    r"\b(?:if|suppose|supposing|assuming|had|unless|were|whether|si|wenn|falls|если)\b[^.!?\n]{0,200}$|\([^()\n]{0,200}$|\bwould\s+have\s+been\b",
+    r"\b(?:if|suppose|supposing|assuming|had|unless|were|whether|si|wenn|falls|если)\b[^.!?\n]{0,200}$|\((?=[A-Za-z]{2})[^()\]\n]{0,200}$|\bwould\s+have\s+been\b",
     re.IGNORECASE,
 )
 _SENTENCE = 250

@@ -45,7 +45,7 @@ def name_at(
 _IN_BRACKETS = re.compile(r"\s?[\"']?\s?\((?:option\s+)?([A-Z])\)")
 _CONNECTOR = re.compile(
     rf"[\"')\]}}.]{{0,3}}\s*(,?\s*\b(?:or|and)\b|/|&|,|;|\+|{phrases.JOINERS})\s*"
-    r"(?:(?:either|option|choice|maybe|perhaps|possibly)\s+)?[\"'(\[]{0,2}",
+    r"(?:(?:either|option|choice|maybe|perhaps|possibly)\s+){0,2}[\"'(\[]{0,2}",
     re.IGNORECASE,
 )
 # "(A) conduction (C) convection", "B C": a letter that follows without a word, in brackets or as bare as the first.

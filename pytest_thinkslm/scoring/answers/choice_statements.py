@@ -36,7 +36,7 @@ _ANCHOR = re.compile(
     r"(?=[(\"']?[A-Z][)\"']?(?:[.,;!]|\s*\n|\s*$))"
     # The mark of a dialogue, "A: (C) iron": what it answers is a letter of its own.
     rf"|(?:^|(?<=\n))A:[ \t]{{0,4}}(?=\([A-Z]\)|[A-Z](?:[.):]\s|\s*$))(?![^\n]{{0,400}}\n\s{{0,3}}B[.:)]))"
-    rf"|(?P<tail>\b{_IS}(?!n't)(?:\s+(?:the|a|an|most|clearly|definitely|indeed|likely|therefore|probably))*"
+    rf"|(?P<tail>\b{_IS}(?!n't)(?:\s+(?:the|a|an|both|all|most|clearly|definitely|indeed|likely|therefore|probably))*"
     rf"\s+(?:(?:correct|right|best|appropriate|proper|likely)\s+{_NOUN}\b"
     rf"|(?:correct|right)(?:\s+one)?\b(?=\s*(?:[.,;!)\n]|$|because|since|as\b)))))",
     re.IGNORECASE,
@@ -100,7 +100,7 @@ def _statements_from_the_end(text: str, options: Options) -> Iterator[tuple[int,
             named = _named_after(text, anchor.end(), options, _ENGLISH)
             boxed = anchor[0].startswith("\\")
         else:
-            named = _named_before(text, start, options)
+            named = _named_before(text, start, options, several=anchor[0][:3].lower() == "are")
         if named is not None:
             yield start, named, boxed
 
@@ -238,8 +238,8 @@ _LAST_LETTER = re.compile(
 )
 
 
-def _named_before(text: str, tail: int, options: Options) -> Named | None:
-    """What the subject of "... is the correct answer" names."""
+def _named_before(text: str, tail: int, options: Options, *, several: bool) -> Named | None:
+    """What the subject of "... is the correct answer" names; ``several``: "are", of which a letter is one at most."""
     start = max(0, tail - _WINDOW)
     for boundary in _SUBJECT_START.finditer(text, start, tail):
         start = boundary.end()
@@ -248,11 +248,13 @@ def _named_before(text: str, tail: int, options: Options) -> Named | None:
     if head < tail:
         letter = options.letter_at(text, head) or options.number_at(text, head)
         if letter and letter.end <= tail:
+            if several:
+                return Named(None, tail, text[head:tail][:80])
             return joined(text, Named(letter.letter, letter.end, text[head:tail][:80]), options)
         by_text = options.text_at(text, head)
         if by_text and not re.search(r"\w", text[by_text.end : tail]):
             return Named(by_text.letter, tail, text[head:tail][:80])
     last = _LAST_LETTER.search(text, start, tail)
     if last and last[1] in options.letters:
-        return Named(last[1], tail, last[0])
+        return Named(None if several else last[1], tail, last[0])
     return None

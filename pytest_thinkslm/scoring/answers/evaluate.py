@@ -39,7 +39,7 @@ Decision = Literal["equal", "different", "too-large"]
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "ln", "log", "exp"})
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|\\(?P<command>[a-zA-Z]+)|(?P<name>[a-zA-Z](?:_(?:\w|\{\w{1,10}\}))?'?)"
-    r"|(?P<sign>[-+*/^(){}\[\]!]))"
+    r"|(?P<sign>[-+*/^(){}\[\]!_]))"
 )
 
 
@@ -408,27 +408,34 @@ class _Reader:
     def _function(self, name: str, depth: int) -> Any:
         mp = _mp()
         power: Any = None
+        base: Any = None
+        if name == "log" and self._next() == "_":
+            self._take()
+            base = self._argument(depth)
         while self._next() in ("^",):
             self._take()
             power = self._argument(depth)
             if power == -1:
                 raise NotUnderstood
         argument = self._function_argument(depth)
-        if name == "log":
+        if name == "log" and (not isinstance(base, Fraction) or base <= 0 or base == 1):
             raise NotUnderstood  # of which base?
-        if isinstance(argument, Fraction) and name not in ("ln", "exp") and not self._point and argument:
+        if isinstance(argument, Fraction) and name not in ("ln", "log", "exp") and not self._point and argument:
             raise NotUnderstood  # degrees, most likely: the sign has been dropped
         value = _float(argument)
         if hasattr(value, "imag") and value.imag:
             raise NotUnderstood
-        if name == "ln" and value <= 0:
+        if name in ("ln", "log") and value <= 0:
             raise NotUnderstood
         if name in ("arcsin", "arccos") and abs(value) > 1:
             raise NotUnderstood
         if name == "exp" and abs(value) > _EXPONENT_LIMIT:
             raise TooLarge
         table = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.ln}
-        result = table[name](value) if name in table else getattr(mp, name)(value)
+        if name == "log":
+            result = mp.ln(value) / mp.ln(_float(base))
+        else:
+            result = table[name](value) if name in table else getattr(mp, name)(value)
         return result if power is None else self._raise(result, power)
 
     def _function_argument(self, depth: int) -> Any:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pytest_thinkslm.core.records import Answer
@@ -160,10 +161,14 @@ def equal(answer: str, gold: str, *, deadline: float = 1.5) -> Equality:
     if len(answer) > LENGTH_LIMIT or len(gold) > LENGTH_LIMIT:
         same = answer.strip() == gold.strip()
         return Equality(same, method="string" if same else "none")
-    one, two = normalise(answer), normalise(gold)
+    one, two = normalise(answer), _normalised_gold(gold)
     if not one or not two:
         return Equality(False)
     return _equal(one, two, _Budget(deadline))
+
+
+#: Golds come back with every repeat, style and variant.
+_normalised_gold = lru_cache(maxsize=8_192)(normalise)
 
 
 class _Budget:

@@ -83,7 +83,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\\frac\s*\{[^{}]*\})\s*(\w)"), r"\1{\2}"),
     (re.compile(r"\\sqrt\s*(\w|\\pi(?![a-zA-Z]))"), r"\\sqrt{\1}"),
     (re.compile(r"([_^])\s*\{\s*(\w)\s*\}"), r"\1\2"),
-    (re.compile(r"_\s*\{\s*(\d+)\s*\}"), r"_\1"),
+    (re.compile(r"(?<!log)_\s*\{\s*(\d+)\s*\}"), r"_\1"),
 )
 _SPACES = re.compile(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])|\s+")
 _ROW_OR_SPACE = re.compile(r"\\\\|\\[!,;: ]|\\q?quad(?![a-zA-Z])|~")

@@ -15,9 +15,9 @@ LAST_LINK = f"(?:[ ](?:{_SPACED})[ ]|[{_UNSPACED.replace('|', '')}])"
 
 _INTEGER = r"[-+]?[0-9]{1,9}"
 _ARROW = r"\\(?:(?:long)?(?:right|left)arrow|(?:R|Longr)ightarrow|to|implies)(?![a-zA-Z])"
-_CHAIN = re.compile(
-    rf"\\(?:leqslant|leq|le|lt|prec|geqslant|geq|ge|gt|quad|qquad|;|,)(?![a-zA-Z])|{_ARROW}|<=|>=|=>|>|≤|⩽|≥|⩾|⇒|⟶|➜|➔|＜|、"
-)
+_CHAIN = re.compile(rf"\\(?:leqslant|leq|le|lt|prec|geqslant|geq|ge|gt|quad|qquad|;|,)(?![a-zA-Z])|{_ARROW}|<=|>=|=>")
+_LINK_CHARACTERS = str.maketrans(dict.fromkeys("≤⩽≥⩾⇒⟶➜➔＜、", ","))
+_DESCENDING = re.compile(r"(?<=[0-9$)][ ])>(?=[ ][$(]?-?[0-9])")
 # What a chain joins: a number, perhaps in dollars or brackets, on both sides.
 _NUMBER_BEFORE = re.compile(r"[0-9)\]}][\s$,)}]{0,4}\Z")
 _NUMBER_AFTER = re.compile(r"[\s$,({]{0,4}[-+]?\s?[0-9]")
@@ -56,7 +56,12 @@ def with_commas(text: str) -> str:
         text = _SIGN_WORD.sub(lambda match: " " * (len(match[0]) - 1) + "-", text)
     if "|" in text:
         text = _ROW.sub(_row, text)
-    text = _CHAIN.sub(lambda match: _link(match, text), text)
+    if not text.isascii():
+        text = text.translate(_LINK_CHARACTERS)
+    if " > " in text:
+        text = _DESCENDING.sub(",", text)
+    if "\\" in text or "=" in text:
+        text = _CHAIN.sub(lambda match: _link(match, text), text)
     if "(-" in text or "( -" in text:
         text = _IN_BRACKETS.sub(lambda match: f"{' ' * len(match[1])}{match[2]}{' ' * len(match[3])}", text)
     if "- " in text:

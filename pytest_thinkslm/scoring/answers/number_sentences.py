@@ -34,6 +34,8 @@ CONCLUDES = re.compile(
     r"\W*(?:so|therefore|thus|hence|in total|altogether|finally|in conclusion|overall)\b", re.IGNORECASE
 )
 _OR = re.compile(r"[%\s]*(?:\w+\s)?or\s\W*", re.IGNORECASE)
+_RATIO_AFTER = re.compile(r"\s?:\s?\d(?!\d)")
+_RATIO_BEFORE = re.compile(r"\d\s?:\s?$")
 _BETWEEN = re.compile(r"\bbetween\s\W{0,3}$", re.IGNORECASE)
 _AND = re.compile(r"[%\s]*(?:\w+\s)?and\s\W*", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\bnot|n't)\s(?:be\s|equal to\s)?\W{0,3}$", re.IGNORECASE)
@@ -63,7 +65,7 @@ _CIRCUMSTANCES = re.compile(
     r"|before|between|among|across|all|goal of|the (?:first|last|next)|initial|original|those|these|d'ici|dans|en|por"
     r"|pour|nach)"
     r"(?:\s(?:the|all|a|an|his|her|their|its|about|only|first|last|next|those|these|goal|total|of|month|year|week|day"
-    r"|with|other|remaining)){0,4}\s\W{0,3}$"
+    r"|with|other|remaining|[a-z]{1,20}'s)){0,4}\s\W{0,3}$"
     r"|(?<!needs\s)(?<!need\s)(?<!has\s)(?<!have\s)(?<!had\s)(?<!able\s)(?<!going\s)(?<!order\s)"
     r"\bto\s(?!(?:about|approximately|only|exactly|a total)\b)[a-z]{2,20}(?:\s[a-z']{1,20}){0,4}?\s\W{0,3}$",
     re.IGNORECASE,
@@ -90,6 +92,8 @@ def last_result(original: str, text: str, question: str, *, strict: bool) -> Ans
         numbers = [n for n in numbers if not _DENIED.search(sentence, max(0, n.start - 30), n.start)]
         if not numbers:
             continue
+        if all(_in_ratio(sentence, number) for number in numbers):
+            return Answer(None, "several", detail=sentence.strip()[-80:])
         equation = after_equals(sentence, numbers)
         if strict and not equation and len({number.value for number in numbers}) > 1:
             return Answer(None, "wrong-format")
@@ -98,6 +102,14 @@ def last_result(original: str, text: str, question: str, *, strict: bool) -> Ans
         number = equation or result_in(original, text, start, sentence, numbers, question)
         return Answer(canonical(number.value), "last-number", detail=sentence.strip()[-80:])
     return Answer(None, "wrong-format" if strict else "none")
+
+
+def _in_ratio(sentence: str, number: Number) -> bool:
+    """Whether a number is a part of a ratio such as 3:2; times of day have two figures behind the colon."""
+    return (
+        _RATIO_AFTER.match(sentence, number.end) is not None
+        or _RATIO_BEFORE.search(sentence, max(0, number.start - 4), number.start) is not None
+    )
 
 
 def _are_alternatives(sentence: str, one: Number, two: Number) -> bool:

@@ -240,6 +240,7 @@ _CLAUSE_END = re.compile(
 )
 _OPERATOR = re.compile(r"[+*×÷·=]|\s[-/x]\s|\\(?:times|cdot|div)|\b(?:times|plus|minus|divided by|multiplied by)\b")
 _BETWEEN_SEVERAL = re.compile(r"[^\d.]{0,40}?(?:\b(?:or|and)\b|,|/)\W*(?:[a-z]\w*\W+){0,1}", re.IGNORECASE)
+_RATIO = re.compile(r"\s?:\s?$")
 _LEAD = re.compile(
     r"[\s$*_\"'{}\[\]()\\~≈]*(?:(?:about|approximately|roughly|exactly|around|only|just|simply|equal to|a total of|Rs"
     r"|USD|therefore|now|still|[a-z])[\s.$*:\\({]+){0,2}",
@@ -274,7 +275,8 @@ def _read_clause(rule: str, original: str, text: str, begin: int, start: int, st
     after = clause[chosen.end : rest[0].start if rest else len(clause)]
     if _OPERATOR.search(after) or after.strip()[-1:] in {"+", "-", "/", "×", "÷"}:
         return []
-    several = bool(rest) and _BETWEEN_SEVERAL.fullmatch(after) is not None
+    several = bool(rest) and rest[0].value != chosen.value and _BETWEEN_SEVERAL.fullmatch(after) is not None
+    several |= _RATIO.match(after) is not None
     equation = equals >= 0 and any(number.start < equals for number in numbers)
     stop = stop or start + len(clause)
     return [_statement(rule, original, begin, start + chosen.end, chosen, stop, several=several, equation=equation)]

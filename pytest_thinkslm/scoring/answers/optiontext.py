@@ -189,8 +189,10 @@ _ALONE = re.compile(rf"{_ALONE_ARTICLE.pattern}|[,;:]\s|\s+(?:because|since|as|n
 _NO_ARTICLE = re.compile(
     r"\s*(?:$|\n|[.):;,\]}\"'/!<](?!\w)|[-–—=]|\([^()\n]{1,200}\)|(?:because|since|as|and|or|but|with)\b|is\s)|/[A-Z]\b"
 )
-# "A,B" and "A B C": letters in a row are no articles ("AB" is a word).
-_LISTED = re.compile(r"(?:,\s?|\s,?\s?)([A-Z])(?![\w'’-])")
+# "A,B", "A B C", "A & B", "A oder B": letters in a row are no articles ("AB" is a word).
+_LISTED = re.compile(
+    r"(?:,\s?|\s,?\s?|\s?[/&+;、]\s?|\s[^\W\d_]{1,4}\s)(?:(?:option|maybe|perhaps)\s){0,2}[\"'(\[]?([A-Z])(?![\w'’-])"
+)
 _NO_WORD = re.compile(r"(?![\w'’?]|-\w|\s?\?)|'\s|'$|'[.,)\]}]")
 _POSITION = re.compile(r"(\d{1,2})(?=[)\]}\"'.,:;]*(?:\s*$|\s*\n|\s+(?:because|since|is)\b|[).:]\s))")
 _DENIED_BEFORE = re.compile(

@@ -411,6 +411,7 @@ def test_the_last_of_two_statements_wins(first: str, second: str, one: str, two:
         ("The answer is A. No wait, B.", "B"),
         ("Answer: A\n\nCorrection: B", "B"),
         ("Ans: B", "B"),
+        ("The answer is Also B", None),
         ("B it is.", "B"),
         ("I vote B", "B"),
         ("A错误；B正确；C错误；D错误。", "B"),
@@ -419,6 +420,11 @@ def test_the_last_of_two_statements_wins(first: str, second: str, one: str, two:
 )
 def test_layouts(text: str, letter: str | None) -> None:
     assert chosen(text) == letter
+
+
+def test_are_is_of_one_text_or_several_letters() -> None:
+    assert chosen("Rivers are the correct answer.", ("lakes", "rivers")) == "B"
+    assert chosen("B, A are both correct.", ("lakes", "rivers")) is None
 
 
 def test_the_result_of_an_equation_is_the_option() -> None:
@@ -441,3 +447,64 @@ def test_every_language_has_hints_for_its_statements() -> None:
     for language in phrases.LANGUAGES:
         assert all(hint == hint.lower() for hint in language.hints), language.name
         assert language in phrases.spoken(language.hints[0])
+
+
+FRAMES = (
+    "Answer: {}",
+    "The answer is {}.",
+    "**Answer:** {}",
+    "\\boxed{{{}}}",
+    "{} are both correct.",
+    '{{"answer": "{}"}}',
+)
+JOINERS = (
+    " or ",
+    " and ",
+    ", ",
+    ",",
+    " & ",
+    "/",
+    "; ",
+    " or maybe ",
+    " oder ",
+    " y ",
+    " ou ",
+    " и ",
+    "和",
+    "、",
+    " 또는 ",
+)
+NAMINGS = (
+    "{letter}",
+    "({letter})",
+    "{letter} ({text})",
+    "({letter}) {text}",
+    "{letter}. {text}",
+    "option {letter}",
+    "**{letter}**",
+)
+
+
+@given(
+    st.sampled_from(FRAMES), st.sampled_from(JOINERS), st.sampled_from(NAMINGS), st.permutations("ABCD"), st.booleans()
+)
+def test_several_options_offered_in_any_form_are_no_answer(
+    frame: str, joiner: str, naming: str, letters: list[str], three: bool
+) -> None:
+    texts = dict(zip("ABCD", CITIES, strict=True))
+    offered = [naming.format(letter=letter, text=texts[letter]) for letter in letters[: 3 if three else 2]]
+    text = frame.format(joiner.join(offered))
+    assert chosen(text) is None, text
+
+
+@given(st.sampled_from(FRAMES[:4]), st.sampled_from(NAMINGS), st.permutations("ABCD"))
+def test_an_option_denied_behind_the_answer_changes_nothing(frame: str, naming: str, letters: list[str]) -> None:
+    texts = dict(zip("ABCD", CITIES, strict=True))
+    one, other = (naming.format(letter=letter, text=texts[letter]) for letter in letters[:2])
+    for tail in (
+        f" Option {letters[1]} is wrong.",
+        f"\n\n{other} is wrong, since it rains there.",
+        f" It is not {other}.",
+    ):
+        text = frame.format(one).removesuffix(".") + "." + tail
+        assert chosen(text) == letters[0], text

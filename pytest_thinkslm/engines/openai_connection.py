@@ -1,0 +1,72 @@
+"""How a server is reached: certificates to trust, proxies, the HTTP client."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+from pytest_thinkslm.core.errors import ModelError, UsageError
+from pytest_thinkslm.engines.openai_wire import Endpoint
+
+
+def connected(endpoint: Endpoint, timeout: float, tls: ssl.SSLContext | bool) -> Any:
+    """The official client for an endpoint; importing it takes most of a second.
+
+    Raises ModelError for a proxy in the environment that the HTTP library cannot take.
+    """
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    try:
+        # A proxy from the environment is no way to reach a server on this machine.
+        http = DefaultAsyncHttpxClient(trust_env=not endpoint.loopback, timeout=timeout, verify=tls)
+    except Exception as error:  # a scheme, a package, a port
+        raise ModelError(_about_proxies(error)) from None
+    return AsyncOpenAI(
+        api_key=endpoint.key,
+        base_url=endpoint.url,
+        max_retries=0,
+        timeout=timeout,
+        default_headers={"Authorization": f"Basic {endpoint.basic}"} if endpoint.basic else None,
+        http_client=http,
+    )
+
+
+def trusted(ca: Path | None) -> ssl.SSLContext:
+    """Certificates to trust: the machine's (and certifi's where it is installed), those of SSL_CERT_FILE and of ``ca``.
+
+    Raises UsageError for a file that holds none.
+    """
+    context = ssl.create_default_context()  # SSL_CERT_DIR is OpenSSL's own
+    if importlib.util.find_spec("certifi") is not None:
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+    named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
+    for source, file in named:
+        if file:
+            try:
+                context.load_verify_locations(cafile=file)
+            except (OSError, ssl.SSLError) as problem:
+                raise UsageError(f"{source}={file}: no certificates can be read from it ({problem})") from None
+    return context
+
+
+def _about_proxies(error: Exception) -> str:
+    """Why no connection can be made with the proxies of the environment; their addresses may hold passwords."""
+    names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    values = [os.environ.get(name) or os.environ.get(name.lower()) or "" for name in names]
+    if any(value.lower().startswith("socks") for value in values):
+        return (
+            f"{' and '.join(names)}: a SOCKS proxy, for which the package socksio is needed: pip install socksio, "
+            "or unset the variable, or add the server to NO_PROXY"
+        )
+    return (
+        f"no connection can be made with the proxies of the environment ({', '.join(names) or 'none is set'}): "
+        f"{type(error).__name__}; give them as http://HOST:PORT, or add the server to NO_PROXY"
+    )
+
+
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
