@@ -276,7 +276,7 @@ def _read_clause(rule: str, original: str, text: str, begin: int, start: int, st
     if _OPERATOR.search(after) or after.strip()[-1:] in {"+", "-", "/", "×", "÷"}:
         return []
     several = bool(rest) and rest[0].value != chosen.value and _BETWEEN_SEVERAL.fullmatch(after) is not None
-    several |= _RATIO.match(after) is not None
+    several |= bool(rest) and _RATIO.match(after) is not None
     equation = equals >= 0 and any(number.start < equals for number in numbers)
     stop = stop or start + len(clause)
     return [_statement(rule, original, begin, start + chosen.end, chosen, stop, several=several, equation=equation)]
