@@ -282,6 +282,10 @@ def _read_clause(rule: str, original: str, text: str, begin: int, start: int, st
     return [_statement(rule, original, begin, start + chosen.end, chosen, stop, several=several, equation=equation)]
 
 
+# Nothing, or what a longer number begins with: "1,", "3/", "1 dollar and 2".
+_MAY_GO_ON = re.compile(r"[ ,/]*(?:dollars?,?(?: and(?: \d{0,2}(?: cents?)?)?)?)?\s*", re.IGNORECASE)
+
+
 def _statement(
     rule: str,
     original: str,
@@ -294,5 +298,6 @@ def _statement(
     equation: bool = False,
 ) -> Statement:
     detail = original[begin : min(number_end, begin + 80)]
-    touches_end = not original[number_end : number_end + 100].strip(" ,/") and "\n" not in original[number_end:]
+    rest = original[number_end : number_end + 100]
+    touches_end = bool(_MAY_GO_ON.fullmatch(rest)) and "\n" not in original[number_end:]
     return Statement(rule, begin, stop, None if several else number.value, detail, equation, touches_end)
