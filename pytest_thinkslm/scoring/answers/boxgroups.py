@@ -61,7 +61,11 @@ def box_groups(text: str, boxes: list[Box]) -> list[BoxGroup]:
     """The boxes of a text in groups, in order. Linear in the number of boxes."""
     groups: list[list[Box]] = []
     for box in boxes:
-        if groups and _stand_together(text[groups[-1][-1].end : min(box.start, groups[-1][-1].end + 400)]):
+        if (
+            groups
+            and groups[-1][-1].closed
+            and _stand_together(text[groups[-1][-1].end : min(box.start, groups[-1][-1].end + 400)])
+        ):
             groups[-1].append(box)
         else:
             groups.append([box])

@@ -19,6 +19,7 @@ from pytest_thinkslm.scoring.answers.mathpool import LENGTH_LIMIT, compare
 from pytest_thinkslm.scoring.answers.mathspans import math_spans, stated_in_formula, stated_value
 from pytest_thinkslm.scoring.answers.numbers import read_result
 from pytest_thinkslm.scoring.answers.region import Region, boxes, is_placeholder
+from pytest_thinkslm.scoring.answers.units import is_unit
 from pytest_thinkslm.scoring.answers.written import rounds, written_value
 
 Method = Literal["string", "number", "tuple", "math-verify", "none"]
@@ -116,7 +117,8 @@ def _fallback(text: str, unclosed: str, question: str) -> Answer:
         return Answer(written_value(first_line), "unclosed-box")
     bare = text.strip()
     stated = stated_value(bare, 0)
-    if stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _is_prose(bare):
+    whole = stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _is_prose(bare)
+    if whole and not is_placeholder(stated.value or ""):
         return Answer(stated.value, "bare", anchored=True)
     spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
     spans = [span for span in spans if "boxed" not in span.content]
@@ -126,8 +128,24 @@ def _fallback(text: str, unclosed: str, question: str) -> Answer:
     if spans and not (number and _is_concluded(text, number.start(), spans[-1].end)):
         return Answer(written_value(spans[-1].content), "last-formula")
     if not spans and _is_prose(bare[-2_000:]):
-        return read_result(text, question)
+        plain = _plain_formula(bare)
+        return Answer(plain, "last-formula") if plain else read_result(text, question)
     return Answer(number[0].replace("−", "-"), "last-number") if number else Answer(None, "none")
+
+
+_PLAIN_VALUE = re.compile(r"(?:\b(?:is|are|equals|be)|=)\s+(?=\S*[\dπ√])([^\n=.]{1,80}?)[.!]?\s*$")
+_PLAIN_MATHEMATICS = re.compile(r"[π√^*/]|sqrt|pi\b")
+_PLAIN_WORD = re.compile(r"(?<![A-Za-z])(?!(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z]))[A-Za-z]{2,}")
+
+
+def _plain_formula(text: str) -> str | None:
+    """A formula without marks of one that ends a sentence: "So the length is 2*sqrt(5)."."""
+    found = _PLAIN_VALUE.search(text[-300:])
+    if found is None or not _PLAIN_MATHEMATICS.search(found[1]):
+        return None
+    words = _PLAIN_WORD.search(found[1])
+    value, unit = (found[1][: words.start()], found[1][words.start() :]) if words else (found[1], "")
+    return written_value(value) if is_unit(f" {unit}") and value.strip() else None
 
 
 _PROSE_WORD = re.compile(r"[^\W\d_]{2,}")

@@ -63,7 +63,9 @@ class Stated:
 
 
 # Where a plain statement ends: a full stop that is no decimal point, a line end, or the start of a reason.
-_SENTENCE_END = re.compile(r"[.!?](?=\s|[*_\"')]*(?:\s|$))|\n|;(?!\d)|,?\s+(?:because|since|which|where|so)\b|[。！？]")
+_SENTENCE_END = re.compile(
+    r"[.!?](?=\s|[*_\"')]*(?:\s|$))|\n|;(?!\d)|,?\s+(?:because|since|which|where|so)\b|[。！？]|[\"'](?=\s*[,}])|,(?=\s*[\"'])"
+)
 _WINDOW = 300
 _LINK = re.compile(r"[*_]*\s*(?:[,;]|(?:,\s*)?\b(?:and|or)\b)\s*[*_]*\s*")
 _TRAILING = re.compile(r"[*_ \t]*")

@@ -30,6 +30,7 @@ _COMMENTARY = re.compile(
     r"|i hope|in (?:this|the) (?:problem|question|case)\b|let me know|please)",
     re.IGNORECASE,
 )
+_FAREWELL = re.compile(r"\W*(?:good luck|i hope|hope this|let me know|feel free|thank)\b", re.IGNORECASE)
 CONCLUDES = re.compile(
     r"\W*(?:so|therefore|thus|hence|in total|altogether|finally|in conclusion|overall)\b", re.IGNORECASE
 )
@@ -94,7 +95,9 @@ def last_result(original: str, text: str, question: str, *, strict: bool) -> Ans
             continue
         if all(_in_ratio(sentence, number) for number in numbers):
             return Answer(None, "several", detail=sentence.strip()[-80:])
-        equation = after_equals(sentence, numbers)
+        concluded = max((match.end() for match in _THEREFORE.finditer(sentence)), default=0)
+        is_later = concluded > sentence.rfind("=") and numbers[-1].start >= concluded
+        equation = None if is_later else after_equals(sentence, numbers)
         if strict and not equation and len({number.value for number in numbers}) > 1:
             return Answer(None, "wrong-format")
         if not equation and any(_are_alternatives(sentence, one, two) for one, two in pairwise(numbers)):
@@ -240,7 +243,7 @@ def _sentences_from_the_end(text: str) -> Iterator[tuple[str, int]]:
             if _QUESTION.match(sentence) and asks_last:
                 return
             asks_last = False
-            if not sentence.rstrip("\"' ").endswith("?"):
+            if not sentence.rstrip("\"' ").endswith("?") and not _FAREWELL.match(sentence):
                 yield sentence, position + begin
 
 

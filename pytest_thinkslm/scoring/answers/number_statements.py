@@ -276,10 +276,14 @@ def _read_clause(rule: str, original: str, text: str, begin: int, start: int, st
     if _OPERATOR.search(after) or after.strip()[-1:] in {"+", "-", "/", "×", "÷"}:
         return []
     several = bool(rest) and rest[0].value != chosen.value and _BETWEEN_SEVERAL.fullmatch(after) is not None
-    several |= _RATIO.match(after) is not None
+    several |= bool(rest) and _RATIO.match(after) is not None
     equation = equals >= 0 and any(number.start < equals for number in numbers)
     stop = stop or start + len(clause)
     return [_statement(rule, original, begin, start + chosen.end, chosen, stop, several=several, equation=equation)]
+
+
+# Nothing, or what a longer number begins with: "1,", "3/", "1 dollar and 2".
+_MAY_GO_ON = re.compile(r"[ ,/]*(?:dollars?,?(?: and(?: \d{0,2}(?: cents?)?)?)?)?\s*", re.IGNORECASE)
 
 
 def _statement(
@@ -294,5 +298,6 @@ def _statement(
     equation: bool = False,
 ) -> Statement:
     detail = original[begin : min(number_end, begin + 80)]
-    touches_end = not original[number_end : number_end + 100].strip(" ,/") and "\n" not in original[number_end:]
+    rest = original[number_end : number_end + 100]
+    touches_end = bool(_MAY_GO_ON.fullmatch(rest)) and "\n" not in original[number_end:]
     return Statement(rule, begin, stop, None if several else number.value, detail, equation, touches_end)

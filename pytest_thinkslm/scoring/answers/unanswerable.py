@@ -30,6 +30,7 @@ _STATEMENT = re.compile(
     r"|missing|insufficient|incomplete|lacking)\b"
     r"|\b(?:question|problem)\s+(?:is|has|seems|appears\s+to\s+be)\s+(?:unanswerable|unsolvable|not\s+(?:answerable|solvable)"
     r"|incomplete|indeterminate|no\s+(?:\w+\s+)?(?:answer|solution))\b"
+    r"|\b(?:number|amount|answer|total|value)\s+(?:is|remains)\s+(?:unknown|undetermined)(?=\s*(?:[.!]|$))"
     r"|\bunanswerable\b|\bindeterminate\b",
     re.IGNORECASE,
 )
