@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import ends_a_hang
 
 from pytest_thinkslm.scoring.answers.evaluate import same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import normalise
@@ -83,14 +83,13 @@ def test_equations_that_are_multiples_of_one_another() -> None:
     assert same_equation(("1", "1"), ("2", "2")) is None
 
 
+@ends_a_hang
 @settings(deadline=None)
 @given(
     st.text(alphabet=r"0123456789.+-*/^(){}[]!xyei\fracsqrtbinom ", max_size=40), st.sampled_from(["5", "x", r"\pi"])
 )
-def test_no_text_takes_long_or_raises(text: str, other: str) -> None:
-    started = time.process_time()
+def test_no_text_hangs_or_raises(text: str, other: str) -> None:
     assert same_value(text, other) in ("equal", "different", "too-large", None)
-    assert time.process_time() - started < 2
 
 
 @given(st.integers(-50, 50), st.integers(-50, 50), st.integers(1, 9))
