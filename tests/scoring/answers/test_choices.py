@@ -439,3 +439,31 @@ def test_every_language_has_hints_for_its_statements() -> None:
     for language in phrases.LANGUAGES:
         assert all(hint == hint.lower() for hint in language.hints), language.name
         assert language in phrases.spoken(language.hints[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "letter", "rule"),
+    [
+        ("x\nAnswer: D", False, "D", "anchor"),
+        ("x\nAnswer: E", False, None, "wrong-format"),
+        ("x\nAnswer: C", True, None, "cut"),
+        ("I think\nB", True, None, "cut"),
+        ("A. Paris is nice\nB\nC", False, "C", "bare"),
+        ("A. Paris ✓\nB. London\nC. Rome", False, "A", "lettered-line"),
+        ("A. Paris ✓\nB. London ✓\nC. Rome", False, None, "recited"),
+        ("C. Rome\nA. Paris\nB. London\nD. Oslo", False, "C", "lettered-line"),
+        ("C. Rome\nB. London\nA. Paris\nD. Oslo", False, None, "recited"),
+        ("A. Paris\nC. Rome\nB. London\nD. Oslo", False, None, "recited"),
+        ("C. Rome\nB. London", False, None, "several"),
+        ("See (A) or maybe (B)?", False, None, "several"),
+        ("b) London", False, "B", "bare"),
+        ("c) London", False, "B", "option-text"),
+    ],
+)
+def test_which_of_several_letters_is_the_choice(text: str, cut: bool, letter: str | None, rule: str) -> None:
+    said = read_choice(Region(text, cut=cut), ("Paris", "London", "Rome", "Oslo"))
+    assert (said.value, said.rule) == (letter, rule)
+
+
+def test_a_letter_alone_below_an_empty_line_is_the_whole_reply() -> None:
+    assert read_choice(Region("\nB"), CITIES).detail == "B"

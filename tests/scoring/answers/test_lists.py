@@ -199,3 +199,11 @@ def test_no_text_raises(text: str, finish: str) -> None:
 def test_hostile_text_costs_linear_time(fragment: str) -> None:
     text = (fragment * 100_000)[:100_000]
     assert calls(lambda: read(text)) <= CALLS_A_CHARACTER * len(text)
+
+
+def test_thousands_begin_at_one_thousand() -> None:
+    assert read("[1,200, 3]", given=(1_000, 3)).value == (1_200, 3)
+    assert read("[1,200, 3]", given=(-1_000, 3)).value == (1_200, 3)
+    assert read("[1,200, 3]", given=(999, 3)).value == (1, 200, 3)
+    assert read(r"\boxed{1,200}", given=(999, 3)).value == (1, 200)
+    assert read(r"\boxed{1,200}", given=(1_000, 3)).value is None
