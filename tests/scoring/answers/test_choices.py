@@ -467,3 +467,7 @@ def test_which_of_several_letters_is_the_choice(text: str, cut: bool, letter: st
 
 def test_a_letter_alone_below_an_empty_line_is_the_whole_reply() -> None:
     assert read_choice(Region("\nB"), CITIES).detail == "B"
+
+
+def test_a_weak_statement_is_kept_as_it_was_said() -> None:
+    assert read_choice(Region("Well, I looked at it. It's B."), CITIES).detail.endswith("It's B.")

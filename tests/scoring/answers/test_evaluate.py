@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear import ends_a_hang
 
-from pytest_thinkslm.scoring.answers.evaluate import same_equation, same_value, value_of
+from pytest_thinkslm.scoring.answers.evaluate import _integer_root, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import normalise
 
 
@@ -108,3 +108,22 @@ def test_any_text_has_a_finite_value_or_none(text: str) -> None:
 @given(st.integers(-999, 999), st.integers(1, 99))
 def test_fractions_have_their_value(numerator: int, denominator: int) -> None:
     assert value_of(normalise(rf"\frac{{{numerator}}}{{{denominator}}}")) == pytest.approx(numerator / denominator)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\sqrt[3]{27}", "3"),
+        (r"\sqrt[3]{1000}", "10"),
+        (r"\sqrt{0}", "0"),
+        (r"\sqrt[5]{0}", "0"),
+        (r"\sin e", r"\sin(e)"),
+    ],
+)
+def test_roots_and_bare_arguments(one: str, other: str) -> None:
+    assert same_value(one, other) == "equal"
+    assert same_value(one, f"{other}+1") == "different"
+
+
+def test_roots_of_other_powers_stay_roots() -> None:
+    assert [_integer_root(number, 3) for number in (0, 1, 8, 9, 12, 26, 27)] == [0, 1, 2, None, None, None, 3]

@@ -397,3 +397,10 @@ def test_gold_answers_that_differ_are_not_equal(gold_answers: list[str]) -> None
             continue
         assert not equal(one, two).equal, (one, two)
         checked += 1
+
+
+def test_intervals_differ_by_their_ends() -> None:
+    kinds = ["(1,2)", "[1,2]", "(1,2]", "[1,2)"]
+    found = [[equal(one, other).equal for other in kinds] for one in kinds]
+    assert found == [[one == other for other in kinds] for one in kinds]
+    assert not equal("1,2)", "(1,2)").equal
