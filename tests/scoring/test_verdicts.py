@@ -95,6 +95,8 @@ def test_reviews(gold: Review, text: str, verdict: str, failure: str | None) -> 
 
 def test_the_reason_is_one_safe_line() -> None:
     assert judge("number", "18", r"\boxed{12}").reason == "read 12 (rule boxed), gold 18"
+    unread = judge("number", "18", "no\n  \x1b \ud800 \u202e idea").reason
+    assert unread == r"no answer found; output ends 'no \\x1b \\ud800 \\u202e idea'"
     reason = judge("number", "18", "no\n\x1b[31m\ud800 idea").reason
     assert "\n" not in reason
     assert "\x1b" not in reason

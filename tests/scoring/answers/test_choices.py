@@ -456,6 +456,7 @@ def test_every_language_has_hints_for_its_statements() -> None:
         ("A. Paris\nC. Rome\nB. London\nD. Oslo", False, None, "recited"),
         ("C. Rome\nB. London", False, None, "several"),
         ("See (A) or maybe (B)?", False, None, "several"),
+        ("She went to Paris. She went to Oslo.", False, None, "several"),
         ("b) London", False, "B", "bare"),
         ("c) London", False, "B", "option-text"),
     ],

@@ -248,6 +248,7 @@ def test_hostile_text_costs_linear_time(fragment: str) -> None:
     [
         ("a total of twenty-seven", "stop", "27", "bare"),
         ("7?", "stop", None, "none"),
+        ("7 (?)", "stop", "7", "last-number"),
         ("#### 5\n#### 6", "stop", "6", "hash"),
         ("#### 5\n#### 6\n#### 7", "stop", None, "several"),
         ("#### 5\n\n # \n#### 6\n#### 7", "stop", None, "several"),
