@@ -253,7 +253,7 @@ def test_drawn_sums_that_differ_by_rounding_alone_are_ties(sums):
 
 
 def test_every_draw_and_the_observed_signs_count_once():
-    found = sign_flip([total + 1 / 3 for total in DARWIN] + [0.1 * 1.7**power for power in range(20)])
+    found = sign_flip([(-1) ** power * (power + 1 / (power + 3)) for power in range(35)])
     assert found.fewer + found.more == pytest.approx((DRAWS + 2) / (DRAWS + 1), abs=1e-12)
 
 
