@@ -11,7 +11,7 @@ from recorded_runs import record, write_run
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
-from pytest_thinkslm.gates.decisions import GateSpecs, Margin
+from pytest_thinkslm.settings.gate_specs import GateSpecs, Margin
 
 
 def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
