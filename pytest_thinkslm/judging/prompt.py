@@ -219,10 +219,9 @@ say more, as long as that does not contradict the reference.
 {_REPLY.format(answer="the error that the candidate names, in a few words", reason=EXAMPLE_REASON)}""",
 }
 
-# Markup of chat templates: a server that renders a template may take it for a turn's end or begin. No list of families:
-# a bracket beside a sign (`<|`, `|>`, `[|`, `]~`, also full-width and with a blank between), and a word without blanks in
-# angle or square brackets (`<eoa>`, `</s>`, `<seed:eos>`, `[gMASK]`, `[/INST]`). What is broken up so and is none of it
-# reads the same.
+# Markup of chat templates: a server that renders a template may take it for a turn's end or begin. No list of families,
+# but a rule: a bracket beside a sign (`<|`, `|>`, `[|`, `]~`, also full-width, or with a blank between), and a word
+# without blanks in angle or square brackets (`<eoa>`, `</s>`, `<seed:eos>`, `[gMASK]`, `[/INST]`).
 _SIGN = r"[|~!\uff5c]"
 _MARKUP = re.compile(
     rf"[<\[\]](?=\s?{_SIGN})"
