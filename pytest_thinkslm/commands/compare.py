@@ -38,7 +38,7 @@ from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, any_failed, excuse
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
-from pytest_thinkslm.statistics import PairedResult
+from pytest_thinkslm.statistics import PairedResult, holm
 
 FORMATS = ("rich", "markdown", "json")
 
@@ -74,6 +74,7 @@ class ComparedGroup:
     paired: PairedResult[str] | None
     unfit: str = ""
     shared: int = 0
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,16 @@ def compare(
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
     names = task_labels(entry.key for entry in measured)
+    corrected = holm({entry.key: entry.cell.comparison.change.p for entry in measured if entry.cell.comparison})
     rows = tuple(
         ComparedGroup(
-            entry.key, names[entry.key], entry.against, entry.cell.comparison, entry.unfit, shared.get(entry.key, 0)
+            entry.key,
+            names[entry.key],
+            entry.against,
+            entry.cell.comparison,
+            entry.unfit,
+            shared.get(entry.key, 0),
+            corrected.get(entry.key),
         )
         for entry in measured
     )
@@ -240,14 +248,16 @@ def _cells(row: ComparedGroup) -> list[str]:
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
         str(len(paired.gained)),
-        p_value(paired.change.p),
+        p_value(row.p_corrected),
     ]
 
 
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    several = sum(row.paired is not None for row in comparison.rows)
+    correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
+    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}{correction}"] if tests else [])]
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
@@ -318,6 +328,7 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "lost": list(paired.lost),
         "gained": list(paired.gained),
         "p": paired.change.p,
+        "p_corrected": row.p_corrected,
         "test": paired.change.test,
         "only_baseline": len(paired.only_baseline),
         "only_candidate": len(paired.only_candidate),

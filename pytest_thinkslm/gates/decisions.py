@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from pytest_thinkslm.core.tables import figure
 from pytest_thinkslm.gates.margin_gates import margin_gates
 from pytest_thinkslm.gates.outcomes import FieldValue, GatedGroup, GateResult, excuse
 from pytest_thinkslm.runs.types import GateKind
@@ -60,10 +61,11 @@ def _min_accuracy_gate(wanted: MinAccuracy, cell: GatedGroup) -> GateResult:
     value = accuracy.low if wanted.lower else accuracy.estimate
     passed = _rounded(100 * value) >= wanted.percent
     what = "lower bound" if wanted.lower else "accuracy"
+    estimate, decided = (_shown(100 * share, wanted.percent) for share in (accuracy.estimate, value))
     sentence = (
-        f"{cell.label}: accuracy {100 * accuracy.estimate:.1f}% "
+        f"{cell.label}: accuracy {estimate}% "
         f"(95% interval {100 * accuracy.low:.1f}% to {100 * accuracy.high:.1f}%, {accuracy.method}, n = {accuracy.n}): "
-        f"the {what} of {100 * value:.1f}% is {'at least' if passed else 'below'} {wanted.percent:g}%"
+        f"the {what} of {decided}% is {'at least' if passed else 'below'} {wanted.percent:g}%"
     )
     return GateResult(
         name,
@@ -97,11 +99,16 @@ def _max_rate_gate(allowed: MaxRate, cell: GatedGroup) -> GateResult:
     low, high = wilson(count, n)
     passed = _rounded(100 * count / n) <= allowed.percent
     sentence = (
-        f"{cell.label}: {100 * count / n:.1f}% {allowed.kind} ({count} of {n}, 95% interval {100 * low:.1f}% to "
-        f"{100 * high:.1f}%), which is {'at most' if passed else 'more than'} {allowed.percent:g}%"
+        f"{cell.label}: {_shown(100 * count / n, allowed.percent)}% {allowed.kind} ({count} of {n}, 95% interval "
+        f"{100 * low:.1f}% to {100 * high:.1f}%), which is {'at most' if passed else 'more than'} {allowed.percent:g}%"
     )
     fields: dict[str, FieldValue] = {"rate": 100 * count / n, "count": count, "n": n, "at_most": allowed.percent}
     return GateResult(name, kind, cell.label, passed, sentence, fields)
+
+
+def _shown(percent: float, bar: float) -> str:
+    """A percentage that is not rounded over the bar that it is held against."""
+    return figure(_rounded(percent), 1, 0, bar, 100)
 
 
 def _rounded(percent: float) -> float:

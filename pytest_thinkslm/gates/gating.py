@@ -203,7 +203,12 @@ def _measure(
     errors = counted_errors(baseline.groups[against], group, mode)
     if errors:
         cell = replace(cell, worst=worst_case(baseline.groups[against], group, mode), errors=len(errors))
-    notes = [selection_note(comparison), _variant_note(key, against), *metric_notes(before[against], row)]
+    notes = [
+        selection_note(comparison),
+        _repeats_note(baseline.groups[against], group, comparison),
+        _variant_note(key, against),
+        *metric_notes(before[against], row),
+    ]
     return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), against)
 
 
@@ -254,6 +259,13 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     if before + now == 0:
         return ""
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
+
+
+def _repeats_note(baseline: Group, candidate: Group, comparison: PairedResult[str]) -> str:
+    before, now = (max(map(len, group.scores.values()), default=1) for group in (baseline, candidate))
+    if before == now:
+        return ""
+    return f"compared on the first {comparison.repeats} of {max(before, now)} repeats, as many as both have"
 
 
 def _variant_note(key: GroupKey, against: GroupKey) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pytest_thinkslm.core.tables import percent
 from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, counted, p_text
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.settings.gate_specs import Margin
@@ -21,6 +22,7 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
         if cell.comparison and cell.comparison.n and not cell.void and not cell.unfit
     }
     tested = {cell.label: cell.worst or compared[cell.label] for cell in cells if cell.label in compared}
+    changes = holm({label: comparison.change.p for label, comparison in compared.items()})
     corrected: Mapping[str, float] = {}
     levels: Mapping[str, float] = {}
     if margin.mode == "regression":
@@ -55,7 +57,8 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
         change = comparison.change
         parts = [
             f"{cell.label}: {_paired_summary(comparison)}: {finding}",
-            f"any change: {change.test}, {p_text(change.p)}",
+            f"any change: {change.test}, {p_text(change.p)}"
+            + (f", {p_text(changes[cell.label])} after Holm's correction" if len(changes) > 1 else ""),
             f"{counted(cell.errors, 'error')} counted against this run" if cell.errors else "",
             sense.sentence if passed is (margin.mode == "regression") and not sense.resolved else "",
             cell.note,
@@ -70,6 +73,7 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
                 **_paired_fields(comparison),
                 "margin": margin.points,
                 **fields,
+                "p_change_corrected": changes[cell.label],
                 "errors_counted": cell.errors,
                 "smallest_detectable_drop": sense.smallest_drop,
                 "items_needed": sense.items_needed,
@@ -115,7 +119,7 @@ def _paired_summary(comparison: PairedResult[str]) -> str:
     low, high = comparison.interval
     shared = "" if not (comparison.only_baseline or comparison.only_candidate) else "shared "
     return (
-        f"accuracy {100 * comparison.baseline:.1f}% before, {100 * comparison.candidate:.1f}% now, "
+        f"accuracy {percent(comparison.baseline)} before, {percent(comparison.candidate)} now, "
         f"{100 * comparison.difference:+.1f} points ({100 * comparison.confidence:g}% interval {100 * low:+.1f} to "
         f"{100 * high:+.1f}), {len(comparison.lost)} lost and {len(comparison.gained)} gained of "
         f"{counted(comparison.n, shared + 'item')}"

@@ -1,5 +1,6 @@
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,13 @@ def test_min_accuracy_of_an_exact_task_beats_a_glob_and_other_tasks_have_none():
     assert [(result.label, result.passed) for result in results] == [("gsm8k", True), ("gsm_plus", False)]
 
 
+@pytest.mark.parametrize(("right", "shown"), [(8499, "84.99%"), (8500, "85.0%"), (8501, "85.01%"), (8000, "80.0%")])
+def test_no_figure_is_rounded_over_the_bar_that_it_misses(right, shown):
+    result = gate(GateSpecs(parse_min_accuracy("gsm8k=85")), cell("gsm8k", 0, 0, 10_000, right=right))
+    assert f"accuracy {shown}" in result.sentence
+    assert f"the accuracy of {shown} is {'at least' if result.passed else 'below'} 85%" in result.sentence
+
+
 @pytest.mark.parametrize(("allowed", "passed"), [(7, True), (6.9, False), (0, False), (100, True)])
 def test_max_rate(allowed, passed):
     result = gate(GateSpecs(max_rates=(MaxRate("truncated", allowed),)), cell("gsm8k", 0, 0, 100, truncated=7))
@@ -239,3 +247,19 @@ def test_gates_agree_with_their_own_numbers(tables, margin):
         else:
             assert result.passed is (result.fields["p"] <= 0.05)
             assert result.passed is (result.fields["drop_at_most"] <= margin.points)
+
+
+def test_the_test_of_any_change_is_corrected_where_several_stand_together():
+    results = evaluate(GateSpecs(margin=Margin(0)), [cell(f"t{number}", 9, 2, 100) for number in range(4)])
+    for result in results:
+        assert result.fields["p_change_corrected"] == pytest.approx(4 * result.fields["p_change"])
+        assert "after Holm's correction" in result.sentence.partition("any change")[2]
+
+
+def test_errors_are_tested_as_lost_and_said():
+    plain = cell("gsm8k", 0, 0, 1000)
+    hidden = replace(plain, worst=cell("gsm8k", 10, 0, 1000).comparison, errors=10)
+    assert gate(GateSpecs(margin=Margin(0)), plain).passed
+    result = gate(GateSpecs(margin=Margin(0)), hidden)
+    assert not result.passed
+    assert "10 errors counted against this run" in result.sentence

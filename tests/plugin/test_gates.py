@@ -352,5 +352,5 @@ def test_gate_results_fit_the_schema_and_the_preset_is_recorded(replay: Replay, 
     assert any(line.startswith("repeats 2 (given") for line in value["settings"]["preset_choices"])
     (row,) = value["results"]
     assert (row["n"], row["items"], len(row["repeats"]["runs"])) == (16, 8, 2)
-    assert value["gates"][0]["fields"]["repeats"] == 3
+    assert value["gates"][0]["fields"]["repeats"] == 2, "as many as both have"
     assert len(items(pytester.path / "report")) == 16
