@@ -36,6 +36,7 @@ from pytest_thinkslm.gates.baselines import (
 )
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, any_failed, excuse
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
+from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.statistics import PairedResult, holm
@@ -264,23 +265,24 @@ def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     lines = []
     for comparison in comparisons:
         table = _table(first, comparison)
-        lines += [f"### {markdown_line(table.title)}", ""]
-        for gate in comparison.gates:
-            lines.append(f"- **{gating.outcome(gate)}**: {markdown_line(gate.sentence)}")
-        lines += [""] if comparison.gates else []
-        lines += [*markdown_table(table), "", *(f"> {markdown_line(note)}  " for note in table.notes), ""]
+        gates = _gates_json(comparison)
+        shown = gate_table(gates, table.title) if gates else table
+        lines += [f"### {markdown_line(table.title)}", "", *markdown_table(shown), ""]
+        lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(gates)]
+        lines += [""] if gates else []
+        lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
-    console = stdout_console(120)
+    console = stdout_console(132)
     with console.capture() as capture:
         for comparison in comparisons:
             table = _table(first, comparison)
-            print_table(console, replace(table, notes=()))
-            for gate in comparison.gates:
-                state = gating.outcome(gate)
-                print_line(console, f"gate {state}: {gate.sentence}", _TONES.get(state, "warning"))
+            gates = _gates_json(comparison)
+            print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()))
+            for state, sentence in gate_sentences(gates):
+                print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
             for note in table.notes:
                 print_line(console, note, "quiet")
     return capture.get()
@@ -304,6 +306,7 @@ def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
 
 
 def _gates_json(comparison: Comparison) -> list[GateJson]:
+    """The gates; those on a row that is here with its key."""
     keys = {label: key for key, label in gating.labels([row.key for row in comparison.rows]).items()}
     return [gating.as_json(gate, keys.get(gate.label)) for gate in comparison.gates]
 

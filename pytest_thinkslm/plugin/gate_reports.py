@@ -79,12 +79,20 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
     write_file(path, lambda draft: document.write(draft, encoding="utf-8", xml_declaration=True))
 
 
+class _Sentence(str):
+    """The reason of a failed gate: whole in every report, but on the terminal, where it stands below the table."""
+
+    def toterminal(self, writer: object) -> None:
+        """What pytest calls in its section of failures."""
+        writer.line("below, at the table of gates")  # type: ignore[attr-defined]
+
+
 def _report(gate: GateResult) -> pytest.TestReport:
     state = outcome(gate)
     result: Literal["passed", "failed", "skipped"]
     longrepr: str | tuple[str, int, str] | None
     if gate.fails:
-        result, longrepr = "failed", _why_failed(gate)
+        result, longrepr = "failed", _Sentence(_why_failed(gate))
     elif state == "passed":
         result, longrepr = "passed", None
     else:
