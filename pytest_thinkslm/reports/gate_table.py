@@ -63,7 +63,7 @@ def _cells(gate: GateJson, number: int | None) -> list[Cell]:
     ends = [fields["low"] / 100, fields["high"] / 100] if difference is not None and "low" in fields else None
     shown_before, shown_now, change, interval = change_cells(before, now, difference, ends)
     items = [Cell("–"), Cell("–")]
-    if number is not None and "lost" in fields:
+    if number is not None and difference is not None:
         items = item_cells(cast("GroupJson", gate), gate["lost"], gate["gained"], f"gate-{number}")
     return [
         Cell(gate["label"]),

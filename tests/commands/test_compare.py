@@ -159,13 +159,30 @@ def test_markdown_is_one_table_a_run_that_hostile_names_cannot_break(
     name = "a|b<c>"
     first = write_run(tmp_path / "a", [record(0, True, model=name), record(1, True, model=name)])
     second = write_run(tmp_path / "b", [record(0, False, model=name), record(1, True, model=name)])
-    assert main(["compare", str(first), str(second), str(first), "--format", "markdown", "--gate", "0"]) == 0
+    for gate, columns in (([], 12), (["--gate", "0"], 12)):
+        assert main(["compare", str(first), str(second), str(first), "--format", "markdown", *gate]) == 0
+        text = capsys.readouterr().out
+        assert text.count("### a → ") == 2
+        assert ("a\\|b&lt;c>" in text) is not bool(gate)
+        assert ("- **passed**: sort8_positive: accuracy 100.0% before, 50.0% now" in text) is bool(gate)
+        rows = [line for line in text.splitlines() if line.startswith("| sort8_positive")]
+        assert [line.replace("\\|", "").count("|") for line in rows] == [columns, columns]
+
+
+def test_corrected_p_values_stand_where_several_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(name: str, wrong: int) -> str:
+        tasks = ("sort8_positive", "sort8_mixed", "sort16_mixed")
+        lines = [record(item, item >= wrong, task=task) for task in tasks for item in range(60)]
+        return str(write_run(tmp_path / name, lines))
+
+    runs = [run("a", 0), run("b", 6)]
+    assert main(["compare", *runs, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"][0]["rows"]
+    assert [row["p_corrected"] for row in rows] == pytest.approx([3 * row["p"] for row in rows])
+    assert main(["compare", *runs]) == 0
     text = capsys.readouterr().out
-    assert text.count("### a → ") == 2
-    assert "a\\|b&lt;c>" in text
-    assert "- **passed**: sort8_positive: accuracy 100.0% before, 50.0% now" in text
-    rows = [line for line in text.splitlines() if line.startswith("| sort8_positive")]
-    assert [line.replace("\\|", "").count("|") for line in rows] == [12, 12]
+    assert "Holm's correction over 3 rows" in text
+    assert f"{rows[0]['p_corrected']:.3g}" in text
 
 
 def test_runs_of_other_settings_are_compared_with_a_remark_but_not_gated(

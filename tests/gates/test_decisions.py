@@ -20,6 +20,7 @@ from pytest_thinkslm.settings.gate_specs import (
     parse_min_accuracy,
 )
 from pytest_thinkslm.statistics import accuracy_interval, compare_paired
+from pytest_thinkslm.statistics.power import power_to_detect, power_to_pass
 
 
 def cell(label, lost, gained, n, right=None, truncated=0, **more):
@@ -51,7 +52,7 @@ def test_eight_items_with_one_lost_raise_no_alarm_and_say_how_small_a_drop_could
 def test_a_margin_that_cannot_be_resolved_says_how_many_items_it_takes():
     result = gate(GateSpecs(margin=Margin(5)), cell("gsm8k", 1, 0, 8, right=8))
     assert result.passed is True
-    assert f"telling a drop of 5 points from none takes {result.fields['items_needed']} items" in result.sentence
+    assert f"finding a drop of 10 points in 4 of 5 runs takes {result.fields['items_needed']} items" in result.sentence
     assert result.fields["items_needed"] > 8
 
 
@@ -184,7 +185,7 @@ def test_a_plan_states_its_assumption():
 def test_a_non_inferiority_plan_that_is_large_enough_says_nothing():
     small, large = (sensitivity(Margin(5, "noninferiority"), n, baseline=0.4) for n in (50, 5000))
     assert (
-        f"showing that there is no drop of 5 points where there is none takes {small.items_needed} items"
+        f"showing in 4 of 5 runs that there is no drop of 5 points where there is none takes {small.items_needed} items"
         in small.sentence
     )
     assert (large.resolved, large.sentence) == (True, "")
@@ -263,3 +264,15 @@ def test_errors_are_tested_as_lost_and_said():
     result = gate(GateSpecs(margin=Margin(0)), hidden)
     assert not result.passed
     assert "10 errors counted against this run" in result.sentence
+
+
+def test_advice_is_for_this_gate_and_for_all_of_them():
+    plan = sensitivity(Margin(2), 50, family=17, discordance=0.1)
+    found = power_to_detect(plan.items_needed, 0.04, 0.1, margin=0.02, alpha=0.05 / 17)
+    assert found >= 0.8 > power_to_detect(plan.items_needed // 2, 0.04, 0.1, margin=0.02, alpha=0.05 / 17)
+    plan = sensitivity(Margin(2, "noninferiority"), 50, family=17, discordance=0.1)
+    together = int(re.search(r"and (\d+) items a gate for all 17 gates together", plan.sentence)[1])
+    assert power_to_pass(plan.items_needed, 0.02, 0.1) >= 0.8
+    assert power_to_pass(together, 0.02, 0.1) ** 17 >= 0.8 > power_to_pass(plan.items_needed, 0.02, 0.1) ** 17
+    assert not sensitivity(Margin(2, "noninferiority"), together - 1, family=17, discordance=0.1).resolved
+    assert sensitivity(Margin(2, "noninferiority"), together, family=17, discordance=0.1).resolved
