@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from pytest_thinkslm.gates.decisions import Cell, GateMode, GateSpecs, Margin, any_failed, evaluate
+from pytest_thinkslm.gates.decisions import evaluate
+from pytest_thinkslm.gates.outcomes import GatedGroup, any_failed
+from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedTable, accuracy_interval, compare_paired
 from pytest_thinkslm.statistics.clusters import ClusterSums
 from pytest_thinkslm.statistics.paired import clustered_table, single_table
@@ -157,7 +159,7 @@ def family(mode: GateMode, drops: Sequence[float], margin: float, pairs: int, se
                 {str(item): [float(right)] for item, right in enumerate(run.ravel())} for run in (before, after)
             )
             accuracy = accuracy_interval(after.ravel().tolist())
-            cells.append(Cell(f"task{number}", "task", accuracy, comparison=compare_paired(old, new)))
+            cells.append(GatedGroup(f"task{number}", "task", accuracy, comparison=compare_paired(old, new)))
         failed += any_failed(evaluate(specs, cells))
     return failed / pairs
 

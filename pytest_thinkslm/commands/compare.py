@@ -23,7 +23,7 @@ from pytest_thinkslm.core.tables import (
     stdout_console,
     text_columns,
 )
-from pytest_thinkslm.gates import gating
+from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
     counterpart,
@@ -34,11 +34,12 @@ from pytest_thinkslm.gates.baselines import (
     refused,
     sampling_differences,
 )
-from pytest_thinkslm.gates.decisions import GateResult, any_failed
+from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, any_failed, excuse
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
+from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
-from pytest_thinkslm.statistics import PairedResult
+from pytest_thinkslm.statistics import PairedResult, holm
 
 FORMATS = ("rich", "markdown", "json")
 
@@ -48,7 +49,7 @@ Compare runs that have been made: each with the first one, on the items that bot
 
 A run is its report folder (or its results.json, with items.jsonl beside it). Runs are paired item by item, so
 that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate 1 when a gate fails
-and 2 when a run is not complete; 4 when something cannot be compared."""
+or could not be evaluated and 2 when a run is not complete; 4 when nothing could be compared, or runs do not fit."""
 
 EXAMPLES = """\
 examples:
@@ -63,13 +64,18 @@ _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad"}
 
 @dataclass(frozen=True, slots=True)
 class ComparedGroup:
-    """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why."""
+    """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why.
+
+    ``shared`` counts the items that both were asked alike, errors among them.
+    """
 
     key: GroupKey
     label: str
     against: GroupKey | None
     paired: PairedResult[str] | None
     unfit: str = ""
+    shared: int = 0
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,11 @@ class Comparison:
     rows: tuple[ComparedGroup, ...]
     gates: tuple[GateResult, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def rows_compared(self) -> bool:
+        """Whether any row shares items that were asked alike, if only such as are errors."""
+        return any(row.against is not None and row.shared for row in self.rows)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=get_args(GateMode),
         help="regression (default): fail where a larger drop is shown; noninferiority: fail unless it is ruled out",
     )
+    parser.add_argument(
+        ALLOW,
+        action="store_true",
+        help="nothing or too little to compare, a task that is missing, or too many errors do not fail the comparison",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,15 +120,24 @@ def run(arguments: argparse.Namespace) -> int:
     margin = None if arguments.gate is None else parse_margin(arguments.gate, mode)
     first = load_run(Path(arguments.baseline), "compare")
     others = [load_run(Path(place), "compare") for place in arguments.runs]
-    comparisons = [compare(first, other, margin) for other in others]
+    allow = bool(arguments.allow_unevaluated)
+    comparisons = [compare(first, other, margin, allow_unevaluated=allow) for other in others]
     write = {"rich": _rich, "markdown": _markdown, "json": _json}[arguments.format]
     sys.stdout.write(write(first, comparisons))
+    apart = [comparison.name for comparison in comparisons if not comparison.rows_compared]
+    if apart and not allow:
+        raise UsageError(
+            f"compare: nothing could be compared with {first.name}: {', '.join(apart)} shares no item with it that was "
+            f"asked alike; give runs of the same tasks and items, or {ALLOW}"
+        )
     if any(any_failed(comparison.gates) for comparison in comparisons):
         return 1
     return 2 if margin is not None and not all(comparison.complete for comparison in comparisons) else 0
 
 
-def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None) -> Comparison:
+def compare(
+    first: RecordedRun, other: RecordedRun, margin: Margin | None = None, *, allow_unevaluated: bool = False
+) -> Comparison:
     """Hold ``other`` against ``first``.
 
     Without a margin runs of other settings are compared all the same, which is then said; groups whose shared items
@@ -122,26 +147,62 @@ def compare(first: RecordedRun, other: RecordedRun, margin: Margin | None = None
         UsageError: with a margin, where the runs do not fit.
     """
     measured, other_prompts = [], []
-    for entry in gating.measure(other.groups, other.rows, first):
+    shared: dict[GroupKey, int] = {}
+    mode: GateMode = "regression" if margin is None else margin.mode
+    for entry in gating.measure(other.groups, other.rows, first, mode):
         found = _prompt_misfits(first, other, entry)
         if found:
             other_prompts += found
             entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=f"other {', '.join(found)}")
+        elif entry.against is not None:
+            there = first.groups[entry.against].scores
+            shared[entry.key] = sum(item in there for item in other.groups[entry.key].scores)
         measured.append(entry)
     gates: tuple[GateResult, ...] = ()
-    if margin is not None:
+    found_judges = (judges.judge_gate(run.results, f"judge of {run.name}") for run in (first, other))
+    judged = [gate for gate in found_judges if gate is not None]
+    remarks = _remarks(first, other)
+    if margin is None:
+        remarks += [gate.sentence for gate in judged]
+    else:
         styles = list(dict.fromkeys(key.style for key in other.groups))
-        found = misfits(first, other.settings, other.templates(), styles)
+        found = misfits(first, other.settings, other.templates(), styles, allow_unevaluated=allow_unevaluated)
         found += [*other_prompts, *_data_misfits(first, other)]
         if found:
             raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
-        gates = gating.decide(GateSpecs(margin=margin), measured, complete=other.selection != "partial")
+        gates = _gates(margin, measured, first, other)
+        if allow_unevaluated:
+            gates = excuse(gates, f"{ALLOW} is given")
+        gates += tuple(judged)
     names = task_labels(entry.key for entry in measured)
+    corrected = holm({entry.key: entry.cell.comparison.change.p for entry in measured if entry.cell.comparison})
     rows = tuple(
-        ComparedGroup(entry.key, names[entry.key], entry.against, entry.cell.comparison, entry.unfit)
+        ComparedGroup(
+            entry.key,
+            names[entry.key],
+            entry.against,
+            entry.cell.comparison,
+            entry.unfit,
+            shared.get(entry.key, 0),
+            corrected.get(entry.key),
+        )
         for entry in measured
     )
-    return Comparison(other.name, other.selection != "partial", rows, gates, tuple(_remarks(first, other)))
+    return Comparison(other.name, other.selection != "partial", rows, gates, tuple(remarks))
+
+
+def _gates(
+    margin: Margin, measured: Sequence[gating.Measured], first: RecordedRun, other: RecordedRun
+) -> tuple[GateResult, ...]:
+    complete = other.selection != "partial"
+    present = [entry.key for entry in measured]
+    absent = gating.missing_gates(margin, gating.missing(present, first), present)
+    gates = gating.decide(GateSpecs(margin=margin), measured, complete=complete)
+    keys = {entry.cell.label: entry.key for entry in measured}
+    before = {entry.cell.label: entry.against for entry in measured if entry.against is not None}
+    gates = judges.without_misjudged(gates, keys, other.results)
+    gates = judges.without_misjudged(gates, before, first.results)
+    return (*gates, *(absent if complete else excuse(absent, "the run is not complete")))
 
 
 def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
@@ -188,37 +249,40 @@ def _cells(row: ComparedGroup) -> list[str]:
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
         str(len(paired.gained)),
-        p_value(paired.change.p),
+        p_value(row.p_corrected),
     ]
 
 
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    several = sum(row.paired is not None for row in comparison.rows)
+    correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
+    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}{correction}"] if tests else [])]
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     lines = []
     for comparison in comparisons:
         table = _table(first, comparison)
-        lines += [f"### {markdown_line(table.title)}", ""]
-        for gate in comparison.gates:
-            lines.append(f"- **{gating.outcome(gate)}**: {markdown_line(gate.sentence)}")
-        lines += [""] if comparison.gates else []
-        lines += [*markdown_table(table), "", *(f"> {markdown_line(note)}  " for note in table.notes), ""]
+        gates = _gates_json(comparison)
+        shown = gate_table(gates, table.title) if gates else table
+        lines += [f"### {markdown_line(table.title)}", "", *markdown_table(shown), ""]
+        lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(gates)]
+        lines += [""] if gates else []
+        lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
-    console = stdout_console(120)
+    console = stdout_console(132)
     with console.capture() as capture:
         for comparison in comparisons:
             table = _table(first, comparison)
-            print_table(console, replace(table, notes=()))
-            for gate in comparison.gates:
-                state = gating.outcome(gate)
-                print_line(console, f"gate {state}: {gate.sentence}", _TONES.get(state, "warning"))
+            gates = _gates_json(comparison)
+            print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()))
+            for state, sentence in gate_sentences(gates):
+                print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
             for note in table.notes:
                 print_line(console, note, "quiet")
     return capture.get()
@@ -242,8 +306,9 @@ def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
 
 
 def _gates_json(comparison: Comparison) -> list[GateJson]:
+    """The gates; those on a row that is here with its key."""
     keys = {label: key for key, label in gating.labels([row.key for row in comparison.rows]).items()}
-    return [gating.as_json(gate, keys[gate.label]) for gate in comparison.gates]
+    return [gating.as_json(gate, keys.get(gate.label)) for gate in comparison.gates]
 
 
 def _row_json(row: ComparedGroup) -> dict[str, object]:
@@ -266,6 +331,7 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "lost": list(paired.lost),
         "gained": list(paired.gained),
         "p": paired.change.p,
+        "p_corrected": row.p_corrected,
         "test": paired.change.test,
         "only_baseline": len(paired.only_baseline),
         "only_candidate": len(paired.only_candidate),

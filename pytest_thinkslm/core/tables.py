@@ -104,8 +104,21 @@ def figure_columns(*headings: str) -> list[Column]:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage; a dash where it is not known."""
-    return "–" if value is None else f"{100 * value:.{digits}f}%"
+    """A fraction as a percentage; a dash where it is not known. 0% and 100% are nothing but that: see ``figure``."""
+    return "–" if value is None else f"{figure(100 * value, digits, 0, 100)}%"
+
+
+def figure(value: float, digits: int, *borders: float) -> str:
+    """A number with as many digits after the point as keep it from being rounded to a border, or over it.
+
+    99.96 is no 100.0 and an accuracy below 85% no 85.0%. Six digits at most.
+    """
+    for wanted in range(digits, 7):
+        text = f"{value:.{wanted}f}"
+        shown = float(text)
+        if all((shown > border) - (shown < border) == (value > border) - (value < border) for border in borders):
+            return text
+    return f"{value:.{digits}f}"
 
 
 # --- terminal

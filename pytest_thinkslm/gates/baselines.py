@@ -179,6 +179,8 @@ def misfits(
     settings: SettingsJson,
     templates: Mapping[VariantKey, str | None],
     styles: Collection[str],
+    *,
+    allow_unevaluated: bool = False,
 ) -> list[str]:
     """What makes ``baseline`` unfit for a run, as far as its settings tell: each difference with both values.
 
@@ -186,6 +188,7 @@ def misfits(
         settings: of the run, by the names of results.json.
         templates: hash of the run's chat templates by variant, None where unknown.
         styles: prompt styles of the run.
+        allow_unevaluated: whether two samples drawn with different seeds are held against each other all the same.
     """
     found = []
     if baseline.selection == "partial":
@@ -194,6 +197,8 @@ def misfits(
     if styles and not set(styles) & set(theirs):
         found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
     found += sampling_differences(baseline.settings, settings)
+    if not allow_unevaluated:
+        found += _other_sample(baseline, settings)
     judges = _judge(baseline.settings), _judge(settings)
     if judges[0] != judges[1]:
         found.append(difference("judge", *judges))
@@ -204,6 +209,13 @@ def misfits(
         if mine and before and mine != before:
             found.append(difference("template_sha256", before[:12], mine[:12]))
     return list(dict.fromkeys(found))
+
+
+def _other_sample(baseline: RecordedRun, settings: SettingsJson) -> list[str]:
+    """The data seed, where both runs are samples that it drew (--limit): then they asked other items."""
+    seeds = baseline.settings.get("data_seed"), settings.get("data_seed")
+    sampled = baseline.selection == "limit" and settings.get("limit") is not None
+    return [difference("data_seed", *seeds)] if sampled and seeds[0] != seeds[1] else []
 
 
 def _judge(settings: SettingsJson) -> str:

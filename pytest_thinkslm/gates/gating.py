@@ -11,10 +11,16 @@ from typing import Any
 
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
-from pytest_thinkslm.gates.decisions import GatedGroup, GateResult, GateSpecs, Margin, evaluate, sensitivity
+from pytest_thinkslm.gates.decisions import evaluate
+from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
+from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
+from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
+
+#: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
+LEAST_SHARED = 0.8
 
 #: A task's own metrics that are shown beside the change of its accuracy.
 _METRICS = ("mr_score", "mcc", "acc_step", "acc_reason", "pdr", "asp")
@@ -37,6 +43,7 @@ def measure(
     groups: Mapping[GroupKey, Group],
     rows: Mapping[GroupKey, FigureRow],
     baseline: RunFigures | None = None,
+    mode: GateMode = "regression",
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -44,26 +51,47 @@ def measure(
         groups: item scores of the run.
         rows: the figures of the same groups, as in results.json.
         baseline: what it is compared with.
+        mode: of the gate that it is for, which says how errors count (``worst_case``).
     """
     names = labels(list(rows))
     before = {} if baseline is None else baseline.rows
-    return [_measure(key, names[key], groups.get(key, Group()), row, baseline, before) for key, row in rows.items()]
+    return [
+        _measure(key, names[key], groups.get(key, Group()), row, baseline, before, mode) for key, row in rows.items()
+    ]
 
 
 def decide(
     specs: GateSpecs, measured: Sequence[Measured], *, complete: bool = True, advisory: bool = False
 ) -> tuple[GateResult, ...]:
     """Every gate on every cell; a gate without a comparison says why there is none."""
-    reasons = {entry.cell.label: entry.unfit for entry in measured if entry.unfit and not entry.cell.void}
-    results = evaluate(specs, [entry.cell for entry in measured], complete=complete, advisory=advisory)
-    if not complete or specs.margin is None:
-        return results
-    return tuple(
-        replace(result, sentence=f"{result.label}: not evaluated, {reasons[result.label]}")
-        if result.passed is None and result.kind == specs.margin.mode and result.label in reasons
-        else result
-        for result in results
-    )
+    cells = [replace(entry.cell, unfit=entry.unfit or entry.cell.unfit) for entry in measured]
+    return evaluate(specs, cells, complete=complete, advisory=advisory)
+
+
+def missing(keys: Collection[GroupKey], baseline: RunFigures) -> list[GroupKey]:
+    """What a run has nothing of though its baseline has: as keys of the run's variants."""
+    found = []
+    for variant in dict.fromkeys(key.variant for key in keys):
+        against = counterpart(variant, baseline.variants)
+        for key in baseline.groups:
+            if key.variant == against and matching(key, variant, dict.fromkeys(keys)) is None:
+                found.append(GroupKey(*variant, key.task, key.test, key.style))
+    return found
+
+
+def missing_gates(margin: Margin, absent: Sequence[GroupKey], present: Sequence[GroupKey]) -> list[GateResult]:
+    """A gate that is not evaluated for each absent group."""
+    names = labels([*present, *absent])
+    return [
+        GateResult(
+            f"gate::{names[key]}",
+            margin.mode,
+            names[key],
+            None,
+            f"{names[key]}: not evaluated, the baseline has {key.task} ({key.style}) and this run has nothing of it",
+        )
+        for key in absent
+    ]
 
 
 def labels(keys: Sequence[GroupKey]) -> dict[GroupKey, str]:
@@ -133,6 +161,7 @@ def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
         "lost": list(result.lost),
         "gained": list(result.gained),
         "advisory": result.advisory,
+        "fails": result.fails,
     }
     if key is not None:
         value["model"], value["quant"], value["task"], value["test"], value["style"] = key
@@ -155,6 +184,7 @@ def _measure(
     row: FigureRow,
     baseline: RunFigures | None,
     before: Mapping[GroupKey, FigureRow],
+    mode: GateMode,
 ) -> Measured:
     cell = GatedGroup(
         label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
@@ -169,13 +199,52 @@ def _measure(
     comparison = compare_groups(baseline.groups[against], group)
     if comparison.n == 0:
         return Measured(key, cell, against, "the baseline shares no item with it")
-    notes = [selection_note(comparison), _variant_note(key, against), *metric_notes(before[against], row)]
+    cell = replace(cell, unfit=too_few_shared(baseline.groups[against], group))
+    errors = counted_errors(baseline.groups[against], group, mode)
+    if errors:
+        cell = replace(cell, worst=worst_case(baseline.groups[against], group, mode), errors=len(errors))
+    notes = [
+        selection_note(comparison),
+        _repeats_note(baseline.groups[against], group, comparison),
+        _variant_note(key, against),
+        *metric_notes(before[against], row),
+    ]
     return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), against)
 
 
 def compare_groups(baseline: Group, candidate: Group) -> PairedResult[str]:
     """The paired comparison of two groups, without items that are an error in either."""
     return compare_paired(baseline.comparable(), candidate.comparable(), {**baseline.clusters, **candidate.clusters})
+
+
+def counted_errors(baseline: Group, candidate: Group, mode: GateMode) -> set[str]:
+    """Items whose error counts against the candidate.
+
+    Those that are an error in the candidate alone; for non-inferiority, where the absence of a drop is to be shown,
+    also those that are an error in the baseline.
+    """
+    own = {item for item in candidate.errors if item in baseline.scores and item not in baseline.errors}
+    return own if mode == "regression" else own | {item for item in baseline.errors if item in candidate.scores}
+
+
+def worst_case(baseline: Group, candidate: Group, mode: GateMode) -> PairedResult[str]:
+    """The paired comparison in which an error is wrong in the candidate, right in the baseline (`counted_errors`)."""
+    before = baseline.comparable()
+    if mode == "noninferiority":
+        before |= {item: [1.0] * len(baseline.scores[item]) for item in baseline.errors}
+    return compare_paired(before, candidate.scores, {**baseline.clusters, **candidate.clusters})
+
+
+def too_few_shared(baseline: Group, candidate: Group) -> str:
+    """Why two selections have too little in common for a decision; empty where they have enough."""
+    smaller = min(len(baseline.scores), len(candidate.scores))
+    shared = sum(item in baseline.scores for item in candidate.scores)
+    if shared >= LEAST_SHARED * smaller:
+        return ""
+    return (
+        f"only {shared} of {smaller} items of the smaller selection are in both (needed: {LEAST_SHARED:.0%}; the "
+        f"baseline has {len(baseline.scores)}, this run {len(candidate.scores)})"
+    )
 
 
 def match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
@@ -190,6 +259,13 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     if before + now == 0:
         return ""
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
+
+
+def _repeats_note(baseline: Group, candidate: Group, comparison: PairedResult[str]) -> str:
+    before, now = (max(map(len, group.scores.values()), default=1) for group in (baseline, candidate))
+    if before == now:
+        return ""
+    return f"compared on the first {comparison.repeats} of {max(before, now)} repeats, as many as both have"
 
 
 def _variant_note(key: GroupKey, against: GroupKey) -> str:

@@ -15,7 +15,7 @@ from pytest_thinkslm.core.rulings import JudgeVerdict, Ruling
 from pytest_thinkslm.judging.prompt import Question
 from pytest_thinkslm.runs.types import Canaries
 
-#: Share of canaries that a judge has to get right; below it the judge decides no gate.
+#: Share of canaries that a judge has to get right; below it a run fails in which the judge decided any verdict.
 THRESHOLD = 0.9
 
 #: Under this name their replies stand in the journal.
@@ -117,7 +117,7 @@ def canary_line(model: str, canaries: Mapping[str, Any]) -> str:
     line = f"judge {model}: {canaries['right']} of {canaries['n']} canaries right"
     if canaries["trusted"]:
         return line
-    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted and decides no gate"
+    line += f" (needed: {canaries['threshold']:.0%}): it is not to be trusted, and a run that it decides in fails"
     if canaries.get("problem"):
         line += f"; {canaries['problem']}"
     elif canaries["failed"]:

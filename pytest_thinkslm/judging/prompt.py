@@ -21,7 +21,7 @@ from pytest_thinkslm.judging.reply import EXAMPLE_REASON
 from pytest_thinkslm.scoring.answers.region import final_region
 
 #: Part of the journal's fingerprint: a judge that is asked in other words gives other rulings.
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 
 #: Characters of a candidate's text that the judge sees (its end), and of a problem or a solution under review.
 TEXT_LIMIT = 4_000
@@ -219,21 +219,22 @@ say more, as long as that does not contradict the reference.
 {_REPLY.format(answer="the error that the candidate names, in a few words", reason=EXAMPLE_REASON)}""",
 }
 
-# Markup of chat templates: a server that renders a template may take it for a turn's end or begin.
+# Markup of chat templates: a server that renders a template may take it for a turn's end or begin. No list of families,
+# but a rule: a bracket beside a sign (`<|`, `|>`, `[|`, `]~`, also full-width, or with a blank between), and a word
+# without blanks in angle or square brackets (`<eoa>`, `</s>`, `<seed:eos>`, `[gMASK]`, `[/INST]`).
+_SIGN = r"[|~!\uff5c]"
 _MARKUP = re.compile(
-    r"<(?=\s?[|\uff5c])|(?<=[|\uff5c])>"
-    r"|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|think|thinking|tool_call|tool_response|system|user|assistant"
-    r"|im_start|im_end)>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|THINK|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
-    r"|<(?=<SYS>>|</SYS>>)",
-    re.IGNORECASE,
+    rf"[<\[\]](?=\s?{_SIGN})"
+    rf"|{_SIGN}(?=[>\[\]])"
+    r"|<(?=[^\s<>]{1,80}>)"
+    r"|\[(?=[^\s\[\]]{0,80}[^\W\d_][^\s\[\]]{0,80}\])",
 )
 
 
 def _bounded(text: str, limit: int, *, end: bool = True) -> str:
     """At most ``limit`` characters of the text (its end, or its beginning), safe and without chat markup."""
     kept = text[-limit:] if end else text[:limit]
-    safe = _MARKUP.sub(lambda match: match[0] + " " if match[0] != ">" else " >", safe_text(kept))
+    safe = _MARKUP.sub(lambda match: f"{match[0]} ", safe_text(kept))
     safe = safe[-limit:] if end else safe[:limit]
     if len(text) <= limit:
         return safe

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.core.rulings import JudgeVerdict, Ruling
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.judging.repeated import repeats
 from pytest_thinkslm.scoring.answers.region import final_region
 
 #: The reply's form. The reason stands before the verdict: it is written first.
@@ -53,7 +54,8 @@ def read_ruling(reply: Output, candidate: str) -> Ruling | str:
 
     Args:
         reply: what the judge said; only its final region is read.
-        candidate: the candidate's text as the judge saw it: an object that stands in it does not count.
+        candidate: the candidate's text as the judge saw it: a ruling that stands in it, in any wrapping, does not
+            count.
     """
     region = final_region(reply)
     if region.unfinished or (region.cut and not region.text.rstrip().endswith(("}", "`"))):
@@ -71,8 +73,8 @@ def read_ruling(reply: Output, candidate: str) -> Ruling | str:
         return "the reply's answer or reason is no text"
     if reason.strip().rstrip(".").lower() == EXAMPLE_REASON:
         return "the reply repeats the request's example"
-    if value in _objects(candidate):
-        return "the reply repeats a JSON object of the candidate's text"
+    if repeats(value, candidate):
+        return "the reply repeats what stands in the candidate's text"
     return Ruling(
         "judged",
         _VERDICTS[word.strip().lower()],

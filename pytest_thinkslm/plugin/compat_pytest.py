@@ -173,3 +173,15 @@ class Terminal:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
             yield
+
+
+def narrowed_by_hand(config: pytest.Config) -> bool:
+    """Whether the command line itself left tests out: by keyword, mark, node id, file or last failures.
+
+    Destinations of pytest's own options, pytest 9.0 to 9.2; one that is gone counts as not given, so that what is
+    missing then is a failure.
+    """
+    names = ("keyword", "markexpr", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
+    if any(getattr(config.option, name, None) for name in names):
+        return True
+    return any("::" in str(argument) or str(argument).endswith(".py") for argument in config.args)

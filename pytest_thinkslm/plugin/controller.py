@@ -12,7 +12,7 @@ import pytest
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.gates.decisions import any_failed
+from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin import identities

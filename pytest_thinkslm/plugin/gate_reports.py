@@ -11,8 +11,8 @@ import pytest
 
 from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.gates.decisions import GateResult
 from pytest_thinkslm.gates.gating import outcome
+from pytest_thinkslm.gates.outcomes import ALLOW, GateResult
 
 #: Plugins that must not take a gate for a test: what failed last, where to step on, when to stop, what was run.
 _NOT_TOLD = ("lfplugin", "nfplugin", "stepwiseplugin", "session", "thinkslm-controller")
@@ -24,7 +24,8 @@ _PROPERTIES = ("baseline", "candidate", "difference", "low", "high", "n", "lost"
 def report_gates(config: pytest.Config, gates: Sequence[GateResult]) -> None:
     """Hand each gate to everything that reports tests (terminal, JUnit, other plugins), but not to ``--lf``.
 
-    A gate that was not evaluated, or one that fails no run, is a skipped test with its sentence as the reason.
+    A gate that could not be evaluated is a failed test, too; one that fails no run is a skipped test with its sentence
+    as the reason.
     """
     manager = config.pluginmanager
     untold = [plugin for name in _NOT_TOLD if (plugin := manager.getplugin(name)) is not None]
@@ -55,9 +56,10 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
             for name, value in found:
                 ElementTree.SubElement(properties, "property", name=name, value=_number(value))
         state = outcome(gate)
-        if state == "failed":
+        if gate.fails:
             counts["failures"] += 1
-            ElementTree.SubElement(case, "failure", message=safe_text(gate.sentence)).text = safe_text(gate.sentence)
+            text = safe_text(_why_failed(gate))
+            ElementTree.SubElement(case, "failure", message=text).text = text
         elif state == "passed":
             ElementTree.SubElement(case, "system-out").text = safe_text(gate.sentence)
         else:
@@ -77,12 +79,22 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
     write_file(path, lambda draft: document.write(draft, encoding="utf-8", xml_declaration=True))
 
 
+class _Sentence(str):
+    """The reason of a failed gate: whole in every report, but on the terminal, where it stands below the table."""
+
+    def toterminal(self, writer: object) -> None:
+        """What pytest calls in its section of failures."""
+        writer.line("below, at the table of gates")  # type: ignore[attr-defined]
+
+
 def _report(gate: GateResult) -> pytest.TestReport:
     state = outcome(gate)
     result: Literal["passed", "failed", "skipped"]
     longrepr: str | tuple[str, int, str] | None
-    if state in ("passed", "failed"):
-        result, longrepr = ("passed", None) if state == "passed" else ("failed", gate.sentence)
+    if gate.fails:
+        result, longrepr = "failed", _Sentence(_why_failed(gate))
+    elif state == "passed":
+        result, longrepr = "passed", None
     else:
         result, longrepr = "skipped", ("gate", 0, f"Skipped: {state}: {gate.sentence}")
     properties = [(name, _number(value)) for name in _PROPERTIES if (value := gate.fields.get(name)) is not None]
@@ -95,6 +107,11 @@ def _report(gate: GateResult) -> pytest.TestReport:
         when="call",
         user_properties=[("gate", safe_text(gate.sentence)), *properties],
     )
+
+
+def _why_failed(gate: GateResult) -> str:
+    """The sentence, and of a gate that could not be evaluated what lets it pass."""
+    return gate.sentence if gate.passed is False else f"{gate.sentence} ({ALLOW} lets it pass)"
 
 
 def _number(value: object) -> str:

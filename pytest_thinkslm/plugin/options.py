@@ -161,6 +161,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "max-rate", "list", "fail above this share of unparsed, truncated or error outcomes in percent", "KIND=PCT,..."
     ),
+    Option(
+        "allow-unevaluated",
+        "flag",
+        "a gate that could not be evaluated (nothing or too little shared with the baseline, a task that is missing, "
+        "too many errors) does not fail the run",
+    ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(
         "preset",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.item_record import group_key
-from pytest_thinkslm.gates import gating
+from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.baselines import (
     PAPER,
     RecordedRun,
@@ -24,14 +24,18 @@ from pytest_thinkslm.gates.baselines import (
     prompt_digest,
     refused,
 )
-from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
+from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
+from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
 from pytest_thinkslm.runs.types import BaselineJson, Results
+from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_thinkslm.core.identity import ItemRef, Variant
+    from pytest_thinkslm.core.item_record import ItemRecord
     from pytest_thinkslm.engines.factory import EngineFactory
     from pytest_thinkslm.generating.planner import Planner
     from pytest_thinkslm.reports.recorder import Recorder
@@ -73,7 +77,13 @@ class RunGates:
         for variant in factory.variants:
             model = factory.resolve(variant)
             templates[variant.model, variant.quant] = None if model is None else model.template_sha256
-        found = misfits(self.baseline, factory.stated_settings(), templates, self.settings.styles)
+        found = misfits(
+            self.baseline,
+            factory.stated_settings(),
+            templates,
+            self.settings.styles,
+            allow_unevaluated=self.settings.allow_unevaluated,
+        )
         if found:
             raise refused(self._asked, found)
 
@@ -98,7 +108,7 @@ class RunGates:
         if other_prompts:
             seeds = self.baseline.settings.get("data_seed"), self.settings.data_seed
             found += [difference("data_seed", *seeds)] if seeds[0] != seeds[1] else []
-        if not found and not shared:
+        if not found and not shared and not self.settings.allow_unevaluated:
             theirs = ", ".join(dict.fromkeys(f"{key.task} ({key.style})" for key in self.baseline.groups)) or "nothing"
             found.append(f"items (the baseline has {theirs}; this run asks none of them)")
         if found:
@@ -142,14 +152,16 @@ class RunGates:
         decided: tuple[GateResult, ...] = ()
         keys: dict[str, GroupKey] = {}
         if self.specs:
-            measured = gating.measure(
-                collect(recorder.item_records()), {group_key(row): row for row in results["results"]}, self.baseline
-            )
+            measured = self._measured(recorder.item_records(), results)
             keys = {entry.cell.label: entry.key for entry in measured}
-            decided = (*self._decide(measured, complete), *_unmatched(self.specs, measured))
-            decided = _without_untrusted(decided, keys, results)
-            if not decided:
-                results["problems"].append("no gate was evaluated: not one item was reported")
+            decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
+            if judges.misjudged(results):
+                alone = self._measured(judges.parsers(recorder.item_records()), results)
+                by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
+                decided = judges.without_misjudged(decided, keys, results, by_parser)
+            if self.settings.allow_unevaluated:
+                decided = excuse(decided, f"{ALLOW} is given")
+        decided = (*decided, *self._judge_gates(results))
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
         if self.settings.baseline:
             results["baseline"] = self._described()
@@ -171,6 +183,57 @@ class RunGates:
             *own,
         )
 
+    def _measured(self, records: Iterable[ItemRecord], results: Results) -> list[gating.Measured]:
+        rows = {group_key(row): row for row in results["results"]}
+        mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
+        return gating.measure(collect(records), rows, self.baseline, mode)
+
+    def _absent(
+        self, config: pytest.Config, measured: Sequence[gating.Measured], complete: bool
+    ) -> tuple[GateResult, ...]:
+        """Gates on what this run has nothing of, though its baseline or an option names it.
+
+        What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
+        """
+        by_hand = narrowed_by_hand(config)
+        present = [entry.key for entry in measured]
+        found: list[GateResult] = []
+        if self.baseline is not None and self.specs.margin is not None and not by_hand:
+            absent = [key for key in gating.missing(present, self.baseline) if self._asked_for(key.task, key.style)]
+            gates = gating.missing_gates(self.specs.margin, absent, present)
+            found += [replace(gate, advisory=self.advisory) for gate in gates]
+        for wanted in self.specs.min_accuracy:
+            if any(fnmatchcase(key.task, wanted.task) for key in present):
+                continue
+            sentence = f"{wanted.task}: not evaluated, no item of it was run"
+            gate = GateResult(f"gate::{wanted.task}", "min-accuracy", wanted.task, None, sentence)
+            tasks = [task for task in registry.all_tasks() if fnmatchcase(task, wanted.task)]
+            left_out = by_hand or not any(self._asked_for(task) for task in tasks)
+            found.append(replace(gate, excused="left out by the command") if left_out else gate)
+        if not present and not found and complete:
+            kind = "min-accuracy" if self.specs.margin is None else self.specs.margin.mode
+            sentence = "run: not evaluated, not one item was reported"
+            found.append(GateResult("gate::run", kind, "run", None, sentence, advisory=self._only_advisory))
+        return tuple(found) if complete else excuse(found, "the run is not complete")
+
+    def _asked_for(self, task: str, style: str = "") -> bool:
+        """Whether ``--task`` and ``--style`` let a task in."""
+        tasks = self.settings.tasks
+        if tasks and not any(fnmatchcase(task, wanted) for wanted in tasks):
+            return False
+        return not style or style in self.settings.styles_for(task)
+
+    @property
+    def _only_advisory(self) -> bool:
+        return self.advisory and not (self.specs.min_accuracy or self.specs.max_rates)
+
+    def _judge_gates(self, results: Results) -> list[GateResult]:
+        """What fails because of a judge that failed its canaries: this run's, or that of a baseline that gates it."""
+        found = [judges.judge_gate(results)]
+        if self.baseline is not None and not self.advisory:
+            found.append(judges.judge_gate(self.baseline.results, "judge of the baseline"))
+        return [gate for gate in found if gate is not None]
+
     @property
     def _asked(self) -> str:
         return f"--baseline {self.settings.baseline}"
@@ -187,42 +250,6 @@ class RunGates:
             "selection": selection,
             "variants": [{"model": model, "quant": quant} for model, quant in self.baseline.variants],
         }
-
-
-def _unmatched(specs: GateSpecs, measured: Sequence[gating.Measured]) -> list[GateResult]:
-    """Accuracy gates on tasks of which nothing was run: said, so that a bar that is never held is seen."""
-    return [
-        GateResult(
-            f"gate::{wanted.task}",
-            "min-accuracy",
-            wanted.task,
-            None,
-            f"{wanted.task}: not evaluated, no item of it was run",
-        )
-        for wanted in specs.min_accuracy
-        if not any(fnmatchcase(entry.cell.task, wanted.task) for entry in measured)
-    ]
-
-
-def _without_untrusted(
-    decided: tuple[GateResult, ...], keys: Mapping[str, GroupKey], results: Results
-) -> tuple[GateResult, ...]:
-    """A gate on verdicts of a judge that failed its canaries is not evaluated."""
-    judge = results.get("judge")
-    if judge is None or judge["canaries"]["trusted"]:
-        return decided
-    judged = {group_key(row) for row in results["results"] if "judge" in row and row["judge"]["decided"]}
-    canaries = judge["canaries"]
-    why = (
-        f"not evaluated, it rests on verdicts of the judge {judge['model']}, which got {canaries['right']} of "
-        f"{canaries['n']} canaries right (needed: {canaries['threshold']:.0%})"
-    )
-    return tuple(
-        replace(gate, passed=None, sentence=f"{gate.label}: {why}", fields={}, lost=(), gained=())
-        if keys.get(gate.label) in judged
-        else gate
-        for gate in decided
-    )
 
 
 def _errors(recorder: Recorder) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
     from rich.markup import escape
 
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
+    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 
     terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
@@ -66,7 +67,9 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
 
         for line, red in terminal_lines(results["judge"]):
             reporter.write_line(line, red=red)
-    for state, sentence in summary.gate_lines(results):
+    if results["gates"]:
+        print_table(console, gate_table(results["gates"]), gap=1)
+    for state, sentence in gate_sentences(results["gates"]):
         reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
         reporter.write_line(f"selection: {results['selection']}")

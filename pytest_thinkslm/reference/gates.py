@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pytest_thinkslm.core.identity import GroupKey
-from pytest_thinkslm.gates.decisions import ALPHA, FieldValue, GatedGroup, GateResult, Margin, p_text
+from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, p_text
 from pytest_thinkslm.reference.table import SPLIT_SIZES, paper_row
+from pytest_thinkslm.settings.gate_specs import Margin
 from pytest_thinkslm.statistics import UnpairedResult, compare_unpaired, holm, smallest_detectable_drop
 
 

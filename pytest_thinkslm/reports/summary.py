@@ -19,7 +19,6 @@ from pytest_thinkslm.core.tables import (
 from pytest_thinkslm.reports.links import filter_link
 from pytest_thinkslm.runs.types import (
     FigureRow,
-    GateState,
     Generated,
     Results,
     RowData,
@@ -233,13 +232,6 @@ def further_sampling(settings: SettingsJson) -> list[str]:
     return [f"{name.replace('_', '-')} {value:g}" for name, value in found.items() if value != usual[name]]
 
 
-def gate_lines(results: Results) -> list[tuple[GateState, str]]:
-    """Each gate as (state, sentence), the failed ones first; the state as in ``gating.outcome``."""
-    ranks: Sequence[GateState] = ("failed", "advisory", "not evaluated", "passed")
-    lines = [(gate["state"], gate["sentence"]) for gate in results["gates"]]
-    return sorted(lines, key=lambda line: ranks.index(line[0]))
-
-
 def variant_facts(results: Results, model: str, quant: str) -> VariantFacts | None:
     """What a run knows of one of its variants."""
     return next((v for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), None)
@@ -262,6 +254,7 @@ def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]
 def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
+    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
@@ -283,8 +276,9 @@ def markdown(results: Results, *, page: str | None = None) -> str:
 
         lines += [markdown_line(line) for line in markdown_judge(results["judge"])]
     if results["gates"]:
-        lines += ["## Gates", ""]
-        lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_lines(results)] + [""]
+        lines += ["## Gates", "", *markdown_table(gate_table(results["gates"])), ""]
+        lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(results["gates"])]
+        lines.append("")
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.runs.types import JudgeFigures
@@ -30,8 +31,8 @@ def row_judge(records: Sequence[ItemRecord], *, void: bool = False) -> JudgeFigu
         "decided": sum(record.get("source") == "judge" for record in records),
         "agree": None if review else compared.count(False),
         "disagree": None if review else compared.count(True),
-        "accuracy_parser": None if void else _share(by_parser),
-        "accuracy_judge": None if void or review else _share(by_judge),
+        "accuracy_parser": None if void else _accuracy(records, by_parser),
+        "accuracy_judge": None if void or review else _accuracy(records, by_judge),
     }
 
 
@@ -52,5 +53,9 @@ def _by_judge(record: ItemRecord) -> bool:
     return (verdict or record["parser_verdict"]) == "correct"
 
 
-def _share(right: Sequence[bool]) -> float | None:
-    return round(sum(right) / len(right), 6) if right else None
+def _accuracy(records: Sequence[ItemRecord], right: Sequence[bool]) -> float | None:
+    """Over items, each with its mean over repeats, as in the row."""
+    by_item: dict[str, list[bool]] = {}
+    for record, value in zip(records, right, strict=True):
+        by_item.setdefault(record["item"], []).append(value)
+    return round(fmean(fmean(values) for values in by_item.values()), 6) if by_item else None

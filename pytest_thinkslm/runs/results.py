@@ -34,7 +34,10 @@ def summarise(
     *,
     thinking: bool = False,
 ) -> FigureRow:
-    """The figures of one group. Accuracy and rates are fractions of ``n``; errors count in ``n``.
+    """The figures of one group; errors count as wrong. Rates are fractions of ``n``.
+
+    The accuracy is the mean over items of each item's mean over its repeats, as its interval is: where items have
+    unequal numbers of repeats, it is not ``correct`` of ``n``.
 
     Args:
         key: which group.
@@ -65,7 +68,7 @@ def summarise(
         "n": n,
         "items": len(scores),
         "correct": correct,
-        "accuracy": None if void or not n else round(correct / n, 6),
+        "accuracy": None if void or interval.estimate is None else round(interval.estimate, 6),
         "ci95": None if void or not n else [round(interval.low, 6), round(interval.high, 6)],
         "ci_method": interval.method,
         "n_effective": round(interval.n_effective, 3),

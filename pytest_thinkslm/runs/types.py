@@ -14,7 +14,7 @@ from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 
 Selection = Literal["full", "limit", "partial"]
 GateKind = Literal[
-    "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error"
+    "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error", "judge"
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
 
@@ -216,6 +216,7 @@ class GateJson(TypedDict):
     lost: list[str]
     gained: list[str]
     advisory: bool
+    fails: NotRequired[bool]
     model: NotRequired[str]
     quant: NotRequired[str]
     task: NotRequired[str]

@@ -75,6 +75,7 @@ class Settings:
     baseline: str | None = None
     gates: GateSpecs = field(default_factory=GateSpecs)
     gate_paper: bool = False
+    allow_unevaluated: bool = False
     preset: str | None = None
     preset_choices: tuple[str, ...] = ()
     task_styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -162,6 +163,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         baseline=_baseline(raw),
         gates=_gates(raw),
         gate_paper=bool(raw.get("gate-paper")),
+        allow_unevaluated=bool(raw.get("allow-unevaluated")),
         preset=str(raw["preset"]) if raw.get("preset") else None,
         preset_choices=applied.choices,
         task_styles=task_styles,

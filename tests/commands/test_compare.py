@@ -46,19 +46,143 @@ def test_exit_status_by_gate(
     assert f"gate {'failed' if status else 'passed'}: sort8_positive: accuracy 80.0% before" in capsys.readouterr().out
 
 
+def hundred(task: str = "sort8_positive", start: int = 0, errors: int = 0, **fields: object) -> list[dict[str, object]]:
+    """A hundred right items of which the first ones are errors."""
+    return [
+        record(
+            item, item >= start + errors, task=task, **({"verdict": "error"} if item < start + errors else {}), **fields
+        )
+        for item in range(start, start + 100)
+    ]
+
+
+BASE = hundred()
+OTHER = hundred("sort8_mixed")
+
+
+@pytest.mark.parametrize("mode", [[], ["--gate-mode", "noninferiority"]], ids=["regression", "noninferiority"])
+@pytest.mark.parametrize(
+    ("before", "now", "status", "says"),
+    [
+        (BASE, BASE, 0, "passed"),
+        (BASE, hundred(errors=100), 1, "100 of 100 items are errors"),
+        (BASE, hundred(errors=5), 1, "5 of 100 items are errors"),
+        (hundred(errors=5), BASE, 1, "the baseline's accuracy is void"),
+        ([*BASE, *OTHER], BASE, 1, "the baseline has sort8_mixed (direct) and this run has nothing of it"),
+        (BASE, [*BASE, *OTHER], 1, "the baseline has no sort8_mixed (direct)"),
+        (BASE, OTHER, 4, "nothing could be compared"),
+        (BASE, hundred(start=100), 4, "nothing could be compared"),
+        (BASE, hundred(start=21), 1, "only 79 of 100 items of the smaller selection are in both"),
+        (BASE, hundred(start=20), 0, "passed"),
+        (BASE, BASE[:40], 0, "passed"),
+    ],
+    ids=[
+        "the same",
+        "nothing but errors",
+        "void",
+        "void baseline",
+        "a task dropped",
+        "a task that the baseline lacks",
+        "no shared task",
+        "no shared item",
+        "79 shared",
+        "80 shared",
+        "a smaller selection",
+    ],
+)
+def test_what_could_not_be_evaluated_fails(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    before: list[dict[str, object]],
+    now: list[dict[str, object]],
+    status: int,
+    says: str,
+    mode: list[str],
+) -> None:
+    runs = [str(write_run(tmp_path / "a", before)), str(write_run(tmp_path / "b", now))]
+    gate = ["--gate", "20", *mode]
+    assert main(["compare", *runs, *gate]) == status
+    captured = capsys.readouterr()
+    assert says in captured.out + captured.err
+    assert main(["compare", *runs, *gate, "--allow-unevaluated"]) == 0
+
+
+def test_an_error_counts_against_the_run_and_not_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = write_run(tmp_path / "a", [record(item, True) for item in range(1300)])
+    lost = [record(item, item >= 5) for item in range(1300)]
+    hidden = [*(record(item, False, verdict="error") for item in range(12)), *lost[12:]]
+    shown = write_run(tmp_path / "b", [record(item, item >= 12) for item in range(1300)])
+    errors = write_run(tmp_path / "c", hidden)
+    assert main(["compare", str(before), str(shown), "--gate", "0"]) == 1
+    assert main(["compare", str(before), str(errors), "--gate", "0"]) == 1
+    assert "12 errors counted against this run" in " ".join(capsys.readouterr().out.split())
+    # What the baseline could not say is no gain of the run's where absence of a drop is to be shown.
+    assert main(["compare", str(errors), str(before), "--gate", "0"]) == 0
+
+
+def test_samples_of_other_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def sample(name: str, seed: int) -> str:
+        settings = {**SETTINGS, "data_seed": seed, "limit": 100}
+        return str(write_run(tmp_path / name, BASE, settings=settings, selection="limit"))
+
+    runs = [sample("a", 0), sample("b", 1)]
+    assert main(["compare", *runs, "--gate", "2"]) == 4
+    assert "data_seed (baseline: 0; this run: 1)" in capsys.readouterr().err
+    assert main(["compare", *runs, "--gate", "2", "--allow-unevaluated"]) == 0
+
+
+@pytest.mark.parametrize("who", ["baseline", "run"])
+def test_a_judge_that_failed_its_canaries_turns_nothing_green(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str
+) -> None:
+    judged = [{**line, "parser_verdict": "incorrect", "source": "judge", "judge": None} for line in BASE]
+    runs = [write_run(tmp_path / "a", BASE), write_run(tmp_path / "b", BASE)]
+    place = runs[0 if who == "baseline" else 1]
+    (place / "items.jsonl").unlink()
+    (place / "results.json").unlink()
+    place.rmdir()
+    write_run(place, judged)
+    value = json.loads((place / "results.json").read_text())
+    canaries = {"n": 16, "right": 6, "threshold": 0.9, "trusted": False, "failed": []}
+    value["judge"] = {"model": "yes", "canaries": canaries}
+    (place / "results.json").write_text(json.dumps(value))
+    for allow in ([], ["--allow-unevaluated"]):
+        assert main(["compare", *map(str, runs), "--gate", "2", *allow]) == 1
+        said = " ".join(capsys.readouterr().out.split())
+        assert "yes got 6 of 16 canaries right (needed: 90%) and decided 100 of 100 verdicts" in said
+        assert "accuracy by the parser alone: sort8_positive (direct) 0.0% (with the judge 100.0%)" in said
+
+
 def test_markdown_is_one_table_a_run_that_hostile_names_cannot_break(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "a|b<c>"
     first = write_run(tmp_path / "a", [record(0, True, model=name), record(1, True, model=name)])
     second = write_run(tmp_path / "b", [record(0, False, model=name), record(1, True, model=name)])
-    assert main(["compare", str(first), str(second), str(first), "--format", "markdown", "--gate", "0"]) == 0
+    for gate, columns in (([], 12), (["--gate", "0"], 12)):
+        assert main(["compare", str(first), str(second), str(first), "--format", "markdown", *gate]) == 0
+        text = capsys.readouterr().out
+        assert text.count("### a → ") == 2
+        assert ("a\\|b&lt;c>" in text) is not bool(gate)
+        assert ("- **passed**: sort8_positive: accuracy 100.0% before, 50.0% now" in text) is bool(gate)
+        rows = [line for line in text.splitlines() if line.startswith("| sort8_positive")]
+        assert [line.replace("\\|", "").count("|") for line in rows] == [columns, columns]
+
+
+def test_corrected_p_values_stand_where_several_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(name: str, wrong: int) -> str:
+        tasks = ("sort8_positive", "sort8_mixed", "sort16_mixed")
+        lines = [record(item, item >= wrong, task=task) for task in tasks for item in range(60)]
+        return str(write_run(tmp_path / name, lines))
+
+    runs = [run("a", 0), run("b", 6)]
+    assert main(["compare", *runs, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"][0]["rows"]
+    assert [row["p_corrected"] for row in rows] == pytest.approx([3 * row["p"] for row in rows])
+    assert main(["compare", *runs]) == 0
     text = capsys.readouterr().out
-    assert text.count("### a → ") == 2
-    assert "a\\|b&lt;c>" in text
-    assert "- **passed**: sort8_positive: accuracy 100.0% before, 50.0% now" in text
-    rows = [line for line in text.splitlines() if line.startswith("| sort8_positive")]
-    assert [line.replace("\\|", "").count("|") for line in rows] == [12, 12]
+    assert "Holm's correction over 3 rows" in text
+    assert f"{rows[0]['p_corrected']:.3g}" in text
 
 
 def test_runs_of_other_settings_are_compared_with_a_remark_but_not_gated(
@@ -75,8 +199,10 @@ def test_other_prompts_are_never_paired(
     tmp_path: Path, runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = write_run(tmp_path / "c", [record(item, True, prompt="Please sort.") for item in range(100)])
-    assert main(["compare", str(runs[0]), str(other)]) == 0
-    text = capsys.readouterr().out
+    assert main(["compare", str(runs[0]), str(other)]) == 4
+    captured = capsys.readouterr()
+    assert "nothing could be compared with a: c shares no item with it that was asked alike" in captured.err
+    text = captured.out
     assert "not compared, other prompts of sort8_positive (direct) (100 of 100 shared items" in text
     assert "80.0%" not in text
     assert main(["compare", str(runs[0]), str(other), "--gate", "2"]) == 4

@@ -120,3 +120,11 @@ def test_no_text_is_markup(first: str, second: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.0%"), (0.12345, "12.3%"), (1, "100.0%")])
 def test_percent(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [(4998 / 5000, 1, "99.96%"), (1.0, 1, "100.0%"), (0.0, 1, "0.0%"), (1 / 5000, 1, "0.02%"), (0.9956, 0, "99.6%")],
+)
+def test_no_percentage_is_rounded_to_all_or_nothing(value: float, digits: int, shown: str) -> None:
+    assert percent(value, digits) == shown

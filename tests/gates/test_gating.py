@@ -11,7 +11,8 @@ from recorded_runs import record, write_run
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
-from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
+from pytest_thinkslm.gates.decisions import GateResult
+from pytest_thinkslm.settings.gate_specs import GateSpecs, Margin
 
 
 def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
@@ -118,6 +119,7 @@ def test_a_gate_as_it_stands_in_the_results() -> None:
         "lost": ["1"],
         "gained": ["2", "3"],
         "advisory": False,
+        "fails": True,
     }
     assert gating.as_json(gate, None) == fields
     key = GroupKey("m", "q", "gsm8k", "test_gsm8k", "cot")

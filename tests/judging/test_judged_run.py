@@ -208,6 +208,7 @@ def test_a_budget_below_the_canaries_leaves_the_judge_untrusted(judged: JudgedRu
     with JudgeServer() as server:
         result = judged("--judge-budget=1", url=server.url)
         assert server.requests == server.about_items == 1
+    assert result.ret == 1
     assert judged.results()["judge"]["canaries"]["trusted"] is False
     assert "--judge-budget 1 does not cover the 16 canaries: they were not asked" in result.stdout.str()
 
@@ -216,13 +217,19 @@ def test_a_judge_that_fails_its_canaries_decides_no_gate(judged: JudgedRuns) -> 
     bar = (f"--min-accuracy={TASK}=99", "--judge-policy=all", "--color=yes")
     with JudgeServer(canaries="gullible") as server:
         result = judged(*bar, url=server.url)
-    assert result.ret == 0
-    (gate,) = judged.results()["gates"]
-    assert (gate["state"], gate["passed"]) == ("not evaluated", None)
-    assert (
-        "it rests on verdicts of the judge judge-1, which got 6 of 16 canaries right (needed: 90%)" in gate["sentence"]
-    )
-    red = "\x1b[31mjudge judge-1: 6 of 16 canaries right (needed: 90%): it is not to be trusted and decides no gate"
+        assert judged(*bar, "--allow-unevaluated", url=server.url).ret == 1
+        assert judged(url=server.url).ret == 1, "without any gate, too"
+        judged(*bar, url=server.url)
+    assert result.ret == 1
+    gate, verdict_on_the_judge = judged.results()["gates"]
+    assert verdict_on_the_judge["name"] == "gate::judge"
+    assert verdict_on_the_judge["state"] == "failed"
+    assert "decided 4 of 7 verdicts" in verdict_on_the_judge["sentence"]
+    assert f"{TASK} (direct) 14.3% (with the judge " in verdict_on_the_judge["sentence"]
+    assert (gate["state"], gate["passed"]) == ("failed", False)
+    assert "verdicts of the judge: judge-1 got 6 of 16 canaries right (needed: 90%)" in gate["sentence"]
+    assert "by the parser alone: accuracy 14.3%" in gate["sentence"]
+    red = "\x1b[31mjudge judge-1: 6 of 16 canaries right (needed: 90%): it is not to be trusted, and a run"
     assert red in result.stdout.str()
     assert "forged-verdict" in judged.results()["judge"]["canaries"]["failed"]
     with JudgeServer() as server:

@@ -109,6 +109,68 @@ def test_eight_items_with_one_lost_raise_no_alarm_and_say_what_could_be_seen(
     assert f"only a drop of {smallest:.1f} points or more would be found in 4 of 5 runs" in after
 
 
+def others(wrong: Collection[int] = (), task: str = "sort8_mixed", **fields: object) -> list[Line]:
+    """The same items of another task."""
+    return [
+        {"task": task, "item": i, "output": "\\boxed{3, 1, 2}" if i in wrong else sorted_answer(task, i), **fields}
+        for i in limited(task, range(100), 8, 0)
+    ]
+
+
+GATE = ("--baseline=base", "--gate=2")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "arguments", "status", "says"),
+    [
+        (sorts([], FEW), sorts([], FEW), (EIGHT,), 0, "gate passed"),
+        ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT,), 1, "the baseline has sort8_mixed (direct) and this"),
+        ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT, f"--task={TASK}"), 0, "gate passed"),
+        ([*sorts([], FEW), *others()], [*sorts([], FEW), *others()], (EIGHT, "-k", TASK), 0, "gate passed"),
+        ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT, "--allow-unevaluated"), 0, "gate not evaluated"),
+        (sorts([], FEW), [*sorts([], FEW), *others()], (EIGHT,), 1, "the baseline has no sort8_mixed (direct)"),
+        (sorts([], FEW), [*sorts([], FEW), *others()], (EIGHT, "--allow-unevaluated"), 0, "gate not evaluated"),
+        (sorts([], FEW), sorts([], FEW[1:]), (EIGHT,), 1, "1 of 8 items are errors"),
+        (sorts([], FEW), others(), (EIGHT,), 4, "this run asks none of them"),
+        (sorts([], FEW), others(), (EIGHT, "--allow-unevaluated"), 0, "gate not evaluated"),
+        (sorts([], FEW), sorts([], FEW), (EIGHT, "--min-accuracy=gsm8k=1"), 1, "gsm8k: not evaluated, no item"),
+        (sorts([], FEW), sorts([], FEW), (EIGHT, "--min-accuracy=gsm8k=1", f"--task={TASK}"), 0, "gsm8k: not"),
+        (sorts([], FEW), sorts([], FEW), (EIGHT, "--min-accuracy=gsm8k=1", "-k", TASK), 0, "gsm8k: not evaluated"),
+    ],
+    ids=[
+        "the same",
+        "a task dropped",
+        "left out by --task",
+        "left out by -k",
+        "a task dropped, allowed",
+        "a task that the baseline lacks",
+        "lacks, allowed",
+        "void",
+        "nothing shared",
+        "nothing shared, allowed",
+        "a bar on a task that is not there",
+        "a bar left out by --task",
+        "a bar left out by -k",
+    ],
+)
+def test_what_could_not_be_evaluated_fails(
+    replay: Replay,
+    pytester: pytest.Pytester,
+    before: list[Line],
+    now: list[Line],
+    arguments: tuple[str, ...],
+    status: int,
+    says: str,
+) -> None:
+    replay(before, EIGHT, "--report-dir=base")
+    result = replay(now, *arguments, *GATE)
+    assert says in said(result)
+    assert result.ret == status
+    if status != 4:
+        failures = int(gates_xml(pytester.path / "report").get("failures", "0"))
+        assert bool(failures) is bool(status), "what turns CI red is what turns the run red"
+
+
 def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     value = results(folder)
     change(value)
@@ -130,7 +192,8 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_generated(
         (("--temperature=0.7",), "temperature (baseline: 0.0; this run: 0.7)"),
         (("--max-tokens=7",), "max_tokens (baseline: by default; this run: 7)"),
         (("--data-seed=1", "-k", TASK), "data_seed (baseline: 0; this run: 1)"),
-        (("--data-seed=1", "-k", TASK, "-n2"), "prompts of sort8_positive (direct)"),
+        (("--data-seed=1", "-k", TASK, "-n2"), "data_seed (baseline: 0; this run: 1)"),
+        (("--data-seed=1", "--allow-unevaluated", "-n2"), "prompts of sort8_positive (direct)"),
         (("--task=sort8_mixed",), "this run asks none of them"),
     ):
         result = replay([*sorts([]), {"task": "sort8_mixed", "item": 0, "output": "x"}], *gate, *arguments)
@@ -243,7 +306,8 @@ def test_the_papers_table_is_advisory_unless_it_may_fail(replay: Replay, pyteste
     assert gates(pytester.path / "report")[0]["state"] == "advisory"
     assert replay(lines, *arguments, "--gate-paper").ret == 1
     unknown = replay(sorts([]), *arguments, "--gate-paper")
-    assert unknown.ret == 0
+    assert unknown.ret == 1
+    assert replay(sorts([]), *arguments, "--gate-paper", "--allow-unevaluated").ret == 0
     assert "the paper has no row for outputs (none)" in said(unknown)
 
 
@@ -288,5 +352,5 @@ def test_gate_results_fit_the_schema_and_the_preset_is_recorded(replay: Replay, 
     assert any(line.startswith("repeats 2 (given") for line in value["settings"]["preset_choices"])
     (row,) = value["results"]
     assert (row["n"], row["items"], len(row["repeats"]["runs"])) == (16, 8, 2)
-    assert value["gates"][0]["fields"]["repeats"] == 3
+    assert value["gates"][0]["fields"]["repeats"] == 2, "as many as both have"
     assert len(items(pytester.path / "report")) == 16

@@ -124,9 +124,10 @@ def test_it_says_what_thinkslm_compare_says(
     second = write_run(folder / "b", [{**line, "quant": "none"} for line in sides["q"]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", text := io.StringIO())
-        assert main(["compare", str(first), str(second), "--format", "json"]) == 0
+        status = main(["compare", str(first), str(second), "--format", "json"])
     (theirs,) = json.loads(text.getvalue())["runs"][0]["rows"]
     (row,) = report([*sides["none"], *sides["q"]])
+    assert status == (4 if "not_compared" in theirs else 0), "nothing shared is nothing compared"
     if "not_compared" in theirs:
         assert row["difference"] is None
         assert row["note"].startswith("not compared")

@@ -65,3 +65,13 @@ def test_repeats_never_count_as_items() -> None:
     thrice = [record(item, item % 2 == 0, repeat=repeat) for item in range(50) for repeat in (1, 2, 3)]
     row = summarise(KEY, thrice, (), None)
     assert float(str(row["n_effective"])) == pytest.approx(float(str(once["n_effective"])), rel=0.03)
+
+
+def test_accuracy_and_interval_are_of_the_same_items_where_repeats_are_unequal() -> None:
+    # Ten items that are always wrong were asked five times, thirty right ones once.
+    records = [record(item, False, repeat=repeat) for item in range(10) for repeat in range(1, 6)]
+    row = summarise(KEY, [*records, *(record(item, True) for item in range(10, 40))], (), None)
+    assert row["accuracy"] == 0.75
+    assert row["ci95"] is not None
+    assert row["ci95"][0] < 0.75 < row["ci95"][1]
+    assert (row["correct"], row["n"]) == (30, 80)

@@ -1,5 +1,6 @@
 from itertools import product
 from math import sqrt
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -266,3 +267,24 @@ def test_where_the_exact_distribution_ends():
 
 def test_no_p_value_exceeds_one():
     assert max(max(sign_flip([sign] * count)) for count in range(1, 80) for sign in (-1, 1)) <= 1
+
+
+def test_as_many_repeats_of_an_item_count_as_both_have():
+    before = {item: [float(item % 3 > 0)] for item in range(60)}
+    after = {item: [float(item % 4 > 0), 0.0, 1.0] for item in range(60)}
+    found = compare_paired(before, after)
+    expected = compare_paired(before, {item: scores[:1] for item, scores in after.items()})
+    assert found == expected
+    assert found.change.test == "exact McNemar, two-sided"
+    assert compare_paired(after, before).change.p == found.change.p
+
+
+def test_repeats_on_one_side_raise_no_more_alarms_than_they_may():
+    # Both runs answer each item with the same probability of 98%; one of them asked three times.
+    random = Random(0)
+    alarms = 0
+    for _ in range(300):
+        before = {item: [float(random.random() < 0.98)] for item in range(300)}
+        after = {item: [float(random.random() < 0.98) for _ in range(3)] for item in range(300)}
+        alarms += compare_paired(before, after).worse(0).p <= 0.05
+    assert alarms <= 0.05 * 300 + 2 * sqrt(0.05 * 0.95 * 300)

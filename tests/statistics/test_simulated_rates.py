@@ -55,5 +55,5 @@ def test_a_family_of_gates_raises_no_more_false_alarms_than_one(simulation):
 @pytest.mark.parametrize("n", [8, 50])
 def test_exact_error_rates(simulation, n):
     false_alarm, false_pass = simulation.exact_sizes(n, 0.02)
-    assert false_alarm <= 0.064
-    assert false_pass <= 0.066
+    assert false_alarm <= 0.0755
+    assert false_pass <= 0.1055

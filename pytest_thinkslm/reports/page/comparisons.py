@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from pytest_thinkslm.core.item_record import GroupJson, group_key
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
-from pytest_thinkslm.reports import summary
-from pytest_thinkslm.reports.delta_tables import (
-    change_cells,
-    change_columns,
-    delta_tables,
-    item_cells,
-    p_value,
-    reference_tables,
-)
+from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables
+from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
-from pytest_thinkslm.runs.types import Disagreement, GateJson, Results
+from pytest_thinkslm.runs.types import Disagreement, Results
 
 #: Variables of the page's template.
 View = Mapping[str, Any]
@@ -39,33 +32,12 @@ def deltas(results: Results) -> list[View]:
 
 
 def baseline(results: Results) -> View | None:
-    """The gates that compare with a baseline, as a table; None without one."""
-    compared = [gate for gate in results["gates"] if "task" in gate]
-    start = len(results.get("deltas") or ())
-    rows = [
-        _gate_cells(gate, number)
-        for number, gate in enumerate(compared, start)
-        if gate["fields"].get("difference") is not None
-    ]
-    if not rows:
+    """The gates as a table, where they compare with a baseline; None without one."""
+    if not any("task" in gate and gate["fields"].get("difference") is not None for gate in results["gates"]):
         return None
     name = results["baseline"]["name"] if "baseline" in results else "the baseline"
-    columns = [*text_columns("task", "gate"), *change_columns(kept=False)]
-    return {"name": name, "table": html_table(Table(columns, rows, "Change against the baseline"))}
-
-
-def _gate_cells(gate: GateJson, number: int) -> list[Cell]:
-    fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
-    ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
-    before, now = (None if name not in fields else fields[name] / 100 for name in ("baseline", "candidate"))
-    return [
-        Cell(gate["label"]),
-        Cell("", marks=((gate["state"], f"state {gate['state'].replace(' ', '-')}"),)),
-        Cell(f"{fields['n']:.0f}" if "n" in fields else "–"),
-        *map(Cell, change_cells(before, now, fields["difference"] / 100, ends)),
-        *item_cells(cast("GroupJson", gate), gate["lost"], gate["gained"], f"gate-{number}"),
-        Cell(p_value(fields.get("p_corrected", fields.get("p")))),
-    ]
+    table = gate_table(results["gates"], "Change against the baseline", first=len(results.get("deltas") or ()))
+    return {"name": name, "table": html_table(table)}
 
 
 def reference(results: Results) -> View | None:
@@ -109,7 +81,7 @@ def _disagreement_cells(row: Disagreement, labels: Mapping[tuple[str, str], str]
 
 def gates(results: Results) -> View | None:
     """Gates as (state, sentence); where there are many, those that passed are folded away."""
-    lines = summary.gate_lines(results)
+    lines = gate_sentences(results["gates"])
     if not lines:
         return None
     if len(lines) <= GATES_SHOWN:

@@ -1,0 +1,93 @@
+"""What gates decide on, and what they say. Pure; percent and percentage points throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_thinkslm.core.records import VerdictName
+from pytest_thinkslm.runs.types import GateKind
+from pytest_thinkslm.statistics import AccuracyInterval, PairedResult
+
+FieldValue = str | int | float | None
+
+#: One-sided level of the regression and non-inferiority gates.
+ALPHA = 0.05
+
+#: The option that lets gates pass that could not be evaluated.
+ALLOW = "--allow-unevaluated"
+
+
+@dataclass(frozen=True, slots=True)
+class GatedGroup:
+    """What was measured for one member of the family (task x style x variant).
+
+    Attributes:
+        label: its name in reports and gates, unique in a run: the task, with style and variant where there are several.
+        task: task key.
+        accuracy: per-item accuracy with its interval.
+        verdicts: number of outcomes by verdict, repeats counted.
+        comparison: against the baseline, keyed by item name; None where the baseline has none of it.
+        note: shown at the end of the sentence of accuracy gates, e.g. the change of the task's own metric.
+        void: why the accuracy does not count (too many errors), else empty.
+        unfit: why a margin gate cannot be decided, though there may be a comparison to show; else empty.
+        worst: the comparison with errors counted against the run; None where there are none.
+        errors: how many shared items ``worst`` counts so.
+    """
+
+    label: str
+    task: str
+    accuracy: AccuracyInterval
+    verdicts: Mapping[VerdictName, int] = field(default_factory=dict)
+    comparison: PairedResult[str] | None = None
+    note: str = ""
+    void: str = ""
+    unfit: str = ""
+    worst: PairedResult[str] | None = None
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """Outcome of one gate: ``passed`` is None where it could not be evaluated.
+
+    ``name`` is ``gate::<label>``, with the gate's kind appended where a label has several. ``fields`` are the numbers
+    of the sentence by name (percent and points), for JSON and JUnit. An ``advisory`` gate never fails a run.
+    ``excused`` says why one that was not evaluated fails none either; empty where it does.
+    """
+
+    name: str
+    kind: GateKind
+    label: str
+    passed: bool | None
+    sentence: str
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    gained: tuple[str, ...] = ()
+    advisory: bool = False
+    excused: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the run fails by it: what was asked for and could not be checked is a failure."""
+        return not self.advisory and (self.passed is False or (self.passed is None and not self.excused))
+
+
+def any_failed(results: Sequence[GateResult]) -> bool:
+    """Whether a gate fails the run."""
+    return any(result.fails for result in results)
+
+
+def excuse(results: Iterable[GateResult], why: str) -> tuple[GateResult, ...]:
+    """Let no gate that was not evaluated fail the run."""
+    return tuple(replace(result, excused=why) if result.passed is None else result for result in results)
+
+
+def p_text(p: float) -> str:
+    """A p-value in a sentence."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.3g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
