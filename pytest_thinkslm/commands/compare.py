@@ -195,7 +195,7 @@ def _cells(row: ComparedGroup) -> list[str]:
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}"] if tests else [])]
+    return [*comparison.remarks, *notes, *([f"p is of any change: {'; '.join(tests)}"] if tests else [])]
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
