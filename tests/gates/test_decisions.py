@@ -239,3 +239,22 @@ def test_gates_agree_with_their_own_numbers(tables, margin):
         else:
             assert result.passed is (result.fields["p"] <= 0.05)
             assert result.passed is (result.fields["drop_at_most"] <= margin.points)
+
+
+def test_the_power_that_is_reported_is_that_of_the_whole_family():
+    cells = [cell(label, 1, 0, 40) for label in "abc"]
+    fields = [result.fields for result in evaluate(GateSpecs(margin=Margin(5)), cells)]
+    alone = gate(GateSpecs(margin=Margin(5)), cells[0]).fields
+    assert fields[0]["items_needed"] > alone["items_needed"]
+
+
+def test_the_p_value_of_a_margin_is_that_of_the_comparison():
+    one = cell("a", 30, 10, 200)
+    assert gate(GateSpecs(margin=Margin(5)), one).fields["p"] == one.comparison.worse(0.05).p
+
+
+@pytest.mark.parametrize(("lower", "what"), [(True, "lower bound"), (False, "accuracy")])
+def test_a_least_accuracy_says_what_it_was_held_against(lower, what):
+    result = gate(GateSpecs(min_accuracy=(MinAccuracy("gsm8k", 10.0, lower),)), cell("gsm8k", 0, 0, 40))
+    assert f"the {what} of " in result.sentence
+    assert result.fields["on"] == what

@@ -11,7 +11,7 @@ from recorded_runs import record, write_run
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
-from pytest_thinkslm.gates.decisions import GateSpecs, Margin
+from pytest_thinkslm.gates.decisions import GateResult, GateSpecs, Margin
 
 
 def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
@@ -103,3 +103,33 @@ def test_what_a_gate_will_not_see_counts_shared_items_and_their_clusters(tmp_pat
     assert drops[1] > drops[0] + 5
     large = run_of(tmp_path, "c", [record(item, True) for item in range(2000)])
     assert gating.foresee(Margin(5.0), {key: list(large.groups[key].scores)}, large) == []
+
+
+def test_a_gate_as_it_stands_in_the_results() -> None:
+    gate = GateResult("gate::x", "margin", "x", False, "worse", {"p": 0.01}, lost=("1",), gained=("2", "3"))
+    fields = {
+        "name": "gate::x",
+        "kind": "margin",
+        "label": "x",
+        "state": "failed",
+        "passed": False,
+        "sentence": "worse",
+        "fields": {"p": 0.01},
+        "lost": ["1"],
+        "gained": ["2", "3"],
+        "advisory": False,
+    }
+    assert gating.as_json(gate, None) == fields
+    key = GroupKey("m", "q", "gsm8k", "test_gsm8k", "cot")
+    named = {"model": "m", "quant": "q", "task": "gsm8k", "test": "test_gsm8k", "style": "cot"}
+    assert gating.as_json(gate, key) == {**fields, **named}
+
+
+def test_a_baseline_of_other_items_is_not_evaluated(tmp_path: Path) -> None:
+    before = run_of(tmp_path, "a", [record(item, True) for item in range(5)])
+    now = run_of(tmp_path, "b", [record(item, True) for item in range(5, 9)])
+    ((state, sentence),) = decided(now, before).values()
+    assert (state, sentence.partition(": ")[2]) == (
+        "not evaluated",
+        "not evaluated, the baseline shares no item with it",
+    )

@@ -47,6 +47,11 @@ def test_what_is_put_is_found_by_another_process(journal: Callable[..., Journal]
         replace(REQUEST, sampling=replace(REQUEST.sampling, seed=6)),
         replace(REQUEST, repeat=2),
         replace(REQUEST, thinking="on"),
+        replace(REQUEST, prefix="so"),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, top_k=7)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, min_p=0.1)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, presence_penalty=0.1)),
+        replace(REQUEST, sampling=replace(REQUEST.sampling, repetition_penalty=1.1)),
     ],
 )
 def test_the_key_is_the_content(journal: Callable[..., Journal], other: Request) -> None:
@@ -66,15 +71,107 @@ def test_another_fingerprint_finds_nothing(journal: Callable[..., Journal]) -> N
     assert journal(facts=other).get(REQUEST, entry_key(REQUEST)) is None
 
 
-def test_the_newest_entry_wins_and_fresh_reads_nothing(journal: Callable[..., Journal]) -> None:
-    key = entry_key(REQUEST)
-    journal().put(REQUEST, key, OUTPUT)
-    fresh = journal(read=False)
-    assert fresh.get(REQUEST, key) is None
-    fresh.put(REQUEST, key, replace(OUTPUT, text="newer"))
-    found = journal().get(REQUEST, key)
-    assert found is not None
-    assert found.text == "newer"
+def text_of(journal: Journal, request: Request = REQUEST) -> str | None:
+    found = journal.get(request, entry_key(request))
+    return None if found is None else found.text
+
+
+@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")], ids=["older first", "newer first"])
+@pytest.mark.parametrize("seconds", [(5.0, 6.0), (999.0, 1_000.0)])
+def test_the_newest_entry_wins_in_whichever_file_and_fresh_reads_nothing(
+    journal: Callable[..., Journal],
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, str],
+    seconds: tuple[float, float],
+) -> None:
+    draws, clock = iter(names), iter(seconds)
+    monkeypatch.setattr("pytest_thinkslm.journal.journal.secrets.token_hex", lambda _: next(draws))
+    monkeypatch.setattr("pytest_thinkslm.journal.journal.time.time", lambda: next(clock))
+    older, newer = journal(), journal(read=False)
+    monkeypatch.undo()
+    monkeypatch.setattr("pytest_thinkslm.journal.journal.time.time", lambda: next(clock))
+    older.put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert text_of(newer) is None
+    newer.put(REQUEST, entry_key(REQUEST), replace(OUTPUT, text="newer"))
+    assert text_of(journal()) == "newer"
+    assert text_of(newer) is None
+
+
+def test_of_two_entries_of_one_moment_the_later_line_wins(
+    journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_thinkslm.journal.journal.time.time", lambda: 5.0)
+    writer = journal()
+    for text in ("first", "second"):
+        writer.put(REQUEST, entry_key(REQUEST), replace(OUTPUT, text=text))
+    assert text_of(journal()) == "second"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        replace(OUTPUT, reasoning="so 3"),
+        replace(OUTPUT, thought_closed=True),
+        replace(OUTPUT, stopped="loop"),
+        replace(OUTPUT, latency=0.12345),
+        Output(""),
+    ],
+)
+def test_every_field_of_an_output_comes_back(journal: Callable[..., Journal], output: Output) -> None:
+    writer = journal()
+    writer.put(REQUEST, entry_key(REQUEST), output)
+    rounded = replace(output, latency=output.latency and round(output.latency, 4))
+    assert journal().get(REQUEST, entry_key(REQUEST)) == rounded
+
+
+def test_what_is_looked_up_is_kept_until_it_is_forgotten(journal: Callable[..., Journal]) -> None:
+    reader, writer = journal(), journal()
+    assert text_of(reader) is None
+    writer.put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert text_of(reader) is None
+    reader.forget()
+    assert text_of(reader) == OUTPUT.text
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", "{}", '{"key": "k"}', '{"output": "o"}', "null"])
+def test_lines_that_are_no_entries_hide_none_behind_them(
+    journal: Callable[..., Journal], tmp_path: Path, line: str
+) -> None:
+    writer = journal()
+    writer.put(REQUEST, entry_key(REQUEST), OUTPUT)
+    writer.close()
+    (path,) = tmp_path.rglob("*.jsonl")
+    path.write_text(line + "\n" + path.read_text())
+    assert text_of(journal()) == OUTPUT.text
+
+
+def test_an_entry_of_an_unknown_ending_and_without_time(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    folder = tmp_path / FACTS.digest / "gsm8k"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text(json.dumps({"key": entry_key(REQUEST), "output": "o", "stopped": "x"}) + "\n")
+    assert journal().get(REQUEST, entry_key(REQUEST)) == Output("o", finish_reason="unknown")
+
+
+def test_the_manifest_of_the_first_process_stands(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
+    manifest = tmp_path / FACTS.digest / "manifest.json"
+    manifest.write_text("{}")
+    journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert manifest.read_text() == "{}"
+    assert [path.name for path in manifest.parent.iterdir() if path.is_file()] == ["manifest.json"]
+
+
+def test_a_task_has_one_file_a_process(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    writer = journal()
+    for repeat in range(3):
+        request = replace(REQUEST, repeat=repeat)
+        writer.put(request, entry_key(request), OUTPUT)
+    (path,) = tmp_path.rglob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["repeat"] for line in lines] == [0, 1, 2]
+    expected = {"item": "0001", "finish_reason": "length", "prompt_tokens": 5, "output_tokens": 3, "latency": 0.25}
+    assert expected.items() <= lines[0].items()
+    assert "reasoning" not in lines[0]
 
 
 def test_that_the_loop_guard_ended_an_output_is_kept(journal: Callable[..., Journal]) -> None:

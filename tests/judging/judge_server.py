@@ -35,6 +35,7 @@ class JudgeServer(LoopbackServer):
         self.bodies: list[dict[str, Any]] = []
         self.generated = 0
         self.about_items = 0
+        self.at_once = self.most_at_once = 0
         self.asked: Counter[str] = Counter()
         self.lock = threading.Lock()
         super().__init__(_handler(self))
@@ -91,7 +92,11 @@ def _handler(server: JudgeServer) -> type[BaseHTTPRequestHandler]:
                 server.bodies.append(body)
                 server.asked[text + after] += 1
                 server.about_items += not canary
+                server.at_once += 1
+                server.most_at_once = max(server.most_at_once, server.at_once)
             server.stopping.wait(server.latency)
+            with server.lock:
+                server.at_once -= 1
             self.act(server.canaries if canary else server.conduct, right, text, "could not be read" in after, body)
 
         def admitted(self) -> bool:

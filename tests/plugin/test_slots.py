@@ -101,3 +101,90 @@ def test_a_slot_comes_back_from_a_node_that_never_was_ready() -> None:
     scheduler.release_slot(cast("Any", second))
     assert scheduler.claim_slot(cast("Any", third)) == 1
     assert not scheduler.free
+
+
+def scheduled(slots: int) -> tuple[StaticShards, list[Node]]:
+    scheduler, nodes = StaticShards(cast("Any", SimpleNamespace()), slots), [Node() for _ in range(slots)]
+    for node in nodes:
+        scheduler.claim_slot(cast("Any", node))
+        scheduler.add_node(cast("Any", node))
+    return scheduler, nodes
+
+
+def test_nothing_is_complete_until_every_slot_has_collected() -> None:
+    scheduler, nodes = scheduled(2)
+    assert scheduler.remaining(0) is None
+    seen = [(scheduler.collection_is_completed, scheduler.tests_finished, scheduler.has_pending)]
+    for node in nodes:
+        scheduler.add_node_collection(cast("Any", node), IDS)
+        seen.append((scheduler.collection_is_completed, scheduler.tests_finished, scheduler.has_pending))
+    assert seen == [(False, False, False), (False, False, False), (True, True, False)]
+    scheduler.schedule()
+    assert (scheduler.tests_finished, scheduler.has_pending) == (False, True)
+    assert scheduler.remaining(0) == nodes[0].sent
+    scheduler.add_node_collection(cast("Any", nodes[0]), IDS)
+    scheduler.schedule()
+    assert nodes[0].sent + nodes[1].sent == list(range(len(IDS))), "sent once"
+
+
+def test_a_replacement_is_told_its_tests_when_it_has_collected() -> None:
+    scheduler, nodes = scheduled(1)
+    scheduler.add_node_collection(cast("Any", nodes[0]), IDS)
+    scheduler.schedule()
+    assert scheduler.remove_node(cast("Any", nodes[0])) is None
+    replacement = Node()
+    scheduler.claim_slot(cast("Any", replacement))
+    scheduler.add_node(cast("Any", replacement))
+    scheduler.schedule()
+    assert (replacement.sent, replacement.told_to_end) == ([], False)
+    assert not scheduler.collection_is_completed
+    scheduler.add_node_collection(cast("Any", replacement), IDS)
+    scheduler.schedule()
+    assert (replacement.sent, replacement.told_to_end) == (list(range(len(IDS))), True)
+
+
+def test_a_slot_with_work_left_is_taken_first() -> None:
+    scheduler, nodes = scheduled(2)
+    for node in nodes:
+        scheduler.add_node_collection(cast("Any", node), IDS)
+    scheduler.schedule()
+    for index in nodes[0].sent:
+        scheduler.mark_test_complete(cast("Any", nodes[0]), index)
+    for node in nodes:
+        assert scheduler.remove_node(cast("Any", node)) is None
+    assert scheduler.claim_slot(cast("Any", Node())) == 1
+
+
+def test_a_node_without_tests_is_sent_none() -> None:
+    class Strict(Node):
+        def send_runtest_some(self, indices: list[int]) -> None:
+            assert indices, "xdist's workers take no empty list"
+            super().send_runtest_some(indices)
+
+    scheduler = StaticShards(cast("Any", SimpleNamespace()), 1)
+    node = Strict()
+    scheduler.claim_slot(cast("Any", node))
+    scheduler.add_node(cast("Any", node))
+    scheduler.add_node_collection(cast("Any", node), [])
+    scheduler.schedule()
+    assert node.told_to_end
+
+
+def test_an_item_put_back_comes_first() -> None:
+    scheduler, nodes = scheduled(1)
+    scheduler.add_node_collection(cast("Any", nodes[0]), IDS)
+    scheduler.schedule()
+    assert scheduler.remove_node(cast("Any", nodes[0])) is None
+    del scheduler.pending[0][0]
+    scheduler.mark_test_pending(IDS[0])
+    assert scheduler.remaining(0) == list(range(len(IDS)))
+
+
+@pytest.mark.parametrize(
+    ("other", "number"), [(IDS[:7], 7), ([*IDS, "more"], 30), ([*IDS[:3], "x", *IDS[4:]], 3), (IDS[::-1], 0)]
+)
+def test_workers_that_collected_different_tests(other: list[str], number: int) -> None:
+    scheduler, nodes = scheduled(2)
+    scheduler.add_node_collection(cast("Any", nodes[0]), IDS)
+    with pytest.raises(RuntimeError, match=rf"first difference at number {number}\)"):
+        scheduler.add_node_collection(cast("Any", nodes[1]), other)

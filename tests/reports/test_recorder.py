@@ -18,16 +18,17 @@ def recorded(settings: Settings, folder: Path) -> dict[str, object]:
 
 
 def test_no_secret_of_the_command_line_is_written(tmp_path: Path) -> None:
+    secrets = ("api_key", "API_KEY", "hf_token", "client_secret", "proxy-password", "Credentials")
     settings = Settings(
         ("m",),
         engine="openai",
         server_url="http://user:canary-1@127.0.0.1:8000/v1?key=canary-2#canary-3",
-        engine_args={"api_key": "canary-4", "hf_token": "canary-5", "batch_tokens": "64"},
+        engine_args={"batch_tokens": "64", **dict.fromkeys(secrets, "canary-4")},
     )
     written = recorded(settings, tmp_path)
     assert "canary" not in str(written)
     assert written["server_url"] == "http://127.0.0.1:8000/v1"
-    assert written["engine_args"] == {"api_key": "(not written)", "hf_token": "(not written)", "batch_tokens": "64"}
+    assert written["engine_args"] == {"batch_tokens": "64", **dict.fromkeys(secrets, "(not written)")}
 
 
 def test_folders_of_this_machine_are_not_written(tmp_path: Path) -> None:

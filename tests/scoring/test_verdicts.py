@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.core.records import UNANSWERABLE, AnswerKind, Case, FinishReason, Gold, Output, Review, Verdict
+from pytest_thinkslm.core.records import (
+    UNANSWERABLE,
+    Answer,
+    AnswerKind,
+    Case,
+    FinishReason,
+    Gold,
+    Output,
+    Review,
+    Verdict,
+)
 from pytest_thinkslm.core.text import safe_line, safe_text
 from pytest_thinkslm.scoring.answers.degenerate import FAILURES
 from pytest_thinkslm.scoring.answers.reader import read_answer
 from pytest_thinkslm.scoring.grading import grade
-from pytest_thinkslm.scoring.verdicts import decide
+from pytest_thinkslm.scoring.verdicts import decide, judged_verdict
 
 
 def judge(kind: AnswerKind, gold: Gold, text: str, finish: FinishReason = "stop", **fields: object) -> Verdict:
@@ -85,6 +95,8 @@ def test_reviews(gold: Review, text: str, verdict: str, failure: str | None) -> 
 
 def test_the_reason_is_one_safe_line() -> None:
     assert judge("number", "18", r"\boxed{12}").reason == "read 12 (rule boxed), gold 18"
+    unread = judge("number", "18", "no\n  \x1b \ud800 \u202e idea").reason
+    assert unread == r"no answer found; output ends 'no \\x1b \\ud800 \\u202e idea'"
     reason = judge("number", "18", "no\n\x1b[31m\ud800 idea").reason
     assert "\n" not in reason
     assert "\x1b" not in reason
@@ -170,3 +182,57 @@ def test_failure_classes_of_every_kind(kind: str, text: str, finish: FinishReaso
 def test_failure_classes_of_one_kind(kind: str, text: str, failure: str) -> None:
     result = grade(OF_EACH_KIND[kind], Output(text)).verdict
     assert (result.name, result.failure) == ("unparsed", failure)
+
+
+def test_a_wrong_answer_of_a_stopped_loop_is_a_repetition() -> None:
+    case = Case("gsm8k", 0, "number", "", "18")
+    answer = Answer("12", "boxed", anchored=True)
+    assert decide(case, Output("a", stopped="loop"), answer).failure == "repetition"
+    assert decide(case, Output("a"), answer).failure is None
+    cut = Output("a", stopped="loop", finish_reason="length")
+    assert decide(case, cut, Answer(None, "cut")).failure == "repetition"
+
+
+def test_a_judge_overrules_the_name_and_keeps_what_the_parser_saw() -> None:
+    parser = Verdict("incorrect", "read 1", "order", grading_timeout=True)
+    assert judged_verdict(parser, "incorrect", "why") == Verdict(
+        "incorrect", "judge: why (parser: incorrect, read 1)", "order", grading_timeout=True
+    )
+    assert judged_verdict(parser, "correct", "why").failure is None
+
+
+def test_answers_of_another_kind_are_wrong_format() -> None:
+    listed = Case("sort8_mixed", 0, "list", "", (1, 2), given=(2, 1))
+    assert decide(listed, Output("x"), Answer("12", "boxed")).failure == "wrong-format"
+    review = Case("mr_gsm", 0, "review", "", Review("correct"))
+    assert decide(review, Output("x"), Answer("12", "boxed")).failure == "wrong-format"
+
+
+def test_the_prompt_counts_as_restated_only_where_nothing_was_answered() -> None:
+    prompt = "Tom has seven red pens and buys two blue pens at the shop on the corner"
+    case = Case("gsm8k", 0, "number", prompt, "9")
+    assert decide(case, Output(prompt), Answer(None, "none"), prompt_text=prompt).failure == "restated"
+    assert decide(case, Output(prompt), Answer("7", "last-number"), prompt_text=prompt).failure is None
+
+
+def test_every_shown_value_is_escaped() -> None:
+    case = Case("t", 0, "choice", "", "B", options=("a", "b"))
+    for value in ("\x1b[31m\n", ("\x1b[31m\n",), Review("\x1b[31m\n")):  # type: ignore[arg-type]
+        reason = decide(case, Output("x"), Answer(value, "bare")).reason  # type: ignore[arg-type]
+        assert reason.isprintable(), reason
+
+
+def test_the_end_of_an_unanswered_output_is_shown() -> None:
+    reason = judge("number", "18", "begin " + "and so on " * 20 + "end").reason
+    assert "end" in reason
+    assert "begin" not in reason
+
+
+def test_two_numbers_that_cannot_be_read_are_not_equal() -> None:
+    case = Case("gsm8k", 0, "number", "", "many")
+    assert decide(case, Output("x"), Answer("few", "boxed")).name == "incorrect"
+
+
+def test_no_step_is_asked_of_a_solution_that_is_right() -> None:
+    case = Case("mr_gsm", 0, "review", "", Review("correct"))
+    assert decide(case, Output("x"), Answer(Review("correct", "2"), "label")).name == "correct"

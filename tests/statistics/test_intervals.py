@@ -129,3 +129,40 @@ def test_values_must_be_fractions(values):
 def test_clusters_must_be_as_many_as_values():
     with pytest.raises(ValueError, match="1 clusters were given for 2 values"):
         accuracy_interval([1.0, 0.0], ["a"])
+
+
+@given(clustered, st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+def test_the_ends_solve_the_score_equation_with_students_quantile(pairs, confidence):
+    from scipy.stats import t
+
+    values, clusters = zip(*pairs, strict=True)
+    found = accuracy_interval(values, clusters, confidence=confidence)
+    count = len(set(clusters))
+    assume(count > 1)
+    assert found.method == f"Wilson on the effective n ({count} clusters)"
+    quantile = t.ppf((1 + confidence) / 2, count - 1)
+    for end in (found.low, found.high):
+        variance = end * (1 - end) / found.n_effective
+        assert (found.estimate - end) ** 2 == pytest.approx(quantile**2 * variance, rel=1e-6, abs=1e-9)
+
+
+def test_one_cluster_is_one_item():
+    found = accuracy_interval([1.0, 0.0, 1.0, 1.0], ["a"] * 4)
+    assert found.n_effective == 1
+    assert (found.low, found.high) == wilson(0.75, 1)
+
+
+def test_means_over_repeats_are_called_items():
+    assert accuracy_interval([0.5, 1.0, 0.0], repeats=2).method == "Wilson on the effective n (3 items)"
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_rounding_pushes_no_end_past_the_estimate(confidence):
+    for n in range(1, 200):
+        assert wilson(0, n, confidence).low == 0
+        assert wilson(n, n, confidence).high == 1
+
+
+def test_no_clusters_at_all_are_too_few():
+    with pytest.raises(ValueError, match="0 clusters were given for 1 values"):
+        accuracy_interval([1.0], [])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_thinkslm.statistics import PairedTable, compare_paired
-from pytest_thinkslm.statistics.permutation import _monte_carlo, sign_flip
+from pytest_thinkslm.statistics.permutation import DRAWS, EXACT_UP_TO, _monte_carlo, sign_flip
 
 tables = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 120)).map(
     lambda counts: (counts[0], counts[1], sum(counts))
@@ -240,3 +240,29 @@ def test_bad_scores_are_refused(bad):
 def test_margins_are_fractions(margin):
     with pytest.raises(ValueError, match="fraction"):
         compare_paired(*runs(1, 0, 8)).worse(margin)
+
+
+@pytest.mark.parametrize(
+    "sums", [[0.3] * 3, [0.1, 0.2, 0.3], [0.7, 1.1, 0.6, 0.7, 1.1, 0.3], [0.2, 1 / 3, 0.7, 1.1, 0.6]]
+)
+def test_drawn_sums_that_differ_by_rounding_alone_are_ties(sums):
+    found, mirrored = sign_flip(sums), sign_flip([-total for total in sums])
+    assert (found.fewer, mirrored.more) == (1.0, 1.0), "no flipped sum is larger than that of positive ones"
+    assert found.more == pytest.approx(0.5 ** len(sums), abs=0.02)
+    assert found.any == 2 * found.more
+
+
+def test_every_draw_and_the_observed_signs_count_once():
+    found = sign_flip([(-1) ** power * (power + 1 / (power + 3)) for power in range(35)])
+    assert found.fewer + found.more == pytest.approx((DRAWS + 2) / (DRAWS + 1), abs=1e-12)
+
+
+def test_where_the_exact_distribution_ends():
+    assert sign_flip([EXACT_UP_TO]) == (1.0, 0.5, 1.0)
+    assert sign_flip([EXACT_UP_TO + 1]).more != 0.5
+    assert sign_flip([0.05] * 3, scale=20) == sign_flip([1] * 3)
+    assert sign_flip([0.05] * 3).more == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_no_p_value_exceeds_one():
+    assert max(max(sign_flip([sign] * count)) for count in range(1, 80) for sign in (-1, 1)) <= 1

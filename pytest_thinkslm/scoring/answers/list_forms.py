@@ -32,9 +32,10 @@ _ROW = re.compile(
 )
 # "(-33), (-5)": a negative item in brackets of its own, where an item can stand.
 _IN_BRACKETS = re.compile(
-    r"(?<![0-9A-Za-z)\]}*/^])(\([ ]?)(-[ ]?[0-9]{1,9})([ ]?\))(?=[\s$]{0,3}(?:[,;&|<\]})\n]|\\|→|->|\Z))"
+    r"(?<![0-9A-Za-z)\]}*/^])(\([ ]?)(-[ ]?[0-9]{1,9})([ ]?\))(?=[\s$]{0,3}(?:[,;&|<\])}\n]|\\|→|->|\Z))"
 )
-# "- 33" behind what separates items; at a line's start it is a bullet, unless the next item is written so, too.
+# "- 33" behind what separates items (a replaced link leaves its length in blanks); at a line's start it is a bullet,
+# unless the next item is written so, too.
 _SIGN_APART = re.compile(r"-[ ](?=[0-9])")
 _ITEM_ENDED = re.compile(r"(?:[,;\[{(&|<:=]|->|→)[ \t$]{0,16}\Z")
 _LINE_BEGUN = re.compile(r"(?:\n|\A)[ \t$]{0,3}\Z")
@@ -55,13 +56,18 @@ def with_commas(text: str) -> str:
     if "minus " in text or "negative " in text:
         text = _SIGN_WORD.sub(lambda match: " " * (len(match[0]) - 1) + "-", text)
     if "|" in text:
-        text = _ROW.sub(_row, text)
+        text = _ROW.sub(_row, _signs_beside(text))
     if not text.isascii():
         text = text.translate(_LINK_CHARACTERS)
     if " > " in text:
         text = _DESCENDING.sub(",", text)
     if "\\" in text or "=" in text:
         text = _CHAIN.sub(lambda match: _link(match, text), text)
+    return _signs_beside(text)
+
+
+def _signs_beside(text: str) -> str:
+    """``text`` with every sign that stands in brackets or apart beside its number."""
     if "(-" in text or "( -" in text:
         text = _IN_BRACKETS.sub(lambda match: f"{' ' * len(match[1])}{match[2]}{' ' * len(match[3])}", text)
     if "- " in text:

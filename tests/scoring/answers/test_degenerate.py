@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.scoring.answers.degenerate import FAILURES, degenerate
 
@@ -41,8 +40,8 @@ def test_a_program_with_an_answer_after_it_is_no_code() -> None:
     assert degenerate("print(3 + 4)\nx = 3 + 4\n\nSo Tom has 7 pens.") is None
 
 
+@ends_a_hang
 @pytest.mark.parametrize("fragment", ["a", "ab ", "x = 1\n", "\ud800", "\0", "(", "print(", "word word2 "])
 def test_hostile_text_costs_linear_time(fragment: str) -> None:
-    began = time.process_time()
-    degenerate((fragment * 100_000)[:100_000], PROMPT * 100)
-    assert time.process_time() - began < 0.5
+    text = (fragment * 100_000)[:100_000]
+    assert calls(lambda: degenerate(text, PROMPT * 100)) <= CALLS_A_CHARACTER * len(text)

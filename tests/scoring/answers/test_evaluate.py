@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import ends_a_hang
 
-from pytest_thinkslm.scoring.answers.evaluate import same_equation, same_value, value_of
+from pytest_thinkslm.scoring.answers.evaluate import _integer_root, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import normalise
 
 
@@ -83,14 +83,13 @@ def test_equations_that_are_multiples_of_one_another() -> None:
     assert same_equation(("1", "1"), ("2", "2")) is None
 
 
+@ends_a_hang
 @settings(deadline=None)
 @given(
     st.text(alphabet=r"0123456789.+-*/^(){}[]!xyei\fracsqrtbinom ", max_size=40), st.sampled_from(["5", "x", r"\pi"])
 )
-def test_no_text_takes_long_or_raises(text: str, other: str) -> None:
-    started = time.process_time()
+def test_no_text_hangs_or_raises(text: str, other: str) -> None:
     assert same_value(text, other) in ("equal", "different", "too-large", None)
-    assert time.process_time() - started < 2
 
 
 @given(st.integers(-50, 50), st.integers(-50, 50), st.integers(1, 9))
@@ -109,3 +108,22 @@ def test_any_text_has_a_finite_value_or_none(text: str) -> None:
 @given(st.integers(-999, 999), st.integers(1, 99))
 def test_fractions_have_their_value(numerator: int, denominator: int) -> None:
     assert value_of(normalise(rf"\frac{{{numerator}}}{{{denominator}}}")) == pytest.approx(numerator / denominator)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\sqrt[3]{27}", "3"),
+        (r"\sqrt[3]{1000}", "10"),
+        (r"\sqrt{0}", "0"),
+        (r"\sqrt[5]{0}", "0"),
+        (r"\sin e", r"\sin(e)"),
+    ],
+)
+def test_roots_and_bare_arguments(one: str, other: str) -> None:
+    assert same_value(one, other) == "equal"
+    assert same_value(one, f"{other}+1") == "different"
+
+
+def test_roots_of_other_powers_stay_roots() -> None:
+    assert [_integer_root(number, 3) for number in (0, 1, 8, 9, 12, 26, 27)] == [0, 1, 2, None, None, None, 3]

@@ -3,12 +3,12 @@
 import json
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.scoring.answers.expressions import Equality, equal, read_expression
@@ -277,6 +277,7 @@ def test_different(one: str, two: str) -> None:
     assert not equal(two, one).equal
 
 
+@ends_a_hang
 @pytest.mark.parametrize(
     "heavy",
     [
@@ -290,12 +291,9 @@ def test_different(one: str, two: str) -> None:
         ",".join(f"\\sqrt{{{number}}}" for number in range(60)),
     ],
 )
-def test_no_expression_takes_long(heavy: str) -> None:
+def test_no_heavy_expression_is_computed(heavy: str) -> None:
     equal("x<2", "2>x")  # a worker is up
-    started = time.process_time()
-    said = equal(heavy, "5")
-    assert not said.equal
-    assert time.process_time() - started < 2
+    assert not equal(heavy, "5").equal
 
 
 def test_what_passes_every_bound_says_so() -> None:
@@ -354,14 +352,13 @@ def test_equality_is_symmetric_and_raises_for_no_text(one: str, two: str) -> Non
     assert equal(one, two, deadline=2).equal == equal(two, one, deadline=2).equal
 
 
+@ends_a_hang
 @pytest.mark.parametrize(
     "piece", ["{", "}", "$", "$$", r"\[", r"\(", "answer is ", r"\boxed{", "1", "a", " ", "\n", "\x00", "="]
 )
 def test_reading_takes_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
-    started = time.process_time()
-    read_expression(Region(text))
-    assert time.process_time() - started < 0.5
+    assert calls(lambda: read_expression(Region(text))) <= CALLS_A_CHARACTER * len(text)
 
 
 @pytest.fixture(scope="module")
@@ -400,3 +397,10 @@ def test_gold_answers_that_differ_are_not_equal(gold_answers: list[str]) -> None
             continue
         assert not equal(one, two).equal, (one, two)
         checked += 1
+
+
+def test_intervals_differ_by_their_ends() -> None:
+    kinds = ["(1,2)", "[1,2]", "(1,2]", "[1,2)"]
+    found = [[equal(one, other).equal for other in kinds] for one in kinds]
+    assert found == [[one == other for other in kinds] for one in kinds]
+    assert not equal("1,2)", "(1,2)").equal

@@ -67,7 +67,6 @@ def test_past_the_deadline_the_worker_is_killed_and_replaced(pool: MathPool) -> 
     first = worker_pid(pool)
     said = pool.compare(TOWER, "5", deadline=0.3)
     assert said.status == "timeout"
-    assert 0.2 < said.seconds < 5
     assert not is_running(first)
     assert worker_pid(pool) != first
 

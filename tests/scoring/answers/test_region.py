@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_thinkslm.core.records import Output
-from pytest_thinkslm.scoring.answers.region import Region, boxes, final_region, is_placeholder
+from pytest_thinkslm.scoring.answers.region import Box, Region, boxes, final_region, is_placeholder
 
 MARKS = [
     ("<think>", "</think>"),
@@ -92,3 +92,38 @@ def test_placeholders_copied_from_the_prompt(content: str) -> None:
 @pytest.mark.parametrize("content", ["5", "C", "x", r"\frac{1}{2}", "answer = 5", "[1, 2]"])
 def test_answers_are_no_placeholders(content: str) -> None:
     assert not is_placeholder(content)
+
+
+def test_only_a_cut_after_a_separated_thought_without_an_answer_is_unfinished() -> None:
+    assert not final_region(Output("4", reasoning="so 3", finish_reason="length")).unfinished
+    assert not final_region(Output("", reasoning="so 3")).unfinished
+
+
+def test_the_end_of_a_long_output_and_its_last_boxes_are_read() -> None:
+    assert final_region(Output("x" * 300_000 + "end")).text.endswith("xend")
+    many = boxes("".join(rf"\boxed{{{number}}}" for number in range(1_500)))
+    assert (len(many), many[-1].content) == (1_000, "1499")
+
+
+def test_a_long_text_of_wrappers_is_no_placeholder() -> None:
+    assert is_placeholder(r"\text{ } " * 8)
+    assert not is_placeholder("$" * 90)
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        (r"so \boxed{5}.", Box("5", 3, 12, True)),
+        (r"\boxed{1\}2}", Box(r"1\}2", 0, 12, True)),
+        (r"\boxed{\boxed{5} + 1}", Box(r"\boxed{5} + 1", 0, 21, True)),
+        (r"\boxed{4 and", Box("4 and", 0, 12, False)),
+        (r"\boxed[1, 2] x", Box("[1, 2]", 0, 12, True)),
+        (r"\boxed(1, 2] x)", Box("(1, 2] x)", 0, 15, True)),
+        (r"\boxed 5. x", Box("5", 0, 8, True)),
+        (r"\boxed\frac{1}{2}{3} x", Box(r"\frac{1}{2}{3}", 0, 20, True)),
+        (r"a \boxed", Box("", 2, 8, False)),
+        (r"a \boxed $", Box("", 2, 8, True)),
+    ],
+)
+def test_where_a_box_stands(text: str, box: Box) -> None:
+    assert boxes(text) == [box]

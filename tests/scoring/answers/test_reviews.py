@@ -1,11 +1,11 @@
 """Reading reviews of a solution: both layouts, whole words, three values."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.scoring.answers.region import Region, final_region
@@ -248,12 +248,11 @@ HOSTILE = (
 )
 
 
+@ends_a_hang
 @pytest.mark.parametrize("piece", HOSTILE, ids=repr)
 def test_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
-    started = time.process_time()
-    read_review(Region(text), CODE)
-    assert time.process_time() - started < 0.5
+    assert calls(lambda: read_review(Region(text), CODE)) <= CALLS_A_CHARACTER * len(text)
 
 
 @pytest.mark.parametrize(
@@ -315,3 +314,31 @@ WORDS = ("correct", "wrong", "incorrect")
 @given(st.sampled_from(BARE), st.sampled_from([*WORDS, *map(str.upper, WORDS), *map(str.title, WORDS)]))
 def test_a_judgement_in_any_form_comes_back(form: str, word: str) -> None:
     assert read(form.format(word)) == Review("correct" if word.lower() == "correct" else "wrong")
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "reason"),
+    [
+        (
+            "Judgement: wrong\nFirst Error Step: 1\nFirst Error Step: 2\nError Reason: a\nError Reason: b",
+            "2",
+            "b",
+        ),
+        ("Final Judgement: wrong\nFirst Error Step: 03", "3", None),
+        ("Final Judgement: wrong\nFirst Error Step: 00", "0", None),
+        ("Final Judgement: wrong\nFirst Error Step: N/A\nError Reason: an error in step 3", None, "an error in step 3"),
+        ("Final Judgement: correct\n" * 300 + "Final Judgement: wrong", None, None),
+        ("Wrong\nstep 2", "2", None),
+        ("Wrong. Step 2\nFirst Error Step: 3", "3", None),
+        ("The solution is wrong.\nFirst Error Step: 3", "3", None),
+    ],
+)
+def test_the_last_filled_label_counts(text: str, step: str | None, reason: str | None) -> None:
+    assert read_review(Region(text)).value == Review("wrong", step, reason)
+
+
+@pytest.mark.parametrize(("number", "line"), [("0", None), ("1", 0), ("2", 1), ("3", 2), ("4", None)])
+def test_a_number_points_to_a_line_of_code(number: str, line: int | None) -> None:
+    code = ("def f(x):", "    y = x", "    return y")
+    said = read_review(Region(f"Final Judgement: wrong\nFirst Error Step: {number}"), code).value
+    assert said == Review("wrong", None if line is None else code[line])
