@@ -136,6 +136,8 @@ def print_table(console: Console, table: Table, *, gap: int | None = None, capti
     drawn = _rich_table(table, gap, caption)
     if gap is not None and gap > 1 and _least_width(console, drawn) > console.width:
         drawn = _rich_table(table, 1, caption)
+    if (least := _least_width(console, drawn)) > console.width:
+        drawn.width = least
     console.print(drawn, crop=False)
     for note in table.notes:
         print_line(console, note, "quiet")
