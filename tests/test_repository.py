@@ -51,3 +51,13 @@ def test_each_dependency_has_a_lower_bound_that_ci_installs() -> None:
     ).stdout.split()
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9.]+", line) for line in listed)
     assert {line.partition("==")[0] for line in listed} > {"pytest", "pytest-xdist", "transformers", "numpy"}
+
+
+def test_the_map_of_the_package_names_files_that_are_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")][1:]
+    named = {name for row in rows for name in re.findall(r"`([\w/.]+(?:/|\.\w+))`", row)}
+    assert len(named) > 50
+    places = [*(ROOT / "pytest_thinkslm").rglob("*"), *(ROOT / "docs").iterdir(), ROOT / "reasoning_tests"]
+    known = {f"/{place.relative_to(ROOT)}{'/' if place.is_dir() else ''}" for place in places}
+    assert [name for name in sorted(named) if not any(there.endswith(f"/{name}") for there in known)] == []

@@ -258,7 +258,7 @@ def _footnotes(comparison: Comparison) -> list[str]:
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p is of any change: {', '.join(tests)}{correction}"] if tests else [])]
+    return [*comparison.remarks, *notes, *([f"p is of any change: {'; '.join(tests)}{correction}"] if tests else [])]
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:

@@ -73,9 +73,7 @@ def _chosen(arguments: argparse.Namespace, entries: Mapping[str, Entry]) -> Sequ
         if known is not None:
             return [known[0]]
         if arguments.model not in entries:
-            raise UsageError(
-                f"thinkslm models {arguments.model}: no such model: {nearest(arguments.model, entries, _LISTED)}"
-            )
+            raise UsageError(f"models {arguments.model}: no such model: {nearest(arguments.model, entries, _LISTED)}")
         return [entries[arguments.model]]
     chosen = list(entries.values())
     if arguments.family is not None:

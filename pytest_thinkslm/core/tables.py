@@ -123,6 +123,9 @@ def figure(value: float, digits: int, *borders: float) -> str:
 
 # --- terminal
 
+#: Characters of a line that no table is wider than.
+_UNBOUNDED = 10_000
+
 _STYLES = {"strong": "bold", "quiet": "dim", "good": "green", "warning": "yellow", "bad": "red"}
 
 
@@ -137,11 +140,18 @@ def stdout_console(width: int) -> Console:
 def print_table(console: Console, table: Table, *, gap: int | None = None, caption: str = "") -> None:
     """Print a table and, faint, its notes.
 
+    Figures are never cut: where they do not fit the columns stand closer, and past that a row is longer than a line.
+
     Args:
         gap: blanks between columns of a table without rules; None draws a rule below the headings.
         caption: a line right below the rows.
     """
-    console.print(_rich_table(table, gap, caption))
+    drawn = _rich_table(table, gap, caption)
+    if gap is not None and gap > 1 and _least_width(console, drawn) > console.width:
+        drawn = _rich_table(table, 1, caption)
+    if (least := _least_width(console, drawn)) > console.width:
+        drawn.width = least
+    console.print(drawn, crop=False)
     for note in table.notes:
         print_line(console, note, "quiet")
 
@@ -166,12 +176,28 @@ def _rich_table(table: Table, gap: int | None, caption: str) -> RichTable:
         header_style="bold",
     )
     columns, rows = table.shown("terminal")
-    for column in columns:
+    for place, column in enumerate(columns):
         heading = column.narrow or column.heading
-        result.add_column(_rich_text(heading), justify=column.align, no_wrap=not column.wrap, overflow="fold")
+        # rich cuts what must not wrap as well, unless it is told how wide that is.
+        width = None if column.wrap else _width([heading, *(row[place].text for row in rows)])
+        result.add_column(
+            _rich_text(heading), justify=column.align, no_wrap=not column.wrap, overflow="fold", min_width=width
+        )
     for row in rows:
         result.add_row(*(_rich_text(cell.text, cell.tone) for cell in row))
     return result
+
+
+def _width(texts: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(line) for text in texts for line in text.splitlines()), default=0)
+
+
+def _least_width(console: Console, drawn: RichTable) -> int:
+    from rich.measure import Measurement
+
+    return Measurement.get(console, console.options.update(width=_UNBOUNDED), drawn).minimum
 
 
 def _rich_text(text: str, tone: Tone = "") -> Text:

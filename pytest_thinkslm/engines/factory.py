@@ -294,7 +294,10 @@ class EngineFactory:
                 if self.settings.quants and variant.quant not in self.settings.quants:
                     continue
                 if variant in variants:
-                    raise UsageError(f"--model: {variant.model} ({variant.quant}) is in more than one file")
+                    raise UsageError(
+                        f"--model: {variant.model} ({variant.quant}) is in more than one file: "
+                        "rename one, or give its lines a field model, so that it is another"
+                    )
                 variants.append(variant)
                 self._files.append((file, position))
         if not variants:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, get_args
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
@@ -136,13 +136,13 @@ def _load(folder: Path) -> dict[str, Output]:
     newest: dict[str, float] = {}
     outputs: dict[str, Output] = {}
     for entry in _entries(folder):
-        key, written = str(entry["key"]), float(entry.get("time", 0.0))
+        key, written = entry["key"], entry.get("time") or 0.0
         if written >= newest.get(key, -1.0):
             newest[key] = written
             outputs[key] = Output(
-                text=str(entry["output"]),
+                text=entry["output"],
                 reasoning=entry.get("reasoning"),
-                finish_reason=cast("FinishReason", entry.get("finish_reason", "unknown")),
+                finish_reason=_finish_reason(entry.get("finish_reason")),
                 prompt_tokens=entry.get("prompt_tokens"),
                 output_tokens=entry.get("output_tokens"),
                 latency=entry.get("latency"),
@@ -164,5 +164,27 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
                     entry = json.loads(line)
                 except ValueError:
                     continue  # a line that a crash of the file system left behind
-                if isinstance(entry, dict) and "key" in entry and "output" in entry:
+                if isinstance(entry, dict) and _is_entry(entry):
                     yield entry
+
+
+def _finish_reason(name: str | None) -> FinishReason:
+    return next((reason for reason in get_args(FinishReason) if reason == name), "unknown")
+
+
+#: JSON types of an entry's fields, where they are there.
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "time": (int, float),
+    "reasoning": str,
+    "finish_reason": str,
+    "prompt_tokens": int,
+    "output_tokens": int,
+    "latency": (int, float),
+}
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether a line is one that ``put`` writes: what is not is asked for again."""
+    if not (isinstance(entry.get("key"), str) and isinstance(entry.get("output"), str)):
+        return False
+    return all(isinstance(entry[name], kind) for name, kind in _FIELDS.items() if entry.get(name) is not None)

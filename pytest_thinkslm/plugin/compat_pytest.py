@@ -115,7 +115,8 @@ def verbosity(config: pytest.Config) -> int:
 class Terminal:
     """pytest's terminal reporter, as far as the plugin writes through it; without one (``-p no:terminal``) nothing.
 
-    ``TerminalReporter._tw``, ``TerminalWriter._file``, ``currentfspath`` and ``ensure_newline``, pytest 9.0 to 9.2.
+    ``TerminalReporter._tw``, ``TerminalWriter._file``, ``width_of_current_line``, ``currentfspath`` and
+    ``ensure_newline``, pytest 9.0 to 9.2.
     Without them lines are plain, and tables go to the standard output.
     """
 
@@ -161,6 +162,8 @@ class Terminal:
         ensure: Callable[[], None] | None = getattr(self.reporter, "ensure_newline", None)
         if ensure is not None:
             ensure()
+        if getattr(self._writer, "width_of_current_line", 0):  # of the dots of -q it keeps no account
+            self._writer.line()
 
     def written(self) -> None:
         """Something was written between two tests: pytest begins its next line anew."""

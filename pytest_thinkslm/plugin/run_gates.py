@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from pytest_thinkslm.gates.baselines import (
     PAPER,
     RecordedRun,
     collect,
+    counterpart,
     data_differences,
     difference,
     load_run,
@@ -110,7 +111,11 @@ class RunGates:
             found += [difference("data_seed", *seeds)] if seeds[0] != seeds[1] else []
         if not found and not shared and not self.settings.allow_unevaluated:
             theirs = ", ".join(dict.fromkeys(f"{key.task} ({key.style})" for key in self.baseline.groups)) or "nothing"
-            found.append(f"items (the baseline has {theirs}; this run asks none of them)")
+            found.append(
+                f"items (the baseline has {theirs}; this run asks none of them)"
+                if any(counterpart((variant.model, variant.quant), self.baseline.variants) for variant in variants)
+                else difference("models", _names(self.baseline.variants), _names(map(astuple, variants)))
+            )
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
 
@@ -250,6 +255,10 @@ class RunGates:
             "selection": selection,
             "variants": [{"model": model, "quant": quant} for model, quant in self.baseline.variants],
         }
+
+
+def _names(variants: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{model} ({quant})" for model, quant in variants)
 
 
 def _errors(recorder: Recorder) -> list[tuple[str, str]]:

@@ -75,6 +75,8 @@ def test_what_is_not_there(capsys: pytest.CaptureFixture[str], arguments: list[s
     assert main(["models", *arguments]) == 4
     captured = capsys.readouterr()
     assert message in captured.err
+    assert captured.err.count("thinkslm: ") == 1
+    assert not captured.err.startswith("thinkslm: thinkslm")
     assert captured.out == ""
 
 

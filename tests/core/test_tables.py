@@ -128,3 +128,23 @@ def test_percent(value: float | None, text: str) -> None:
 )
 def test_no_percentage_is_rounded_to_all_or_nothing(value: float, digits: int, shown: str) -> None:
     assert percent(value, digits) == shown
+
+
+@given(st.integers(20, 60), st.lists(st.integers(0, 10**9), min_size=1, max_size=6), st.sampled_from([None, 1, 2]))
+def test_a_narrow_terminal_cuts_no_figure(width: int, figures: list[int], gap: int | None) -> None:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    columns = [Column("task", "left"), *(Column(f"figure {place}") for place in range(len(figures)))]
+    print_table(console, Table(columns, [["a task", *map(str, figures)]]), gap=gap)
+    head, *_, row = [line for line in console.file.getvalue().splitlines() if line.strip()]  # type: ignore[attr-defined]
+    assert head.split() == ["task", *(word for place in range(len(figures)) for word in ("figure", str(place)))]
+    assert row.split() == ["a", "task", *map(str, figures)]
+
+
+def test_columns_stand_closer_where_they_would_not_fit() -> None:
+    table = Table(figure_columns("one", "two"), [["1", "2"]])
+    lines = {}
+    for width in (8, 7):
+        console = Console(file=io.StringIO(), width=width, highlight=False)
+        print_table(console, table, gap=2)
+        lines[width] = console.file.getvalue().splitlines()[0]  # type: ignore[attr-defined]
+    assert lines == {8: "one  two", 7: "one two"}

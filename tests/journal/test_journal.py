@@ -195,6 +195,39 @@ def test_a_torn_last_line_is_tolerated(journal: Callable[..., Journal], tmp_path
     assert again.get(replace(REQUEST, repeat=2), entry_key(replace(REQUEST, repeat=2))) is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"key": "KEY", "output": "x", "time": "soon"}',
+        b'{"key": "KEY", "output": 3}',
+        b'{"key": "KEY", "output": null}',
+        b'{"key": "KEY", "output": "x", "output_tokens": "many"}',
+        b'{"key": 7, "output": "x"}',
+        b'["KEY", "x"]',
+        b"\xff\xfe{}",
+        b"",
+    ],
+)
+def test_a_line_that_is_no_entry_is_passed_over(journal: Callable[..., Journal], tmp_path: Path, line: bytes) -> None:
+    key = entry_key(REQUEST)
+    first = journal()
+    first.put(REQUEST, key, OUTPUT)
+    first.close()
+    (path,) = tmp_path.rglob("*.jsonl")
+    path.write_bytes(path.read_bytes() + line.replace(b"KEY", key.encode()) + b"\n")
+    assert journal().get(REQUEST, key) == OUTPUT
+
+
+def test_fields_of_an_entry_that_are_unknown_here(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    key = entry_key(REQUEST)
+    first = journal()
+    first.put(REQUEST, key, OUTPUT)
+    first.close()
+    (path,) = tmp_path.rglob("*.jsonl")
+    path.write_text(json.dumps({"key": key, "output": "x", "finish_reason": "of a later release", "new": 1}) + "\n")
+    assert journal().get(REQUEST, key) == Output("x", finish_reason="unknown")
+
+
 def test_the_layout_is_that_of_the_contract(journal: Callable[..., Journal], tmp_path: Path) -> None:
     journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
     folder = tmp_path / FACTS.digest

@@ -65,6 +65,14 @@ def test_another_distribution_is_respected(replay: Replay, pytester: pytest.Pyte
     assert (pytester.path / "report" / "items.jsonl").read_bytes() == one
 
 
+def test_one_model_in_two_files_is_refused_with_a_way_out(pytester: pytest.Pytester) -> None:
+    for folder in ("a", "b"):
+        pytester.mkdir(folder).joinpath("same.jsonl").write_text(json.dumps(four_sorts()[0]) + "\n")
+    result = pytester.runpytest_subprocess("--model=a/same.jsonl,b/same.jsonl", "--engine=replay", timeout=180)
+    assert result.ret == 4
+    assert "same (none) is in more than one file: rename one" in result.stderr.str()
+
+
 def test_without_a_selection_the_files_tasks_are_run(replay: Replay, pytester: pytest.Pytester) -> None:
     replay(sorting_lines())
     report = results(pytester.path / "report")

@@ -203,6 +203,11 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_generated(
         assert named in text
         assert "outputs" not in text.replace("outputs.jsonl", "")
         assert not (pytester.path / "refused" / "results.json").exists()
+    two = [{**line, "model": model} for line in lines for model in ("one/m", "two/m")]
+    assert "models (baseline: outputs (none); this run:" not in said(replay(two, *gate)), "the only one stands for all"
+    replay(two, EIGHT, "--report-dir=both")
+    other = said(replay(lines, EIGHT, "--gate=2", "--baseline=both", "--report-dir=refused"))
+    assert "models (baseline: one/m (none), two/m (none); this run: outputs (none))" in other
     edited(pytester.path / "base", other_pins)
     assert "data pins of sort8_positive (baseline: 0123456789ab" in said(replay(lines, *gate))
 
