@@ -77,11 +77,13 @@ def _repeated_tail(tail: str, *, longest: int, times: int, letters: int = 0) -> 
 
     The unit has at most ``longest`` characters, and at least ``letters`` letters.
     """
-    best = 0
+    best = period = 0
     backwards = tail[::-1]
-    for period in range(1, min(longest, len(tail) // times) + 1):
+    last = min(longest, len(tail) // times)
+    # A unit begins again where its first character does: most shifts are passed over by that alone.
+    while (period := backwards.find(backwards[:1], period + 1, last + 1)) >= 0:
         unit = backwards[:period]
-        if unit != backwards[period : 2 * period] or sum(map(str.isalpha, unit)) < letters:
+        if not backwards.startswith(unit, period) or sum(map(str.isalpha, unit)) < letters:
             continue
         same = 2 * period
         while same < len(backwards) and backwards[same] == backwards[same - period]:
@@ -117,8 +119,8 @@ _CODE_LINE = re.compile(
 def is_code(text: str) -> bool:
     """Whether a text is a program: half of its (last 20,000 characters') lines, and one that only a program has."""
     lines = [line for line in text[-_CODE_READ:].split("\n") if line.strip() and not line.startswith("```")]
+    # The last line first: it tells most texts apart.
+    if not lines or not _CODE_LINE.match(lines[-1]) or not any(map(_KEYWORD_LINE.match, lines)):
+        return False
     program = sum(_CODE_LINE.match(line) is not None for line in lines)
-    keywords = any(_KEYWORD_LINE.match(line) for line in lines)
-    return (
-        keywords and bool(_CODE_LINE.match(lines[-1])) and program >= min(2, len(lines)) and 2 * program >= len(lines)
-    )
+    return program >= min(2, len(lines)) and 2 * program >= len(lines)

@@ -47,7 +47,7 @@ _MARKUP = re.compile(
     r"|\\[()\[\]](?![a-zA-Z])|\\[,;:!]|\\(?:text)?color\s?\{[a-zA-Z]{1,20}\}"
     r"|</?(?:b|i|u|p|em|strong|span|mark|code|div|center|h[1-6])>"
 )
-_BLANKS = re.compile(r"\s{6,}")
+_BLANKS = re.compile(r"\s\s{5,}")
 
 # A choice stands at the start or the end of an output; what lies between in a very long one is not read.
 _HEAD_READ = 8_000

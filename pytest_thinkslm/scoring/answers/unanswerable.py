@@ -40,7 +40,7 @@ _SHORT_STATEMENT = re.compile(
 )
 _CONDITION = re.compile(r"\b(?:if|whether|unless|when)\b[^.!?\n]{0,40}$|\bnot\s+$", re.IGNORECASE)
 _ANCHOR = re.compile(r"####|\b(?:answer|result)\b[*_\s]*(?::|\b(?:is|would\s+be|must\s+be)\b)[*_\s:]*", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')]|$)|\n+")
+_SENTENCE_END = re.compile(r"[.!?\n](?:(?<=\n)\n*|(?<!\n)(?=[\s*_\"')]|$))")
 _CONCLUSION = re.compile(r"####|=|\b(?:answer|so|therefore|thus|hence|total|result)\b", re.IGNORECASE)
 _WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|boxed|fbox)\s?\{|[{}*`]|\\[ ,]")
 
