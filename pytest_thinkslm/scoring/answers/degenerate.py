@@ -100,10 +100,29 @@ def _restates(text: str, prompt_text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text)]
     if len(words) < 8:
         return False
+    if _is_foreign(words, prompt_text[:_HEAD].lower()):
+        return False
     prompt = [word.lower() for word in _WORD.findall(prompt_text[:_HEAD])]
     known = set(zip(prompt, prompt[1:], prompt[2:], prompt[3:], strict=False))
     grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
     return sum(gram in known for gram in grams) >= 0.8 * len(grams)
+
+
+def _is_foreign(words: list[str], prompt: str) -> bool:
+    """Whether so many words stand nowhere in the prompt that more than a fifth of the fours are not in it either.
+
+    A few plain searches settle it for most texts, before the prompt is divided into words.
+    """
+    fours = len(words) - 3
+    missing = counted = 0
+    for index, word in enumerate(words):
+        if word not in prompt:
+            last = min(index + 1, fours)
+            missing += max(0, last - max(counted, index - 3))
+            counted = last
+            if fours - missing < 0.8 * fours:
+                return True
+    return False
 
 
 _STATEMENT = (
