@@ -106,8 +106,10 @@ def _anchors_from_the_end(text: str) -> Iterator[re.Match[str] | phrases.Stateme
     """Every anchor, the last one first; what stands before the last lines is searched when it is asked for."""
     lowered = text.replace("İ", "I").lower()
     if languages := phrases.spoken(lowered):
-        anchors = [*_ANCHOR.finditer(text, _first_hint(text, lowered)), *phrases.statements(text, languages)]
-        yield from sorted(anchors, key=_start, reverse=True)
+        anchors: list[re.Match[str] | phrases.Statement] = [*_ANCHOR.finditer(text, _first_hint(text, lowered))]
+        anchors += phrases.statements(text, languages)
+        anchors.sort(key=_start)
+        yield from reversed(anchors)
         return
     closing = _closing_lines(text)
     yield from reversed(list(_ANCHOR.finditer(text, closing)))

@@ -508,3 +508,17 @@ def test_an_option_denied_behind_the_answer_changes_nothing(frame: str, naming: 
     ):
         text = frame.format(one).removesuffix(".") + "." + tail
         assert chosen(text) == letters[0], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rome is older.\nThe correct answer\nis B",
+        "Rome is older.\n\nThe correct answer\n\nis\nB\n\n",
+        "The answer is B.\n\n" + "\n".join(f"Remark {number} is of no weight." for number in range(12)),
+        "The answer is\nB\n" + "and so on\n" * 12,
+        "The answer is A.\nNo wait!\nThe answer is B.\nThat is all there is to it.",
+    ],
+)
+def test_a_statement_is_found_wherever_its_lines_are_broken(text: str) -> None:
+    assert chosen(text) == "B"
