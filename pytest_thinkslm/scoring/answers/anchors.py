@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 #: Noun phrases by language, in lower case; each is followed by a colon or one of the verbs below.
 NOUNS = {
-    "en": r"(?:final\s+)?answer|final\s+(?:result|solution)|ans",
+    "en": r"answer|final\s+(?:answer|result|solution)|ans",
     "es": r"respuesta(?:\s+final|\s+correcta)?|resultado(?:\s+final)?",
     "fr": r"réponse(?:\s+finale)?|résultat(?:\s+final)?",
     "de": r"(?:end)?antwort|(?:end)?ergebnis|lösung",
@@ -41,6 +41,7 @@ _EAST = re.compile(
 )
 # Searched in the lower-cased text without look-behind or flags: both cost a multiple on long texts.
 _ENGLISH = re.compile(NOUNS["en"])
+_ENGLISH_MARKS = ("ans", "final")
 _FOREIGN = re.compile("|".join(nouns for language, nouns in NOUNS.items() if language != "en"))
 _HASHES = re.compile(r"####[ \t]*")
 _SAYS = re.compile(
@@ -70,7 +71,7 @@ def anchors(text: str, start: int = 0) -> list[Anchor]:
         return [Anchor(one.start + start, one.end + start, one.final) for one in anchors(text[start:])]
     lowered = lower(text)
     found = [(match.start(), match.end()) for match in _HASHES.finditer(text)] if "####" in text else []
-    nouns = list(_ENGLISH.finditer(lowered))
+    nouns = list(_ENGLISH.finditer(lowered)) if any(mark in lowered for mark in _ENGLISH_MARKS) else []
     if may_be_foreign(lowered) and any(mark in lowered for mark in _MARKS):
         nouns += _FOREIGN.finditer(lowered)
     for noun in nouns:

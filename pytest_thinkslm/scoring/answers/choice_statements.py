@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from pytest_thinkslm.core.records import Answer
 from pytest_thinkslm.scoring.answers import phrases
@@ -16,6 +17,7 @@ from pytest_thinkslm.scoring.answers.optiontext import Options
 
 # How much of a text is looked at: the last anchors, the stretch that an anchor governs.
 _ANCHORS_READ = 64
+_LINES_READ = 8
 _WINDOW = 300
 
 _NOUN = r"(?:answer|ans|option|choice|selection|statement|letter|ending)"
@@ -82,12 +84,7 @@ _TOGETHER = re.compile(
 
 def _statements_from_the_end(text: str, options: Options) -> Iterator[tuple[int, Named, bool]]:
     """Start, option named, and whether it is a box, of every anchored statement that names one; the last one first."""
-    lowered = text.replace("İ", "I").lower()
-    anchors: list[re.Match[str] | phrases.Statement] = [*_ANCHOR.finditer(text, _first_hint(text, lowered))]
-    if languages := phrases.spoken(lowered):
-        anchors += phrases.statements(text, languages)
-        anchors.sort(key=_start)
-    for anchor in anchors[: -_ANCHORS_READ - 1 : -1]:
+    for anchor in islice(_anchors_from_the_end(text), _ANCHORS_READ):
         start = _start(anchor)
         if _UNSAID.search(text, max(0, start - 60), start):
             continue
@@ -103,6 +100,33 @@ def _statements_from_the_end(text: str, options: Options) -> Iterator[tuple[int,
             named = _named_before(text, start, options, several=anchor[0][:3].lower() == "are")
         if named is not None:
             yield start, named, boxed
+
+
+def _anchors_from_the_end(text: str) -> Iterator[re.Match[str] | phrases.Statement]:
+    """Every anchor, the last one first; what stands before the last lines is searched when it is asked for."""
+    lowered = text.replace("İ", "I").lower()
+    if languages := phrases.spoken(lowered):
+        anchors: list[re.Match[str] | phrases.Statement] = [*_ANCHOR.finditer(text, _first_hint(text, lowered))]
+        anchors += phrases.statements(text, languages)
+        anchors.sort(key=_start)
+        yield from reversed(anchors)
+        return
+    closing = _closing_lines(text)
+    yield from reversed(list(_ANCHOR.finditer(text, closing)))
+    if closing and (first := _first_hint(text, lowered)) < closing:
+        yield from reversed(list(takewhile(lambda anchor: anchor.start() < closing, _ANCHOR.finditer(text, first))))
+
+
+def _closing_lines(text: str) -> int:
+    """Where the last lines begin, behind a line that ends its sentence: no anchor reaches over that."""
+    line_end = len(text.rstrip())
+    for _ in range(_LINES_READ):
+        line_end = text.rfind("\n", 0, line_end)
+        if line_end < 0:
+            break
+        if text[max(0, line_end - 8) : line_end].rstrip()[-1:] in (".", "!", "?"):
+            return line_end + 1
+    return 0
 
 
 def _start(anchor: re.Match[str] | phrases.Statement) -> int:

@@ -77,11 +77,13 @@ def _repeated_tail(tail: str, *, longest: int, times: int, letters: int = 0) -> 
 
     The unit has at most ``longest`` characters, and at least ``letters`` letters.
     """
-    best = 0
+    best = period = 0
     backwards = tail[::-1]
-    for period in range(1, min(longest, len(tail) // times) + 1):
+    last = min(longest, len(tail) // times)
+    # A unit begins again where its first character does: most shifts are passed over by that alone.
+    while (period := backwards.find(backwards[:1], period + 1, last + 1)) >= 0:
         unit = backwards[:period]
-        if unit != backwards[period : 2 * period] or sum(map(str.isalpha, unit)) < letters:
+        if not backwards.startswith(unit, period) or sum(map(str.isalpha, unit)) < letters:
             continue
         same = 2 * period
         while same < len(backwards) and backwards[same] == backwards[same - period]:
@@ -98,10 +100,29 @@ def _restates(text: str, prompt_text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text)]
     if len(words) < 8:
         return False
+    if _is_foreign(words, prompt_text[:_HEAD].lower()):
+        return False
     prompt = [word.lower() for word in _WORD.findall(prompt_text[:_HEAD])]
     known = set(zip(prompt, prompt[1:], prompt[2:], prompt[3:], strict=False))
     grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
     return sum(gram in known for gram in grams) >= 0.8 * len(grams)
+
+
+def _is_foreign(words: list[str], prompt: str) -> bool:
+    """Whether so many words stand nowhere in the prompt that more than a fifth of the fours are not in it either.
+
+    A few plain searches settle it for most texts, before the prompt is divided into words.
+    """
+    fours = len(words) - 3
+    missing = counted = 0
+    for index, word in enumerate(words):
+        if word not in prompt:
+            last = min(index + 1, fours)
+            missing += max(0, last - max(counted, index - 3))
+            counted = last
+            if fours - missing < 0.8 * fours:
+                return True
+    return False
 
 
 _STATEMENT = (
@@ -117,8 +138,8 @@ _CODE_LINE = re.compile(
 def is_code(text: str) -> bool:
     """Whether a text is a program: half of its (last 20,000 characters') lines, and one that only a program has."""
     lines = [line for line in text[-_CODE_READ:].split("\n") if line.strip() and not line.startswith("```")]
+    # The last line first: it tells most texts apart.
+    if not lines or not _CODE_LINE.match(lines[-1]) or not any(map(_KEYWORD_LINE.match, lines)):
+        return False
     program = sum(_CODE_LINE.match(line) is not None for line in lines)
-    keywords = any(_KEYWORD_LINE.match(line) for line in lines)
-    return (
-        keywords and bool(_CODE_LINE.match(lines[-1])) and program >= min(2, len(lines)) and 2 * program >= len(lines)
-    )
+    return program >= min(2, len(lines)) and 2 * program >= len(lines)

@@ -36,7 +36,9 @@ class Equality:
 
 # "3. ... so the answer is 27.\n4. Now ...": a step of a text that was cut while it went on reasoning.
 _NEXT_STEP = re.compile(r"\n\s*(?:\*\*)?(?:step\s+\d|\d{1,2}[.)]\s)", re.IGNORECASE)
-_LAST_NUMBER = re.compile(r"(?<![\w.,/])[-−]?\d(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?(?!\w)")
+_LAST_NUMBER = re.compile(
+    r"[-−\d](?<![\w.,/].)(?:(?<=\d)|(?<=[-−])\d)(?:[\d,]{0,40}\d)?(?:\.\d{1,40})?(?:/\d{1,40})?(?!\w)"
+)
 _ANCHORS_READ = 64
 # "x = 1 or x = 2" is a set of solutions; "either 1 or 2" leaves it open.
 _EITHER = re.compile(r"\s*either\b[^.\n]{1,200}?\bor\b", re.IGNORECASE)

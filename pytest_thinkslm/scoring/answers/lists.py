@@ -8,7 +8,6 @@ prompt's own list is no answer unless it is sorted already, and a remark in pare
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.records import Answer
@@ -76,11 +75,12 @@ def classify_list(answer: tuple[int, ...], gold: tuple[int, ...]) -> str:
     ``invented``: an item that was not given. ``dropped``: a given item is missing. ``wrong-length``: all items and no
     others, but some too often. ``order``: the right items in another order.
     """
-    if set(answer) - set(gold):
+    said, asked = set(answer), set(gold)
+    if not said <= asked:
         return "invented"
-    if set(gold) - set(answer):
+    if said != asked:
         return "dropped"
-    return "order" if Counter(gold) == Counter(answer) else "wrong-length"
+    return "order" if len(answer) == len(gold) and sorted(answer) == sorted(gold) else "wrong-length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,15 @@ class _Found:
 
 
 _INTEGER = r"[-+]?[0-9]{1,9}"
+# The same, as the beginning of what is searched for: a search skips to the first character only where it is a set.
+_FIRST_INTEGER = r"[-+0-9]{before}(?:(?<=[0-9])[0-9]{{0,8}}|(?<=[-+])[0-9]{{1,9}})"
+_NOT_BEHIND = r"(?<![0-9A-Za-z.,/^_=*+-][-+0-9])(?<![0-9][ ][-+0-9])"
 _RUN = re.compile(
-    rf"(?<![0-9A-Za-z.,/^_=*+-])(?<![0-9][ ])"
-    rf"{_INTEGER}(?:[ \t$]{{0,9}}(?:[,;<]|→|->)[\s$]{{0,16}}(?:and[ ])?{_INTEGER})+"
+    rf"{_FIRST_INTEGER.format(before=_NOT_BEHIND)}(?:[ \t$]{{0,9}}(?:[,;<]|→|->)[\s$]{{0,16}}(?:and[ ])?{_INTEGER})+"
     rf"(?:,?[ ]{{0,9}}{LAST_LINK}[ ]{{0,9}}{_INTEGER})?"
     r"(?![0-9A-Za-z/^=*])"
 )
-_BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\\?\{([^{}\\]{3,8000})\\?\}")
+_BRACKETS = re.compile(r"\[([^\[\]]{0,8000})\]|\{([^{}\\]{3,8000})\\?\}|\\\{([^{}\\]{3,8000})\\?\}")
 _OPEN_BRACKET = re.compile(r"\[\s*[-+0-9][-+0-9,;\s.]*\Z")
 # A program's variables: only those named for the result hold an answer.
 _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w{0,40}) ?= ?$")
@@ -111,7 +113,7 @@ _INT = re.compile(_INTEGER)
 _DIGIT = re.compile(r"[0-9]")
 _THOUSANDS = re.compile(r"(?<![0-9])([0-9]{1,3}),(?=[0-9]{3}(?![0-9]))")
 _ANCHOR = re.compile(r"(?:answer|final|sorted|result|order)\b[^\n:0-9\[]{0,40}?(?:[:=]|\bis\b|\bare\b)[:\s$]{0,6}")
-_BLANKS = re.compile(rf"{_INTEGER}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
+_BLANKS = re.compile(rf"{_FIRST_INTEGER.format(before='')}(?:[ \t]{{1,3}}{_INTEGER})+(?=[ \t.$]*(?:\n|$))")
 _LINE_ITEM = re.compile(
     r"[ \t]*(?:[-*•+][ \t]+|(?P<number>[0-9]{1,3})[.):][ \t]+|\|[ \t]*(?P<row>[0-9]{1,3})[ \t]*\|[ \t]*|\|[ \t]*)?"
     r"(?P<item>[-+]?[0-9]{1,9})[ \t]*[,.;|]?[ \t]*"
@@ -189,7 +191,7 @@ def _bracketed(text: str, thousands: bool) -> list[_Found]:
         assigned = _ASSIGNED.search(text, max(0, match.start() - 60), match.start())
         if assigned and not _RESULT_NAME.search(assigned[1].lower()):
             continue
-        if items := _items(match[1] or match[2] or "", thousands=thousands):
+        if items := _items(match[match.lastindex or 0], thousands=thousands):
             found.append(_Found(items, "brackets", match.start(), match.end()))
     last = text.rfind("[")
     if len(text) - 8_000 < last and last >= 0 and (unclosed := _OPEN_BRACKET.match(text, last)):

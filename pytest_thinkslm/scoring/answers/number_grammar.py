@@ -83,11 +83,13 @@ _SAME_LENGTH = str.maketrans(
         "≃": "=",
     }
 )
-_MARKUP = re.compile(
+_MARK = (
     r"(?:\*\*|__|`|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|boldsymbol|underline|operatorname)\s?\{"
     r"|\\[()\[\]]|\\(?=[$%€£])|\\(?:left|right|displaystyle|quad|qquad|bf|rm)(?![a-zA-Z])"
-    r"|</?(?:answer|strong|em|b|i|u|p|span)>)+"
+    r"|</?(?:answer|strong|em|b|i|u|p|span)>)"
 )
+# Once, then any number of times: a search for "one or more" does not skip to the characters that a mark begins with.
+_MARKUP = re.compile(f"{_MARK}{_MARK}*")
 _SAME_LENGTH_MACROS = ((r"\dfrac", r" \frac"), (r"\tfrac", r" \frac"), (r"\cfrac", r" \frac"), (r"\approx", "      ="))
 
 

@@ -20,7 +20,8 @@ from pytest_thinkslm.scoring.answers.number_grammar import NUMBER_WORDS, Number,
 _TAIL = 20_000
 _LINES_READ = 1_000
 _WORKING_READ = 3_000
-_SENTENCE = re.compile(r"(?<=[.!?])[)\"']?\s+")
+# A sentence's last mark, and what lies between it and the next one.
+_SENTENCE = re.compile(r"[.!?][)\"']?\s+")
 _ENUMERATOR = re.compile(
     r"\s*(?:[-*•>]\s+)?(?:(?:\(?\d{1,2}[.)]\s+|(?:step|part|case)\s+\d{1,2}\s*[:.)-]?\s*)){0,2}",
     re.IGNORECASE,
@@ -251,7 +252,7 @@ def _spans(line: str) -> list[tuple[int, int]]:
     """Where the sentences of a line begin and end."""
     spans, begin = [], 0
     for gap in _SENTENCE.finditer(line):
-        spans.append((begin, gap.start()))
+        spans.append((begin, gap.start() + 1))
         begin = gap.end()
     spans.append((begin, len(line)))
     return spans

@@ -120,7 +120,7 @@ def _read_hashes(original: str, text: str, mark: re.Match[str]) -> list[Statemen
 # Searched in the lower-cased text, without look-behind or flags: both cost a multiple on long texts.
 _ANSWER_WORD = re.compile(
     r"answer|ans(?=[ :.])|correct (?:total|value|result|amount|number|sum|count)|right (?:total|value|number|amount)"
-    r"|final (?:result|value)|(?:result|solution|final)(?=[ \t]*:)"
+    r"|final (?:result|value)|result(?=[ \t]*:)|solution(?=[ \t]*:)|final(?=[ \t]*:)"
 )
 _FOREIGN: tuple[str, ...] = (
     "respuesta",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
@@ -47,7 +48,7 @@ _MARKUP = re.compile(
     r"|\\[()\[\]](?![a-zA-Z])|\\[,;:!]|\\(?:text)?color\s?\{[a-zA-Z]{1,20}\}"
     r"|</?(?:b|i|u|p|em|strong|span|mark|code|div|center|h[1-6])>"
 )
-_BLANKS = re.compile(r"\s{6,}")
+_BLANKS = re.compile(r"\s\s{5,}")
 
 # A choice stands at the start or the end of an output; what lies between in a very long one is not read.
 _HEAD_READ = 8_000
@@ -89,14 +90,14 @@ class Options:
         for form in repeated:
             del self._by_text[form]
         # A number names an option by position only where no option is itself a number.
-        self._numbered = not any(re.match(r"\W*\d", text) for text in texts)
+        self._numbered = not any(map(_NUMERAL.match, texts))
         # Longest first, so that "hair style" is not read as "hair".
         self._sizes = sorted({form.count(" ") + 1 for form in self._by_text}, reverse=True)
         self._reach = 2 * max(map(len, self._by_text), default=0) + 50
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
-        """Finds any option's text; compiled only where a text has to be searched: it costs most."""
+        """Finds any option's text; compiled only where it is needed: for an item it costs more than all else."""
         forms = sorted(self._by_text, key=len, reverse=True)
         spelled = "|".join(map(_spelled, forms))
         return re.compile(rf"(?<![\w])(?:{spelled})(?!\w|[.,]\d)" if forms else r"(?!)", re.IGNORECASE)
@@ -156,27 +157,77 @@ class Options:
         found: set[str] = set()
         if not all(map(_WORDED.search, self._by_text)):
             text = text.rstrip().rpartition("\n")[2]
-        for match in self._pattern.finditer(text):
-            named = self._found(match)
-            if (
-                named is None
-                or named.letter in found
-                or _DENIED_BEFORE.search(text, max(0, match.start() - 30), match.start())
-            ):
+        for start, named in self._occurrences(text):
+            if named.letter in found or _DENIED_BEFORE.search(text, max(0, start - 30), start):
                 continue
-            if _DENIED_AFTER.match(text, match.end()):
+            if _DENIED_AFTER.match(text, named.end):
                 continue
             found.add(named.letter)
             if len(found) > 1:
                 break
         return found
 
-    def _found(self, match: re.Match[str] | None) -> Found | None:
-        # No entry where case folding alone made it match (a long s, a dotted capital I).
-        letter = self._by_text.get(_form(match[0])) if match else None
-        return Found(letter, match.end()) if match and letter else None
+    @functools.cached_property
+    def _is_plain(self) -> bool:
+        """Whether words and marks of the options are told apart, and their case is folded, in one way only."""
+        return all(form.isascii() and "_" not in form and form == _form(form) for form in self._by_text)
+
+    def _occurrences(self, text: str) -> Iterator[tuple[int, Found]]:
+        """Every option's text, whole, in order of position, the longest at a place; with where it starts."""
+        if text.isascii() and self._is_plain:
+            yield from self._plain_occurrences(text)
+            return
+        for match in self._pattern.finditer(text):
+            # No entry where case folding alone made it match (a long s, a dotted capital I).
+            if letter := self._by_text.get(_form(match[0])):
+                yield match.start(), Found(letter, match.end())
+
+    def _plain_occurrences(self, text: str) -> Iterator[tuple[int, Found]]:
+        """The same without a pattern, in a text where case and words are no question."""
+        lowered = text.lower()
+        forms = [(form.split(" "), letter) for form, letter in self._by_text.items()]
+        forms = [(words, letter) for words, letter in forms if all(word in lowered for word in words)]
+        forms.sort(key=lambda one: sum(map(len, one[0])) + len(one[0]), reverse=True)
+        starts = sorted(start for word in {words[0] for words, _ in forms} for start in _places(lowered, word))
+        done = 0
+        for start in starts:
+            if start < done or (start and _WORD_CHARACTER.match(text, start - 1)):
+                continue
+            for words, letter in forms:
+                end = _end_of(words, lowered, start)
+                if end is not None and _ENDS.match(text, end):
+                    yield start, Found(letter, end)
+                    done = end
+                    break
 
 
+def _places(text: str, word: str) -> Iterator[int]:
+    """Where a word begins in a text, within other words, too."""
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + 1)
+
+
+def _end_of(words: list[str], text: str, start: int) -> int | None:
+    """Where words and marks end that stand in a text from ``start`` on; blanks beside marks may be missing."""
+    end = start
+    before = ""
+    for word in words:
+        here = end
+        if before:
+            gap = _GAP.match(text, end)
+            here = gap.end() if gap else end
+            if here == end and before[-1].isalnum() and word[0].isalnum():
+                return None
+        if not text.startswith(word, here):
+            return None
+        end, before = here + len(word), word
+    return end
+
+
+_GAP = re.compile(r"\s*")
+_NUMERAL = re.compile(r"\W*\d")
 _WORD_CHARACTER = re.compile(r"\w")
 _WORDED = re.compile(r"[^\W\d_]")
 _ENDS = re.compile(r"(?!\w|[.,]\d)")

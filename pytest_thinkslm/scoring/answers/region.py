@@ -76,7 +76,7 @@ def boxes(text: str) -> list[Box]:
     Reads ``\boxed{...}`` with balanced braces, ``\boxed 5``, ``\boxed[1, 2]``, ``\boxed\frac{1}{2}`` and a
     ``boxed{...}`` that lost its backslash. An unclosed box reaches to the end of the text, and swallows no later box.
     """
-    macros = list(_BOX.finditer(text))[-BOXES_READ:]
+    macros = list(_BOX.finditer(text))[-BOXES_READ:] if "box" in text else []
     if not macros:
         return []
     closing = _closing_braces(text, macros[0].start())

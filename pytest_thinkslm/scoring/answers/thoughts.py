@@ -58,6 +58,9 @@ _STRIPPED_FINAL = "assistantfinal"
 _STRIPPED_ANSWER = re.compile(r"\s{0,99}final(?=[A-Z0-9\\$*])")
 _STRIPPED_GEMMA = re.compile(r"\s{0,99}thought\n")
 
+# What any of these begins with: few texts do, and one look is cheaper than one at each.
+_BEGINS = re.compile(r"\s{0,99}(?:Here|assistant|analysis|commentary|final|thought)")
+
 _LAST_START = re.compile(rf"(?:[<\[◁](?i:{_STARTS})|{_STEPS}|{_PROCESS})\s*\Z")
 
 # Wrappers of the answer behind a thought, and tokens that end a turn.
@@ -97,7 +100,9 @@ def split(text: str, *, cut: bool = False) -> Split:
     """
     begin = thought_start = 0
     opened: str | None = None
-    if sentence := _SENTENCE.match(text):
+    if not _BEGINS.match(text):
+        pass
+    elif sentence := _SENTENCE.match(text):
         opened, thought_start = sentence[0], sentence.end()
     elif stripped := (_STRIPPED_HARMONY.match(text) or _STRIPPED_GEMMA.match(text)):
         opened, thought_start = stripped[0], stripped.end()
@@ -182,13 +187,15 @@ class _Mark:
 
 def _marks(text: str) -> list[_Mark]:
     """All marks behind the beginning of a text, in order."""
-    found = [_Mark(mark.start(), mark.end(), mark["end"] is not None) for mark in _MARK.finditer(text)]
+    found: list[_Mark] = []
+    if "<" in text or "[" in text or "◁" in text:
+        found = [_Mark(mark.start(), mark.end(), mark["end"] is not None) for mark in _MARK.finditer(text)]
     if _STRIPPED_FINAL in text:
         for match in re.finditer(_STRIPPED_FINAL, text):
             found.append(_Mark(match.start(), match.end(), ends=True))
         found += [_Mark(match.start(), match.end(), ends=False) for match in _STRIPPED_START.finditer(text)]
         found.sort(key=lambda mark: mark.start)
-    if (process := _SENTENCE.match(text)) and "process" in process[0]:
+    if "response:" in text and (process := _SENTENCE.match(text)) and "process" in process[0]:
         found += [_Mark(match.start(), match.end(), ends=True) for match in _RESPONSE.finditer(text, process.end())]
         found.sort(key=lambda mark: mark.start)
     return found

@@ -40,7 +40,7 @@ _SHORT_STATEMENT = re.compile(
 )
 _CONDITION = re.compile(r"\b(?:if|whether|unless|when)\b[^.!?\n]{0,40}$|\bnot\s+$", re.IGNORECASE)
 _ANCHOR = re.compile(r"####|\b(?:answer|result)\b[*_\s]*(?::|\b(?:is|would\s+be|must\s+be)\b)[*_\s:]*", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')]|$)|\n+")
+_SENTENCE_END = re.compile(r"[.!?\n](?:(?<=\n)\n*|(?<!\n)(?=[\s*_\"')]|$))")
 _CONCLUSION = re.compile(r"####|=|\b(?:answer|so|therefore|thus|hence|total|result)\b", re.IGNORECASE)
 _WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|boxed|fbox)\s?\{|[{}*`]|\\[ ,]")
 
@@ -59,9 +59,13 @@ def says_unanswerable(text: str) -> bool:
         # What follows the box may still take it back.
         text = text[found[-1].end :]
     tail = _WRAPPING.sub(" ", text[-_LAST_CHARACTERS:])
+    if not _may_state(tail):
+        return False
     ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
     if len(ends) > _LAST_SENTENCES:
         tail = tail[ends[-_LAST_SENTENCES - 1] :]
+        if not _may_state(tail):
+            return False
     stated = [match for match in _STATEMENT.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
     if not stated:
         anchors = list(_ANCHOR.finditer(tail))
@@ -69,6 +73,18 @@ def says_unanswerable(text: str) -> bool:
             _SHORT_STATEMENT.fullmatch(tail)
         )
     return not _concludes(_after_sentence(tail, stated[-1].end()))
+
+
+# Every statement has one of these words; a plain search for them costs a fraction of the patterns.
+_HINTS: tuple[str, ...] = ("not", "n't", "unable", "impossible", "enough", "sufficient", "adequate", "incomplete")
+_HINTS += ("little", "missing", "lacking", "unknown", "undetermin", "unanswerable", "unsolvable", "indeterminate")
+_NO = re.compile(r"no\W")
+
+
+def _may_state(text: str) -> bool:
+    """Whether a statement can stand in a text; letters that only case folding makes equal are left to the patterns."""
+    lowered = text.lower()
+    return not text.isascii() or any(hint in lowered for hint in _HINTS) or _NO.search(lowered) is not None
 
 
 def _is_statement(text: str) -> bool:

@@ -9,7 +9,7 @@ from pytest_thinkslm.scoring.answers.choice_names import Named, joined
 from pytest_thinkslm.scoring.answers.optiontext import Options
 
 # A letter alone, and what says beside it that it is the answer.
-_LETTER_ALONE = re.compile(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
+_LETTER_ALONE = re.compile(r"[A-Z](?<![A-Za-z'’].)(?![A-Za-z'’])")
 _CALLED = r"(?:(?:the|option|choice|answer|letter|ending)\s+){0,2}[(\"']?$"
 _WEAK_BEFORE = re.compile(
     r"(?:(?:^|(?<=\W))(?:(?:it|this|that)(?:\s+(?:is|(?:must|should|could|would|may|might|has\s+to)\s+be)|'s)"

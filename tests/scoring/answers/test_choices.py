@@ -539,3 +539,17 @@ def test_a_letter_alone_below_an_empty_line_is_the_whole_reply() -> None:
 
 def test_a_weak_statement_is_kept_as_it_was_said() -> None:
     assert read_choice(Region("Well, I looked at it. It's B."), CITIES).detail.endswith("It's B.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rome is older.\nThe correct answer\nis B",
+        "Rome is older.\n\nThe correct answer\n\nis\nB\n\n",
+        "The answer is B.\n\n" + "\n".join(f"Remark {number} is of no weight." for number in range(12)),
+        "The answer is\nB\n" + "and so on\n" * 12,
+        "The answer is A.\nNo wait!\nThe answer is B.\nThat is all there is to it.",
+    ],
+)
+def test_a_statement_is_found_wherever_its_lines_are_broken(text: str) -> None:
+    assert chosen(text) == "B"
