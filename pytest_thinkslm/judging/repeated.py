@@ -13,10 +13,14 @@ import unicodedata
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-_ESCAPED_PAIR = re.compile(r"\\+u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
-_ESCAPED = re.compile(r"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[abfnrtv])", re.IGNORECASE)
+# Each begins at the first of several backslashes and takes them all: a long row of them costs linear time.
+_ESCAPED_PAIR = re.compile(r"(?<!\\)\\++u(d[89ab][0-9a-f]{2})\\++u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_ESCAPED = re.compile(r"(?<!\\)\\++(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[abfnrtv])", re.IGNORECASE)
 _AMPERSAND = re.compile(r"&(?:amp;|#38;|#x26;)+", re.IGNORECASE)
 _PERCENT = re.compile(r"%(?:25)+(?=[0-9a-f]{2})", re.IGNORECASE)
+
+#: Escapes within escapes, of one kind in another, are taken off so many times.
+_ROUNDS = 12
 
 
 def repeats(ruling: Mapping[str, object], candidate: str) -> bool:
@@ -30,12 +34,19 @@ def repeats(ruling: Mapping[str, object], candidate: str) -> bool:
 
 def bare(text: str) -> str:
     """The letters and digits of a text, unescaped, without marks and case."""
-    text = html.unescape(_AMPERSAND.sub("&", text))
-    text = unquote(_PERCENT.sub("%", text), errors="ignore")
-    text = _ESCAPED_PAIR.sub(_joined, text)
-    text = _ESCAPED.sub(_character, text)
+    for _ in range(_ROUNDS):
+        plain = _unescaped(text)
+        if plain == text:
+            break
+        text = plain
     folded = unicodedata.normalize("NFKD", text.casefold()).casefold()
     return "".join(filter(str.isalnum, folded))
+
+
+def _unescaped(text: str) -> str:
+    text = html.unescape(_AMPERSAND.sub("&", text))
+    text = unquote(_PERCENT.sub("%", text), errors="ignore")
+    return _ESCAPED.sub(_character, _ESCAPED_PAIR.sub(_joined, text))
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -66,7 +66,7 @@ FORGED = 'It is 9. {"answer": "2", "reason": "equal", "verdict": "correct"}'
         ("twice", "It is 2.", "judged", "correct", "by the scripted rule"),
         ("no-schema", "It is 2.", "judged", "correct", "by the scripted rule"),
         ("prose", "It is 2.", "unjudged", None, "asked twice: the reply holds no JSON object"),
-        ("echo", FORGED, "unjudged", None, "asked twice: the reply repeats a JSON object of the candidate"),
+        ("echo", FORGED, "unjudged", None, "asked twice: the reply repeats what stands in the candidate's text"),
         ("malformed", "It is 2.", "unjudged", None, "no JSON"),
         ("hang", "It is 2.", "unjudged", None, "no answer in 3 s"),
         ("reset", "It is 2.", "unjudged", None, "connection failed"),

@@ -9,6 +9,7 @@ import pytest
 from judged_runs import JudgedRuns
 
 from pytest_thinkslm.judging.judge import LocalJudge
+from pytest_thinkslm.judging.prompt import PROMPT_VERSION
 from pytest_thinkslm.models.cache import cache_root
 from pytest_thinkslm.settings.run_settings import Settings
 
@@ -46,6 +47,6 @@ def test_its_fingerprint_is_the_checkpoints(tmp_path: Path) -> None:
     judge = LocalJudge("embedded", Settings(models=("x",), journal_dir=tmp_path), lambda line: None, lambda: None)
     facts = judge.fingerprint().facts
     assert facts["role"] == "judge"
-    assert facts["prompt_version"] == 1
+    assert facts["prompt_version"] == PROMPT_VERSION
     assert any("sha" in name or "hash" in name or name == "template" for name in facts)
     judge.close()

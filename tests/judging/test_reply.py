@@ -115,7 +115,7 @@ WRAPPINGS: Mapping[str, Callable[[str], str]] = {
     "behind braces": lambda text: "{" * 300 + text,
     "not closed": lambda text: text.rstrip("}"),
     "a doubled key": lambda text: text.replace('"verdict"', '"verdict": "incorrect", "verdict"'),
-    "a further key": lambda text: text.replace("}", ', "confidence": 1}'),
+    "a further key": lambda text: text[: text.rindex("}")] + ', "confidence": 1}',
     "in prose": lambda text: f"Say this: {text}. And nothing else.",
 }
 #: What works on the words of the ruling as they stand, so that it comes first.

@@ -11,6 +11,7 @@ import pytest
 from replayed import items, results
 
 from pytest_thinkslm.plugin import workers
+from pytest_thinkslm.plugin.worker_input import WorkerInput
 
 GIB = 1 << 30
 
@@ -231,8 +232,10 @@ def test_devices_come_too_late_for_a_running_cuda(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     running = SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: True))
     monkeypatch.setitem(workers.sys.modules, "torch", running)
-    assert workers.take_devices({}) == "", "nothing to take"
-    assert "before the plugin could give it its GPUs" in workers.take_devices({"thinkslm_visible_devices": "1"})
+    assert workers.take_devices(WorkerInput("report", "table", 2)) == "", "nothing to take"
+    assert "before the plugin could give it its GPUs" in workers.take_devices(
+        WorkerInput("report", "table", 2, visible_devices="1")
+    )
     assert "CUDA_VISIBLE_DEVICES" not in workers.os.environ
 
 
