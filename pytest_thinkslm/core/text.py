@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit, urlunsplit
 
 # What XML 1.0 forbids (control characters, surrogates, U+FFFE and U+FFFF), and what moves a terminal's cursor or text
 # direction: C0 and C1 controls but tab and newline, and the bidirectional overrides.
@@ -42,3 +43,12 @@ def preview(value: object, limit: int = 60) -> str | None:
     else:
         text = str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def without_credentials(url: str) -> str:
+    """An address without the user, password, query and fragment that may stand in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address, so that nobody can say what in it is secret
+        return "(not shown)"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

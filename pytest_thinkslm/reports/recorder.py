@@ -15,12 +15,12 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
@@ -232,8 +232,8 @@ class Recorder:
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]
-        values["server_url"] = _without_credentials(self.settings.server_url)
-        values["judge_url"] = _without_credentials(self.settings.judge_url)
+        values["server_url"] = _shown_url(self.settings.server_url)
+        values["judge_url"] = _shown_url(self.settings.judge_url)
         values["judge"] = None if self.settings.judge is None else _model_name(self.settings.judge)
         values["engine_args"] = {
             name: "(not written)" if _SECRET.search(name) else value
@@ -270,12 +270,8 @@ class Recorder:
         return facts
 
 
-def _without_credentials(url: str | None) -> str | None:
-    """An address without the user, password, query and fragment that may stand in it."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _shown_url(url: str | None) -> str | None:
+    return None if url is None else without_credentials(url)
 
 
 def _model_name(model: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 from pytest_thinkslm.core import schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
@@ -183,7 +184,7 @@ def _server_url(raw: RawOptions) -> str | None:
     if raw.get("engine") == "openai" and url is None:
         raise UsageError("--engine openai needs --server-url, e.g. --server-url http://127.0.0.1:8000/v1")
     if url is not None and raw.get("engine") != "openai":
-        raise UsageError(f"--server-url {url} is for --engine openai: give both")
+        raise UsageError(f"--server-url {without_credentials(str(url))} is for --engine openai: give both")
     return url
 
 

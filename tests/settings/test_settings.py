@@ -93,3 +93,10 @@ def test_refs_come_variant_by_variant() -> None:
 )
 def test_short_names_fit_into_ids(name: str, short: str) -> None:
     assert short_name(name) == short
+
+
+@pytest.mark.parametrize("url", ["http://user:s3cret@host:8000/v1?key=s3cret", "http://u:s3cret@[::1"])
+def test_no_message_shows_the_credentials_of_an_address(url: str) -> None:
+    with pytest.raises(UsageError, match="is for --engine openai") as caught:
+        build_settings({"model": "tiny", "server-url": url})
+    assert "s3cret" not in str(caught.value)
