@@ -93,9 +93,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                 first = result.offsets.setdefault(key, start)
                 if first != start:
                     earlier = bisect_left(starts, first) + 1
-                    result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {earlier})"
-                    )
+                    result.problems.append(f"line {number}: {task} {item:04d} is there twice (first in line {earlier})")
                     again.seek(first)
                     if _loads(again.readline())["output"] != output:
                         result.clashes[key] = f"two different outputs, in lines {earlier} and {number}"
