@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, overload
+from typing import Any, overload
 
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
@@ -61,34 +63,44 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     Raises:
         UsageError: the file cannot be read or has no usable line.
     """
+    from pytest_thinkslm.tasks.prompts import STYLES
+
     result = ReplayFile(path)
-    variants: dict[Variant, int] = {}
-    unnamed = Variant(path.name.split(".")[0] or "replay")
-    first: dict[_Key, tuple[int, int]] = {}
+    variants: dict[tuple[str | None, str | None], int] = {}
+    unnamed = path.name.split(".")[0] or "replay"
+    tasks: dict[str, None] = {}
+    starts = array("q")
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, path.open("rb") as again:
             offset = 0
             for number, line in enumerate(file, 1):
+                starts.append(offset)
                 start, offset = offset, offset + len(line)
-                if not line.strip():
+                if line.isspace():
                     continue
-                parsed = _parse(line, item_counts)
+                parsed = _parse(line, item_counts, STYLES)
                 if isinstance(parsed, str):
                     result.problems.append(f"line {number}: {parsed}")
                     continue
-                model, quant, task, item, style, repeat, digest = parsed
-                variant = Variant(model or unnamed.model, quant or "none")
-                key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
-                if key in result.offsets:
+                names, task, item, style, repeat, output = parsed
+                position = variants.get(names)
+                if position is None:
+                    variant = Variant(names[0] or unnamed, names[1] or "none")
+                    if variant not in result.variants:
+                        result.variants.append(variant)
+                    position = variants[names] = result.variants.index(variant)
+                key = (position, task, item, style, repeat)
+                first = result.offsets.setdefault(key, start)
+                if first != start:
+                    earlier = bisect_left(starts, first) + 1
                     result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
+                        f"line {number}: {task} {item:04d} is there twice (first in line {earlier})"
                     )
-                    if digest != first[key][1]:
-                        result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
+                    again.seek(first)
+                    if _loads(again.readline())["output"] != output:
+                        result.clashes[key] = f"two different outputs, in lines {earlier} and {number}"
                     continue
-                result.offsets[key], first[key] = start, (number, digest)
-                if task not in result.tasks:
-                    result.tasks.append(task)
+                tasks[task] = None
     except OSError as error:
         raise UsageError(
             f"--model {path}: the file of recorded outputs cannot be read ({error.strerror or error}); "
@@ -97,7 +109,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     if not result.offsets:
         hint = f"; {result.problems[0]}" if result.problems else ", it is empty"
         raise UsageError(f"--model {path}: no recorded output in it{hint}. Each line needs task, item and output")
-    result.variants = list(variants)
+    result.tasks = list(tasks)
     return result
 
 
@@ -136,7 +148,7 @@ class ReplayEngine:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
-        entry = json.loads(self._handle.readline())
+        entry = _loads(self._handle.readline())
         return Output(
             text=entry["output"],
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
@@ -170,16 +182,21 @@ class _LazyFutures(Sequence["Future[Output]"]):
         return future
 
 
+def _loads(line: bytes) -> Any:
+    """A line's JSON; its encoding is only guessed where it does not begin as UTF-8 does."""
+    return json.loads(line.decode("utf-8", "surrogatepass") if line.startswith(b"{") else line)
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _parse(
-    line: bytes, item_counts: Callable[[str], int | None]
-) -> str | tuple[str | None, str | None, str, int, str | None, int | None, int]:
-    """The key parts of one line and a hash of its output, or what is wrong with it."""
+    line: bytes, item_counts: Callable[[str], int | None], styles: Sequence[str]
+) -> str | tuple[tuple[str | None, str | None], str, int, str | None, int | None, str]:
+    """Model and quant, the other parts of the key and the output of one line, or what is wrong with it."""
     try:
-        entry = json.loads(line)
+        entry = _loads(line)
     except ValueError as error:
         return f"not JSON ({getattr(error, 'msg', error)})"
     if not isinstance(entry, dict):
@@ -206,16 +223,6 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
-    from pytest_thinkslm.tasks.prompts import STYLES
-
-    if style is not None and style not in STYLES:
-        return f"unknown style {style!r}: {nearest(style, STYLES)}"
-    return (
-        cast("str | None", model),
-        cast("str | None", quant),
-        sys.intern(cast("str", task)),
-        item,
-        cast("str | None", style),
-        repeat,
-        hash(output),
-    )
+    if style is not None and style not in styles:
+        return f"unknown style {style!r}: {nearest(style, styles)}"
+    return (model, quant), sys.intern(task), item, style, repeat, output
