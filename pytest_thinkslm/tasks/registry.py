@@ -74,28 +74,30 @@ def select(patterns: Sequence[str]) -> list[Task]:
 
 
 def generic_tests() -> dict[str, Callable[..., object]]:
-    """A test function for each of a user's tasks, by name: the task's own ``test``, else one that calls ``verify``.
+    """A test function for each of a user's tasks, ``test_KEY``: the task's own ``test``, else one that calls ``verify``.
 
     They are run where ``--task`` selects the task, no path is given, and no other test of it was collected.
     """
+    return {f"test_{task.key}": _generic_test(task) for task in registered().values()}
+
+
+def _generic_test(task: Task) -> Callable[..., object]:
     from pytest_thinkslm.core.records import Case, Output
     from pytest_thinkslm.scoring.grading import verify
 
-    def test_of(task: Task) -> Callable[..., object]:
-        def ask(case: Case, slm: Callable[[Case], Output]) -> None:
-            """Ask the item, read the answer, compare it with the gold."""
-            verify(case, slm(case))
+    def ask(case: Case, slm: Callable[[Case], Output]) -> None:
+        """Ask the item, read the answer, compare it with the gold."""
+        verify(case, slm(case))
 
-        function: Any = task.test or ask
-        function.__thinkslm_generic__ = True
-        function.__name__ = name_of(task)
-        marked: Callable[..., object] = reasoning_task(task.key)(function)
-        return marked
+    own = task.test or ask
 
-    def name_of(task: Task) -> str:
-        return task.test.__name__ if task.test is not None else f"test_{task.key}"
+    @functools.wraps(own)
+    def test(*arguments: Any, **keywords: Any) -> object:
+        return own(*arguments, **keywords)
 
-    return {name_of(task): test_of(task) for task in registered().values()}
+    test.__name__ = f"test_{task.key}"
+    test.__dict__.update(__thinkslm_generic__=True, __thinkslm_task__=task.key)
+    return test
 
 
 def reasoning_task(key: str) -> Callable[[_Function], _Function]:
