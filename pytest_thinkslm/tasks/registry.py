@@ -74,7 +74,7 @@ def select(patterns: Sequence[str]) -> list[Task]:
 
 
 def generic_tests() -> dict[str, Callable[..., object]]:
-    """A test function for each of a user's tasks, ``test_KEY``: the task's own ``test``, else one that calls ``verify``.
+    """A test function for each of a user's tasks, ``test_KEY``: the task's own ``test``, else one with ``verify``.
 
     They are run where ``--task`` selects the task, no path is given, and no other test of it was collected.
     """
