@@ -1,7 +1,8 @@
 """The replay engine: recorded outputs from a JSONL file, made by this suite or by any other tool.
 
-A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?}``. A line
-without style or repeat stands for any; lines without model belong to a model named like the file.
+A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?, "reasoning"?}``. A
+line without style or repeat stands for any; lines without model belong to a model named like the file. A line with a
+``custom_id`` is the result of a batch (``batch_files.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.batch_files import plain_entry
 
 _Key = tuple[int, str, int, str | None, int | None]
 
@@ -97,7 +99,8 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                         f"line {number}: {task} {item:04d} is there twice (first in line {earlier})"
                     )
                     again.seek(first)
-                    if _loads(again.readline())["output"] != output:
+                    known = plain_entry(_loads(again.readline()))
+                    if isinstance(known, str) or known["output"] != output:
                         result.clashes[key] = f"two different outputs, in lines {earlier} and {number}"
                     continue
                 tasks[task] = None
@@ -148,9 +151,14 @@ class ReplayEngine:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
-        entry = _loads(self._handle.readline())
+        entry = plain_entry(_loads(self._handle.readline()))
+        assert not isinstance(entry, str)  # such lines are in no index
+        if "error" in entry:
+            raise EngineError(str(entry["error"]))
+        reasoning = entry.get("reasoning")
         return Output(
-            text=entry["output"],
+            text=str(entry["output"]),
+            reasoning=reasoning if isinstance(reasoning, str) else None,
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
@@ -178,7 +186,10 @@ class _LazyFutures(Sequence["Future[Output]"]):
         if offset is None:
             future.set_exception(EngineError(problem))
         else:
-            future.set_result(self._read(offset))
+            try:
+                future.set_result(self._read(offset))
+            except EngineError as error:
+                future.set_exception(error)
         return future
 
 
@@ -201,6 +212,9 @@ def _parse(
         return f"not JSON ({getattr(error, 'msg', error)})"
     if not isinstance(entry, dict):
         return "not a JSON object"
+    entry = plain_entry(entry)
+    if isinstance(entry, str):
+        return entry
     for name in ("task", "item", "output"):
         if name not in entry:
             return f"the field {name!r} is missing"

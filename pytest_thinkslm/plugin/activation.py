@@ -17,7 +17,7 @@ from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outpu
 from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
-from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
 from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 
@@ -130,8 +130,8 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
     """Find every model and see that it can run, before anything is generated."""
     for index, variant in enumerate(factory.variants):
         model = factory.resolve(variant)
-        if factory.name == "openai":
-            factory.fingerprint(index)  # is the server there, has it the model?
+        if factory.name == "openai" or is_own_engine(factory.name):
+            factory.fingerprint(index)  # is the server there, has it the model? can the user's engine be made?
         factory.placement(index)  # does it fit?
         if model is not None and model.note:
             say(model.note)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from pytest_thinkslm.core import schemes
+from pytest_thinkslm.core import entry_points, schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
@@ -18,6 +18,8 @@ from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+#: The entry points of engines that a user brings.
+ENGINE_GROUP = "pytest_thinkslm.engines"
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
@@ -132,7 +134,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         models=models,
         quants=_quants(raw),
         tasks=split_list(raw.get("task")),
-        engine=_name(raw, "engine", ENGINES, "auto"),
+        engine=_engine(raw),
         server_url=_server_url(raw),
         engine_args=_pairs(raw, "engine-args"),
         styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
@@ -171,10 +173,23 @@ def build_settings(raw: RawOptions) -> Settings | None:
     )
 
 
+def is_own_engine(name: object) -> bool:
+    """Whether an engine is one that a user brings."""
+    return bool(name) and name not in ENGINES
+
+
+def _engine(raw: RawOptions) -> str:
+    """One of the suite's, or of those that packages and conftests bring."""
+    given = raw.get("engine")
+    return _name(
+        raw, "engine", (*ENGINES, *entry_points.names(ENGINE_GROUP)) if is_own_engine(given) else ENGINES, "auto"
+    )
+
+
 def _quants(raw: RawOptions) -> tuple[str, ...]:
     """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
     values = split_list(raw.get("quant"))
-    if raw.get("engine") not in ("replay", "openai"):
+    if raw.get("engine") not in ("replay", "openai") and not is_own_engine(raw.get("engine")):
         values = tuple(map(schemes.named, values))
     return tuple(dict.fromkeys(values))
 
