@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,34 +22,42 @@ from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Output, Request
 
-_Key = tuple[int, str, int, str | None, int | None]
+#: Variant, task, style, repeat; the last two None where a line stands for any.
+_Group = tuple[int, str, str | None, int | None]
 
 
 @dataclass(slots=True)
 class ReplayFile:
     """Where each recorded output stands in the file; the outputs themselves stay on disk.
 
-    ``problems`` are the lines that could not be used, each with its number.
+    ``problems`` are the lines that could not be used, each with its number. ``offsets`` has, by group, the place of
+    each item's line, -1 where there is none: eight bytes an item, since a sweep of many models has millions of them.
     """
 
     path: Path
     variants: list[Variant] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    offsets: dict[_Key, int] = field(default_factory=dict)
-    clashes: dict[_Key, str] = field(default_factory=dict)
+    offsets: dict[_Group, array[int]] = field(default_factory=dict)
+    clashes: dict[tuple[_Group, int], str] = field(default_factory=dict)
 
-    def find(self, variant: int, request: Request) -> tuple[int | None, str]:
-        """Offset of the line for a request (None where there is none) and what is wrong with it."""
-        index = int(request.item)
-        for style in (request.style, None):
-            for repeat in (request.repeat, None):
-                key = (variant, request.task, index, style, repeat)
-                if key in self.clashes:
-                    return None, self.clashes[key]
-                if key in self.offsets:
-                    return self.offsets[key], ""
+    def find(self, variant: int, task: str, item: int, style: str, repeat: int) -> tuple[int | None, str]:
+        """Offset of an item's line (None where there is none) and what is wrong with it."""
+        for group in _groups(variant, task, style, repeat):
+            offset = _at(self.offsets.get(group), item)
+            if offset >= 0:
+                clash = self.clashes.get((group, item), "")
+                return (None, clash) if clash else (offset, "")
         return None, f"{self.path.name} has no output for it"
+
+    def has(self, variant: int, task: str, item: int, style: str, repeat: int) -> bool:
+        """Whether anything is recorded of an item, usable or not."""
+        return any(_at(self.offsets.get(group), item) >= 0 for group in _groups(variant, task, style, repeat))
+
+    def items(self, variant: int, task: str) -> set[int]:
+        """The items of a task of which anything is recorded, in any style and repeat."""
+        of_task = (places for group, places in self.offsets.items() if group[:2] == (variant, task))
+        return {item for places in of_task for item, offset in enumerate(places) if offset >= 0}
 
 
 def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> ReplayFile:
@@ -64,7 +73,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     result = ReplayFile(path)
     variants: dict[Variant, int] = {}
     unnamed = Variant(path.name.split(".")[0] or "replay")
-    first: dict[_Key, tuple[int, int]] = {}
+    first: dict[_Group, tuple[array[int], array[int]]] = {}  # of each item's line: its number, its output's hash
     try:
         with path.open("rb") as file:
             offset = 0
@@ -78,15 +87,19 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                     continue
                 model, quant, task, item, style, repeat, digest = parsed
                 variant = Variant(model or unnamed.model, quant or "none")
-                key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
-                if key in result.offsets:
+                group = (variants.setdefault(variant, len(variants)), task, style, repeat)
+                offsets = result.offsets.setdefault(group, array("q"))
+                numbers, digests = first.setdefault(group, (array("q"), array("q")))
+                for places in (offsets, numbers, digests):
+                    places.extend([-1] * (item + 1 - len(places)))
+                if offsets[item] >= 0:
                     result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
+                        f"line {number}: {task} {item:04d} is there twice (first in line {numbers[item]})"
                     )
-                    if digest != first[key][1]:
-                        result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
+                    if digest != digests[item]:
+                        result.clashes[group, item] = f"two different outputs, in lines {numbers[item]} and {number}"
                     continue
-                result.offsets[key], first[key] = start, (number, digest)
+                offsets[item], numbers[item], digests[item] = start, number, digest
                 if task not in result.tasks:
                     result.tasks.append(task)
     except OSError as error:
@@ -118,7 +131,7 @@ class ReplayEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Futures that are made when looked at, so that recorded texts stay on disk until then."""
-        return _LazyFutures([self._file.find(self._variant, request) for request in requests], self._read)
+        return _LazyFutures([self._place(request) for request in requests], self._read)
 
     def fingerprint(self) -> Fingerprint:
         """The file's name and size (replayed outputs are not journalled)."""
@@ -132,6 +145,9 @@ class ReplayEngine:
         """Close the file."""
         self._handle.close()
 
+    def _place(self, request: Request) -> tuple[int | None, str]:
+        return self._file.find(self._variant, request.task, int(request.item), request.style, request.repeat)
+
     def _read(self, offset: int) -> Output:
         if self._latency:
             time.sleep(self._latency)
@@ -144,6 +160,15 @@ class ReplayEngine:
             output_tokens=_count(entry.get("output_tokens")),
             stopped="loop" if entry.get("stopped") == "loop" else None,
         )
+
+
+def _groups(variant: int, task: str, style: str, repeat: int) -> Iterator[_Group]:
+    """The groups that an item's output may stand in, the closest first."""
+    return ((variant, task, own, each) for own in (style, None) for each in (repeat, None))
+
+
+def _at(places: array[int] | None, item: int) -> int:
+    return -1 if places is None or item >= len(places) else places[item]
 
 
 class _LazyFutures(Sequence["Future[Output]"]):

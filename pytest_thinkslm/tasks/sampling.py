@@ -46,10 +46,9 @@ def _order(strata: dict[str, list[int]], draws: int, salt: str) -> list[str]:
     """
     total = sum(map(len, strata.values()))
     groups = {code: (code, *enumerate(code)) if len(code) > 1 else (code,) for code in strata}
-    share: Counter[object] = Counter()
+    sizes: Counter[object] = Counter()
     for code, members in strata.items():
-        for group in groups[code]:
-            share[group] += len(members) / total
+        sizes.update(dict.fromkeys(groups[code], len(members)))
     drawn: Counter[object] = Counter()
     ties = {code: hashlib.blake2b(f"{salt}|{code}".encode(), digest_size=8).digest() for code in strata}
     left = {code: len(members) for code, members in strata.items()}
@@ -57,7 +56,7 @@ def _order(strata: dict[str, list[int]], draws: int, salt: str) -> list[str]:
     for number in range(1, draws + 1):
         code = max(
             (code for code, remaining in left.items() if remaining),
-            key=lambda code: (round(sum(share[g] * number - drawn[g] for g in groups[code]), 9), ties[code]),
+            key=lambda code: (round(sum(sizes[g] * number / total - drawn[g] for g in groups[code]), 9), ties[code]),
         )
         drawn.update(groups[code])
         left[code] -= 1
