@@ -16,6 +16,7 @@ from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
+from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def activate(config: pytest.Config, raw: RawOptions) -> None:
+def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
+
+    Args:
+        config: pytest's.
+        raw: the option values.
+        paths: the paths that were given; none where the suite is run.
 
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
@@ -38,6 +44,7 @@ def activate(config: pytest.Config, raw: RawOptions) -> None:
     if asked is None:
         return
     registry.select(asked.tasks)  # an unknown name is said before anything is fetched
+    config.pluginmanager.register(CollectedPlugin(asked, paths), "thinkslm-collected")
     worker = worker_input(config)
     recorded = recorded_outputs(asked, _item_counts(asked.data_dir))
     gates = RunGates(asked)
