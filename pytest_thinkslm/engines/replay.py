@@ -1,7 +1,8 @@
 """The replay engine: recorded outputs from a JSONL file, made by this suite or by any other tool.
 
-A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?}``. A line
-without style or repeat stands for any; lines without model belong to a model named like the file.
+A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?, "reasoning"?}``. A
+line without style or repeat stands for any; lines without model belong to a model named like the file. A line with a
+``custom_id`` is the result of a batch (``batch_files.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,35 +23,44 @@ from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.batch_files import plain_entry
 
-_Key = tuple[int, str, int, str | None, int | None]
+#: Variant, task, style, repeat; the last two None where a line stands for any.
+_Group = tuple[int, str, str | None, int | None]
 
 
 @dataclass(slots=True)
 class ReplayFile:
     """Where each recorded output stands in the file; the outputs themselves stay on disk.
 
-    ``problems`` are the lines that could not be used, each with its number.
+    ``problems`` are the lines that could not be used, each with its number. ``offsets`` has, by group, the place of
+    each item's line, -1 where there is none: eight bytes an item, since a sweep of many models has millions of them.
     """
 
     path: Path
     variants: list[Variant] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    offsets: dict[_Key, int] = field(default_factory=dict)
-    clashes: dict[_Key, str] = field(default_factory=dict)
+    offsets: dict[_Group, array[int]] = field(default_factory=dict)
+    clashes: dict[tuple[_Group, int], str] = field(default_factory=dict)
 
-    def find(self, variant: int, request: Request) -> tuple[int | None, str]:
-        """Offset of the line for a request (None where there is none) and what is wrong with it."""
-        index = int(request.item)
-        for style in (request.style, None):
-            for repeat in (request.repeat, None):
-                key = (variant, request.task, index, style, repeat)
-                if key in self.clashes:
-                    return None, self.clashes[key]
-                if key in self.offsets:
-                    return self.offsets[key], ""
+    def find(self, variant: int, task: str, item: int, style: str, repeat: int) -> tuple[int | None, str]:
+        """Offset of an item's line (None where there is none) and what is wrong with it."""
+        for group in _groups(variant, task, style, repeat):
+            offset = _at(self.offsets.get(group), item)
+            if offset >= 0:
+                clash = self.clashes.get((group, item), "")
+                return (None, clash) if clash else (offset, "")
         return None, f"{self.path.name} has no output for it"
+
+    def has(self, variant: int, task: str, item: int, style: str, repeat: int) -> bool:
+        """Whether anything is recorded of an item, usable or not."""
+        return any(_at(self.offsets.get(group), item) >= 0 for group in _groups(variant, task, style, repeat))
+
+    def items(self, variant: int, task: str) -> set[int]:
+        """The items of a task of which anything is recorded, in any style and repeat."""
+        of_task = (places for group, places in self.offsets.items() if group[:2] == (variant, task))
+        return {item for places in of_task for item, offset in enumerate(places) if offset >= 0}
 
 
 def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> ReplayFile:
@@ -89,15 +99,20 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                     if variant not in result.variants:
                         result.variants.append(variant)
                     position = variants[names] = result.variants.index(variant)
-                key = (position, task, item, style, repeat)
-                first = result.offsets.setdefault(key, start)
-                if first != start:
+                group = (position, task, style, repeat)
+                offsets = result.offsets.setdefault(group, array("q"))
+                if item >= len(offsets):
+                    offsets.extend([-1] * (item + 1 - len(offsets)))
+                first = offsets[item]
+                if first >= 0:
                     earlier = bisect_left(starts, first) + 1
                     result.problems.append(f"line {number}: {task} {item:04d} is there twice (first in line {earlier})")
                     again.seek(first)
-                    if _loads(again.readline())["output"] != output:
-                        result.clashes[key] = f"two different outputs, in lines {earlier} and {number}"
+                    known = plain_entry(_loads(again.readline()))
+                    if isinstance(known, str) or known["output"] != output:
+                        result.clashes[group, item] = f"two different outputs, in lines {earlier} and {number}"
                     continue
+                offsets[item] = start
                 tasks[task] = None
     except OSError as error:
         raise UsageError(
@@ -128,7 +143,7 @@ class ReplayEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Futures that are made when looked at, so that recorded texts stay on disk until then."""
-        return _LazyFutures([self._file.find(self._variant, request) for request in requests], self._read)
+        return _LazyFutures([self._place(request) for request in requests], self._read)
 
     def fingerprint(self) -> Fingerprint:
         """The file's name and size (replayed outputs are not journalled)."""
@@ -142,18 +157,35 @@ class ReplayEngine:
         """Close the file."""
         self._handle.close()
 
+    def _place(self, request: Request) -> tuple[int | None, str]:
+        return self._file.find(self._variant, request.task, int(request.item), request.style, request.repeat)
+
     def _read(self, offset: int) -> Output:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
-        entry = _loads(self._handle.readline())
+        entry = plain_entry(_loads(self._handle.readline()))
+        assert not isinstance(entry, str)  # such lines are in no index
+        if "error" in entry:
+            raise EngineError(str(entry["error"]))
+        reasoning = entry.get("reasoning")
         return Output(
-            text=entry["output"],
+            text=str(entry["output"]),
+            reasoning=reasoning if isinstance(reasoning, str) else None,
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
             stopped="loop" if entry.get("stopped") == "loop" else None,
         )
+
+
+def _groups(variant: int, task: str, style: str, repeat: int) -> Iterator[_Group]:
+    """The groups that an item's output may stand in, the closest first."""
+    return ((variant, task, own, each) for own in (style, None) for each in (repeat, None))
+
+
+def _at(places: array[int] | None, item: int) -> int:
+    return -1 if places is None or item >= len(places) else places[item]
 
 
 class _LazyFutures(Sequence["Future[Output]"]):
@@ -176,7 +208,10 @@ class _LazyFutures(Sequence["Future[Output]"]):
         if offset is None:
             future.set_exception(EngineError(problem))
         else:
-            future.set_result(self._read(offset))
+            try:
+                future.set_result(self._read(offset))
+            except EngineError as error:
+                future.set_exception(error)
         return future
 
 
@@ -199,6 +234,9 @@ def _parse(
         return f"not JSON ({getattr(error, 'msg', error)})"
     if not isinstance(entry, dict):
         return "not a JSON object"
+    entry = plain_entry(entry)
+    if isinstance(entry, str):
+        return entry
     for name in ("task", "item", "output"):
         if name not in entry:
             return f"the field {name!r} is missing"

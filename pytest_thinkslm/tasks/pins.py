@@ -5,6 +5,9 @@ of known files, hashes of its content and of all records, names of the parts) an
 names, one line a record: the hash of its question, the hash of the whole item, and four hex digits of each further
 part, so that a difference can be told apart.
 ``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
+
+Beside them ``pins/<task>.strata`` says which items are of one kind, for samples in proportion: a line for each facet,
+and one for the judgement of reviews, with a character for each item. What a character stands for is not said.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import string
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +27,9 @@ PINS_FOLDER = Path(__file__).parent / "pins"
 
 #: Of the hash of a part: enough to tell a reader which one differs; what decides is the hash of the whole item.
 _PART_DIGITS = 4
+
+#: The codes of strata, in order.
+_CODES = string.digits + string.ascii_letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,13 @@ def load(task: str) -> Pins | None:
 
 
 @functools.cache
+def strata(task: str) -> tuple[str, ...]:
+    """A code for each item of a task, a character for each facet and class; empty where all are of one kind."""
+    path = PINS_FOLDER / f"{task}.strata"
+    return tuple(map("".join, zip(*path.read_text(encoding="ascii").split(), strict=True))) if path.exists() else ()
+
+
+@functools.cache
 def question_index(task: str) -> Mapping[str, int]:
     """Question hash -> item index of a task; empty where it has no pins."""
     pins = load(task)
@@ -168,7 +182,25 @@ def write(
         lines.append(f"{question_hash(case.question)} {record} {hashes}")
     path = folder / f"{task}.txt"
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    if columns := _strata(cases):
+        (folder / f"{task}.strata").write_text("\n".join(columns) + "\n", encoding="ascii")
     return path
+
+
+def _strata(cases: Sequence[Case]) -> list[str]:
+    """One line for each facet, then one for the judgement of reviews, of those that differ between items at all.
+
+    Letters of right options are left out: they would be the answer key, and no group of any figure.
+    """
+    names = sorted({name for case in cases for name in case.facets})
+    columns = [[case.facets.get(name, "") for case in cases] for name in names]
+    columns.append([case.gold.judgement if isinstance(case.gold, Review) else "" for case in cases])
+    lines = []
+    for column in columns:
+        values = sorted(set(column))
+        if 1 < len(values) <= len(_CODES):
+            lines.append("".join(_CODES[values.index(value)] for value in column))
+    return lines
 
 
 def _header(line: str) -> PinHeader:
