@@ -140,6 +140,7 @@ class Case:
         source_id: the data set's own id where it has one.
         context: text shown before the question (e.g. a ground-truth-free passage); usually empty.
         note: why the record is odd (e.g. a MathQA options string that could not be split); listed in reports.
+        labels: what stands before each option; empty: its letter and a full stop.
     """
 
     task: str
@@ -156,6 +157,7 @@ class Case:
     source_id: str = ""
     context: str = ""
     note: str = ""
+    labels: tuple[str, ...] = ()
 
     @property
     def item(self) -> str:
