@@ -98,6 +98,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
+    Option(
+        "stress",
+        "list",
+        "also ask changed forms of each item whose gold is the same, K of each transformation (3): options, labels, "
+        "numbers, names, distractor, typos, order, layout (docs/stress.md); those that do not fit a task are left out",
+        "T[:K],...",
+    ),
     Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
     Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
     Option(

@@ -25,7 +25,7 @@ from pytest_thinkslm.plugin.team import WorkerProgress
 from pytest_thinkslm.runs.items import error_graded, item_record, payload
 from pytest_thinkslm.scoring.grading import Graded, WrongAnswer, finish_item, grade, start_item
 from pytest_thinkslm.settings.run_settings import Settings
-from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks import registry, stress
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
@@ -118,7 +118,8 @@ class RunnerPlugin:
         items = item_indices(registry.get(key), settings.data_dir)
         indices = limited(key, items, settings.limit, settings.data_seed)
         styles, test = settings.styles_for(key), _test_name(metafunc)
-        refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
+        forms = [form for form in settings.stress if stress.fits(registry.get(key), form)]
+        refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test, forms))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
         ids = [id_of(ref, repeats=settings.repeats, label=names[ref.variant]) for ref in refs]
         metafunc.parametrize("case", refs, indirect=True, ids=ids)

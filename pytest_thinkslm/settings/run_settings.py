@@ -15,6 +15,7 @@ from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
+from pytest_thinkslm.tasks import stress
 from pytest_thinkslm.tasks.prompts import STYLES
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
@@ -35,6 +36,7 @@ class Settings:
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
+    ``stress`` are the changed forms that are asked beside each item (``options-1``).
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     """
 
@@ -59,6 +61,7 @@ class Settings:
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
+    stress: tuple[str, ...] = ()
     data_dir: Path | None = None
     accept_data: bool = False
     strict_data: bool = False
@@ -147,6 +150,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         seed=_integer(raw, "seed", 0, low=0),
         data_seed=_integer(raw, "data-seed", 0, low=0),
         limit=_integer(raw, "limit", None, low=1),
+        stress=stress.parse(split_list(raw.get("stress"))),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
         strict_data=bool(raw.get("strict-data")),

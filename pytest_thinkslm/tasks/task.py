@@ -94,6 +94,7 @@ class Task:
         limit: default limits of new tokens; None: those of the answer kind (``tasks/limits.py``).
         max_tokens: default limits of the answer by style, where a style needs another than ``limit``.
         note: what a reader of the figures has to know.
+        stress: the transformations of ``--stress`` that keep its gold; None: those of the answer kind (``tasks/stress``).
     """
 
     key: str
@@ -107,6 +108,7 @@ class Task:
     limit: Limit | None = None
     max_tokens: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    stress: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.key):

@@ -9,10 +9,12 @@ rather than a case whose gold is in doubt.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import AnswerKind, Case
+from pytest_thinkslm.tasks.task import Task
 from pytest_thinkslm.tasks.stress import choices, layout, names, numbers, order, sentences, typos
 
 #: (case, random generator) -> the changed case, or None where the case gives nothing to change safely.
@@ -106,6 +108,8 @@ TRANSFORMATIONS: Mapping[str, Transformation] = {
 
 #: Seeded variants of an item for each transformation where ``--stress`` names no number.
 VARIANTS = 3
+#: At most so many.
+MOST = 100
 
 
 def changed(case: Case, name: str, variant: int, seed: int) -> Case | None:
@@ -114,7 +118,37 @@ def changed(case: Case, name: str, variant: int, seed: int) -> Case | None:
     The same for the same data seed, task, item and transformation; variants of an item differ where the case allows.
     """
     one = TRANSFORMATIONS[name]
-    if case.kind not in one.kinds:
-        return None
     rng = random.Random(f"stress|{seed}|{case.task}|{case.index}|{name}|{variant}")
-    return one.change(case, rng)
+    found = one.change(case, rng)
+    return None if found is None else replace(found, auxiliary=())
+
+
+def parse(values: Sequence[str]) -> tuple[str, ...]:
+    """The changed forms that ``--stress T[:K],...`` asks for, each as ``TRANSFORMATION-VARIANT``.
+
+    Raises:
+        UsageError: an unknown transformation, one that is named twice, or a number that is none.
+    """
+    found: dict[str, int] = {}
+    for value in values:
+        name, colon, number = value.partition(":")
+        if name not in TRANSFORMATIONS:
+            raise UsageError(f"--stress {value}: {nearest(name, TRANSFORMATIONS)}")
+        if name in found:
+            raise UsageError(f"--stress: {name} is named twice; {name}:K asks for K variants of each item")
+        if colon and not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= MOST):
+            raise UsageError(f"--stress {value}: after the colon stands how many variants of each item, 1 to {MOST}")
+        found[name] = int(number) if colon else VARIANTS
+    return tuple(f"{name}-{variant}" for name, count in found.items() for variant in range(1, count + 1))
+
+
+def fits(task: Task, form: str) -> bool:
+    """Whether a changed form is one for a task: by its answers' kind, or as the task itself says."""
+    name = form.rpartition("-")[0]
+    return name in task.stress if task.stress is not None else task.kind in TRANSFORMATIONS[name].kinds
+
+
+def apply(case: Case, form: str, seed: int) -> Case | None:
+    """The case of a changed form (``options-2``), or None: see ``changed``."""
+    name, _, variant = form.rpartition("-")
+    return changed(case, name, int(variant), seed)

@@ -31,7 +31,8 @@ def reorder(case: Case, rng: random.Random) -> Case | None:
     while places == sorted(places):
         rng.shuffle(places)
     gold = places.index(_LETTERS.index(case.gold))
-    return replace(case, options=tuple(case.options[place] for place in places), gold=_LETTERS[gold])
+    options = tuple(case.options[place] for place in places)
+    return replace(case, options=options, gold=_LETTERS[gold], places=tuple(places))
 
 
 #: The forms of labels by name; the n-th option's, n from 0.
