@@ -110,7 +110,9 @@ def group_key(record: GroupJson) -> GroupKey:
 
 def item_key(record: ItemRecord) -> ItemKey:
     """Whose line a record is."""
-    return ItemKey(*group_key(record), record["item"], record["repeat"], record.get("role", "item"), record.get("stress", ""))
+    return ItemKey(
+        *group_key(record), record["item"], record["repeat"], record.get("role", "item"), record.get("stress", "")
+    )
 
 
 _TEXTS = ("model", "quant", "task", "style", "item", "verdict")

@@ -60,8 +60,8 @@ class Request:
     """One question to an engine. ``label`` names it in messages (task, item, style, repeat).
 
     ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
-    ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names the changed
-    form of the item that is asked.
+    ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names
+    the changed form of the item that is asked.
     """
 
     messages: tuple[Message, ...]
@@ -129,10 +129,10 @@ class Case:
     Attributes:
         task: task key, e.g. ``"gsm8k"``.
         index: position in the data set's own (pinned) order, from 0.
-        kind: how the answer is read.
+        kind: how the answer is read: one of ``AnswerKind``, or a user's own (``Reader``).
         question: what is asked, without format instructions or options.
         gold: number as a plain string (``"120000"``, ``"-3.5"``, ``"3/4"``) or ``UNANSWERABLE``; LaTeX
-            string; option letter; sorted list; or ``Review``.
+            string; option letter; sorted list; ``Review``; or whatever text a user's own kind compares with.
         options: texts of the choices, lettered A, B, C... by position.
         given: the unsorted list of a sorting item.
         steps: the solution under review, one step (or line of code) an entry.
@@ -148,7 +148,7 @@ class Case:
 
     task: str
     index: int
-    kind: AnswerKind
+    kind: str
     question: str
     gold: Gold
     options: tuple[str, ...] = ()

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import AnswerKind, Case
-from pytest_thinkslm.tasks.task import Task
 from pytest_thinkslm.tasks.stress import choices, layout, names, numbers, order, sentences, typos
+from pytest_thinkslm.tasks.task import Task
 
 #: (case, random generator) -> the changed case, or None where the case gives nothing to change safely.
 Change = Callable[[Case, random.Random], Case | None]
