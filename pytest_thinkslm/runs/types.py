@@ -94,7 +94,6 @@ class Cut(TypedDict):
     rate: float
     looping: int
     limit: int | None
-    stress: NotRequired[list[str]]
     ended_p99: int | None
     enough: int | None
 
@@ -466,6 +465,7 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
+    stress: NotRequired[list[str]]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]

@@ -44,7 +44,8 @@ _CLASSES = (*PEOPLE, PLACES)
 _KNOWN = {name: number for number, names in enumerate(_CLASSES) for name in names}
 _NAME = re.compile(r"\b(" + "|".join(sorted(_KNOWN, key=len, reverse=True)) + r")\b")
 # "Paris time", "Boston marathon", "Chicago Bulls", "St. Thomas", "John Smith": more than a name.
-_PART = re.compile(r"(?:St\.|Saint|King|Queen|President|New|San|Los|Fort|Lake|Mount|University of)\s+\Z|[A-Z]\w*\s+\Z")
+_TITLE = re.compile(r"\b(?:St\.|Saint|King|Queen|President|New|San|Los|Fort|Lake|Mount|University of)\s+\Z")
+_OF_A_NAME = re.compile(r"[A-Z]\w*\s+\Z")
 _FOLLOWED = re.compile(r"\s+(?!(?:I|A)\b)[A-Z]\w+|\s+(?:time|marathon|street|bridge|tower)\b|-")
 
 
@@ -74,6 +75,6 @@ def _is_part(name: str, text: str) -> bool:
     for match in re.finditer(rf"\b{name}\b", text):
         before = text[max(0, match.start() - 24) : match.start()]
         inner = not re.search(r"(?:\A|[.!?,;:\n]\s*)(?:[A-Z]\w*\s+)?\Z", before)
-        if _FOLLOWED.match(text, match.end()) or (inner and _PART.search(before)):
+        if _FOLLOWED.match(text, match.end()) or _TITLE.search(before) or (inner and _OF_A_NAME.search(before)):
             return True
     return False
