@@ -64,7 +64,9 @@ class CollectedPlugin:
     ) -> None:
         """The hint."""
         found, hint = self._found, ""
-        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        if self._settings.shard is not None and found.deselected and not found.left:
+            hint = f"shard {self._settings.shard} is empty: there are more parts than tests"
+        elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             suite = registry.suite_keys()
             tasks = {task.key: task.key in suite for task in registry.select(self._settings.tasks)}
             hint = nothing_ran(config.option, found, tasks, self._settings.tasks, self._paths)

@@ -95,7 +95,8 @@ def nothing_ran(
     where = " ".join(map(_quoted, paths))
     if found.met & set(tasks):
         beside = f"; tests of {', '.join(mine)} are not the suite's: add --task {mine[0]}" if mine and not paths else ""
-        return f"the options leave no item of {', '.join(sorted(found.met & set(tasks)))}{beside}"
+        those = ", ".join(sorted(found.met & set(tasks))) if asked or paths else "the suite's tasks"
+        return f"the options leave no item of {those}{beside}"
     if not paths and mine:
         return (
             f"the suite has no test of {', '.join(mine)}, and none was found here: a task of your own needs a test "
