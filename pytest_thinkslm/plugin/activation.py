@@ -20,7 +20,7 @@ from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
-from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
 from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 
@@ -145,8 +145,8 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
     """Find every model and see that it can run, before anything is generated."""
     for index, variant in enumerate(factory.variants):
         model = factory.resolve(variant)
-        if factory.name == "openai":
-            factory.fingerprint(index)  # is the server there, has it the model?
+        if factory.name == "openai" or is_own_engine(factory.name):
+            factory.fingerprint(index)  # is the server there, has it the model? can the user's engine be made?
         factory.placement(index)  # does it fit?
         price_of(factory.given_as(index))  # can the table of prices be read?
         if model is not None and model.note:

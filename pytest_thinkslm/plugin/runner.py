@@ -96,6 +96,8 @@ class RunnerPlugin:
             return None
         if key not in registry.all_tasks():
             registry.get(key)  # says what is wrong
+        if hasattr(obj, "__thinkslm_generic__") and not self.settings.tasks:
+            return []
         if self.settings.tasks and key not in self.selected | self._late(key):
             return []
         if self.selector.drops and next(self.selector.refs(registry.get(key)), None) is None:
@@ -124,7 +126,15 @@ class RunnerPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """One variant after the other, so that each is loaded once; the part that ``--shard`` asks for."""
+        """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
+        part that ``--shard`` asks for.
+        """
+        generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
+        if generic:
+            ours = set(map(id, generic))
+            tested = {ref.task for item in items if id(item) not in ours and (ref := ref_of(item)) is not None}
+            replaced = {id(item) for item in generic if (ref := ref_of(item)) is not None and ref.task in tested}
+            items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
         if (part := self.selector.shard) is not None:
@@ -362,7 +372,7 @@ class RunnerPlugin:
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
     ) -> pytest.TestReport:
         verdict = graded.verdict
-        if isinstance(error, EngineError):
+        if isinstance(error, EngineError) or (error is None and verdict.name == "error"):
             return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
         if error is not None and not isinstance(error, WrongAnswer):
             return pytest.TestReport.from_item_and_call(item, call)

@@ -1,7 +1,7 @@
 """Content pins: a short hash of each normalised record of a data set, shipped in the package.
 
 A pins file ``pins/<task>.txt`` has a JSON header line (file it was made from, number of records, byte sizes
-of known files, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
+of known files, a hash of its whole content, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
 question, the hash of the whole item, and four hex digits of each further part, so that a difference can be told apart.
 ``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
 
@@ -35,13 +35,15 @@ _CODES = string.digits + string.ascii_letters
 class PinHeader:
     """What a pins file says of itself: the file it was made from, its records, sizes in bytes by file name.
 
-    ``parts`` names the parts, beside the question, of which each record has a hash of its own.
+    ``parts`` names the parts, beside the question, of which each record has a hash of its own. ``content`` is the
+    ``content_hash`` of that file: one that has it is pinned record for record, and needs no further look.
     """
 
     stem: str
     records: int
     sizes: Mapping[str, int]
     parts: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Part:
 def question_hash(question: str) -> str:
     """Ten hex digits of a question, blind to blanks and Unicode composition."""
     return _short_hash(_normal(question))
+
+
+def content_hash(content: bytes) -> str:
+    """32 hex digits of a file's bytes, uncompressed."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def record_hash(case: Case) -> str:
@@ -161,10 +168,13 @@ def question_index(task: str) -> Mapping[str, int]:
     return {} if pins is None else {key: index for index, key in enumerate(pins.questions)}
 
 
-def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path) -> Path:
+def write(
+    task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path, content: str = ""
+) -> Path:
     """Write the pins of a task into ``folder`` from its cases in item order; returns the file."""
     names = [part.name for part in parts(cases[0])[1:]]
-    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "parts": names}
+    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "content": content}
+    facts["parts"] = names
     lines = [json.dumps(facts)]
     for case in cases:
         hashes = "".join(map(_part_hash, parts(case)[1:]))
@@ -194,7 +204,9 @@ def _strata(cases: Sequence[Case]) -> list[str]:
 
 def _header(line: str) -> PinHeader:
     facts = json.loads(line)
-    return PinHeader(facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())))
+    return PinHeader(
+        facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())), facts.get("content", "")
+    )
 
 
 def _part_hash(part: Part) -> str:
