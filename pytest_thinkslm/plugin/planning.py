@@ -41,6 +41,7 @@ class PlanPlugin:
         self._factory = factory
         self._gates = gates
         self._found: list[tuple[int, str, Load]] = []
+        self._prices: dict[int, Price | None] = {}
         self._counted = "estimated"
         self._foreseen: list[str] = []
 
@@ -61,6 +62,7 @@ class PlanPlugin:
                 count, lengths = counter(name), self._factory.earlier(variant).lengths
                 self._counted = self._counted if count is None else "counted by the model's own tokenizer"
                 weighed = loads(requests, thinks=room.thinks, lengths=lengths, count=count or estimated)
+                self._prices[variant] = price_of(name)
                 self._found += [(variant, group, load) for group, load in weighed.items()]
             keys = [ref.key(self._factory.variants) for ref in refs]
             self._foreseen = self._gates.foresee(keys, every=True)
@@ -90,8 +92,7 @@ class PlanPlugin:
             terminalreporter.write_line(line)
 
     def _table(self) -> Table:
-        factory, several = self._factory, len(self._factory.variants) > 1
-        prices = {variant: price_of(factory.given_as(variant)) for variant, _, _ in self._found}
+        several, prices = len(self._factory.variants) > 1, self._prices
         rows = [self._row(variant, group.split("|"), [load], prices[variant]) for variant, group, load in self._found]
         for variant in prices:
             parts = [load for own, _, load in self._found if own == variant]
@@ -124,10 +125,9 @@ class PlanPlugin:
             f"prompt tokens are {self._counted}; new tokens are those of earlier runs here, else what capable models "
             "usually write (docs/limits.md), within the limit; what the journal has is not asked again"
         )
-        variants = {variant for variant, _, _ in self._found}
-        if any(self._factory.earlier(variant).rate is None for variant in variants):
+        if any(self._factory.earlier(variant).rate is None for variant in self._prices):
             yield "time: no earlier run of it here measured the rate; after one, --plan and each run's start say it"
-        if any(price_of(self._factory.given_as(variant)) is None for variant in variants):
+        if None in self._prices.values():
             example = '"NAME" = { input = 0.4, output = 1.6 }'
             yield f"price: none is set; [tool.thinkslm.prices] in pyproject.toml, e.g. {example}"
 

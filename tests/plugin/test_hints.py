@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_thinkslm.plugin.hints import misspelt
+from pytest_thinkslm.plugin.hints import Collected, misspelt, nothing_ran
 from pytest_thinkslm.plugin.options import SHORT_NAMES
 
 CONFTEST = """
+import functools
 from pytest_thinkslm import Case, Task, register
 
-def generate(seed, index):
+def generate(key, seed, index):
     facets = {"tone": "dry" if index % 2 else "wet"}
-    return Case(task="mine", index=index, kind="number", question="1+1?", gold="2", facets=facets)
+    return Case(task=key, index=index, kind="number", question="1+1?", gold="2", facets=facets)
 
-register(Task(key="mine", title="Mine", kind="number", generate=generate, count=6))
-register(Task(key="testless", title="Testless", kind="number", generate=generate, count=6))
+for key in ("mine", "testless"):
+    register(Task(key=key, title=key, kind="number", generate=functools.partial(generate, key), count=6))
 """
 CHECKS = """
 from pytest_thinkslm import reasoning_task, verify
@@ -85,7 +86,7 @@ TABLE = [
     # Tasks.
     Likely(REPLAY + "--task=gsm8", 4, "did you mean 'gsm8k'"),
     Likely(REPLAY + "gsm8k", 4, "there is no file or folder gsm8k; it is a task: --task gsm8k"),
-    Likely(REPLAY + "--task=testless", 5, "the suite has no test of testless, and none was found here"),
+    Likely(REPLAY + "--task=testless", 1, "6 of 6 items have no recorded output and will be errors; --recorded-only"),
     Likely(REPLAY + "--task=gsm8k|checks", 5, "checks has tests of mine and none of --task gsm8k"),
     Likely(REPLAY + "--task=mine|--co|-q|-k|nomatch", 5, "all 6 tests were left out by -k nomatch"),
     # Paths.
@@ -93,16 +94,15 @@ TABLE = [
     Likely(REPLAY + "unit", 0, "the model was asked nothing: unit has no test of a task"),
     Likely(REPLAY + "nowhere", 4, "not found: nowhere"),
     # Everything is deselected.
-    Likely(REPLAY + "-k|gsm8q|--co|-q", 5, "all 100 tests were left out by -k gsm8q"),
+    Likely(REPLAY + "-k|gsm8q|--co|-q", 5, "all 106 tests were left out by -k gsm8q"),
     Likely(REPLAY + "-k|sort8_postive|--co|-q", 5, "did you mean 'sort8_positive'?"),
-    Likely(REPLAY + "-k|direct-17|--co|-q", 5, '-k "sort8_positive and direct-0017"'),
-    Likely(REPLAY + "-m|slow|--co|-q", 5, "all 100 tests were left out by -m slow; leave that out"),
+    Likely(REPLAY + "-k|direct-17|--co|-q", 5, '-k "mine and direct-0017"'),
+    Likely(REPLAY + "-m|slow|--co|-q", 5, "all 106 tests were left out by -m slow; leave that out"),
     Likely(REPLAY + "-k|x|-m|slow|--co|-q", 5, "by -k x and -m slow"),
     # Facets, recorded outputs, shards.
     Likely(REPLAY + "--where=tone=angry|--task=mine", 4, "no item of a selected task has it: there are dry, wet"),
     Likely(REPLAY + "--where=tune=dry|--task=mine", 4, "no selected task has the facet 'tune': did you mean 'tone'?"),
     Likely(REPLAY + "--where=dry|--task=mine", 4, "give FACET=VALUE"),
-    Likely(REPLAY + "--where=tone=dry", 5, "tests of mine, testless are not the suite's: add --task mine"),
     Likely(REPLAY + "--recorded-only|--task=sort16_mixed", 5, "the options leave no item of sort16_mixed"),
     Likely(REPLAY + "--shard=3", 4, "give the number of the part and of all parts, e.g. 3/8"),
     Likely(REPLAY + "--shard=9/8", 4, "parts are numbered from 1 to 8"),
@@ -142,6 +142,12 @@ def test_a_run_of_nothing_says_why_and_what_to_type(row: Likely, outcomes: dict[
     assert row.says in text
     assert status == row.status
     assert "Traceback" not in text
+
+
+def test_own_tasks_that_facets_select_are_not_the_suites() -> None:
+    found = Collected(met={"gsm8k", "math"})
+    hint = nothing_ran(object(), found, {"gsm8k": True, "math": True, "mine": False}, (), ())
+    assert hint == "the options leave no item of the suite's tasks; tests of mine are not the suite's: add --task mine"
 
 
 @given(st.lists(st.text("-abcdelmost=/ ", max_size=12), max_size=5))
