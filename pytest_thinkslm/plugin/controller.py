@@ -220,13 +220,13 @@ class ControllerPlugin:
         """The table, and where everything is."""
         if self._problem:
             terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
-        if self._others_problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
         if self.results is None:
             return
         from pytest_thinkslm.plugin.terminal import show
 
         show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
+        if self._others_problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
 
     # -- helpers --------------------------------------------------------------------------------------------
 
