@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import Variant, labels
+from pytest_thinkslm.core.identity import ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
@@ -99,6 +99,15 @@ class EngineFactory:
     def replay_files(self) -> Sequence[ReplayFile]:
         """The replay files, each once."""
         return list({file.path: file for file, _ in self._files}.values())
+
+    def has_output(self, ref: ItemRef) -> bool:
+        """Whether an item's output is recorded (or two that differ), under ``--engine replay``."""
+        file, position = self._files[ref.variant]
+        return file.has(position, ref.task, ref.index, ref.style, ref.repeat)
+
+    def recorded_items(self, task: str) -> set[int]:
+        """The items of a task of which any variant has a recorded output."""
+        return {index for file, position in self._files for index in file.items(position, task)}
 
     def resolve(self, variant: Variant) -> ResolvedModel | None:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""

@@ -46,6 +46,11 @@ def all_tasks() -> Mapping[str, Task]:
     return {**_suite(), **_registered}
 
 
+def suite_keys() -> tuple[str, ...]:
+    """The keys of the suite's own tasks; of others nothing is loaded."""
+    return tuple(_suite())
+
+
 def get(key: str) -> Task:
     """The task of this key. Raises ``UsageError`` with the nearest keys when there is none."""
     if key in _suite():
