@@ -106,9 +106,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                 first = offsets[item]
                 if first >= 0:
                     earlier = bisect_left(starts, first) + 1
-                    result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {earlier})"
-                    )
+                    result.problems.append(f"line {number}: {task} {item:04d} is there twice (first in line {earlier})")
                     again.seek(first)
                     known = plain_entry(_loads(again.readline()))
                     if isinstance(known, str) or known["output"] != output:

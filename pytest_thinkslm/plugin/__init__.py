@@ -85,17 +85,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"thinkslm: {error}") from None
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Options without a model do nothing: say so."""
-    given = [] if config.pluginmanager.hasplugin("thinkslm-run") else options.given(config)
-    if given:
-        terminalreporter.write_line(
-            f"thinkslm: {', '.join(given)} without --model: the benchmark did not run; add --model embedded, a "
-            "hub id or a folder",
-            yellow=True,
-        )
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Without a model: one skipped test a task."""
     if hasattr(metafunc.function, "__thinkslm_task__") and not metafunc.config.pluginmanager.hasplugin("thinkslm-run"):

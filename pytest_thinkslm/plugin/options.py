@@ -270,11 +270,6 @@ def register_options(parser: pytest.Parser, taken: frozenset[str]) -> None:
         group.addoption(option.prefixed, **attributes)
 
 
-def given(config: pytest.Config) -> list[str]:
-    """The names of our options that the command line has."""
-    return [option.short for option in OPTIONS if getattr(config.option, option.dest, None) not in (None, False)]
-
-
 def raw_values(config: pytest.Config) -> dict[str, Any]:
     """What was asked for, by option name: the command line first, then the ini value; None where unset."""
     values: dict[str, Any] = {}

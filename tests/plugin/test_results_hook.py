@@ -4,7 +4,6 @@ The documented examples run against the real tools where they are installed, els
 """
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 
@@ -88,23 +87,3 @@ def test_the_examples_run(pytester, replay, monkeypatch, tool):
 def test_the_page_shows_the_examples(tool):
     source = (EXAMPLES / f"to_{tool}.py").read_text(encoding="utf-8")
     assert source in (ROOT / "docs" / "offline.md").read_text(encoding="utf-8")
-
-
-# --- options without a model
-
-
-@pytest.mark.parametrize("arguments", [("--task=gsm8k",), ("--slm-task=gsm8k", "-q")])
-def test_options_without_a_model_say_that_nothing_ran(pytester, arguments):
-    result = pytester.runpytest_subprocess(*arguments)
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["thinkslm: --task without --model: the benchmark did not run; add --model embedded*"])
-
-
-def test_nothing_is_said_in_other_suites(pytester):
-    pytester.makepyfile("def test_ok(): pass")
-    assert "thinkslm:" not in pytester.runpytest_subprocess().stdout.str()
-
-
-def test_a_real_run_says_nothing_of_it(pytester, replay):
-    assert "without --model" not in replay(four_sorts(), *FOUR).stdout.str()
-    assert json.loads((pytester.path / "report" / "results.json").read_text())["schema_version"]
