@@ -17,7 +17,7 @@ from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
 
-ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+ENGINES = ("auto", "transformers", "vllm", "llamacpp", "openai", "replay")
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
