@@ -53,7 +53,8 @@ def main(descriptor: int) -> None:
         setattr(params, name, value)
     try:
         server = xllamacpp.Server(params)
-        devices = [str(device.get("description") or device.get("name")) for device in xllamacpp.get_device_info()]
+        found = [(str(device.get("name")), str(device.get("description"))) for device in xllamacpp.get_device_info()]
+        devices = [title for name, title in found if name != "CPU"]
         connection.send((str(server.listening_address), {"version": _version(), "devices": devices}))
     except Exception as problem:  # a C++ error's text is all that there is
         connection.send((None, f"{type(problem).__name__}: {problem}"))
