@@ -239,7 +239,7 @@ class LlamaCppEngine:
             asked = self._rendered(one.request)
         except Exception as problem:  # a template's or tokenizer's error concerns this prompt alone
             reason = str(problem) if isinstance(problem, EngineError) else f"cannot make the prompt: {problem}"
-            one.future.set_exception(EngineError(_labelled(one, reason)))
+            one.future.set_exception(EngineError(_labelled(one, self._cause(reason))))
             return
         with self._lock:
             self._running += 1
@@ -278,16 +278,26 @@ class LlamaCppEngine:
             self._output_tokens += output.output_tokens or 0
             one.future.set_result(replace(output, text=self._own.shown(output.text)))
             return
+        one.future.set_exception(EngineError(_labelled(one, self._cause(str(problem)))))
+
+    def _cause(self, problem: str) -> str:
+        """Why a request failed: the end of the process, where it has ended, rather than what came of it."""
+        refused = "the server answered" in problem or "prompt" in problem
         server = self._server
-        if self._closed is None and server is not None and server.dead:
+        if self._closed is None and not refused and server is not None and server.ends_within(1.0):
             self._closed = server.epitaph()
-        one.future.set_exception(EngineError(_labelled(one, self._closed or str(problem))))
+        return self._closed or problem
 
     def _drop(self, batch: Sequence[_Pending]) -> None:
         """Cancel what waits, or fail it where the engine broke down."""
         waiting = list(batch)
+        ends = 0
         while not self._inbox.empty():
-            waiting += self._inbox.get() or []
+            more = self._inbox.get()
+            waiting += more or []
+            ends += more is None
+        for _ in range(ends):  # what ends the thread is for its own loop
+            self._inbox.put(None)
         for one in waiting:
             if self._closed in (None, "the engine is closed"):
                 one.future.cancel()

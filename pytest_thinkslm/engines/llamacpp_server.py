@@ -76,6 +76,12 @@ class LlamaCppServer:
         """Whether the process has ended."""
         return self.popen.poll() is not None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the process has ended, or does so in a moment: its connections break off before it is gone."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(seconds)
+        return self.dead
+
     def stop(self) -> None:
         """End the process."""
         self._connection.close()

@@ -188,8 +188,17 @@ class ChatClient:
             if self._closed:
                 return None
             loop = self._running_loop()
-        result = asyncio.run_coroutine_threadsafe(send(), loop).result()
-        return None if isinstance(result, Failure) else result
+        waited = asyncio.run_coroutine_threadsafe(send(), loop)
+        while True:
+            try:
+                result = waited.result(timeout=0.5)
+            except concurrent.futures.TimeoutError:
+                if self._closed:  # its loop may have ended before it came to this
+                    return None
+                continue
+            except concurrent.futures.CancelledError:
+                return None
+            return None if isinstance(result, Failure) else result
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
@@ -501,6 +510,10 @@ class ChatClient:
         for _, job in tasks:
             if not job.future.done():
                 self._fail(job, self._dead)
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of ``post`` and ``served``
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         if self._client is not None:
             with contextlib.suppress(OSError):
                 await self._client.close()

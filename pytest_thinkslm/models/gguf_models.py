@@ -23,6 +23,8 @@ from pytest_thinkslm.models.resolve import ResolvedModel
 #: The engine that reads these files.
 ENGINE = "llamacpp"
 
+#: The type of the embedded file.
+_EMBEDDED = "q4_1"
 #: What a repository without a tag means, as to llama.cpp's own -hf.
 _DEFAULT = "q4_k_m"
 _PLAIN = ("bf16", "f16", "fp16", "f32", "fp32")
@@ -85,6 +87,8 @@ def label_of(place: GgufPlace, model: str) -> str:
         if place.hub_id is not None:
             found = place.tag or _default_of(_on_hub(place.hub_id))
             return "none" if found in _PLAIN else found or "none"
+        if place.file is None and place.folder is None:
+            return _EMBEDDED  # without fetching it
         files = _here(place, model, lambda line: None)
         return next(iter(files)) if len(files) == 1 else "none"
     except ThinkSLMError:
@@ -158,7 +162,7 @@ def _need(header: Header) -> Need:
 def _here(place: GgufPlace, model: str, progress: Progress) -> Mapping[str, Path]:
     """Quant -> file, of a place on this disk."""
     if place.folder is None and place.file is None:
-        return {"q4_1": embedded.gguf_path(progress)}
+        return {_EMBEDDED: embedded.gguf_path(progress)}
     files = [place.file] if place.file is not None else sorted((place.folder or Path()).glob("*.gguf"))
     found: dict[str, Path] = {}
     for file in files:
@@ -198,7 +202,7 @@ def _choose(asked: Asked, place: GgufPlace, files: Mapping[str, Path]) -> tuple[
         if "none" in files:
             return "none", files["none"]
         if place.name == "embedded":  # 4-bit itself: there is nothing better
-            return "q4_1", files["q4_1"]
+            return next(iter(files.items()))
     raise UsageError(f"{asked}: there is {', '.join(files)}, but no {wanted}; {_how_to_have(wanted, place, files)}")
 
 

@@ -12,7 +12,7 @@ from pytest_thinkslm.settings.values import RawOptions
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option of a preset: its value, and where it comes from; ``shown`` where the value itself is no use to read."""
+    """One option of a preset: its value, where it comes from; ``shown`` where the value itself is no use to read."""
 
     option: str
     value: str

@@ -26,8 +26,8 @@ def compare_unpaired(
     The candidate counts with its effective n. ``worse`` is one-sided against "the drop is at most ``margin``". Since
     items cannot be matched, this sees far less than `compare_paired`. None without items on either side.
 
-    Source: Miettinen and Nurminen (1985), Statistics in Medicine 4, 213-226, score tests; Newcombe (1998), Statistics in Medicine
-    17, 873-890, method 10 for the interval.
+    Source: Miettinen and Nurminen (1985), Statistics in Medicine 4, 213-226, score tests; Newcombe (1998), the same 17,
+    873-890, method 10 for the interval.
     """
     if candidate.estimate is None or candidate.n_effective <= 0 or reference_n <= 0:
         return None
@@ -68,7 +68,7 @@ def _score_p(
 
 
 def _under_null(count: float, n: float, other_count: float, other_n: float, value: float) -> float:
-    """The first group's likeliest share where the other's is larger by ``value`` (Miettinen and Nurminen, appendix I)."""
+    """The first group's likeliest share where the other's is larger by ``value`` (their appendix I)."""
     total, events = n + other_n, count + other_count
     if value == 0:
         return events / total
