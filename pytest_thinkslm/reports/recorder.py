@@ -135,7 +135,7 @@ class Recorder:
         records = self.item_records()
         if len(self.factory.variants) > 1:
             records = collecting(records, groups)
-        seeds = self._spool.records(lambda key: key.role != "item")
+        seeds = self._spool.records(lambda key: key.role == "seed")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
@@ -158,6 +158,10 @@ class Recorder:
         }
         if len(self.factory.variants) > 1:
             self._add_deltas(results, groups)
+        if self.settings.stress:
+            from pytest_thinkslm.runs.stressed import stress_rows
+
+            results["stress"] = stress_rows(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:
@@ -227,8 +231,9 @@ class Recorder:
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
         values = cast("dict[str, object]", self.factory.stated_settings())
-        for name in ("report_dir", "journal_dir", "fresh", "rescore"):
+        for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan"):
             del values[name]
+        values["where"] = [list(pair) for pair in self.settings.where]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]
