@@ -133,7 +133,7 @@ class EngineFactory:
     def given_as(self, index: int) -> str:
         """The variant at this position as ``--model`` names it."""
         name = self.variants[index].model
-        return name if self.name == "replay" else self._arguments[name]
+        return name if self.name == "replay" else self._arguments[self.variants[index]]
 
     def resolve(self, variant: Variant) -> ResolvedModel | None:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
@@ -298,7 +298,7 @@ class EngineFactory:
 
             own = self.variants[index]
             quant = own.quant if settings.quants else None
-            spec = EngineSpec(self._arguments[own.model], quant, dict(settings.engine_args), settings.thinking, log)
+            spec = EngineSpec(self._arguments[own], quant, dict(settings.engine_args), settings.thinking, log)
             return make_engine(self.name, spec)
         model = self.resolve(self.variants[index])
         assert model is not None

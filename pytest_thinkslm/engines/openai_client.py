@@ -169,6 +169,10 @@ class ChatClient:
         """One chat, awaited. Raises ``EngineError``."""
         return self.submit([chat])[0].result()
 
+    def _ended(self) -> bool:
+        """Whether another thread has closed this client."""
+        return self._closed
+
     def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
         """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
 
@@ -193,7 +197,7 @@ class ChatClient:
             try:
                 result = waited.result(timeout=0.5)
             except concurrent.futures.TimeoutError:
-                if self._closed:  # its loop may have ended before it came to this
+                if self._ended():  # its loop may have ended before it came to this
                     return None
                 continue
             except concurrent.futures.CancelledError:
