@@ -196,7 +196,10 @@ OPTIONS: tuple[Option, ...] = (
         "TASK=PCT,...",
     ),
     Option(
-        "max-rate", "list", "fail above this share of unparsed, truncated or error outcomes in percent", "KIND=PCT,..."
+        "max-rate",
+        "list",
+        "fail above this share of unparsed, truncated or error outcomes, or inconsistent items (--stress), in percent",
+        "KIND=PCT,...",
     ),
     Option(
         "allow-unevaluated",

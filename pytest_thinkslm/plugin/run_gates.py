@@ -26,12 +26,12 @@ from pytest_thinkslm.gates.baselines import (
     prompt_digest,
     refused,
 )
-from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
+from pytest_thinkslm.gates.outcomes import ALLOW, GatedGroup, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
-from pytest_thinkslm.runs.types import BaselineJson, Results
+from pytest_thinkslm.runs.types import BaselineJson, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.run_settings import Settings
-from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
@@ -203,7 +203,16 @@ class RunGates:
     def _measured(self, records: Iterable[ItemRecord], results: Results) -> list[gating.Measured]:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
-        return gating.measure(collect(records), rows, self.baseline, mode)
+        measured = gating.measure(collect(records), rows, self.baseline, mode)
+        forms = {group_key(row): row for row in results.get("stress", ())}
+        return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
+
+    def _with_forms(self, entry: gating.Measured, row: StressRow | None) -> GatedGroup:
+        """The cell with how many of its items are consistent; or that no transformation asked for fits its task."""
+        if row is not None and row["consistency"] is not None:
+            return replace(entry.cell, inconsistent=(round((1 - row["consistency"]) * row["items"]), row["items"]))
+        unfit = not any(stress.fits(registry.get(entry.key.task), form) for form in self.settings.stress)
+        return replace(entry.cell, no_forms="no transformation asked for fits the task" if unfit else "")
 
     def _absent(
         self, config: pytest.Config, measured: Sequence[gating.Measured], complete: bool
@@ -278,7 +287,10 @@ def _errors(recorder: Recorder) -> list[tuple[str, str]]:
     if not recorder.counts["error"]:
         return []
     return [
-        (f"{r['model']}+{r['quant']}-{r['task']}-{r['style']}-{r['item']}-r{r['repeat']}", str(r["reason"]))
-        for r in recorder.item_records()
-        if r["verdict"] == "error"
+        (
+            f"{r['model']}+{r['quant']}-{r['task']}-{r['style']}-{r['item']}"
+            f"{'-' + r['stress'] if r.get('stress') else ''}-r{r['repeat']}",
+            str(r["reason"]),
+        )
+        for r in recorder.errors()
     ]

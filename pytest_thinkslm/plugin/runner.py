@@ -148,11 +148,13 @@ class RunnerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Whether there is what ``--where`` asks for; a worker's controller has seen to it."""
+        """Whether there is what ``--where`` and ``--stress`` ask for; a worker's controller has seen to it."""
         if self._worker is None:
             try:
                 self.selector.check()
             except ThinkSLMError as error:
+                if self._controller is not None:
+                    self._controller.recorder.discard()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection

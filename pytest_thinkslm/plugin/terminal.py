@@ -32,6 +32,7 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
 
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
     from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.stress_table import stress_table
 
     terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
@@ -60,6 +61,8 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
                 )
         for note in summary.notes(rows):
             print_line(console, note, "warning")
+    if (table := stress_table(results)) is not None:
+        print_table(console, table, gap=1)
     show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:

@@ -100,7 +100,7 @@ class Recorder:
         counts. ``unreported`` attempts were made before without a line.
         """
         self._spool.add(key, line, unreported)
-        if key.role == "item":
+        if key.role in ("item", "stress"):  # the tests of a run; seeds have none of their own
             if before := self._verdicts.get(key):
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
@@ -159,9 +159,7 @@ class Recorder:
         if len(self.factory.variants) > 1:
             self._add_deltas(results, groups)
         if self.settings.stress:
-            from pytest_thinkslm.runs.stressed import stress_rows
-
-            results["stress"] = stress_rows(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
+            self._add_stress(results)
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:
@@ -186,6 +184,15 @@ class Recorder:
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))
 
+    def _add_stress(self, results: Results) -> None:
+        """The figures of changed forms, and how consistency differs between variants."""
+        from pytest_thinkslm.reports.deltas import add_consistency
+        from pytest_thinkslm.runs.stressed import stressed
+
+        found = stressed(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
+        results["stress"] = found.rows
+        add_consistency(results.get("deltas", ()), found)
+
     def _loop_guard(self, variants: Sequence[VariantFacts], rows: Sequence[FigureRow]) -> LoopGuard:
         """Whether looping outputs were ended early, by which rule, and how many."""
         rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
@@ -194,6 +201,10 @@ class Recorder:
             "rules": sorted(rules),
             "stopped": sum(row.get("loops_stopped", 0) for row in rows),
         }
+
+    def errors(self) -> Iterator[ItemRecord]:
+        """The records whose engine or data failed, those of changed forms among them."""
+        return self._spool.records(lambda key: self._verdicts.get(key) == "error")
 
     def item_records(self) -> Iterator[ItemRecord]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""

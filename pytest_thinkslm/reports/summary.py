@@ -269,6 +269,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
     from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.stress_table import stress_table
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
@@ -284,6 +285,9 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")
+    if (forms := stress_table(results)) is not None:
+        lines += [f"## {forms.title}", "", *markdown_table(forms), ""]
+        lines += [*(f"- {markdown_line(note)}" for note in forms.notes), ""]
     lines += markdown_deltas(results) + markdown_reference(results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import markdown_judge

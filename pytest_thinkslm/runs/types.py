@@ -17,7 +17,15 @@ from pytest_thinkslm.tasks.sampling import Method
 #: run that was narrowed by hand or interrupted.
 Selection = Literal["full", "limit", "partial"]
 GateKind = Literal[
-    "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error", "judge"
+    "regression",
+    "noninferiority",
+    "paper",
+    "min-accuracy",
+    "max-unparsed",
+    "max-truncated",
+    "max-error",
+    "max-inconsistent",
+    "judge",
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
 
@@ -161,6 +169,19 @@ class Example(TypedDict):
     now: Ending
 
 
+class ConsistencyChange(TypedDict):
+    """Whether items stay right, or wrong, in every form (``--stress``): of one variant against the other, by item."""
+
+    n: int
+    before: float
+    now: float
+    difference: float
+    ci95: list[float]
+    p: float
+    lost: list[str]
+    gained: list[str]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -180,20 +201,26 @@ class DeltaRow(GroupJson):
     rates: dict[str, Change]
     failures: dict[str, Change]
     method: str | None
+    consistency: NotRequired[ConsistencyChange]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
 
 class StressFigures(TypedDict):
-    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes."""
+    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes.
+
+    ``unchanged`` items gave it nothing to change. ``p_corrected`` is Holm's over all transformations of the run.
+    """
 
     items: int
+    unchanged: int
     n: int
     accuracy: float
     before: float
     change: float
     ci95: list[float] | None
     p: float
+    p_corrected: float
     consistency: float | None
     same_answer: float | None
     flips: int
@@ -209,7 +236,10 @@ class PositionBiasJson(TypedDict):
 
 
 class VarianceJson(TypedDict):
-    """A share of the variance of a single score: of the item, of a transformation within it, of a single form."""
+    """A share of the variance of a single score: of the item, and of what differs within it, each within the last.
+
+    These are the style, the transformation, the single form and the repeat, where the run has several.
+    """
 
     source: str
     share: float
@@ -217,9 +247,15 @@ class VarianceJson(TypedDict):
 
 
 class StressRow(GroupJson):
-    """A group's items and their changed forms (``--stress``)."""
+    """A group's items and their changed forms (``--stress``).
 
+    ``variance`` is that of the task and test over all styles. ``errors`` are outcomes that are in no other figure here.
+    """
+
+    label: NotRequired[str]
     items: int
+    errors: int
+    consistency_ci95: list[float] | None
     consistency: float | None
     transformations: dict[str, StressFigures]
     variance: NotRequired[list[VarianceJson]]
