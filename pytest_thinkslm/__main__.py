@@ -19,12 +19,26 @@ from pytest_thinkslm.commands import (
     leaderboard,
     models,
     prompts,
+    shrink,
 )
 from pytest_thinkslm.core.errors import ThinkSLMError
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
+COMMANDS = (
+    compare,
+    leaderboard,
+    models,
+    data,
+    prompts,
+    shrink,
+    import_,
+    export,
+    compress,
+    audit,
+    label,
+    agreement,
+)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:

@@ -170,11 +170,33 @@ class Run:
 
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
         """One free question to a variant (for a user's own tests), with the run's thinking and system message."""
+        (found,) = self.ask_all(variant, [messages], sampling)
+        if isinstance(found, EngineError):
+            raise found
+        return found
+
+    def ask_all(
+        self, variant: int, questions: Sequence[Sequence[Message]], sampling: Sampling
+    ) -> list[Output | EngineError]:
+        """Several such questions, all handed to the engine at once; of one that failed its error."""
+        return self.outputs([self._free_request(messages, sampling) for messages in questions], variant)
+
+    def outputs(self, requests: Sequence[Request], variant: int = 0) -> list[Output | EngineError]:
+        """The outputs of requests, all handed to the engine at once; of one that failed its error."""
         ahead = self._activate(variant)
+        found: list[Output | EngineError] = []
+        for handle in ahead.submit(requests):
+            try:
+                found.append(ahead.result(handle, self._tick))
+            except EngineError as error:
+                found.append(error)
+        return found
+
+    def _free_request(self, messages: Sequence[Message], sampling: Sampling) -> Request:
         system = self.settings.system
         if system is not None and not any(message.role == "system" for message in messages):
             messages = [Message("system", system), *messages]
-        request = Request(
+        return Request(
             tuple(messages),
             sampling,
             label="slm.ask",
@@ -183,7 +205,6 @@ class Run:
             style="direct",
             thinking=self.settings.thinking,
         )
-        return ahead.result(ahead.submit([request])[0], self._tick)
 
     def data_states(self) -> Mapping[str, OpenedData]:
         """The state of each opened data set, as plain values."""
