@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,8 +152,11 @@ class _Asker:
     def ref(self, index: int) -> ItemRef:
         return ItemRef(0, self.task.key, self.settings.styles[0], index)
 
-    def item(self, index: int) -> Case:
-        return self._run.case(self.ref(index))
+    def items(self, indices: Iterable[int]) -> list[Case]:
+        """The items of these indices; those without a record are left out."""
+        refs = [self.ref(index) for index in indices]
+        self._run.start(refs, [])
+        return [self._run.case(ref) for ref in refs if not self._run.left_out(ref)]
 
     def ask(self, batch: Sequence[Reduced]) -> list[Graded]:
         """The verdicts on a batch, asked at once; an input that a form cannot be applied to counts as correct."""
@@ -183,17 +186,35 @@ def _start(arguments: argparse.Namespace, asker: _Asker) -> Reduced | None:
     """The item to start from."""
     forms = _forms(arguments.forms)
     if arguments.item is not None:
-        return _given(arguments, Reduced(asker.item(_index(arguments.item, asker.task)), forms=forms))
-    if arguments.folder is not None:
-        for line in read_lines(Path(arguments.folder) / "items.jsonl"):
-            if line["task"] == asker.task.key and line["verdict"] not in ("correct", "error"):
-                recorded = (form,) if (form := line.get("stress")) else ()
-                return _given(arguments, Reduced(asker.item(int(line["item"])), forms=forms or recorded))
-        raise UsageError(f"shrink: --run {arguments.folder} has no wrong outcome of {asker.task.key}")
-    first = [Reduced(asker.item(index), forms=forms) for index in range(min(arguments.batch, asker.task.count))]
-    print(f"{len(first)} items of {asker.task.key} are asked, to find one that fails")
-    verdicts = asker.ask(first)
-    return next((one for one, graded in zip(first, verdicts, strict=True) if graded.verdict.name != "correct"), None)
+        index = _index(arguments.item, asker.task)
+    elif arguments.folder is not None:
+        index, recorded = _first_wrong(Path(arguments.folder), asker.task)
+        forms = forms or recorded
+    else:
+        count = min(arguments.batch, asker.task.count)
+        print(f"the first {count} items of {asker.task.key} are asked, to find one that fails")
+        first = [Reduced(case, forms=forms) for case in asker.items(range(count))]
+        verdicts = asker.ask(first)
+        return next(
+            (one for one, graded in zip(first, verdicts, strict=True) if graded.verdict.name != "correct"), None
+        )
+    items = asker.items([index])
+    if not items:
+        raise UsageError(f"shrink: item {index} of {asker.task.key} is not among the data at hand")
+    return _given(arguments, Reduced(items[0], forms=forms))
+
+
+def _first_wrong(folder: Path, task: Task) -> tuple[int, tuple[str, ...]]:
+    """Item and form of a run's first wrong outcome of a task."""
+    try:
+        for line in read_lines(folder / "items.jsonl"):
+            if line["task"] == task.key and line["verdict"] not in ("correct", "error"):
+                return int(line["item"]), (form,) if (form := line.get("stress")) else ()
+    except OSError as error:
+        raise UsageError(
+            f"shrink: --run {folder}: its items.jsonl cannot be read ({error.strerror or error})"
+        ) from None
+    raise UsageError(f"shrink: --run {folder} has no wrong outcome of {task.key}")
 
 
 def _given(arguments: argparse.Namespace, start: Reduced) -> Reduced:
@@ -215,7 +236,7 @@ def _given(arguments: argparse.Namespace, start: Reduced) -> Reduced:
         ):
             raise UsageError(
                 f"shrink: --keep {arguments.keep}: letters of the item's options "
-                f"({', '.join(start.item.letters) or 'none'}), the right one ({start.item.gold if start.item.kind == 'choice' else 'it is no choice'}) among them"
+                f"({', '.join(start.item.letters) or 'none'}), the right one among them"
             )
         start = replace(start, keep=letters)
     return start
