@@ -121,9 +121,12 @@ def _shrink(arguments: argparse.Namespace, asker: _Asker, start: Reduced) -> int
         print(f"  fails, too: {_words(step, asker)}")
     if len(found.steps) > 1:
         _tell("to", found.value, asker, asker.ask([found.value])[0])
-    what = "nothing smaller that was tried fails" if found.complete else "the budget ended here: --budget N for more"
-    if len(found.steps) == 1:
-        what = f"nothing smaller fails ({found.asked} tried)" if found.asked else _nothing(start)
+    if not found.complete:
+        what = "the budget ended here: --budget N for more"
+    elif found.asked:
+        what = "nothing smaller that was tried fails"
+    else:
+        what = _nothing(start)
     print(f"{what}; {found.asked + 1} inputs asked")
     print("again: " + shlex.join(_command(arguments, found.value)))
     return 0
