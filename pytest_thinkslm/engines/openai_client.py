@@ -189,16 +189,13 @@ class ChatClient:
                 return None
             loop = self._running_loop()
         waited = asyncio.run_coroutine_threadsafe(send(), loop)
-        while True:
-            try:
+        while waited.done() or not self._closed:  # else its loop may end before it comes to this
+            with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                 result = waited.result(timeout=0.5)
-            except concurrent.futures.TimeoutError:
-                if self._closed:  # its loop may have ended before it came to this
-                    return None
-                continue
-            except concurrent.futures.CancelledError:
-                return None
-            return None if isinstance(result, Failure) else result
+                return None if isinstance(result, Failure) else result
+            if waited.cancelled():
+                break
+        return None
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
