@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
+from pytest_thinkslm.core.redaction import Outlet
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
@@ -291,7 +292,8 @@ def open_log(folder: Path | None, name: str) -> TextIO | None:
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+    file = (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+    return cast("TextIO", Outlet(file, messages=True))
 
 
 def _rounded(value: float | None) -> float | None:

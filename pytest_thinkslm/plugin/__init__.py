@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -54,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         activate(config, raw)
     except ThinkSLMError as error:
-        raise pytest.UsageError(f"thinkslm: {error}") from None
+        from pytest_thinkslm.core.text import safe_message
+
+        raise pytest.UsageError(f"thinkslm: {safe_message(error)}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,8 +97,20 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         compat_pytest.search_root_again(config, args, paths)
     known.file_or_dir = paths
     if not paths and (ours.slm_model or config.getini("slm_model")):
+        typed = own.parse_known_args(list(map(str, config.invocation_params.args)))[0].slm_model
+        tests = [] if typed else _own_tests(config)
         # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args.insert(0, str(suite_path()))
+        args[:0] = [*tests, str(suite_path())]
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
-        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]
+        known.file_or_dir = tests or [str(own_conftest if own_conftest.exists() else suite_path())]
+
+
+def _own_tests(config: pytest.Config) -> list[str]:
+    """What pytest runs where no path is given: a model that stands in an ini file keeps none of it from running."""
+    here = config.invocation_params.dir
+    found: list[str] = []
+    if here == config.rootpath:
+        for pattern in config.getini("testpaths"):
+            found += sorted(glob.glob(pattern, recursive=True))
+    return found or [str(here)]

@@ -50,7 +50,9 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
     total = 0
     for gate in gates:
         total += 1
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=gate.name.removeprefix("gate::"))
+        case = ElementTree.SubElement(
+            suite, "testcase", classname="gate", name=safe_text(gate.name.removeprefix("gate::"))
+        )
         if found := [(name, gate.fields[name]) for name in _PROPERTIES if gate.fields.get(name) is not None]:
             properties = ElementTree.SubElement(case, "properties")
             for name, value in found:

@@ -8,6 +8,7 @@ prefixed names (``--slm-model``) always work.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -256,7 +257,7 @@ def raw_values(config: pytest.Config) -> dict[str, Any]:
             except (ValueError, TypeError) as error:
                 raise UsageError(f"ini value {option.dest}: {error}") from None
             if option.kind == "path" and value and config.inipath is not None:
-                value = str(config.inipath.parent / value)
+                value = str(config.inipath.parent / os.path.expanduser(str(value)))
         if option.kind == "flag" and not value:
             value = None
         values[option.name] = value

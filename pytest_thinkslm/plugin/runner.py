@@ -73,6 +73,7 @@ class RunnerPlugin:
         self._controller = controller
         self._worker = worker
         self._progress = _progress(controller, worker)
+        self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
@@ -176,6 +177,11 @@ class RunnerPlugin:
             return
         start_item()
         self._records.clear()
+        with self._timer.stopped(item):
+            self._await(item, ref)
+
+    def _await(self, item: pytest.Item, ref: ItemRef) -> None:
+        """Wait for the item's output, and fill in what its test takes."""
         if self.problem is not None:
             raise EngineError(self.problem)
         if left_out := self.run.left_out(ref):
@@ -414,7 +420,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
     """
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
-    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    asked += [compat_pytest.ini_value(config, name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
         compat_pytest.silence_log_capture(config)
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import sys
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.redaction import names_secret
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
@@ -42,9 +42,6 @@ from pytest_thinkslm.settings.run_settings import Settings
 
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
-
-#: Names of engine arguments whose values are never written.
-_SECRET = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 #: Distributions whose versions a report states.
 _PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
@@ -236,8 +233,7 @@ class Recorder:
         values["judge_url"] = _shown_url(self.settings.judge_url)
         values["judge"] = None if self.settings.judge is None else _model_name(self.settings.judge)
         values["engine_args"] = {
-            name: "(not written)" if _SECRET.search(name) else value
-            for name, value in self.settings.engine_args.items()
+            name: "(not written)" if names_secret(name) else value for name, value in self.settings.engine_args.items()
         }
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return cast("SettingsJson", plain)

@@ -14,13 +14,17 @@ from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
-from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
+from pytest_thinkslm.settings.values import RawOptions, checked_path, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
+
+#: Bounds of numbers, beyond which engines overflow and nothing is meant: of whole ones, seeds (what 64 bits hold with
+#: room for a repeat's), repeats of an item (each is a test), and other numbers.
+MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 
 JudgePolicy = Literal["fallback", "all"]
 IncorrectMode = Literal["data", "fail", "xfail"]
@@ -111,7 +115,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
     raw = applied.raw
     task_styles = dict(applied.styles or {})
     temperature = _number(raw, "temperature", 0.0, low=0.0)
-    repeats = _integer(raw, "repeats", 1, low=1)
+    repeats = _integer(raw, "repeats", 1, low=1, high=MOST_REPEATS)
     if repeats > 1 and temperature == 0 and (raw.get("sampling") != "model" or raw.get("temperature") is not None):
         raise UsageError(
             f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
@@ -125,7 +129,11 @@ def build_settings(raw: RawOptions) -> Settings | None:
             "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
             "give one of them"
         )
-    data_dir = resolve_path(raw.get("data-dir"))
+    for model in models:
+        checked_path(model, "model")
+    if raw.get("judge"):
+        checked_path(str(raw["judge"]), "judge")
+    data_dir = resolve_path(raw.get("data-dir"), "data-dir")
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
@@ -144,16 +152,16 @@ def build_settings(raw: RawOptions) -> Settings | None:
         max_tokens=_integer(raw, "max-tokens", None, low=1),
         thinking=_thinking(raw),
         system=_system(raw),
-        seed=_integer(raw, "seed", 0, low=0),
-        data_seed=_integer(raw, "data-seed", 0, low=0),
+        seed=_integer(raw, "seed", 0, low=0, high=MOST_SEED),
+        data_seed=_integer(raw, "data-seed", 0, low=0, high=MOST_SEED),
         limit=_integer(raw, "limit", None, low=1),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
         strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
-        report_dir=resolve_path(raw.get("report-dir")),
-        journal_dir=resolve_path(raw.get("journal-dir")) or Path(".thinkslm/journal").absolute(),
+        report_dir=resolve_path(raw.get("report-dir"), "report-dir"),
+        journal_dir=resolve_path(raw.get("journal-dir") or ".thinkslm/journal", "journal-dir") or Path(),
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
@@ -224,7 +232,7 @@ def _thinking(raw: RawOptions) -> str | None:
     text = str(value)
     if text in ("on", "off", "low", "medium", "high"):
         return text
-    if text.isascii() and text.isdecimal() and int(text) > 0:
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST)) and 0 < int(text) <= MOST:
         return str(int(text))
     raise UsageError(
         f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
@@ -251,7 +259,7 @@ def _baseline(raw: RawOptions) -> str | None:
     value = raw.get("baseline")
     if not value:
         return None
-    path = Path(str(value)).expanduser().absolute()
+    path = checked_path(str(value), "baseline").absolute()
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
@@ -307,7 +315,7 @@ def _names(raw: RawOptions, option: str, valid: tuple[str, ...], default: tuple[
     return tuple(dict.fromkeys(values)) or default
 
 
-def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
+def _integer(raw: RawOptions, option: str, default: Any, *, low: int, high: int = MOST) -> Any:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -315,8 +323,9 @@ def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
         number = int(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no whole number") from None
-    if number < low:
-        raise UsageError(f"--{option} {number} is out of range: at least {low}")
+    if not low <= number <= high:
+        bound = f"at least {low}" if number < low else f"at most {high}"
+        raise UsageError(f"--{option} {number} is out of range: {bound}")
     return number
 
 
@@ -328,8 +337,9 @@ def _number(raw: RawOptions, option: str, default: float, *, low: float) -> floa
         number = float(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no number") from None
-    if not math.isfinite(number) or number < low:
-        raise UsageError(f"--{option} {number:g} is out of range: at least {low:g}")
+    if not math.isfinite(number) or not low <= number <= HIGHEST:
+        bound = f"at most {HIGHEST:g}" if number > HIGHEST else f"at least {low:g}"
+        raise UsageError(f"--{option} {number:g} is out of range: {bound}")
     return number
 
 
