@@ -15,6 +15,7 @@ from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
@@ -67,6 +68,7 @@ class ControllerPlugin:
         self._table.unlink(missing_ok=True)  # of a killed run
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
+        self.selector = Selector(settings, factory)
         self._gates = gates
         self._expected: list[str] = []
         self._seen: set[str] = set()
@@ -222,7 +224,8 @@ class ControllerPlugin:
         self.results = self.recorder.results(
             selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
         )
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (interrupted or missing))
+        complete = not (interrupted or missing or self._sharded)
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
         self.recorder.write(self.results)
         session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
 
@@ -242,6 +245,8 @@ class ControllerPlugin:
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
             return pytest.ExitCode.INTERRUPTED
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._sharded:
+            return pytest.ExitCode.OK  # more shards than tests
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return exitstatus
         failed = bool(self.recorder.counts["error"] or self._others_failed or fails)
@@ -250,20 +255,26 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
-        from pytest_thinkslm.data.reader import item_count
+        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat.
 
-        if incomplete:
+        limit: a part that the run's own options chose. A shard is partial, whatever it holds.
+        """
+        if incomplete or self._sharded:
             return "partial"
-        limit = self.settings.limit
-        limited = False
+        chosen = False
         for group, reported in self.recorder.groups().items():
-            whole = item_count(registry.get(group.task), self.settings.data_dir)
-            asked = whole if limit is None else min(limit, whole)
-            if reported < (asked - self.recorder.left_out(group.task)) * self.settings.repeats:
+            task = registry.get(group.task)
+            left_out = self.recorder.left_out(group.task) * self.settings.repeats
+            if reported < self.selector.expected(group) - left_out:
                 return "partial"
-            limited = limited or asked < whole
-        return "limit" if limited else "full"
+            chosen = chosen or self.selector.reduced(task)
+        return "limit" if chosen else "full"
+
+    @property
+    def _sharded(self) -> bool:
+        """Whether this is a part of a run."""
+        shard = self.selector.shard
+        return shard is not None and shard.of > 1
 
     def _crashed(self, report: pytest.TestReport) -> None:
         """An item that killed its worker twice: an ``error``."""

@@ -86,7 +86,7 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
     for state, sentence in gate_sentences(results["gates"]):
         write(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
-        write(f"selection: {results['selection']}")
+        write(f"selection: {summary.selection_of(results)}")
     for problem in results["problems"][:_PROBLEMS_SHOWN]:
         write(f"thinkslm: {problem}", yellow=True)
     if len(results["problems"]) > _PROBLEMS_SHOWN:
