@@ -85,8 +85,8 @@ class Run:
         """
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
-            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
-        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
+            self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
+        self._mine = [ref for ref in mine or () if _asked(planner, ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -126,6 +126,8 @@ class Run:
 
     def output(self, ref: ItemRef) -> Output:
         """Await an item's output. Raises ``EngineError``."""
+        if failed := self._plan.failed.get(ref.task):
+            raise EngineError(failed)
         ahead = self._activate(ref.variant)
         handle = self._handles.pop(ref, None)
         if handle is None:
@@ -285,6 +287,10 @@ class Run:
             return self.case(ref) if place < 0 else self._plan.auxiliary(ref)[place].case
 
         return self.judge.consider(case, output, ref.style, ref.repeat)
+
+
+def _asked(planner: Planner, ref: ItemRef) -> bool:
+    return ref.task not in planner.failed and not planner.left_out(ref)
 
 
 def open_log(folder: Path | None, name: str) -> TextIO | None:

@@ -26,6 +26,7 @@ from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
@@ -227,7 +228,9 @@ class ControllerPlugin:
         complete = not (interrupted or missing or self._sharded)
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
         self.recorder.write(self.results)
-        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
+        session.exitstatus = self._status(
+            exitstatus, interrupted, bool(missing or failed_metrics(self.results["results"])) or any_failed(gates)
+        )
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""

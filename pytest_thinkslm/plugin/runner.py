@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
-from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError, where_raised
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
@@ -371,7 +371,7 @@ class RunnerPlugin:
             if error is None:
                 return Graded(answer, Verdict("correct", "the test's own assertions hold"))
             return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
-        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+        return error_graded(safe_line("" if error is None else where_raised(error), 400))
 
     def _report(
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded

@@ -15,8 +15,6 @@ from pytest_thinkslm.runs.types import Results
 if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
 
-_PROBLEMS_SHOWN = 10
-
 #: How the states of a gate are coloured.
 _COLOURS = {
     "passed": {"green": True},
@@ -87,11 +85,11 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         write(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
         write(f"selection: {summary.selection_of(results)}")
-    for problem in results["problems"][:_PROBLEMS_SHOWN]:
+    for problem in results["problems"][: summary.PROBLEMS_LISTED]:
         write(f"thinkslm: {problem}", yellow=True)
-    if len(results["problems"]) > _PROBLEMS_SHOWN:
+    if len(results["problems"]) > summary.PROBLEMS_LISTED:
         write(
-            f"thinkslm: ... and {len(results['problems']) - _PROBLEMS_SHOWN} more problems: see results.json",
+            f"thinkslm: ... and {len(results['problems']) - summary.PROBLEMS_LISTED} more problems: see results.json",
             yellow=True,
         )
     if recorder.page_problem:

@@ -25,7 +25,7 @@ from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.results import SCHEMA_VERSION, failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     FigureRow,
@@ -150,7 +150,7 @@ class Recorder:
             "results": rows,
             "loop_guard": self._loop_guard(variants, rows),
             "gates": [],
-            "problems": list(self.problems),
+            "problems": [*self.problems, *failed_metrics(rows)],
             "measured": measured,
         }
         if len(self.factory.variants) > 1:

@@ -135,5 +135,7 @@ def test_any_value_of_any_option(command, option: Option, value: str) -> None:
     with_server = ("--engine=openai",) if option.name == "server-url" else ()
     given = option.prefixed if option.kind == "flag" else f"{option.prefixed}={value}"
     status, wrong, said = command(*with_judge, *with_server, given)
+    if option.kind == "path":  # what was given for a path is no address
+        wrong = [mark for mark in wrong if "PW" not in mark]
     assert not wrong, said
     assert status in STATUSES, said
