@@ -169,7 +169,9 @@ class Ahead:
             return output
         future = self._outer.get(handle)
         if future is None:
-            raise EngineError("the journal has no output for it: run it without --rescore")
+            raise EngineError(
+                "the journal has no output of this engine for it: run it without --rescore, or see --journal-accept"
+            )
 
         def look() -> None:
             self._look()

@@ -18,7 +18,7 @@ from pytest_thinkslm.core.redaction import Outlet
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
-from pytest_thinkslm.journal.journal import Journal
+from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
@@ -67,6 +67,7 @@ class Run:
         self._mine: Sequence[ItemRef] = ()
         self._ahead: Ahead | None = None
         self._current = -1
+        self._journal: AcceptingJournal | None = None
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, VariantMeasured] = {}
@@ -209,6 +210,8 @@ class Run:
             measured["seconds"] = _rounded(progress.seconds())
             measured["generating_seconds"] = _rounded(generating)
             measured["tokens_per_second"] = _rounded(rate)
+            if self._journal is not None and self._journal.taken:
+                measured["accepted"] = dict(self._journal.taken)
             measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
@@ -239,11 +242,16 @@ class Run:
             gpus.measured_from_here()
         self._opened_log = self._log()
         engine = self.factory.build(variant, self._opened_log)
-        journal: Journal | None = None
+        journal: AcceptingJournal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
-            journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
+            settings = self.settings
+            unknown_facts(settings.journal_accept, fingerprint)
+            journal = AcceptingJournal(
+                settings.journal_dir, fingerprint, settings.journal_accept, read=not settings.fresh
+            )
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        self._journal = journal
         refs = [ref for ref in self._mine if ref.variant == variant]
         requests = [self.request(ref) for ref in refs]
         owners: list[ItemRef] = []

@@ -16,6 +16,7 @@ from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
@@ -104,6 +105,13 @@ class ControllerPlugin:
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+        if self._factory.journalled and progress.to_generate and not self.settings.fresh:
+            index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
+            fingerprint = self._factory.fingerprint(index)
+            others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
+            accepted = {*self.settings.journal_accept}
+            if hint := advice([other for other in others if not {*other.differing} <= accepted]):
+                self.progress.say(f"{label}: {hint}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -172,9 +180,10 @@ class ControllerPlugin:
                 self._seen.add(report.nodeid)
             for listed in self._listed.values():
                 listed.pop(report.nodeid, None)  # a rerun: the last report counts
-            listed = self._listed.setdefault(str(getattr(report, "thinkslm_verdict", "")), {})
-            if report.failed and len(listed) < compat_pytest.LISTED:
-                listed[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
+            if report.failed:
+                listed = self._listed.setdefault(str(getattr(report, "thinkslm_verdict", "")), {})
+                if len(listed) < compat_pytest.LISTED:
+                    listed[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
             self._crashed(report)
         else:

@@ -134,6 +134,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option(
+        "journal-accept",
+        "list",
+        "take outputs of a journal whose engine differs in these facts of its fingerprint only (transformers, device, "
+        "...); every report says so. A run names the facts where such a journal is there",
+        "FACT,...",
+    ),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
     Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
     Option(

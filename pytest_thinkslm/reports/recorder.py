@@ -134,6 +134,7 @@ class Recorder:
             records = collecting(records, groups)
         seeds = self._spool.records(lambda key: key.role != "item")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
+        self.problems += self._accepted()
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
@@ -164,6 +165,14 @@ class Recorder:
             results["problems"] += judge_problems(results["judge"])
             measured["judge"] = self._judge_spent
         return results
+
+    def _accepted(self) -> list[str]:
+        """What of the figures rests on outputs of another engine (``--journal-accept``, a package that is not here)."""
+        return [
+            f"{variant.name}: {count} outputs are those of an engine that differs in {what} (--journal-accept)"
+            for variant in self.factory.variants
+            for what, count in sorted(self._measured.get(variant.name, {}).get("accepted", {}).items())
+        ]
 
     def _add_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
         """The delta report, and the cost beside it."""
@@ -288,7 +297,8 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    inner[key] = part
+                    counts = isinstance(part, int) and isinstance(inner.get(key), int)
+                    inner[key] = inner[key] + part if counts else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

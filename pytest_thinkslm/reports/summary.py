@@ -27,7 +27,6 @@ from pytest_thinkslm.runs.types import (
     VariantMeasured,
 )
 
-
 #: Problems of a run that are listed; the rest is a count.
 PROBLEMS_LISTED = 10
 

@@ -382,6 +382,7 @@ class VariantMeasured(TypedDict, total=False):
     peak_gpu_memory_source: str
     loaded: LoadedJson
     tasks: dict[str, Generated]
+    accepted: dict[str, int]
 
 
 class RunMeasured(TypedDict):
@@ -427,6 +428,7 @@ class SettingsJson(TypedDict):
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
     shard: NotRequired[str | None]
+    journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]

@@ -79,6 +79,7 @@ class Settings:
     strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
+    journal_accept: tuple[str, ...] = ()
     report_dir: Path | None = None
     journal_dir: Path = Path(".thinkslm/journal")
     incorrect: IncorrectMode = "data"
@@ -172,6 +173,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
+        journal_accept=_journal_accept(raw),
         report_dir=resolve_path(raw.get("report-dir"), "report-dir"),
         journal_dir=resolve_path(raw.get("journal-dir") or ".thinkslm/journal", "journal-dir") or Path(),
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
@@ -202,6 +204,15 @@ def _engine(raw: RawOptions) -> str:
     return _name(
         raw, "engine", (*ENGINES, *entry_points.names(ENGINE_GROUP)) if is_own_engine(given) else ENGINES, "auto"
     )
+
+
+def _journal_accept(raw: RawOptions) -> tuple[str, ...]:
+    facts = tuple(dict.fromkeys(split_list(raw.get("journal-accept"))))
+    if facts and raw.get("fresh"):
+        raise UsageError("--journal-accept takes outputs of journals and --fresh reads none: give one of them")
+    if facts and raw.get("engine") == "replay":
+        raise UsageError("--journal-accept is about the journal, and --engine replay has none: leave it out")
+    return facts
 
 
 def _quants(raw: RawOptions) -> tuple[str, ...]:
