@@ -44,8 +44,8 @@ _ADDRESSES = (
     "UV_EXTRA_INDEX_URL",
 )
 
-#: User and password in front of a host.
-_USERINFO = re.compile(r"(?<=://)[^\s/?#'\"<>]*@")
+#: User and password in front of a host; one slash where an address was taken for a path.
+_USERINFO = re.compile(r"(:/{1,2})[^\s/?#'\"<>]*@")
 
 #: Names of arguments whose values are secrets.
 _NAMES = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
@@ -116,9 +116,18 @@ def redacted_output(output: Output) -> Output:
     return replace(output, text=text, reasoning=reasoning)
 
 
+def redacted_json(value: Any) -> Any:
+    """JSON of a server's, every text in it without secrets."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, dict):
+        return {redacted(str(name)): redacted_json(inner) for name, inner in value.items()}
+    return [redacted_json(inner) for inner in value] if isinstance(value, list) else value
+
+
 def without_userinfo(text: str) -> str:
     """A message in which no address has a user or a password, however short."""
-    return _USERINFO.sub(f"{MARK}@", text) if "@" in text else text
+    return _USERINFO.sub(rf"\1{MARK}@", text) if "@" in text else text
 
 
 def _telling(form: str) -> bool:
