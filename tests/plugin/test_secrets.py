@@ -123,7 +123,7 @@ def test_recorded_outputs_and_a_users_own_test(run: Callable[..., pytest.RunResu
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     own = pytester.path.parent / f"{pytester.path.name}-test_own.py"
     own.write_text(
-        "import os\ndef test_own():\n    key = os.environ['OPENAI_API_KEY']\n    print('key', key)\n    assert not key\n"
+        "import os\ndef test_own():\n    key = os.environ['OPENAI_API_KEY']\n    print(key)\n    assert not key\n"
     )
     result = run("--engine=replay", f"--model={source}", "--report-dir=report", str(own), "--showlocals")
     assert result.ret == 1
