@@ -94,15 +94,15 @@ def _report(gate: GateResult) -> pytest.TestReport:
     result: Literal["passed", "failed", "skipped"]
     longrepr: str | tuple[str, int, str] | None
     if gate.fails:
-        result, longrepr = "failed", _Sentence(_why_failed(gate))
+        result, longrepr = "failed", _Sentence(safe_text(_why_failed(gate)))
     elif state == "passed":
         result, longrepr = "passed", None
     else:
-        result, longrepr = "skipped", ("gate", 0, f"Skipped: {state}: {gate.sentence}")
+        result, longrepr = "skipped", ("gate", 0, f"Skipped: {state}: {safe_text(gate.sentence)}")
     properties = [(name, _number(value)) for name in _PROPERTIES if (value := gate.fields.get(name)) is not None]
     return pytest.TestReport(
-        nodeid=gate.name,
-        location=("gate", None, gate.name.removeprefix("gate::")),
+        nodeid=safe_text(gate.name),
+        location=("gate", None, safe_text(gate.name.removeprefix("gate::"))),
         keywords={},
         outcome=result,
         longrepr=longrepr,
