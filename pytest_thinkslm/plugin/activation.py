@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -120,7 +119,7 @@ def _activate_controller(
 ) -> None:
     from pytest_thinkslm.plugin.controller import ControllerPlugin
     from pytest_thinkslm.plugin.runner import RunnerPlugin
-    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir, remove_if_empty
 
     say = functools.partial(_say, config)
     _say_choices(asked, say)
@@ -139,7 +138,7 @@ def _activate_controller(
 
             judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
     except ThinkSLMError:
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
         raise
     controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
     config.pluginmanager.register(controller, "thinkslm-controller")
@@ -187,8 +186,3 @@ def _say(config: pytest.Config, line: str) -> None:
 
 def _silent(line: str) -> None:
     """What a worker would say, the controller has said."""
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # it holds files of the user's
-        folder.rmdir()

@@ -25,7 +25,7 @@ from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
-from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.reports.recorder import Recorder, remove_if_empty
 from pytest_thinkslm.runs.items import item_record, to_line
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
@@ -78,6 +78,7 @@ class ControllerPlugin:
         #: By verdict, of those that are failed tests: the first lines for the terminal, by test id.
         self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
+        self._nothing_ran = False
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
@@ -224,6 +225,7 @@ class ControllerPlugin:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             self.recorder.discard()
+            self._nothing_ran = True
             return
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
@@ -240,6 +242,15 @@ class ControllerPlugin:
         session.exitstatus = self._status(
             exitstatus, interrupted, bool(missing or failed_metrics(self.results["results"])) or any_failed(gates)
         )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """pytest's JUnit file is written after ``pytest_sessionfinish``: of a start that failed it goes, too."""
+        folder = self.recorder.folder
+        if self._nothing_ran:
+            if self.config.option.xmlpath == str(folder / "junit.xml"):
+                (folder / "junit.xml").unlink(missing_ok=True)
+            remove_if_empty(folder)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""

@@ -47,11 +47,15 @@ if TYPE_CHECKING:
 _PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
 
 
+#: Where the folders of runs are by default, under the current folder.
+REPORTS = "reports"
+
+
 def default_report_dir(settings: Settings) -> Path:
     """``reports/<time>-<model>-<quant>`` under the current folder."""
     models = "_".join(short_name(model) for model in settings.models)[:60]
     quants = "_".join(settings.quants) or "none"
-    return Path("reports").absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
+    return Path(REPORTS).absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
 
 
 def prepare_report_dir(folder: Path) -> None:
@@ -66,6 +70,14 @@ def prepare_report_dir(folder: Path) -> None:
             f"--report-dir {folder} cannot be written ({error.strerror or error}): choose another folder; "
             "nothing was generated"
         ) from None
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Of a start that failed nothing is left: the folder, and the one of all runs; not where they hold anything."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        if folder.parent == Path(REPORTS).absolute():
+            folder.parent.rmdir()
 
 
 class Recorder:
@@ -231,8 +243,7 @@ class Recorder:
     def discard(self) -> None:
         """Nothing was run: remove the spool, and the folder where it is empty."""
         self._spool.discard()
-        with contextlib.suppress(OSError):  # it holds files: the engine's log, or the user's
-            self.folder.rmdir()
+        remove_if_empty(self.folder)
 
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
