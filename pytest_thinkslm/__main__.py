@@ -8,14 +8,26 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
 
-from pytest_thinkslm.commands import agreement, audit, compare, compress, data, label, leaderboard, models, prompts
+from pytest_thinkslm.commands import (
+    agreement,
+    audit,
+    compare,
+    compress,
+    data,
+    export,
+    import_,
+    label,
+    leaderboard,
+    models,
+    prompts,
+)
 from pytest_thinkslm.core import redaction
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.text import safe_message
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, leaderboard, models, data, prompts, compress, audit, label, agreement)
+COMMANDS = (compare, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
@@ -59,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         own = commands.add_parser(
-            command.__name__.rpartition(".")[2],
+            command.__name__.rpartition(".")[2].rstrip("_"),
             help=command.HELP,
             description=command.DESCRIPTION,
             epilog=command.EXAMPLES,

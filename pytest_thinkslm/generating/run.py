@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
@@ -17,6 +17,7 @@ from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Reque
 from pytest_thinkslm.core.redaction import Outlet
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
+from pytest_thinkslm.generating.plan import Load, loads, total
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
@@ -250,7 +251,13 @@ class Run:
             journal = AcceptingJournal(
                 settings.journal_dir, fingerprint, settings.journal_accept, read=not settings.fresh
             )
-        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        thinks = self._plan.thinks(variant)
+        before_it = self.factory.earlier(variant)
+
+        def weigh(asked: Iterable[Request]) -> Load:
+            return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
+
+        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
         self._journal = journal
         refs = [ref for ref in self._mine if ref.variant == variant]
         requests = [self.request(ref) for ref in refs]

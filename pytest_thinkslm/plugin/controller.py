@@ -11,13 +11,15 @@ import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
-from pytest_thinkslm.core.text import safe_message
+from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
@@ -79,6 +81,7 @@ class ControllerPlugin:
         self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
         self._nothing_ran = False
+        self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
@@ -92,6 +95,11 @@ class ControllerPlugin:
         """The items that are going to be asked: say what a gate on them could not see."""
         for line in self._gates.foresee(keys):
             self.progress.say(line)
+        if lacking := self._factory.lacking(keys):
+            self.progress.say(
+                f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
+                "them out"
+            )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
 
@@ -100,14 +108,17 @@ class ControllerPlugin:
         self._announce(variant.name, Standing.of(progress))
 
     def _announce(self, name: str, progress: Standing) -> None:
-        label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
-        engine = self._factory.name
+        index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
+        label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
         parts = [f"{progress.items} outputs"]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        if progress.new_tokens:
+            load = Load(progress.to_generate, progress.prompt_tokens, progress.new_tokens)
+            price = price_of(self._factory.given_as(index))
+            parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
         if self._factory.journalled and progress.to_generate and not self.settings.fresh:
-            index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
             fingerprint = self._factory.fingerprint(index)
             others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
             accepted = {*self.settings.journal_accept}
@@ -239,9 +250,9 @@ class ControllerPlugin:
         complete = not (interrupted or missing or self._sharded)
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
         self.recorder.write(self.results)
-        session.exitstatus = self._status(
-            exitstatus, interrupted, bool(missing or failed_metrics(self.results["results"])) or any_failed(gates)
-        )
+        told = self._tell_others(self.results)
+        lacking = missing or failed_metrics(self.results["results"]) or not told
+        session.exitstatus = self._status(exitstatus, interrupted, bool(lacking) or any_failed(gates))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
@@ -262,8 +273,21 @@ class ControllerPlugin:
 
         listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
         show(terminalreporter, self.results, listed, self.recorder)
+        if self._others_problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _tell_others(self, results: Results) -> bool:
+        """Call ``pytest_thinkslm_results``; False where an implementation failed."""
+        try:
+            self.config.hook.pytest_thinkslm_results(
+                config=self.config, results=results, report_dir=self.settings.report_dir
+            )
+        except Exception as error:  # whatever a foreign function raises: the run's files are written
+            self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
+            return False
+        return True
 
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
