@@ -394,9 +394,3 @@ def test_broken_promises_are_errors_of_the_items(name):
         with pytest.raises(EngineError, match="--engine mine: submit returned 1 futures for 2 requests"):
             future.result(10)
     engine.close()
-
-
-@pytest.mark.model
-def test_the_transformers_engine_keeps_the_promises_too(engine_on, embedded_model):
-    too_long = Request((Message("user", "word " * 9_000),), Sampling(max_tokens=8))
-    check_engine(lambda: engine_on(embedded_model), failing=too_long, timeout=300)
