@@ -148,6 +148,9 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         own_conftest = config.invocation_params.dir / "conftest.py"
         known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path()), *beside]
         return
+    registered = compat_pytest.option_names(parser)
+    if any(arg.startswith("-") and arg.partition("=")[0] not in registered for arg in rest):
+        return  # what looks like a path may be the value of an option that is misspelt, or a conftest's
     for path in paths:
         if "/" not in path and "." not in path and not os.path.exists(path):
             from pytest_thinkslm.tasks import registry

@@ -15,8 +15,10 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
@@ -91,6 +93,11 @@ class ControllerPlugin:
         """The items that are going to be asked: say what a gate on them could not see."""
         for line in self._gates.foresee(keys):
             self.progress.say(line)
+        if lacking := self._factory.lacking(keys):
+            self.progress.say(
+                f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
+                "them out"
+            )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
 
@@ -99,11 +106,15 @@ class ControllerPlugin:
         self._announce(variant.name, Standing.of(progress))
 
     def _announce(self, name: str, progress: Standing) -> None:
-        label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
-        engine = self._factory.name
+        index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
+        label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
         parts = [f"{progress.items} outputs"]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        if progress.new_tokens:
+            load = Load(progress.to_generate, progress.prompt_tokens, progress.new_tokens)
+            price = price_of(self._factory.given_as(index))
+            parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
 
     @pytest.hookimpl(optionalhook=True)
