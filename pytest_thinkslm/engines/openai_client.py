@@ -174,10 +174,6 @@ class ChatClient:
         """One chat, awaited. Raises ``EngineError``."""
         return self.submit([chat])[0].result()
 
-    def _ended(self) -> bool:
-        """Whether another thread has closed this client."""
-        return self._closed
-
     def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
         """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
 
@@ -198,16 +194,13 @@ class ChatClient:
                 return None
             loop = self._running_loop()
         waited = asyncio.run_coroutine_threadsafe(send(), loop)
-        while True:
-            try:
+        while waited.done() or not self._closed:  # else its loop may end before it comes to this
+            with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                 result = waited.result(timeout=0.5)
-            except concurrent.futures.TimeoutError:
-                if self._ended():  # its loop may have ended before it came to this
-                    return None
-                continue
-            except concurrent.futures.CancelledError:
-                return None
-            return None if isinstance(result, Failure) else result
+                return None if isinstance(result, Failure) else result
+            if waited.cancelled():
+                break
+        return None
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
