@@ -134,7 +134,7 @@ def load_cases(
     delivery = deliver(task, data_dir, hub or {})
     if tour.is_tour(folder_of(task, data_dir)):
         return _toured(_unpinned(task, delivery, build_all(task, delivery), wanted, policy))
-    if pins_data.load(task.key) is None:
+    if pins_data.header(task.key) is None:
         return _unpinned(task, delivery, build_all(task, delivery), wanted, policy)
     return _pinned(task, delivery, wanted, policy)
 
@@ -179,17 +179,20 @@ def _toured(data: Dataset) -> Dataset:
 
 def _pinned(task: Task, delivery: Delivery, wanted: Sequence[int], policy: Policy) -> Dataset:
     """Items by their pins. Of a file that is pinned as a whole no more is read than what was asked for."""
-    pins = pins_data.load(task.key)
-    assert pins is not None and task.build is not None
+    header = pins_data.header(task.key)
+    assert header is not None
+    assert task.build is not None
     records = len(delivery.records)
     if delivery.pinned:
         found = Match({item: item for item in range(records)}, verified=records)
         own = {item: task.build(delivery.records[item], item) for item in wanted if item in found.positions}
     else:
+        pins = pins_data.load(task.key)
+        assert pins is not None
         built = build_all(task, delivery)
         found = match(pins, built)
         own = {item: case for item, at in found.positions.items() if isinstance(case := built[at], Case)}
-    whole = max(task.count, delivery.expected or len(pins.records))
+    whole = max(task.count, delivery.expected or header.records)
     outcome = verify(task, delivery, own.values(), found, wanted, policy)
     _exist(task, wanted, {*range(whole), *own}, delivery.source, records)
     cases = {item: replace(own[item], index=item) for item in wanted if item not in outcome.left_out}
@@ -205,11 +208,11 @@ def _pinned(task: Task, delivery: Delivery, wanted: Sequence[int], policy: Polic
         pin="accepted" if outcome.accepted else "ok",
         differing=tuple(record.item for record in found.differing),
         missing=found.missing,
-        new=0 if whole > len(pins.records) else len(found.new),
+        new=0 if whole > header.records else len(found.new),
         unverified=outcome.unverified,
         absent=outcome.absent,
         notes=(*outcome.notes, *_odd(cases.values())),
-        digest=pins.digest,
+        digest=header.digest,
     )
     return Dataset(cases, state, outcome.left_out)
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import ItemRef, Variant, labels
+from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
+from pytest_thinkslm.runs.earlier import Earlier, earlier
 from pytest_thinkslm.runs.types import SettingsJson
 from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
@@ -74,6 +75,7 @@ class EngineFactory:
         self._files: list[tuple[ReplayFile, int]] = []
         self._fingerprints: dict[int, Fingerprint] = {}
         self._placements: dict[int, Placement | None] = {}
+        self._earlier: dict[int, Earlier] = {}
         self.name, self._passed_over = _engines(settings)
         if self.name == "replay":
             self.variants = self._replayed(recorded)
@@ -105,9 +107,33 @@ class EngineFactory:
         file, position = self._files[ref.variant]
         return file.has(position, ref.task, ref.index, ref.style, ref.repeat, ref.stress)
 
+    def lacking(self, keys: Iterable[ItemKey]) -> int:
+        """How many items have no recorded output; 0 on any engine that makes them."""
+        if self.name != "replay":
+            return 0
+        files = {(v.model, v.quant): file for v, file in zip(self.variants, self._files, strict=True)}
+        found = 0
+        for key in keys:
+            file, position = files[key.model, key.quant]
+            found += not file.has(position, key.task, int(key.item), key.style, key.repeat)
+        return found
+
     def recorded_items(self, task: str) -> set[int]:
         """The items of a task of which any variant has a recorded output."""
         return {index for file, position in self._files for index in file.items(position, task)}
+
+    def earlier(self, index: int) -> Earlier:
+        """What earlier runs whose reports lie beside this one's measured of the variant at this position."""
+        if index not in self._earlier:
+            folder = self.settings.report_dir
+            beside = Path("reports") if folder is None else folder.parent
+            self._earlier[index] = earlier(beside, self.variants[index], self.name)
+        return self._earlier[index]
+
+    def given_as(self, index: int) -> str:
+        """The variant at this position as ``--model`` names it."""
+        name = self.variants[index].model
+        return name if self.name == "replay" else self._arguments[self.variants[index]]
 
     def resolve(self, variant: Variant) -> ResolvedModel | None:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""

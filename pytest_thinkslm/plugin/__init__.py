@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +15,31 @@ from pytest_thinkslm.plugin import compat_pytest, options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 from pytest_thinkslm.settings.values import split_list
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.runs.types import Results
+
 __all__ = ["case", "compression", "gpu", "judge", "slm"]
+
+
+class Hooks:
+    """What a conftest or another plugin may implement."""
+
+    def pytest_thinkslm_results(self, config: pytest.Config, results: Results, report_dir: Path) -> None:
+        """A run has ended and its files are written.
+
+        Called once a run, in the process that the user started, after gates were decided and before pytest ends. What
+        an implementation raises is one line in the terminal and fails the run; its files stand.
+
+        Args:
+            config: pytest's.
+            results: the content of results.json.
+            report_dir: the run's folder.
+        """
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make ``pytest_thinkslm_results`` known."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,7 +83,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         activate(config, raw, [] if str(suite_path()) in config.args else config.args)
     except ThinkSLMError as error:
-        raise pytest.UsageError(f"thinkslm: {error}") from None
+        from pytest_thinkslm.core.text import safe_message
+
+        raise pytest.UsageError(f"thinkslm: {safe_message(error)}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -117,18 +145,35 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     asked = split_list(ours.slm_task)
     if not paths:
         beside = _own_tests(config, asked) if asked else []
-        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args[:0] = [str(suite_path()), *beside]
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
-        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path()), *beside]
+        first = str(own_conftest if own_conftest.exists() else suite_path())
+        if not own.parse_known_args(list(map(str, config.invocation_params.args)))[0].slm_model:
+            beside = _all_tests(config)  # the model stands in an ini file, which keeps no test from running
+            first = beside[0]
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        args[:0] = [str(suite_path()), *beside]
+        known.file_or_dir = [first, *beside]
         return
+    registered = compat_pytest.option_names(parser)
+    if any(arg.startswith("-") and arg.partition("=")[0] not in registered for arg in rest):
+        return  # what looks like a path may be the value of an option that is misspelt, or a conftest's
     for path in paths:
         if "/" not in path and "." not in path and not os.path.exists(path):
             from pytest_thinkslm.tasks import registry
 
             if path in registry.suite_keys():
                 raise pytest.UsageError(f"thinkslm: there is no file or folder {path}; it is a task: --task {path}")
+
+
+def _all_tests(config: pytest.Config) -> list[str]:
+    """What pytest itself runs where no path is given."""
+    here = config.invocation_params.dir
+    found: list[str] = []
+    if here == config.rootpath:
+        for pattern in config.getini("testpaths"):
+            found += sorted(glob.glob(pattern, recursive=True))
+    return found or [str(here)]
 
 
 def _own_tests(config: pytest.Config, patterns: Sequence[str]) -> list[str]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
 
+from pytest_thinkslm.core import redaction
 from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
+from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
-from pytest_thinkslm.settings.values import RawOptions
+from pytest_thinkslm.settings.values import RawOptions, split_list
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
     """
+    _learn_secrets(raw)
+    compat_pytest.give_stdout(config)
     asked = build_settings(raw)
     if asked is None:
         return
@@ -51,10 +56,21 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
     if worker is not None:
         settings = _final(asked, recorded, Path(worker.report_dir), gates)
         _activate_worker(config, settings, recorded, worker, gates)
-    elif config.option.collectonly:
+    elif config.option.collectonly or asked.plan:
         _activate_collection(config, _final(asked, recorded, asked.report_dir, gates), recorded, gates)
     else:
         _activate_controller(config, asked, recorded, gates)
+
+
+def _learn_secrets(raw: RawOptions) -> None:
+    """From here on no text that leaves this process has a key or password of this run in it."""
+    redaction.learn_environment()
+    for name in ("server-url", "judge-url"):
+        redaction.learn_address(raw.get(name))
+    for argument in split_list(raw.get("engine-args")):
+        name, _, value = argument.partition("=")
+        if redaction.names_secret(name):
+            redaction.learn(value)
 
 
 def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None, gates: RunGates) -> Settings:
@@ -97,6 +113,11 @@ def _activate_collection(
     _say_choices(settings, say)
     factory = EngineFactory(settings, say, recorded)
     config.pluginmanager.register(RunnerPlugin(config, settings, factory, gates), "thinkslm-run")
+    if settings.plan and not config.option.collectonly:
+        from pytest_thinkslm.plugin.planning import PlanPlugin, no_workers
+
+        no_workers(config)
+        config.pluginmanager.register(PlanPlugin(settings, factory, gates), "thinkslm-plan")
 
 
 def _activate_controller(
@@ -104,7 +125,7 @@ def _activate_controller(
 ) -> None:
     from pytest_thinkslm.plugin.controller import ControllerPlugin
     from pytest_thinkslm.plugin.runner import RunnerPlugin
-    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir, remove_if_empty
 
     say = functools.partial(_say, config)
     _say_choices(asked, say)
@@ -123,7 +144,7 @@ def _activate_controller(
 
             judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
     except ThinkSLMError:
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
         raise
     controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
     config.pluginmanager.register(controller, "thinkslm-controller")
@@ -142,6 +163,7 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
         if factory.name == "openai" or is_own_engine(factory.name):
             factory.fingerprint(index)  # is the server there, has it the model? can the user's engine be made?
         factory.placement(index)  # does it fit?
+        price_of(factory.given_as(index))  # can the table of prices be read?
         if model is not None and model.note:
             say(model.note)
         factory.sampling(index)  # does the checkpoint say how?
@@ -166,13 +188,8 @@ def _say_choices(settings: Settings, say: Say) -> None:
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
     if compat_pytest.verbosity(config) >= -1:
-        print(f"thinkslm: {line}", flush=True)
+        print(f"thinkslm: {safe_message(line)}", file=cast("TextIO", redaction.Outlet(sys.stdout)), flush=True)
 
 
 def _silent(line: str) -> None:
     """What a worker would say, the controller has said."""
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # it holds files of the user's
-        folder.rmdir()
