@@ -68,8 +68,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "engine",
         "text",
-        "auto, transformers, vllm, llamacpp, openai or replay (default: auto), or one that a package or a conftest "
-        "brings",
+        "auto, transformers, vllm, llamacpp, openai or replay (default: auto), or one of a package or conftest",
         "NAME",
     ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
