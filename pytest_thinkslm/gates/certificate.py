@@ -31,6 +31,10 @@ class Levels:
     guards: float = 0.025
 
 
+#: Those of a single look at the whole run.
+ONE_LOOK = Levels()
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was measured of one task (in one style) against the baseline.
@@ -117,7 +121,7 @@ class Certificate:
 
 
 def certify(
-    policy: Policy, evidence: Sequence[Evidence], levels: Levels = Levels(), *, allow_unevaluated: bool = False
+    policy: Policy, evidence: Sequence[Evidence], levels: Levels = ONE_LOOK, *, allow_unevaluated: bool = False
 ) -> Certificate:
     """Decide.
 
