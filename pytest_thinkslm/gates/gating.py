@@ -18,6 +18,7 @@ from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
+from pytest_thinkslm.statistics.counts import change_interval
 from pytest_thinkslm.statistics.paired import FEWEST_CLUSTERS
 
 #: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
@@ -298,14 +299,19 @@ def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:
         if name in old and name in new:
-            yield f"{name} {old[name]:.3f} before, {new[name]:.3f} now ({new[name] - old[name]:+.3f})"
+            (was, was_ends), (is_, ends) = old[name], new[name]
+            interval = ""
+            if was_ends and ends:
+                low, high = change_interval(was, was_ends, is_, ends)
+                interval = f", 95% interval {low:+.3f} to {high:+.3f} as if unpaired"
+            yield f"{name} {was:.3f} before, {is_:.3f} now ({is_ - was:+.3f}{interval})"
 
 
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics of the whole task, or their mean over subjects."""
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float] | None]]:
+    """Metrics of the whole task, or their mean over subjects, each with its interval where it has one."""
     flat = {**metrics, **metrics.get("macro", {})}
     return {
-        name: value["value"]
+        name: (value["value"], value.get("ci95"))
         for name, value in flat.items()
         if isinstance(value, Mapping) and isinstance(value.get("value"), float)
     }
