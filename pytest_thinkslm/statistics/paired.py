@@ -8,7 +8,7 @@ from math import fsum, lcm
 from typing import Generic, TypeVar
 
 from pytest_thinkslm.statistics.clusters import ClusterSums
-from pytest_thinkslm.statistics.intervals import Interval, effective_n
+from pytest_thinkslm.statistics.intervals import Interval, effective_n, wilson
 from pytest_thinkslm.statistics.paired_table import PairedTable, Permutation, PValue
 from pytest_thinkslm.statistics.permutation import sign_flip
 
@@ -56,6 +56,15 @@ class PairedResult(Generic[K]):
     design_effect: float
     change: PValue
     table: PairedTable
+
+    @property
+    def flips(self) -> float:
+        """Share of the items that were lost or gained."""
+        return (len(self.lost) + len(self.gained)) / self.n if self.n else 0.0
+
+    def share_interval(self, count: int) -> Interval:
+        """Wilson's interval of the share of so many items."""
+        return wilson(count, self.n, self.confidence)
 
     def worse(self, margin: float = 0.0) -> PValue:
         """One-sided test against "the drop is at most ``margin``": small where it is worse by more than that."""

@@ -206,7 +206,7 @@ def _confusion(item: ItemRecord) -> tuple[float, float, float, float]:
 def _mr_score(
     metrics: Mapping[str, Value], items: Sequence[ItemRecord], steps: Collection[int], reasons: Collection[int]
 ) -> Value:
-    """From MCC, ACC_step and ACC_reason; ``steps`` and ``reasons`` are the records (by ``id``) that the last two count."""
+    """From MCC, ACC_step and ACC_reason, which count the records whose ``id`` is in ``steps`` and ``reasons``."""
 
     def score(sums: Sequence[float]) -> float:
         return 0.2 * max(0.0, matthews(*sums[:4])) + (0.3 * sums[4] + 0.5 * sums[5]) / max(sums[6], 1e-9)
