@@ -21,6 +21,7 @@ from pytest_thinkslm.gates.baselines import (
     counterpart,
     data_differences,
     difference,
+    drawn,
     load_run,
     misfits,
     prompt_differences,
@@ -34,6 +35,7 @@ from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
     import pytest
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
 
 #: Lines about single gates before a run, at most.
-_LINES_SHOWN = 12
+_LINES_SHOWN = 2
 
 
 class RunGates:
@@ -69,6 +71,11 @@ class RunGates:
         if settings.baseline and self.specs.margin is None:
             self.specs = replace(self.specs, margin=Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
+
+    @property
+    def drawn(self) -> Method | None:
+        """How the baseline's items were drawn; None where they are no sample, or there is no baseline."""
+        return None if self.baseline is None else drawn(self.baseline)
 
     # -- before anything is generated -----------------------------------------------------------------------
 
@@ -121,11 +128,12 @@ class RunGates:
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
 
-    def foresee(self, keys: Iterable[ItemKey]) -> list[str]:
-        """What the margin gate will not be able to see or to compare, in lines.
+    def foresee(self, keys: Iterable[ItemKey], *, every: bool = False) -> list[str]:
+        """What the margin gate will not be able to see or to compare: two lines, or all of them.
 
         Args:
             keys: every collected item.
+            every: all of them, a line a task.
         """
         policy = self.specs.certify
         if policy is None and (not self.settings.baseline or self.specs.margin is None):
@@ -147,8 +155,13 @@ class RunGates:
 
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
-        more = len(lines) - _LINES_SHOWN
-        return [*certificate, *lines[:_LINES_SHOWN], *([f"... and {more} more gates like these"] if more > 0 else [])]
+        if every or len(lines) <= _LINES_SHOWN:
+            return [*certificate, *lines]
+        return [
+            *certificate,
+            *lines[: _LINES_SHOWN - 1],
+            f"{len(lines) - _LINES_SHOWN + 1} more gates are like it: --plan has them all",
+        ]
 
     # -- after it -------------------------------------------------------------------------------------------
 
@@ -242,7 +255,7 @@ class RunGates:
 
     def _missing(self, config: pytest.Config, measured: Sequence[gating.Measured]) -> list[GroupKey]:
         """What the baseline has and this run should have, and has not: what the command left out is not missing."""
-        if self.baseline is None or narrowed_by_hand(config):
+        if self.baseline is None or narrowed_by_hand(config) or self.settings.where:
             return []
         found = gating.missing([entry.key for entry in measured], self.baseline)
         return [key for key in found if self._asked_for(key.task, key.style)]
@@ -254,7 +267,7 @@ class RunGates:
 
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
-        by_hand = narrowed_by_hand(config)
+        by_hand = narrowed_by_hand(config) or bool(self.settings.where)
         present = [entry.key for entry in measured]
         found: list[GateResult] = []
         if self.specs.margin is not None:
