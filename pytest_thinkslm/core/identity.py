@@ -146,6 +146,11 @@ def limited(task: str, items: Sequence[int] | int, limit: int | None, data_seed:
     return sorted(sorted(items, key=lambda index: (_rank(task, index, data_seed), index))[:limit])
 
 
+def shuffled(task: str, items: Iterable[int], data_seed: int) -> list[int]:
+    """These items in a random order that data seed and task fix, whatever else is among them."""
+    return sorted(items, key=lambda index: (_rank(task, index, data_seed, "order"), index))
+
+
 def item_refs(
     variants: int, task: str, styles: Sequence[str], indices: Sequence[int], repeats: int, test: str = ""
 ) -> Iterator[ItemRef]:
@@ -174,5 +179,5 @@ def _tail(model: str, parts: int) -> str:
     return "".join(char if char.isalnum() or char in "._-/" else "_" for char in name) or "model"
 
 
-def _rank(task: str, index: int, data_seed: int) -> bytes:
-    return hashlib.blake2b(f"limit|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()
+def _rank(task: str, index: int, data_seed: int, purpose: str = "limit") -> bytes:
+    return hashlib.blake2b(f"{purpose}|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.plugin.decisions import Decisions, Looking
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
@@ -23,7 +24,7 @@ from pytest_thinkslm.plugin.team import TeamProgress
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.recorder import Recorder
-from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
@@ -67,6 +68,9 @@ class ControllerPlugin:
         self._keys: Mapping[str, ItemKey] = {}
         self._table = settings.report_dir / ".collected.json"
         self._table.unlink(missing_ok=True)  # of a killed run
+        self._decided = settings.report_dir / ".decided.json"
+        self._decided.unlink(missing_ok=True)
+        self._looking: Looking | None = None
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self._gates = gates
@@ -83,12 +87,19 @@ class ControllerPlugin:
 
     # -- before and while generating ------------------------------------------------------------------------
 
-    def expect(self, keys: Collection[ItemKey]) -> None:
-        """The items that are going to be asked: say what a gate on them could not see."""
-        for line in self._gates.foresee(keys):
+    def expect(self, keys: Mapping[str, ItemKey]) -> None:
+        """The items that are going to be asked, by test id: say what a gate on them could not see."""
+        for line in [*self._gates.foresee(keys.values()), *self._gates.begin(list(keys.values()))]:
             self.progress.say(line)
+        if self._gates.watch is not None:
+            self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """Which items are not needed any more, for the runner in this process; None without ``--adaptive``."""
+        return self._looking
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
@@ -109,7 +120,8 @@ class ControllerPlugin:
         if self.scheduler is None:
             self.scheduler = StaticShards(self.config, workers)
         slot = self.scheduler.claim_slot(node)
-        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers)
+        decided = str(self._decided) if self.settings.adaptive else None
+        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers, decided=decided)
         if self._devices_by_slot:
             devices = self._devices_by_slot[slot]
             given = replace(given, devices=list(devices), visible_devices=gpus.visible(devices))
@@ -142,7 +154,7 @@ class ControllerPlugin:
                     f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
                     "item that crashes its worker is not counted in its task"
                 )
-            self.expect([self._keys[nodeid] for nodeid in ids if nodeid in self._keys])
+            self.expect({nodeid: self._keys[nodeid] for nodeid in ids if nodeid in self._keys})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -164,6 +176,8 @@ class ControllerPlugin:
         if records is not None:
             for *key, verdict, line in records:
                 self.recorder.add(ItemKey(*key), verdict, line, self._unreported(report))
+            if self._looking is not None:
+                self._looking.reported(report.nodeid, records)
             if self._expected:
                 self._seen.add(report.nodeid)
             self._wrong.pop(report.nodeid, None)  # a rerun: the last report counts
@@ -174,6 +188,8 @@ class ControllerPlugin:
         else:
             if report.when == "call" or report.skipped:
                 self._seen.add(report.nodeid)
+                if self._looking is not None:
+                    self._looking.absent(report.nodeid)
                 self._others_failed.discard(report.nodeid)  # tried again after it had crashed its worker
             if report.failed:
                 self._seen.add(report.nodeid)
@@ -195,6 +211,7 @@ class ControllerPlugin:
         if self._judge is not None:
             self._judge.end()
         self._table.unlink(missing_ok=True)
+        self._decided.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -206,6 +223,8 @@ class ControllerPlugin:
             self.recorder.problems.append(
                 f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
             )
+        if self._looking is not None and not (interrupted or missing):
+            self.recorder.leave_out(self._looking.beyond)
         self.results = self.recorder.results(
             selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
         )
@@ -236,11 +255,13 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
+        """What the run has: a task counts as full when all its items were reported in every style and repeat."""
         from pytest_thinkslm.data.reader import item_count
 
         if incomplete:
             return "partial"
+        if self._gates.watch is not None and self._gates.watch.cut:
+            return "adaptive"
         limit = self.settings.limit
         limited = False
         for group, reported in self.recorder.groups().items():
@@ -263,8 +284,10 @@ class ControllerPlugin:
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         if self._judge is not None:
             graded = with_ruling(graded, None, None)
-        line = to_line(item_record(key, None, graded=graded))
-        self.recorder.add(key, "error", line, self._unreported(report))
+        record = payload(key, item_record(key, None, graded=graded))
+        self.recorder.add(key, "error", str(record[-1]), self._unreported(report))
+        if self._looking is not None:
+            self._looking.reported(report.nodeid, [record])
         report.__dict__["thinkslm_verdict"] = "error"
 
     def _unreported(self, report: pytest.TestReport) -> int:

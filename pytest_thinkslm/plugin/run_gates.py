@@ -9,12 +9,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, matching
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating, judges
+from pytest_thinkslm.gates.adaptive import Watch, pace
 from pytest_thinkslm.gates.baselines import (
     PAPER,
+    Group,
     RecordedRun,
+    RunFigures,
     collect,
     counterpart,
     data_differences,
@@ -24,12 +28,13 @@ from pytest_thinkslm.gates.baselines import (
     prompt_differences,
     prompt_digest,
     refused,
+    root_variant,
 )
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
 from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
-from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -67,11 +72,17 @@ class RunGates:
         if settings.baseline and self.specs.margin is None:
             self.specs = GateSpecs(self.specs.min_accuracy, self.specs.max_rates, Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
+        #: The gates on their way, under ``--adaptive``.
+        self.watch: Watch | None = None
+        self._collected: list[GroupKey] = []
 
     # -- before anything is generated -----------------------------------------------------------------------
 
     def check_settings(self, factory: EngineFactory) -> None:
         """Refuse a baseline that differs in style, sampling, template or selection. Raises ``UsageError``."""
+        if self._within and len(factory.variants) < 2:
+            assert self.specs.margin is not None
+            raise UsageError(NO_BASELINE.format(margin=f"{self.specs.margin.points:g}"))
         if self.baseline is None:
             return
         templates = {}
@@ -118,6 +129,56 @@ class RunGates:
             )
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
+
+    def pace(self, key: GroupKey) -> float:
+        """How fast a group's items are asked beside those of others, under ``--adaptive``.
+
+        From the baseline's accuracy and tokens where they are known. A group that nothing is compared with is asked at
+        its own price, too.
+        """
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        return pace(key.task, row)
+
+    def comparable(self, key: ItemKey) -> bool:
+        """Whether the baseline has an item (of a run that is its own baseline: always)."""
+        against = None if self.baseline is None else gating.match(key.group, self.baseline)
+        if self.baseline is None or against is None:
+            return True
+        return key.item in self.baseline.groups[against].scores
+
+    def begin(self, keys: Sequence[ItemKey]) -> list[str]:
+        """Under ``--adaptive``: begin to watch the gates; what will be done, in lines.
+
+        Args:
+            keys: every collected item, in the order in which they are asked.
+        """
+        if not self.settings.adaptive or self.specs.margin is None:
+            return []
+        groups = self._collected = list(dict.fromkeys(key.group for key in keys))
+        sides = self._sides(groups)
+        against: dict[GroupKey, Group | GroupKey] = {
+            key: side[0] if self._within else side[1] for key, side in sides.items() if side is not None
+        }
+        self.watch = Watch(self.specs.margin, keys, against)
+        return [self.watch.plan()]
+
+    def _sides(self, groups: Sequence[GroupKey]) -> dict[GroupKey, gating.Side | None]:
+        """What each gated group is compared with: the baseline's group, or that of the run's first variant."""
+        if self.baseline is not None:
+            return gating.counterparts(groups, self.baseline)
+        root = root_variant(list(dict.fromkeys(key.variant for key in groups)))
+        found: dict[GroupKey, gating.Side | None] = {}
+        for key in groups:
+            if key.variant != root:
+                other = matching(key, root, dict.fromkeys(groups))
+                found[key] = None if other is None else (other, Group())
+        return found
+
+    @property
+    def _within(self) -> bool:
+        """Whether the run's first variant is the baseline of the others."""
+        return self.settings.gates.margin is not None and self.settings.baseline is None
 
     def foresee(self, keys: Iterable[ItemKey]) -> list[str]:
         """What the margin gate will not be able to see or to compare, in lines.
@@ -191,7 +252,31 @@ class RunGates:
     def _measured(self, records: Iterable[ItemRecord], results: Results) -> list[gating.Measured]:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
-        return gating.measure(collect(records), rows, self.baseline, mode)
+        groups = collect(records)
+        if not self._within and self.watch is None:
+            return gating.measure(groups, rows, self.baseline, mode)
+        sides = self._sides(list(rows))
+        for key, side in sides.items():
+            if side is not None:
+                whole = groups.get(side[0], Group()) if self._within else side[1]
+                prefix = None if self.watch is None else self.watch.before(key)
+                sides[key] = side[0], whole if prefix is None else prefix
+        measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
+        return measured if self.watch is None else self._standing(measured, self.watch)
+
+    @staticmethod
+    def _standing(measured: Sequence[gating.Measured], watch: Watch) -> list[gating.Measured]:
+        """The cells with how far their gates have come; those that another gate's decision made needless name it."""
+        labels = {entry.key: entry.cell.label for entry in measured}
+        standings = watch.standings()
+        decider = "" if watch.decided is None else labels[watch.decided]
+        found = []
+        for entry in measured:
+            standing = standings.get(entry.key)
+            if standing is not None and standing.state == "open":
+                standing = replace(standing, decider=decider)
+            found.append(replace(entry, cell=replace(entry.cell, standing=standing)))
+        return found
 
     def _absent(
         self, config: pytest.Config, measured: Sequence[gating.Measured], complete: bool
@@ -201,7 +286,8 @@ class RunGates:
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
         by_hand = narrowed_by_hand(config)
-        present = [entry.key for entry in measured]
+        # What was collected is not missing, also where the run ended before its turn.
+        present = list(dict.fromkeys([*(entry.key for entry in measured), *self._collected]))
         found: list[GateResult] = []
         if self.baseline is not None and self.specs.margin is not None and not by_hand:
             absent = [key for key in gating.missing(present, self.baseline) if self._asked_for(key.task, key.style)]

@@ -17,8 +17,9 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
-from pytest_thinkslm.generating.shards import shard
+from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
+from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -72,6 +73,10 @@ class RunnerPlugin:
         self._too_late = too_late
         self._controller = controller
         self._worker = worker
+        self._gates = gates
+        self._decisions: Decisions | None = None
+        if worker is not None and worker.decided is not None:
+            self._decisions = ToldDecisions(Path(worker.decided))
         self._progress = _progress(controller, worker)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
@@ -125,9 +130,25 @@ class RunnerPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """One variant after the other, so that each is loaded once."""
+        """One variant after the other, so that each is loaded once; under ``--adaptive`` tasks interleaved."""
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
+        if self.settings.adaptive:
+            self._interleave(items)
+
+    def _interleave(self, items: list[pytest.Item]) -> None:
+        """Give the places of the tests of tasks to their items in the order of ``--adaptive``."""
+        places = [place for place, item in enumerate(items) if ref_of(item) is not None]
+        refs = [cast("ItemRef", ref_of(items[place])) for place in places]
+        order = in_turn(
+            refs,
+            self.settings.data_seed,
+            pace=lambda ref: self._gates.pace(self._key(ref).group),
+            comparable=lambda ref: self._gates.comparable(self._key(ref)),
+        )
+        items_of_refs = [items[place] for place in places]
+        for place, source in zip(places, order, strict=True):
+            items[place] = items_of_refs[source]
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -148,7 +169,8 @@ class RunnerPlugin:
         if self._worker is not None:
             identities.write(Path(self._worker.table), keys)
         if self._controller is not None:
-            self._controller.expect(keys.values())
+            self._controller.expect(keys)
+            self._decisions = self._controller.decisions
         if len(refs) == len(session.items):
             _spare_logging(self.config, session.items)
         try:
@@ -178,6 +200,8 @@ class RunnerPlugin:
         self._records.clear()
         if self.problem is not None:
             raise EngineError(self.problem)
+        if self._decisions is not None:
+            self._skip_needless(self._decisions, ref)
         if left_out := self.run.left_out(ref):
             pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
@@ -240,6 +264,13 @@ class RunnerPlugin:
             self._controller_add()
 
     # -- helpers ------------------------------------------------------------------------------------------
+
+    def _skip_needless(self, decisions: Decisions, ref: ItemRef) -> None:
+        """Skip an item that what is decided has made needless, and ask for no more of them."""
+        if decisions.changed():
+            self.run.drop(lambda other: decisions.needed(self._key(other)))
+        if not decisions.needed(self._key(ref)):
+            pytest.skip(NOT_NEEDED)
 
     def _controller_add(self) -> None:
         if self._controller is not None:

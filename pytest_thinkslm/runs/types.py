@@ -12,7 +12,7 @@ from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 
-Selection = Literal["full", "limit", "partial"]
+Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
     "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error", "judge"
 ]
@@ -199,7 +199,7 @@ class BaselineJson(TypedDict):
     name: str
     paired: bool
     advisory: bool
-    selection: NotRequired[Literal["full", "limit"]]
+    selection: NotRequired[Literal["full", "limit", "adaptive"]]
     variants: NotRequired[list[VariantJson]]
 
 
@@ -423,6 +423,7 @@ class SettingsJson(TypedDict):
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
+    adaptive: NotRequired[bool]
     preset: NotRequired[str | None]
     preset_choices: NotRequired[list[str]]
 
