@@ -115,8 +115,8 @@ class Watch:
         """What will be done, in one line."""
         looks = max((len(track.counts) for track in self._tracks.values()), default=0)
         return (
-            f"adaptive: at most {len(self._order)} items in a random order; {counted(self.family, 'gate')}, each looked at "
-            f"up to {looks} times; the run ends when they are decided"
+            f"adaptive: up to {len(self._order)} items in a random order; {counted(self.family, 'gate')}, each looked "
+            f"at up to {looks} times; the run ends when they are decided"
         )
 
     def reported(self, key: ItemKey, verdict: VerdictName, cluster: str = "") -> bool:
@@ -126,6 +126,8 @@ class Watch:
 
     def absent(self, key: ItemKey) -> bool:
         """An item that has no outcome (its record was left out); whether that decided anything."""
+        if not self.needed(key.group, key.item):
+            return False
         self._repeats.get((key.group, key.item), set()).discard(key.repeat)
         return self._advance()
 
@@ -150,6 +152,15 @@ class Watch:
     def standings(self) -> dict[GroupKey, Standing]:
         """Every gate's."""
         return {key: track.standing() for key, track in self._tracks.items()}
+
+    def taken(self) -> dict[GroupKey, tuple[int, int]]:
+        """By group of the run: how many of its items count, and how many it has."""
+        found: dict[GroupKey, tuple[int, int]] = {}
+        for group, item in self._order:
+            items, of = found.get(group, (0, 0))
+            # An item without an outcome (its record was left out) has had its turn.
+            found[group] = items + (self.kept(group, item) or not self._repeats[group, item]), of + 1
+        return found
 
     def before(self, group: GroupKey) -> Group | None:
         """The other side of a gate's prefix; None where the group has no gate."""

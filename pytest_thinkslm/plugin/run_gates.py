@@ -14,6 +14,7 @@ from pytest_thinkslm.core.identity import GroupKey, ItemKey, matching
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.adaptive import Watch, pace
+from pytest_thinkslm.gates.adaptive_report import adaptive_block
 from pytest_thinkslm.gates.baselines import (
     PAPER,
     Group,
@@ -32,7 +33,7 @@ from pytest_thinkslm.gates.baselines import (
 )
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
-from pytest_thinkslm.runs.types import BaselineJson, Results
+from pytest_thinkslm.runs.types import AdaptiveJson, BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry
@@ -231,6 +232,8 @@ class RunGates:
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
         if self.settings.baseline:
             results["baseline"] = self._described()
+        if self.watch is not None and complete:
+            results["adaptive"] = self._adaptive(self.watch, results)
         write_gates_xml(recorder.folder / "gates.xml", decided, _errors(recorder))
         report_gates(config, decided)
         return decided
@@ -306,6 +309,14 @@ class RunGates:
             sentence = "run: not evaluated, not one item was reported"
             found.append(GateResult("gate::run", kind, "run", None, sentence, advisory=self._only_advisory))
         return tuple(found) if complete else excuse(found, "the run is not complete")
+
+    def _adaptive(self, watch: Watch, results: Results) -> AdaptiveJson:
+        """How the run went."""
+        rows = {group_key(row): row for row in results["results"]}
+        sides = self._sides(self._collected)
+        theirs = rows if self.baseline is None else self.baseline.rows
+        before = {key: theirs[side[0]] for key, side in sides.items() if side is not None and side[0] in theirs}
+        return adaptive_block(watch, rows, before, gating.labels(list(rows)), self.settings.data_seed)
 
     def _asked_for(self, task: str, style: str = "") -> bool:
         """Whether ``--task`` and ``--style`` let a task in."""

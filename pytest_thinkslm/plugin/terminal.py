@@ -71,6 +71,8 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
         print_table(console, gate_table(results["gates"]), gap=1)
     for state, sentence in gate_sentences(results["gates"]):
         reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
+    if "adaptive" in results:
+        reporter.write_line(f"adaptive: {results['adaptive']['sentence']}")
     if results["selection"] != "full":
         reporter.write_line(f"selection: {results['selection']}")
     for problem in results["problems"][:_PROBLEMS_SHOWN]:

@@ -11,6 +11,7 @@ from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
+from pytest_thinkslm.statistics.sequential import State
 
 Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
@@ -201,6 +202,39 @@ class BaselineJson(TypedDict):
     advisory: bool
     selection: NotRequired[Literal["full", "limit", "adaptive"]]
     variants: NotRequired[list[VariantJson]]
+
+
+class AdaptiveGroup(GroupJson):
+    """How far a group of an adaptive run came.
+
+    ``items`` of ``of`` were looked at. ``looks``, ``state`` and ``level`` are there where a gate is on it: how often it
+    was looked at, to what end, and the one-sided p-value that counted as shown at the last look. ``tokens`` are output
+    tokens; ``tokens_left`` is what the rest would take by estimate.
+    """
+
+    items: int
+    of: int
+    looks: NotRequired[int]
+    state: NotRequired[State]
+    level: NotRequired[float]
+    tokens: int | None
+    tokens_left: int | None
+
+
+class AdaptiveJson(TypedDict):
+    """How an adaptive run went. ``decided``: it ended before all of its items; ``decider`` is the gate that did it."""
+
+    decided: bool
+    decider: str | None
+    items: int
+    of: int
+    tokens: int | None
+    tokens_left: int | None
+    order_seed: int
+    spending: str
+    futility: float
+    sentence: str
+    groups: list[AdaptiveGroup]
 
 
 class GateJson(TypedDict):
@@ -443,6 +477,7 @@ class Results(TypedDict):
     reference: NotRequired[list[ReferenceRow]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
+    adaptive: NotRequired[AdaptiveJson]
     gates: list[GateJson]
     problems: list[str]
     measured: RunMeasured
