@@ -230,8 +230,9 @@ class Watch:
         mode, points = self.margin.mode, self.margin.points / 100
         errors = counted_errors(track.before, track.now, mode)
         tested = worst_case(track.before, track.now, mode) if errors else compare_groups(track.before, track.now)
-        p = (tested.worse(points) if mode == "regression" else tested.not_worse(points)).p
-        track.state = look(p, track.looks, track.times, track.alpha)
+        worse, not_worse = tested.worse(points).p, tested.not_worse(points).p
+        p, opposite = (worse, not_worse) if mode == "regression" else (not_worse, worse)
+        track.state = look(p, opposite, track.looks, track.times, track.alpha)
 
 
 def _add(group: Group, item: str, outcomes: Mapping[int, tuple[VerdictName, str]]) -> None:

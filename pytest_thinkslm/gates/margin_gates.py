@@ -157,7 +157,7 @@ def _sequential(margin: Margin, comparison: PairedResult[str], standing: Standin
     if shown:
         finding += f"; the drop is at {side} {bound:.1f} points at one-sided {confidence:.4g}% over all looks"
     elif standing.items < standing.of:
-        finding += f"; all {standing.of} items would show it with a chance below {FUTILITY:.0%}"
+        finding += f"; all {standing.of} items would show it with a chance below {100 * FUTILITY:g}%"
     return shown is not regression, finding + ")", fields
 
 

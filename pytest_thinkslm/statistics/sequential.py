@@ -19,7 +19,7 @@ from typing import Literal
 POWER_OF_TIME = 3
 
 #: Below this predictive power a test is given up: so rarely would the whole data have shown it.
-FUTILITY = 0.01
+FUTILITY = 0.005
 
 #: What a test has come to: shown; given up (it will not be, or was not with all of its data); or neither yet.
 State = Literal["shown", "given up", "open"]
@@ -37,18 +37,21 @@ def look_counts(n: int, looks: int = 20) -> tuple[int, ...]:
     return tuple(sorted(count for count in counts if count >= 10 or count == n)) if n > 0 else ()
 
 
-def look(p: float, place: int, times: tuple[float, ...], alpha: float) -> State:
+def look(p: float, opposite: float, place: int, times: tuple[float, ...], alpha: float) -> State:
     """What one look at a test says.
 
     Args:
         p: one-sided p-value of the data so far, as if it had been the only look.
+        opposite: the p-value against the same border from the other side. With few data both are large; what is
+            between them is what the data do not say, and giving up takes its middle.
         place: which look it is, from 0.
         times: the share of the data at each look, rising, the last one 1.
         alpha: one-sided error over all looks.
     """
     if p <= nominal_levels(times, alpha)[place]:
         return "shown"
-    return "given up" if times[place] >= 1 or predictive_power(p, times[place], alpha) < FUTILITY else "open"
+    middle = (p + 1 - opposite) / 2
+    return "given up" if times[place] >= 1 or predictive_power(middle, times[place], alpha) < FUTILITY else "open"
 
 
 def predictive_power(p: float, time: float, alpha: float) -> float:
