@@ -245,10 +245,18 @@ def counted_errors(baseline: Group, candidate: Group, mode: GateMode) -> set[str
 
 def worst_case(baseline: Group, candidate: Group, mode: GateMode) -> PairedResult[str]:
     """The paired comparison in which an error is wrong in the candidate, right in the baseline (`counted_errors`)."""
+    scores = worst_scores(baseline, candidate, mode)
+    return compare_paired(*scores, {**baseline.clusters, **candidate.clusters})
+
+
+def worst_scores(
+    baseline: Group, candidate: Group, mode: GateMode
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """The scores of both sides in which an error is wrong in the candidate, right in the baseline."""
     before = baseline.comparable()
     if mode == "noninferiority":
         before |= {item: [1.0] * len(baseline.scores[item]) for item in baseline.errors}
-    return compare_paired(before, candidate.scores, {**baseline.clusters, **candidate.clusters})
+    return before, candidate.scores
 
 
 def too_few_shared(baseline: Group, candidate: Group) -> str:

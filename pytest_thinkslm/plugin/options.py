@@ -153,6 +153,21 @@ OPTIONS: tuple[Option, ...] = (
         "MODE",
     ),
     Option(
+        "certify",
+        "float",
+        "one decision over all tasks against --baseline (or the run's first variant): GO where a drop of the mean of "
+        "MARGIN points is ruled out and so is one of three times as much in every task of 1,000 items or more; NO-GO "
+        "where such a drop is shown; else INCONCLUSIVE. Only GO passes",
+        "MARGIN",
+    ),
+    Option(
+        "policy",
+        "path",
+        "TOML file for --certify: margin, guards, which tasks are critical, supporting or advisory, largest rates, "
+        "fewest items (docs/gates.md)",
+        "FILE",
+    ),
+    Option(
         "min-accuracy",
         "list",
         "fail below this accuracy in percent; 'lower:85' asks it of the lower end of the 95% interval",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, matching
 from pytest_thinkslm.core.item_record import group_key
-from pytest_thinkslm.gates import gating, judges
+from pytest_thinkslm.gates import certifying, gating, judges
 from pytest_thinkslm.gates.adaptive import Watch, pace
 from pytest_thinkslm.gates.adaptive_report import adaptive_block
 from pytest_thinkslm.gates.baselines import (
@@ -33,8 +33,9 @@ from pytest_thinkslm.gates.baselines import (
 )
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
-from pytest_thinkslm.runs.types import AdaptiveJson, BaselineJson, Results
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
+from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_thinkslm.core.identity import ItemRef, Variant
-    from pytest_thinkslm.core.item_record import ItemRecord
     from pytest_thinkslm.engines.factory import EngineFactory
     from pytest_thinkslm.generating.planner import Planner
     from pytest_thinkslm.reports.recorder import Recorder
@@ -71,7 +71,7 @@ class RunGates:
             self.baseline = load_run(Path(settings.baseline))
         self.specs = settings.gates
         if settings.baseline and self.specs.margin is None:
-            self.specs = GateSpecs(self.specs.min_accuracy, self.specs.max_rates, Margin(0.0))
+            self.specs = replace(self.specs, margin=Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
         #: The gates on their way, under ``--adaptive``.
         self.watch: Watch | None = None
@@ -187,12 +187,20 @@ class RunGates:
         Args:
             keys: every collected item.
         """
-        if not self.settings.baseline or self.specs.margin is None:
+        policy = self.specs.certify
+        if policy is None and (not self.settings.baseline or self.specs.margin is None):
             return []
         wanted: dict[GroupKey, dict[str, None]] = defaultdict(dict)
         for key in keys:
             wanted[key.group][key.item] = None
-        if self.baseline is not None:
+        certificate: list[str] = []
+        if policy is not None:
+            wholes = {key.task: certifying.size_of(key.task) for key in wanted}
+            certificate = certifying.foresee(policy, wanted, self.baseline, wholes)
+        lines: list[str] = []
+        if self.specs.margin is None or (self.settings.gates.margin is None and policy is not None):
+            pass  # no gate but the certificate
+        elif self.baseline is not None:
             lines = gating.foresee(self.specs.margin, wanted, self.baseline)
         else:
             from pytest_thinkslm.reference.gates import foresee_paper
@@ -200,7 +208,7 @@ class RunGates:
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
         more = len(lines) - _LINES_SHOWN
-        return [*lines[:_LINES_SHOWN], *([f"... and {more} more gates like these"] if more > 0 else [])]
+        return [*certificate, *lines[:_LINES_SHOWN], *([f"... and {more} more gates like these"] if more > 0 else [])]
 
     # -- after it -------------------------------------------------------------------------------------------
 
@@ -217,21 +225,31 @@ class RunGates:
         from pytest_thinkslm.plugin.gate_reports import report_gates, write_gates_xml
 
         decided: tuple[GateResult, ...] = ()
+        any_loss: list[AnyLossJson] = []
         keys: dict[str, GroupKey] = {}
         if self.specs:
-            measured = self._measured(recorder.item_records(), results)
+            groups = collect(recorder.item_records())
+            measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(judges.parsers(recorder.item_records()), results)
+                alone = self._measured(collect(judges.parsers(recorder.item_records())), results)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
+            run = RunFigures({group_key(row): row for row in results["results"]}, groups)
+            if self.baseline is not None:
+                any_loss = certifying.any_loss(run, self.baseline)
+            if self.specs.certify is not None:
+                absent = self._missing(config, measured)
+                decided = (*decided, *self._certify(self.specs.certify, run, absent, results, complete))
             if self.settings.allow_unevaluated:
                 decided = excuse(decided, f"{ALLOW} is given")
         decided = (*decided, *self._judge_gates(results))
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
         if self.settings.baseline:
             results["baseline"] = self._described()
+            if any_loss:
+                results["baseline"]["any_loss"] = any_loss
         if self.watch is not None and complete:
             results["adaptive"] = self._adaptive(self.watch, results)
         write_gates_xml(recorder.folder / "gates.xml", decided, _errors(recorder))
@@ -252,10 +270,36 @@ class RunGates:
             *own,
         )
 
-    def _measured(self, records: Iterable[ItemRecord], results: Results) -> list[gating.Measured]:
+    def _certify(
+        self, policy: Policy, run: RunFigures, absent: Sequence[GroupKey], results: Results, complete: bool
+    ) -> tuple[GateResult, ...]:
+        """The certificate of each variant as a gate; puts them into ``results``."""
+        if not complete:
+            sentence = "certificate: not evaluated, the run is not complete"
+            gate = GateResult("gate::certificate", "certificate", "certificate", None, sentence)
+            return excuse([gate], "the run is not complete")
+        allow = self.settings.allow_unevaluated
+        misjudged = {group_key(row) for row in judges.misjudged(results)}
+        if self.baseline is not None:
+            found = certifying.certificates(
+                policy, run, self.baseline, absent=absent, misjudged=misjudged, allow_unevaluated=allow
+            )
+        else:
+            from pytest_thinkslm.reports.deltas import references
+
+            found = certifying.within_run(policy, run, references(run.variants), allow_unevaluated=allow)
+        worst = certifying.overall(found)
+        if worst is None:
+            sentence = "certificate: INCONCLUSIVE: nothing could be compared"
+            return (GateResult("gate::certificate", "certificate", "certificate", False, sentence),)
+        results["certificate"] = certifying.as_json(worst, policy)
+        if len(found) > 1:
+            results["certificates"] = [certifying.as_json(one, policy) for one in found]
+        return tuple(map(certifying.gate_of, found))
+
+    def _measured(self, groups: Mapping[GroupKey, Group], results: Results) -> list[gating.Measured]:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
-        groups = collect(records)
         if not self._within and self.watch is None:
             return gating.measure(groups, rows, self.baseline, mode)
         sides = self._sides(list(rows))
@@ -281,6 +325,15 @@ class RunGates:
             found.append(replace(entry, cell=replace(entry.cell, standing=standing)))
         return found
 
+    def _missing(self, config: pytest.Config, measured: Sequence[gating.Measured]) -> list[GroupKey]:
+        """What the baseline has and this run should have, and has not: what the command left out is not missing."""
+        if self.baseline is None or narrowed_by_hand(config):
+            return []
+        # What was collected is not missing, also where the run ended before its turn.
+        present = dict.fromkeys([*(entry.key for entry in measured), *self._collected])
+        found = gating.missing(list(present), self.baseline)
+        return [key for key in found if self._asked_for(key.task, key.style)]
+
     def _absent(
         self, config: pytest.Config, measured: Sequence[gating.Measured], complete: bool
     ) -> tuple[GateResult, ...]:
@@ -289,12 +342,10 @@ class RunGates:
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
         by_hand = narrowed_by_hand(config)
-        # What was collected is not missing, also where the run ended before its turn.
         present = list(dict.fromkeys([*(entry.key for entry in measured), *self._collected]))
         found: list[GateResult] = []
-        if self.baseline is not None and self.specs.margin is not None and not by_hand:
-            absent = [key for key in gating.missing(present, self.baseline) if self._asked_for(key.task, key.style)]
-            gates = gating.missing_gates(self.specs.margin, absent, present)
+        if self.specs.margin is not None:
+            gates = gating.missing_gates(self.specs.margin, self._missing(config, measured), present)
             found += [replace(gate, advisory=self.advisory) for gate in gates]
         for wanted in self.specs.min_accuracy:
             if any(fnmatchcase(key.task, wanted.task) for key in present):
@@ -327,12 +378,12 @@ class RunGates:
 
     @property
     def _only_advisory(self) -> bool:
-        return self.advisory and not (self.specs.min_accuracy or self.specs.max_rates)
+        return self.advisory and not (self.specs.min_accuracy or self.specs.max_rates or self.specs.certify)
 
     def _judge_gates(self, results: Results) -> list[GateResult]:
         """What fails because of a judge that failed its canaries: this run's, or that of a baseline that gates it."""
         found = [judges.judge_gate(results)]
-        if self.baseline is not None and not self.advisory:
+        if self.baseline is not None and (not self.advisory or self.specs.certify):
             found.append(judges.judge_gate(self.baseline.results, "judge of the baseline"))
         return [gate for gate in found if gate is not None]
 

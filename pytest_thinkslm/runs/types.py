@@ -15,7 +15,15 @@ from pytest_thinkslm.statistics.sequential import State
 
 Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
-    "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error", "judge"
+    "regression",
+    "noninferiority",
+    "paper",
+    "min-accuracy",
+    "max-unparsed",
+    "max-truncated",
+    "max-error",
+    "judge",
+    "certificate",
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
 
@@ -194,6 +202,61 @@ class ReferenceRow(GroupJson):
     note: str
 
 
+class AnyLossJson(VariantJson):
+    """The pooled test of any loss of one variant, over all its tasks; numbers of items."""
+
+    tasks: int
+    n: int
+    lost: int
+    gained: int
+    p: float
+    test: str
+
+
+class GuardJson(TypedDict):
+    """One task of a certificate, held against its guard; points."""
+
+    label: str
+    task: str
+    tier: Literal["critical", "supporting", "advisory"]
+    guard: float
+    n: int
+    drop: float | None
+    at_most: float | None
+    at_least: float | None
+    p_within: float | None
+    p_broken: float | None
+    p_broken_corrected: float | None
+    state: Literal["within", "broken", "open", "not evaluated"]
+    why: str
+
+
+class PooledLoss(TypedDict):
+    """A p-value and the name of its test."""
+
+    p: float
+    test: str
+
+
+class CertificateJson(VariantJson):
+    """The decision on one variant over all its tasks; points. ``bounds`` of the mean drop are one-sided."""
+
+    against: VariantJson | None
+    policy: str | None
+    decision: Literal["GO", "NO-GO", "INCONCLUSIVE"]
+    margin: float
+    tasks: int
+    mean_drop: float | None
+    bounds: list[float] | None
+    p_within: float | None
+    p_beyond: float | None
+    guards: list[GuardJson]
+    any_loss: PooledLoss | None
+    decided_by: list[str]
+    sentence: str
+    needed: str
+
+
 class BaselineJson(TypedDict):
     """What the run was compared with."""
 
@@ -202,6 +265,7 @@ class BaselineJson(TypedDict):
     advisory: bool
     selection: NotRequired[Literal["full", "limit", "adaptive"]]
     variants: NotRequired[list[VariantJson]]
+    any_loss: NotRequired[list[AnyLossJson]]
 
 
 class AdaptiveGroup(GroupJson):
@@ -454,6 +518,7 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
+    tasks: NotRequired[list[str]]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
@@ -478,6 +543,8 @@ class Results(TypedDict):
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
     adaptive: NotRequired[AdaptiveJson]
+    certificate: NotRequired[CertificateJson]
+    certificates: NotRequired[list[CertificateJson]]
     gates: list[GateJson]
     problems: list[str]
     measured: RunMeasured

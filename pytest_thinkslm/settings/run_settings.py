@@ -13,6 +13,7 @@ from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
+from pytest_thinkslm.settings.policies import Policy, make_policy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
@@ -315,7 +316,31 @@ def _gates(raw: RawOptions) -> GateSpecs:
         parse_min_accuracy(",".join(minima), tuple(registry.all_tasks())) if minima else (),
         parse_max_rate(",".join(rates)) if rates else (),
         None if margin is None else parse_margin(str(margin), mode),
+        _policy(raw, baseline),
     )
+
+
+def _policy(raw: RawOptions, baseline: str | None) -> Policy | None:
+    """What is to be certified; None where nothing is.
+
+    Raises:
+        UsageError: what cannot be read, or nothing to hold the run against.
+    """
+    from pytest_thinkslm.tasks import registry
+
+    certify, file = raw.get("certify"), resolve_path(raw.get("policy"))
+    if certify in (None, "") and file is None:
+        return None
+    if baseline == "paper":
+        raise UsageError(
+            "--certify cannot be used with --baseline paper: only its figures are known, so runs cannot be paired"
+        )
+    if baseline is None and len(split_list(raw.get("model"))) * len(split_list(raw.get("quant")) or ("",)) < 2:
+        raise UsageError(
+            "--certify needs something to hold the run against: add --baseline with a report folder, or several "
+            "variants (--quant none,w8a8), of which the first is the baseline"
+        )
+    return make_policy(certify, file, tuple(registry.all_tasks()))
 
 
 def _name(raw: RawOptions, option: str, valid: tuple[str, ...], default: str) -> str:

@@ -39,6 +39,7 @@ def sections(results: Results, index: Index) -> View:
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
         "gates": comparisons.gates(results),
+        "certificates": comparisons.certificates(results),
         "environment": _environment(results),
     }
 
