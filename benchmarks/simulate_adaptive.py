@@ -303,9 +303,8 @@ def main() -> None:
         for margin, drop in ((0.02, 0.02), (0.02, 0.0), (0.02, 0.05))
     ]
     print(table(found))
-    print(
-        f"\n{given.suites} suites a row ({runs} of clusters and repeats), seed {given.seed}, {time.time() - started:.0f} s"
-    )
+    took = time.time() - started
+    print(f"\n{given.suites} suites a row ({runs} of clusters and repeats), seed {given.seed}, {took:.0f} s")
 
 
 if __name__ == "__main__":

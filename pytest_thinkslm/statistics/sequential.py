@@ -33,7 +33,7 @@ def look_counts(n: int, looks: int = 20) -> tuple[int, ...]:
 
     The last is always ``n``; empty without items.
     """
-    counts = {ceil(n * look / looks) for look in range(2, looks + 1)}
+    counts = {n, *(ceil(n * look / looks) for look in range(2, looks))}
     return tuple(sorted(count for count in counts if count >= 10 or count == n)) if n > 0 else ()
 
 
