@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates.adaptive import Watch
-from pytest_thinkslm.gates.outcomes import ALPHA, counted
+from pytest_thinkslm.gates.outcomes import counted
 from pytest_thinkslm.runs.types import AdaptiveGroup, AdaptiveJson, FigureRow
 from pytest_thinkslm.statistics.sequential import FUTILITY, POWER_OF_TIME
 
@@ -60,23 +60,15 @@ def adaptive_block(
         "sentence": "",
         "groups": groups,
     }
-    block["sentence"] = _sentence(block, watch)
+    block["sentence"] = _sentence(block, watch, labels)
     return block
 
 
-def _sentence(block: AdaptiveJson, watch: Watch) -> str:
-    if not block["decided"]:
-        end = f"all {counted(block['of'], 'item')} were needed"
-    elif watch.decided is None:
-        end = f"ended after {block['items']} of {counted(block['of'], 'item')}, when every gate was decided"
-    else:
-        standing = watch.standings()[watch.decided]
-        end = (
-            f"ended after {block['items']} of {counted(block['of'], 'item')}, decided by {block['decider']} at look "
-            f"{standing.look} of {standing.looks}"
-        )
-    over = f"and {watch.family} gates" if watch.margin.mode == "regression" and watch.family > 1 else "of each gate"
-    parts = [end, f"{100 * (1 - ALPHA):g}% confidence over all looks {over}"]
+def _sentence(block: AdaptiveJson, watch: Watch, labels: Mapping[GroupKey, str]) -> str:
+    end = f"all {counted(block['of'], 'item')} were needed"
+    if block["decided"]:
+        end = f"ended after {block['items']} of {counted(block['of'], 'item')}, {watch.ending(labels)}"
+    parts = [end, watch.confidence()]
     if block["tokens"] and block["decided"]:
         more = block["tokens_left"]
         spared = "an unknown number" if more is None else f"about {more:,}"

@@ -185,8 +185,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "adaptive",
         "flag",
-        "end the run as soon as --gate is decided: items in a fixed random order, looked at by group-sequential tests; "
-        "what is not needed is skipped (docs/adaptive.md)",
+        "end the run as soon as --gate or --certify is decided: items in a fixed random order, looked at by "
+        "group-sequential tests; what is not needed is skipped (docs/adaptive.md)",
     ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(

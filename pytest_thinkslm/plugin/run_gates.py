@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import GroupKey, ItemKey, matching
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey, matching
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import certifying, gating, judges
-from pytest_thinkslm.gates.adaptive import Watch, pace
+from pytest_thinkslm.gates.adaptive import Watch, changing, pace
+from pytest_thinkslm.gates.adaptive_certificate import CertificateWatch, Part
+from pytest_thinkslm.gates.adaptive_gates import GateWatch
 from pytest_thinkslm.gates.adaptive_report import adaptive_block
 from pytest_thinkslm.gates.baselines import (
     PAPER,
@@ -31,8 +33,10 @@ from pytest_thinkslm.gates.baselines import (
     refused,
     root_variant,
 )
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
+from pytest_thinkslm.reports.deltas import references
 from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
@@ -154,25 +158,39 @@ class RunGates:
         Args:
             keys: every collected item, in the order in which they are asked.
         """
-        if not self.settings.adaptive or self.specs.margin is None:
+        if not self.settings.adaptive:
             return []
         groups = self._collected = list(dict.fromkeys(key.group for key in keys))
         sides = self._sides(groups)
         against: dict[GroupKey, Group | GroupKey] = {
-            key: side[0] if self._within else side[1] for key, side in sides.items() if side is not None
+            key: side[0] if self.baseline is None else side[1] for key, side in sides.items() if side is not None
         }
-        self.watch = Watch(self.specs.margin, keys, against)
-        return [self.watch.plan()]
+        policy = self.specs.certify
+        if policy is not None:
+            parts = {key: self._part(key, groups) for key in sides}
+            allow = self.settings.allow_unevaluated
+            self.watch = CertificateWatch(policy, keys, against, parts, allow_unevaluated=allow)
+        elif self.specs.margin is not None:
+            self.watch = GateWatch(self.specs.margin, keys, against)
+        return [] if self.watch is None else [self.watch.plan()]
+
+    def _part(self, key: GroupKey, groups: Sequence[GroupKey]) -> Part:
+        """A group's part in a certificate."""
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        beside = groups if self.baseline is not None else [other for other in groups if other.variant == key.variant]
+        return Part(gating.labels(beside)[key], certifying.size_of(key.task), changing(row))
 
     def _sides(self, groups: Sequence[GroupKey]) -> dict[GroupKey, gating.Side | None]:
         """What each gated group is compared with: the baseline's group, or that of the run's first variant."""
         if self.baseline is not None:
             return gating.counterparts(groups, self.baseline)
-        root = root_variant(list(dict.fromkeys(key.variant for key in groups)))
+        variants = list(dict.fromkeys(key.variant for key in groups))
+        against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
         found: dict[GroupKey, gating.Side | None] = {}
         for key in groups:
-            if key.variant != root:
-                other = matching(key, root, dict.fromkeys(groups))
+            if (variant := against.get(key.variant, key.variant)) != key.variant:
+                other = matching(key, variant, dict.fromkeys(groups))
                 found[key] = None if other is None else (other, Group())
         return found
 
@@ -280,14 +298,16 @@ class RunGates:
             return excuse([gate], "the run is not complete")
         allow = self.settings.allow_unevaluated
         misjudged = {group_key(row) for row in judges.misjudged(results)}
+
+        def levels(variant: VariantKey) -> Levels:
+            return self.watch.levels(variant) if isinstance(self.watch, CertificateWatch) else ONE_LOOK
+
         if self.baseline is not None:
             found = certifying.certificates(
-                policy, run, self.baseline, absent=absent, misjudged=misjudged, allow_unevaluated=allow
+                policy, run, self.baseline, absent=absent, misjudged=misjudged, levels=levels, allow_unevaluated=allow
             )
         else:
-            from pytest_thinkslm.reports.deltas import references
-
-            found = certifying.within_run(policy, run, references(run.variants), allow_unevaluated=allow)
+            found = certifying.within_run(policy, run, references(run.variants), levels=levels, allow_unevaluated=allow)
         worst = certifying.overall(found)
         if worst is None:
             sentence = "certificate: INCONCLUSIVE: nothing could be compared"
@@ -305,7 +325,7 @@ class RunGates:
         sides = self._sides(list(rows))
         for key, side in sides.items():
             if side is not None:
-                whole = groups.get(side[0], Group()) if self._within else side[1]
+                whole = groups.get(side[0], Group()) if self.baseline is None else side[1]
                 prefix = None if self.watch is None else self.watch.before(key)
                 sides[key] = side[0], whole if prefix is None else prefix
         measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)

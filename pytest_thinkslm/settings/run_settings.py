@@ -262,11 +262,15 @@ def _adaptive(raw: RawOptions) -> bool:
     """Whether the run ends when its gates are decided. Raises ``UsageError`` where nothing could be."""
     if not raw.get("adaptive"):
         return False
-    if raw.get("gate") in (None, ""):
+    gate, certify = (raw.get(option) not in (None, "") for option in ("gate", "certify"))
+    if not (gate or certify or raw.get("policy")):
         raise UsageError(
-            "--adaptive ends a run as soon as its gates are decided, and none is asked for: add --gate MARGIN (in "
-            "points) with --baseline RUN, or with several variants of which the first is the baseline"
+            "--adaptive ends a run as soon as its gates or its certificate are decided, and none is asked for: add "
+            "--gate MARGIN or --certify MARGIN (in points) with --baseline RUN, or with several variants of which the "
+            "first is the baseline"
         )
+    if gate and (certify or raw.get("policy")):
+        raise UsageError("--adaptive ends a run by --gate or by --certify: give one of them")
     if _baseline(raw) == "paper":
         raise UsageError(
             "--adaptive cannot be used with --baseline paper: only its figures are known, not its items; give a run as "

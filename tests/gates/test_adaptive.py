@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.records import VerdictName
-from pytest_thinkslm.gates.adaptive import Against, Watch
+from pytest_thinkslm.gates.adaptive import Against
+from pytest_thinkslm.gates.adaptive_gates import GateWatch
 from pytest_thinkslm.gates.baselines import Group
 from pytest_thinkslm.settings.gate_specs import GateMode, Margin
 
@@ -28,11 +29,11 @@ def right(count: int = 100, repeats: int = 1) -> Group:
 
 def watch(
     order: Sequence[ItemKey], against: Mapping[GroupKey, Against], mode: GateMode = "regression", margin: float = 2
-) -> Watch:
-    return Watch(Margin(margin, mode), order, against)
+) -> GateWatch:
+    return GateWatch(Margin(margin, mode), order, against)
 
 
-def feed(watched: Watch, order: Sequence[ItemKey], verdicts: Mapping[ItemKey, VerdictName]) -> list[ItemKey]:
+def feed(watched: GateWatch, order: Sequence[ItemKey], verdicts: Mapping[ItemKey, VerdictName]) -> list[ItemKey]:
     """Report what is needed, in this order; what was asked."""
     asked = []
     for key in order:

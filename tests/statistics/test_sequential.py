@@ -86,7 +86,9 @@ def test_predictive_power_is_a_probability_that_falls_with_p(p: float, time: flo
 def test_queues_advance_by_their_rates(sizes: list[int], rates: list[float]) -> None:
     order = interleaved(sizes, rates[: len(sizes)])
     assert sorted(order) == [queue for queue, size in enumerate(sizes) for _ in range(size)]
-    taken = list(accumulate((np.eye(len(sizes), dtype=int)[queue] for queue in order), initial=np.zeros(len(sizes), int)))
+    taken = list(
+        accumulate((np.eye(len(sizes), dtype=int)[queue] for queue in order), initial=np.zeros(len(sizes), int))
+    )
     for turn in taken:
         going = [queue for queue, size in enumerate(sizes) if turn[queue] < size]
         for a, b in pairwise(going):
