@@ -4,13 +4,14 @@
 
 Each simulated suite is a set of tasks of real sizes and prices in which every item is lost, gained or unchanged at
 random. It is decided twice by the package's own tests on the same outcomes: with all of its items (Holm's correction),
-and adaptively, by the looks, boundaries and the schedule of ``--adaptive``. Three tables:
+and adaptively, by the looks, boundaries and the schedule of ``--adaptive``. Four tables:
 
 1. False alarms at the boundary: every task has truly lost exactly the margin (regression), or one task of a family has
    truly lost it and the others nothing (non-inferiority).
 2. What an adaptive run decides and takes, where nothing changed and where something was lost; also at the loss that the
    full run finds in 95% of the cases.
 3. Single gates on clusters and on repeats, whose order mixes the clusters.
+4. Certificates over 17 tasks.
 """
 
 from __future__ import annotations
@@ -26,13 +27,20 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_thinkslm.gates.adaptive import pace
+from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.gates.adaptive import changing, pace
+from pytest_thinkslm.gates.adaptive_certificate import CertificateWatch, Part
+from pytest_thinkslm.gates.baselines import Group
+from pytest_thinkslm.gates.certificate import Evidence, certify
 from pytest_thinkslm.gates.outcomes import ALPHA
 from pytest_thinkslm.generating.shards import COSTS
 from pytest_thinkslm.runs.types import FigureRow
 from pytest_thinkslm.settings.gate_specs import GateMode
-from pytest_thinkslm.statistics import PairedTable, compare_paired
-from pytest_thinkslm.statistics.sequential import State, look, look_counts
+from pytest_thinkslm.settings.policies import make_policy
+from pytest_thinkslm.statistics import PairedResult, PairedTable, compare_paired
+from pytest_thinkslm.statistics.paired import single_table
+from pytest_thinkslm.statistics.sequential import State, interleaved, look, look_counts
+from pytest_thinkslm.statistics.stratified import ClusterTotal, Stratum
 
 #: Items of each task, and an accuracy as a small model has it.
 TASKS: Mapping[str, tuple[int, float]] = {
@@ -219,6 +227,60 @@ def clustered(clusters: int, size: int, repeats: int, margin: float, drop: float
     return Decision(float(full.mean()), float(adaptive.mean()), float((full != adaptive).mean()), float(share.mean()))
 
 
+def certified(tasks: Sequence[Task], margin: float, suites: int, seed: int) -> Decision:
+    """Certificates in place of gates: "fails" are those that are not GO; "decided alike" is of all three decisions."""
+    generator = np.random.default_rng(seed)
+    policy = make_policy(100 * margin, None, ())
+    paces = [pace(task.name, task.figures()) for task in tasks]
+    keys = [GroupKey("m", "q", task.name, task.name, "direct") for task in tasks]
+    order = [keys[turn] for turn in interleaved([task.items for task in tasks], paces)]
+    places = dict.fromkeys(keys, -1)
+    items = [ItemKey(*key, str(places.update({key: places[key] + 1}) or places[key])) for key in order]
+    against = {
+        key: Group({str(item): [1.0] for item in range(task.items)}) for key, task in zip(keys, tasks, strict=True)
+    }
+    parts = {key: Part(task.name, task.items, changing(task.figures())) for key, task in zip(keys, tasks, strict=True)}
+    watch = CertificateWatch(policy, items, against, parts)
+    (case,) = watch._cases.values()
+    counts = [
+        [max(1, round(share[key] * task.items)) if share[key] else 0 for share in case.shares]
+        for key, task in zip(keys, tasks, strict=True)
+    ]
+    drawn = [_outcomes(task, own, suites, generator) for task, own in zip(tasks, counts, strict=True)]
+    whole = sum(task.items * task.price for task in tasks)
+    found = np.zeros((suites, 4))
+    for place in range(suites):
+
+        def evidence(at: int) -> list[Evidence]:
+            return [
+                _evidence(task, int(lost[place, at]), int(gained[place, at]), own[at])  # noqa: B023
+                for task, own, (lost, gained) in zip(tasks, counts, drawn, strict=True)
+            ]
+
+        full = certify(policy, evidence(len(case.looks) - 1)).decision
+        for at in range(len(case.looks)):
+            case.look, case.levels = at, watch._levels_at(case, at)
+            certificate = certify(policy, evidence(at), case.levels)
+            if certificate.decision != "INCONCLUSIVE" or watch._hopeless(case, certificate):
+                break
+        spent = sum(own[at] * task.price for task, own in zip(tasks, counts, strict=True))
+        found[place] = full != "GO", certificate.decision != "GO", full != certificate.decision, spent / whole
+    means = found.mean(axis=0)
+    return Decision(*map(float, means))
+
+
+def _evidence(task: Task, lost: int, gained: int, n: int) -> Evidence:
+    paired_table, change = single_table(lost, gained, n)
+    drop = (lost - gained) / n
+    interval = paired_table.interval()
+    paired = PairedResult(
+        n, n, 1, task.accuracy, task.accuracy - drop, -drop, interval, 0.95, (), (), (), (), (lost + gained) / n, 1.0,
+        change, paired_table,
+    )  # fmt: skip
+    part = Stratum(paired_table, drop, {task.name: ClusterTotal(lost - gained, n)})
+    return Evidence(task.name, task.name, task.items, paired, part, part)
+
+
 def rows(suites: int, seed: int) -> list[tuple[str, str, float, Decision]]:
     """Every scenario: name, gate, size of the drop, what was found."""
     found: list[tuple[str, str, float, Decision]] = []
@@ -303,6 +365,23 @@ def main() -> None:
         for margin, drop in ((0.02, 0.02), (0.02, 0.0), (0.02, 0.05))
     ]
     print(table(found))
+    print()
+    suites = max(50, given.suites // 5)
+    names = tuple(TASKS)
+    wanted = (
+        ("boundary: all 17 tasks lost the margin", suite(names, **dict.fromkeys(names, 0.02)), 0.02, 0.02),
+        ("nothing changed, 17 tasks", suite(), 0.02, 0.0),
+        ("all 17 tasks lost", suite(names, **dict.fromkeys(names, 0.04)), 0.02, 0.04),
+        ("of 17 tasks gsm8k lost", suite(gsm8k=0.15), 0.02, 0.15),
+    )
+    print(
+        table(
+            [
+                (name, f"certificate {100 * margin:g}", drop, certified(tasks, margin, suites, given.seed))
+                for name, tasks, margin, drop in wanted
+            ]
+        ).replace("run fails", "run is not GO")
+    )
     took = time.time() - started
     print(f"\n{given.suites} suites a row ({runs} of clusters and repeats), seed {given.seed}, {took:.0f} s")
 
