@@ -108,7 +108,7 @@ class ControllerPlugin:
     def _announce(self, name: str, progress: Standing) -> None:
         label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
         engine = self._factory.name
-        parts = [f"{progress.items} outputs"]
+        parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
