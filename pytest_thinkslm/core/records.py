@@ -16,7 +16,7 @@ Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
 Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
-ItemRole = Literal["item", "seed"]
+ItemRole = Literal["item", "seed", "stress"]
 
 #: Of a task's data: content verified or generated; fails its pins and was accepted; has no pins.
 PinState = Literal["ok", "accepted", "unpinned"]
@@ -60,7 +60,8 @@ class Request:
     """One question to an engine. ``label`` names it in messages (task, item, style, repeat).
 
     ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
-    ``prefix`` is text that the assistant's turn begins with; the output is what follows it.
+    ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names
+    the changed form of the item that is asked.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +73,7 @@ class Request:
     style: str = ""
     thinking: str | None = None
     prefix: str = ""
+    stress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,10 @@ class Case:
     Attributes:
         task: task key, e.g. ``"gsm8k"``.
         index: position in the data set's own (pinned) order, from 0.
-        kind: how the answer is read.
+        kind: how the answer is read: one of ``AnswerKind``, or a user's own (``Reader``).
         question: what is asked, without format instructions or options.
         gold: number as a plain string (``"120000"``, ``"-3.5"``, ``"3/4"``) or ``UNANSWERABLE``; LaTeX
-            string; option letter; sorted list; or ``Review``.
+            string; option letter; sorted list; ``Review``; or whatever text a user's own kind compares with.
         options: texts of the choices, lettered A, B, C... by position.
         given: the unsorted list of a sorting item.
         steps: the solution under review, one step (or line of code) an entry.
@@ -140,11 +142,13 @@ class Case:
         source_id: the data set's own id where it has one.
         context: text shown before the question (e.g. a ground-truth-free passage); usually empty.
         note: why the record is odd (e.g. a MathQA options string that could not be split); listed in reports.
+        labels: what stands before each option; empty: its letter and a full stop.
+        places: where each option stands in the item as the data set has it; empty: there.
     """
 
     task: str
     index: int
-    kind: AnswerKind
+    kind: str
     question: str
     gold: Gold
     options: tuple[str, ...] = ()
@@ -156,6 +160,8 @@ class Case:
     source_id: str = ""
     context: str = ""
     note: str = ""
+    labels: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
     @property
     def item(self) -> str:

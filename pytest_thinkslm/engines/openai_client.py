@@ -33,9 +33,11 @@ from pytest_thinkslm.core.errors import (
     nearest,
 )
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.core.redaction import learn, learn_address, redacted
 from pytest_thinkslm.engines.openai_connection import connected, trusted
 from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
+    NO_KEY,
     TRANSIENT,
     Chat,
     Dialect,
@@ -119,6 +121,9 @@ class ChatClient:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.endpoint = Endpoint.parse(server_url, os.environ if environ is None else environ)
+        learn_address(server_url)
+        if self.endpoint.key != NO_KEY:
+            learn(self.endpoint.key)
         self.model = model
         self.concurrency = concurrency
         self.retries = retries
@@ -188,8 +193,14 @@ class ChatClient:
             if self._closed:
                 return None
             loop = self._running_loop()
-        result = asyncio.run_coroutine_threadsafe(send(), loop).result()
-        return None if isinstance(result, Failure) else result
+        waited = asyncio.run_coroutine_threadsafe(send(), loop)
+        while waited.done() or not self._closed:  # else its loop may end before it comes to this
+            with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+                result = waited.result(timeout=0.5)
+                return None if isinstance(result, Failure) else result
+            if waited.cancelled():
+                break
+        return None
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
@@ -224,7 +235,7 @@ class ChatClient:
             except ThinkSLMError:
                 raise
             except Exception as error:  # what a library raises is no traceback for the user
-                problem = self.endpoint.scrub(f"{type(error).__name__}: {error}")
+                problem = redacted(f"{type(error).__name__}: {error}")
                 raise ModelError(f"the server {self.endpoint.url} cannot be used: {problem}") from error
 
     def close(self) -> None:
@@ -358,23 +369,16 @@ class ChatClient:
             self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
             return
         body = dialect.body(self.model, job.chat)
-        named = {name: body.pop(name) for name in ("model", "messages")}
-        data = await self._call(
-            lambda client: client.chat.completions.with_raw_response.create(
-                **named, extra_body=body, timeout=self.timeout
-            ),
-            self.timeout,
-        )
-        limit = job.chat.sampling.max_tokens
-        result = data if isinstance(data, Failure) else read_reply(data, time.monotonic() - begin, limit)
+        data = await self._call(lambda client: self._send(client, dict(body), job.chat), self.timeout)
+        result = data if isinstance(data, Failure) else self._read(data, time.monotonic() - begin, job.chat)
         if isinstance(result, Output):
             self.counters.answered += 1
             self._loading_since = None
             self._slots = min(self._most_slots, self._slots + 1.0 / max(1.0, self._slots))
             job.future.set_result(result)
             return
-        result = dataclasses.replace(result, message=self.endpoint.scrub(result.message))
-        if result.kind == "refused" and (narrower := dialect.without(result.message, {**body, **named})) is not None:
+        result = dataclasses.replace(result, message=redacted(result.message))
+        if result.kind == "refused" and (narrower := dialect.without(result.message, body)) is not None:
             if narrower != self.dialect and dialect == self.dialect:
                 self._note(f"asking without {', '.join(narrower.refused)}: {result.message}")
                 self.dialect = narrower
@@ -383,6 +387,15 @@ class ChatClient:
         if result.kind == "refused" and "response_format" in job.chat.extra and refuses_schema(result.message):
             result = dataclasses.replace(result, kind="no-schema")
         await self._failed(job, result, begin)
+
+    async def _send(self, client: Any, body: dict[str, object], chat: Chat) -> Any:
+        """The server's response to one attempt: an HTTP response of the official client, or text."""
+        named = {name: body.pop(name) for name in ("model", "messages")}
+        return await client.chat.completions.with_raw_response.create(**named, extra_body=body, timeout=self.timeout)
+
+    def _read(self, data: bytes, seconds: float, chat: Chat) -> Output | Failure:
+        """What the body of a 200 says."""
+        return read_reply(data, seconds, chat.sampling.max_tokens)
 
     async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
         self.counters.failures[failure.kind] = self.counters.failures.get(failure.kind, 0) + 1
@@ -460,7 +473,7 @@ class ChatClient:
         self.counters.failed += 1
         if job.started or job.future.set_running_or_notify_cancel():
             label = f"{job.chat.label}: " if job.chat.label else ""
-            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason), kind))
+            job.future.set_exception(EngineError(redacted(label + reason), kind))
 
     async def _call(self, send: Any, timeout: float) -> bytes | Failure:
         """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
@@ -479,7 +492,7 @@ class ChatClient:
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}")
-        return dataclasses.replace(failure, message=self.endpoint.scrub(failure.message))
+        return dataclasses.replace(failure, message=redacted(failure.message))
 
     async def _stop(self) -> None:
         self._dead = f"the client of {self.endpoint.url} was closed"
@@ -499,13 +512,17 @@ class ChatClient:
         for _, job in tasks:
             if not job.future.done():
                 self._fail(job, self._dead)
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of ``post`` and ``served``
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         if self._client is not None:
             with contextlib.suppress(OSError):
                 await self._client.close()
 
     def _note(self, line: str) -> None:
         if self._log is not None:
-            print(f"openai: {self.endpoint.scrub(line)}", file=self._log, flush=True)
+            print(f"openai: {redacted(line)}", file=self._log, flush=True)
 
 
 def _near(model: str, known: Mapping[str, ServedModel]) -> str:

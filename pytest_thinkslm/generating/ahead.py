@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.generating.plan import Load
 from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.runs.types import Generated
 
@@ -45,7 +47,7 @@ class Progress:
 
     Times are ``time.monotonic`` seconds. The clock stands still between the last output and the next question (of a
     test that asks one of its own), and no question sets it back. ``loading`` is what of its time passed before the
-    engine was seen at work.
+    engine was seen at work; ``load`` is what is to be generated.
     """
 
     items: int = 0
@@ -58,6 +60,7 @@ class Progress:
     shares: dict[str, Share] = field(default_factory=dict)
     to_judge: int = 0
     judged: int = 0
+    load: Load = field(default_factory=Load)
     clock: BusyClock = field(default_factory=BusyClock)
 
     def working(self, now: float) -> None:
@@ -106,9 +109,16 @@ class Ahead:
     Args:
         engine: None for ``--rescore``: what the journal lacks is an error.
         journal: None on the replay engine, which needs none.
+        weigh: what requests will take, for those who are told before; None: not known.
     """
 
-    def __init__(self, engine: Engine | None, journal: Journal | None) -> None:
+    def __init__(
+        self,
+        engine: Engine | None,
+        journal: Journal | None,
+        weigh: Callable[[Iterable[Request]], Load] | None = None,
+    ) -> None:
+        self._weigh = weigh
         self._engine = engine
         self._journal = journal
         self._inner: dict[str, Future[Output]] = {}
@@ -140,7 +150,7 @@ class Ahead:
                 continue
             output = self._journal.get(request, key)
             if output is not None:
-                self._kept[key] = output
+                self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
         if not more:
@@ -148,6 +158,8 @@ class Ahead:
         self.progress.to_generate += len(missing)
         self.progress.journalled = self.progress.items - self.progress.to_generate
         if before:
+            if self._weigh is not None:
+                self.progress.load += self._weigh(missing.values())
             before(self.progress)
         if missing and self._engine is not None:
             with self._lock:
@@ -167,13 +179,15 @@ class Ahead:
             EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
         """
         if isinstance(handle, int):
-            return _wait(self._direct_future(handle), None)
+            return redacted_output(_wait(self._direct_future(handle), None))
         output = self._kept.get(handle)
         if output is not None:
             return output
         future = self._outer.get(handle)
         if future is None:
-            raise EngineError("the journal has no output for it: run it without --rescore")
+            raise EngineError(
+                "the journal has no output of this engine for it: run it without --rescore, or see --journal-accept"
+            )
 
         def look() -> None:
             self._look()
@@ -194,7 +208,9 @@ class Ahead:
         if future is None:
             finished(None)
             return
-        future.add_done_callback(lambda done: finished(None if done.cancelled() or done.exception() else done.result()))
+        future.add_done_callback(
+            lambda done: finished(None if done.cancelled() or done.exception() else redacted_output(done.result()))
+        )
 
     def cancel(self) -> None:
         """Cancel everything that the engine has not started."""
@@ -243,7 +259,7 @@ class Ahead:
         def keep(inner: Future[Output]) -> None:
             outer = self._outer[key]
             try:
-                output = inner.result()
+                output = redacted_output(inner.result())
                 assert self._journal is not None
                 self._journal.put(request, key, output)
             except CancelledError:

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pytest_thinkslm.core.errors import DataError, ThinkSLMError, where_raised
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Sampling
 from pytest_thinkslm.data.exemplars import exemplars
-from pytest_thinkslm.data.reader import Dataset, load_cases
+from pytest_thinkslm.data.reader import Dataset, DataState, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
-from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.limits import default_max_tokens
 from pytest_thinkslm.tasks.prompts import Exemplar, prompt_messages
 
@@ -51,8 +52,15 @@ class Planner:
             wanted[ref.task].add(ref.index)
             styles[ref.task][ref.style] = None
         self.datasets: dict[str, Dataset] = {}
+        #: Tasks of a user's whose own code raised, with what it raised: their items are errors, the others go on.
+        self.failed: dict[str, str] = {}
         for key, indices in wanted.items():
-            self.datasets[key] = self._load(key, sorted(indices))
+            try:
+                self.datasets[key] = self._load(key, sorted(indices))
+            except Exception as error:
+                if registry.is_of_the_suite(key) or (isinstance(error, ThinkSLMError) and len(wanted) == 1):
+                    raise
+                self.fail(key, error)
         self._exemplars: dict[tuple[str, str], tuple[Exemplar, ...]] = {
             (key, style): exemplars(
                 registry.get(key),
@@ -63,12 +71,25 @@ class Planner:
                 evaluated=self.datasets[key].cases.values(),
             )
             for key, asked in styles.items()
+            if key not in self.failed
             for style in asked
         }
+        self._changed = self._change(refs)
+        self._try_requests(refs)
         self._carriers = self._find_carriers(refs)
 
+    def fail(self, task: str, error: Exception) -> None:
+        """The code of a user's task raised: nothing of it can be asked."""
+        why = str(error) if isinstance(error, ThinkSLMError) else f"the task's own code raised {where_raised(error)}"
+        self.failed[task] = f"task {task}: {why}"
+        self.datasets[task] = Dataset({}, DataState("not read", 0, 0))
+
     def case(self, ref: ItemRef) -> Case:
-        """The case of an item."""
+        """The case of an item, or of a changed form of it. Raises ``DataError`` where its task's own code did."""
+        if ref.task in self.failed:
+            raise DataError(self.failed[ref.task])
+        if ref.stress:
+            return self._changed[ref.task, ref.index, ref.stress]
         cases = self.datasets[ref.task].cases
         if ref.index not in cases:
             cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
@@ -77,11 +98,15 @@ class Planner:
     def left_out(self, ref: ItemRef) -> str:
         """Why a selected item is not run: its record is not the pinned one, or is not there; else empty."""
         dataset = self.datasets.get(ref.task)
-        return "" if dataset is None else dataset.left_out.get(ref.index, "")
+        why = "" if dataset is None else dataset.left_out.get(ref.index, "")
+        if not why and ref.stress and (ref.task, ref.index, ref.stress) not in self._changed:
+            why = f"{ref.stress}: there is nothing in it that could be changed without a doubt about its gold"
+        return why
 
     def release(self, ref: ItemRef) -> None:
         """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
-        self.datasets[ref.task].cases.pop(ref.index, None)
+        if not ref.stress:
+            self.datasets[ref.task].cases.pop(ref.index, None)
 
     def auxiliary(self, ref: ItemRef) -> tuple[Auxiliary, ...]:
         """The further cases that are asked with this item (each once a run, style, variant and repeat)."""
@@ -98,12 +123,13 @@ class Planner:
         return Request(
             messages=messages,
             sampling=sampling,
-            label=f"{case.task} {case.item} ({ref.style})",
+            label=f"{case.task} {case.item} ({ref.style}{', ' + ref.stress if ref.stress else ''})",
             repeat=ref.repeat,
             task=case.task,
             item=case.item,
             style=ref.style,
             thinking=self._settings.thinking,
+            stress=ref.stress,
         )
 
     def max_tokens(self, case: Case, style: str, variant: int = 0) -> int:
@@ -116,11 +142,25 @@ class Planner:
         room = self._room(variant)
         return default_max_tokens(registry.get(case.task), style, thinks=room.thinks, context=room.context)
 
+    def thinks(self, variant: int) -> bool:
+        """Whether outputs of the variant at this position begin with a thought."""
+        return self._room(variant).thinks
+
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
         turns = prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))
         system = self._settings.system
         return turns if system is None else (Message("system", system), *turns)
+
+    def _try_requests(self, refs: Sequence[ItemRef]) -> None:
+        """A user's case may be none that a prompt can be made of: that is seen before anything is asked."""
+        for ref in refs:
+            if registry.is_of_the_suite(ref.task) or ref.task in self.failed or self.left_out(ref):
+                continue
+            try:
+                self.messages(ref)
+            except Exception as error:
+                self.fail(ref.task, error)
 
     def _room(self, variant: int) -> ThoughtRoom:
         if variant not in self._rooms:
@@ -139,12 +179,23 @@ class Planner:
             hub=settings.hub_ids,
         )
 
+    def _change(self, refs: Sequence[ItemRef]) -> dict[tuple[str, int, str], Case]:
+        """The changed forms that are asked for, of the items that allow them."""
+        found: dict[tuple[str, int, str], Case] = {}
+        for ref in refs:
+            case = self.datasets[ref.task].cases.get(ref.index) if ref.stress else None
+            if case is not None and (ref.task, ref.index, ref.stress) not in found:
+                changed = stress.apply(case, ref.stress, self._settings.data_seed)
+                if changed is not None:
+                    found[ref.task, ref.index, ref.stress] = changed
+        return found
+
     def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
         """The first selected item of each auxiliary case carries it, the same on every worker."""
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
-            if self.left_out(ref):
+            if ref.stress or ref.task in self.failed or self.left_out(ref):
                 continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)

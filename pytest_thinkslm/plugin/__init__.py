@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +15,31 @@ from pytest_thinkslm.plugin import compat_pytest, options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 from pytest_thinkslm.settings.values import split_list
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.runs.types import Results
+
 __all__ = ["case", "compression", "gpu", "judge", "slm"]
+
+
+class Hooks:
+    """What a conftest or another plugin may implement."""
+
+    def pytest_thinkslm_results(self, config: pytest.Config, results: Results, report_dir: Path) -> None:
+        """A run has ended and its files are written.
+
+        Called once a run, in the process that the user started, after gates were decided and before pytest ends. What
+        an implementation raises is one line in the terminal and fails the run; its files stand.
+
+        Args:
+            config: pytest's.
+            results: the content of results.json.
+            report_dir: the run's folder.
+        """
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make ``pytest_thinkslm_results`` known."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,13 +55,16 @@ def pytest_load_initial_conftests(
 
     Where neither an argument nor an ini value is ours, an unrelated suite is running: nothing is registered.
     """
-    if not (options.mentioned(args) or early_config.getini("slm_model")):
-        return (yield)
-    _look_ahead(early_config, parser, args)
+    ours = options.mentioned(args) or bool(early_config.getini("slm_model"))
+    if ours:
+        _look_ahead(early_config, parser, args)
     try:
-        return (yield)
+        result = yield
     finally:
-        options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
+        if ours:
+            options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
+    _refuse_misspelt(parser, args)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,9 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
             return
         from pytest_thinkslm.plugin.activation import activate
 
-        activate(config, raw)
+        activate(config, raw, [] if str(suite_path()) in config.args else config.args)
     except ThinkSLMError as error:
-        raise pytest.UsageError(f"thinkslm: {error}") from None
+        from pytest_thinkslm.core.text import safe_message
+
+        raise pytest.UsageError(f"thinkslm: {safe_message(error)}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,6 +93,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if hasattr(metafunc.function, "__thinkslm_task__") and not metafunc.config.pluginmanager.hasplugin("thinkslm-run"):
         skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_MODEL), id="no-model")
         metafunc.parametrize("case", [skipped], indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Without a model: why reasoning tests were skipped, or why our options did nothing."""
+    if config.pluginmanager.hasplugin("thinkslm-run"):
+        return
+    skipped = terminalreporter.stats.get("skipped", ())
+    given = any(getattr(config.option, option.dest, None) for option in options.OPTIONS)
+    if not (given or any(NO_MODEL in str(report.longrepr) for report in skipped)):
+        return
+    from pytest_thinkslm.plugin import hints
+
+    typed = hints.given_options(config.option, options.SHORT_NAMES)
+    count = hints.skipped_for_want_of_a_model(skipped, NO_MODEL)
+    if hint := hints.without_model(typed, count, config.invocation_params.args):
+        terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -93,9 +140,56 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     if any(os.path.exists(os.path.expanduser(path)) for path in known.file_or_dir if path not in paths):
         compat_pytest.search_root_again(config, args, paths)
     known.file_or_dir = paths
-    if not paths and (ours.slm_model or config.getini("slm_model")):
-        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args.insert(0, str(suite_path()))
+    if not (ours.slm_model or config.getini("slm_model")):
+        return
+    asked = split_list(ours.slm_task)
+    if not paths:
+        beside = _own_tests(config, asked) if asked else []
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
-        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]
+        first = str(own_conftest if own_conftest.exists() else suite_path())
+        if not own.parse_known_args(list(map(str, config.invocation_params.args)))[0].slm_model:
+            beside = _all_tests(config)  # the model stands in an ini file, which keeps no test from running
+            first = beside[0]
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        args[:0] = [str(suite_path()), *beside]
+        known.file_or_dir = [first, *beside]
+        return
+    registered = compat_pytest.option_names(parser)
+    if any(arg.startswith("-") and arg.partition("=")[0] not in registered for arg in rest):
+        return  # what looks like a path may be the value of an option that is misspelt, or a conftest's
+    for path in paths:
+        if "/" not in path and "." not in path and not os.path.exists(path):
+            from pytest_thinkslm.tasks import registry
+
+            if path in registry.suite_keys():
+                raise pytest.UsageError(f"thinkslm: there is no file or folder {path}; it is a task: --task {path}")
+
+
+def _all_tests(config: pytest.Config) -> list[str]:
+    """What pytest itself runs where no path is given."""
+    here = config.invocation_params.dir
+    found: list[str] = []
+    if here == config.rootpath:
+        for pattern in config.getini("testpaths"):
+            found += sorted(glob.glob(pattern, recursive=True))
+    return found or [str(here)]
+
+
+def _own_tests(config: pytest.Config, patterns: Sequence[str]) -> list[str]:
+    """Files of the current folder with tests of tasks that are asked for and are none of the suite's."""
+    from pytest_thinkslm.plugin.own_tests import files_of
+    from pytest_thinkslm.tasks import registry
+
+    return [str(path) for path in files_of(config, patterns, registry.suite_keys())]
+
+
+def _refuse_misspelt(parser: pytest.Parser, args: Sequence[str]) -> None:
+    """Say the option of ours that an unknown argument is nearly."""
+    known = compat_pytest.option_names(parser)
+    if not known or all(not arg.startswith("-") or arg.partition("=")[0] in known or len(arg) < 4 for arg in args):
+        return
+    from pytest_thinkslm.plugin import hints
+
+    if hint := hints.misspelt(map(str, args), known, options.SHORT_NAMES):
+        raise pytest.UsageError(f"thinkslm: {hint}")

@@ -11,11 +11,16 @@ import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
+from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.plan import Load, words
+from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
-from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.models.prices import price_of
+from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import Decisions, Looking
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
@@ -23,8 +28,9 @@ from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
-from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.reports.recorder import Recorder, remove_if_empty
 from pytest_thinkslm.runs.items import item_record, payload
+from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
@@ -39,9 +45,6 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "unparsed": ("u", "UNPARSED", "purple"),
     "truncated": ("t", "TRUNCATED", "cyan"),
 }
-
-#: Wrong answers listed in the terminal.
-_LISTED = 10
 
 
 class ControllerPlugin:
@@ -73,15 +76,20 @@ class ControllerPlugin:
         self._looking: Looking | None = None
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
+        self.selector = Selector(settings, factory)
         self._gates = gates
         self._expected: list[str] = []
         self._seen: set[str] = set()
         self._others_failed: set[str] = set()
-        self._wrong: dict[str, str] = {}
+        #: By verdict, of those that are failed tests: the first lines for the terminal, by test id.
+        self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
+        self._nothing_ran = False
+        self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
+        config.pluginmanager.register(compat_pytest.BoundedSections(_listed_below), "thinkslm-sections")
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
@@ -93,6 +101,11 @@ class ControllerPlugin:
             self.progress.say(line)
         if self._gates.watch is not None:
             self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
+        if lacking := self._factory.lacking(keys.values()):
+            self.progress.say(
+                f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
+                "them out"
+            )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
 
@@ -106,12 +119,22 @@ class ControllerPlugin:
         self._announce(variant.name, Standing.of(progress))
 
     def _announce(self, name: str, progress: Standing) -> None:
-        label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
-        engine = self._factory.name
+        index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
+        label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
         parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        if progress.new_tokens:
+            load = Load(progress.to_generate, progress.prompt_tokens, progress.new_tokens)
+            price = price_of(self._factory.given_as(index))
+            parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+        if self._factory.journalled and progress.to_generate and not self.settings.fresh:
+            fingerprint = self._factory.fingerprint(index)
+            others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
+            accepted = {*self.settings.journal_accept}
+            if hint := advice([other for other in others if not {*other.differing} <= accepted]):
+                self.progress.say(f"{label}: {hint}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -172,6 +195,7 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the item's record off its report."""
+        compat_pytest.redact(report)
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
             for *key, verdict, line in records:
@@ -180,9 +204,12 @@ class ControllerPlugin:
                 self._looking.reported(report.nodeid, records)
             if self._expected:
                 self._seen.add(report.nodeid)
-            self._wrong.pop(report.nodeid, None)  # a rerun: the last report counts
-            if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
-                self._wrong[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
+            for listed in self._listed.values():
+                listed.pop(report.nodeid, None)  # a rerun: the last report counts
+            if report.failed:
+                listed = self._listed.setdefault(str(getattr(report, "thinkslm_verdict", "")), {})
+                if len(listed) < compat_pytest.LISTED:
+                    listed[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
             self._crashed(report)
         else:
@@ -195,6 +222,11 @@ class ControllerPlugin:
                 self._seen.add(report.nodeid)
                 self._others_failed.add(report.nodeid)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What cannot be collected may say what it must not."""
+        compat_pytest.redact(report)
+
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """Wrong answers under their own name and colour."""
         verdict = str(getattr(report, "thinkslm_verdict", ""))
@@ -202,6 +234,11 @@ class ControllerPlugin:
             letter, word, colour = _SHOWN[verdict]
             return verdict, letter, (word, {colour: True})
         return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before pytest writes its header."""
+        compat_pytest.guard_terminal(self.config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -216,6 +253,7 @@ class ControllerPlugin:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             self.recorder.discard()
+            self._nothing_ran = True
             return
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
@@ -228,25 +266,53 @@ class ControllerPlugin:
         self.results = self.recorder.results(
             selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
         )
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (interrupted or missing))
+        complete = not (interrupted or missing or self._sharded)
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
         self.recorder.write(self.results)
-        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
+        told = self._tell_others(self.results)
+        lacking = missing or failed_metrics(self.results["results"]) or not told
+        session.exitstatus = self._status(exitstatus, interrupted, bool(lacking) or any_failed(gates))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """pytest's JUnit file is written after ``pytest_sessionfinish``: of a start that failed it goes, too."""
+        folder = self.recorder.folder
+        if self._nothing_ran:
+            if self.config.option.xmlpath == str(folder / "junit.xml"):
+                (folder / "junit.xml").unlink(missing_ok=True)
+            remove_if_empty(folder)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
         if self._problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._problem)}", red=True)
         if self.results is None:
             return
         from pytest_thinkslm.plugin.terminal import show
 
-        show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
+        listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
+        show(terminalreporter, self.results, listed, self.recorder)
+        if self._others_problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _tell_others(self, results: Results) -> bool:
+        """Call ``pytest_thinkslm_results``; False where an implementation failed."""
+        try:
+            self.config.hook.pytest_thinkslm_results(
+                config=self.config, results=results, report_dir=self.settings.report_dir
+            )
+        except Exception as error:  # whatever a foreign function raises: the run's files are written
+            self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
+            return False
+        return True
 
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
             return pytest.ExitCode.INTERRUPTED
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._sharded:
+            return pytest.ExitCode.OK  # more shards than tests
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return exitstatus
         failed = bool(self.recorder.counts["error"] or self._others_failed or fails)
@@ -255,22 +321,28 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """What the run has: a task counts as full when all its items were reported in every style and repeat."""
-        from pytest_thinkslm.data.reader import item_count
+        """What the run has: a task counts as full when all its items were reported in every style and repeat.
 
-        if incomplete:
+        limit: a part that the run's own options chose. A shard is partial, whatever it holds.
+        """
+        if incomplete or self._sharded:
             return "partial"
         if self._gates.watch is not None and self._gates.watch.cut:
             return "adaptive"
-        limit = self.settings.limit
-        limited = False
+        chosen = False
         for group, reported in self.recorder.groups().items():
-            whole = item_count(registry.get(group.task), self.settings.data_dir)
-            asked = whole if limit is None else min(limit, whole)
-            if reported < (asked - self.recorder.left_out(group.task)) * self.settings.repeats:
+            task = registry.get(group.task)
+            left_out = self.recorder.left_out(group.task) * self.settings.repeats
+            if reported < self.selector.expected(group) - left_out:
                 return "partial"
-            limited = limited or asked < whole
-        return "limit" if limited else "full"
+            chosen = chosen or self.selector.reduced(task)
+        return "limit" if chosen else "full"
+
+    @property
+    def _sharded(self) -> bool:
+        """Whether this is a part of a run."""
+        shard = self.selector.shard
+        return shard is not None and shard.of > 1
 
     def _crashed(self, report: pytest.TestReport) -> None:
         """An item that killed its worker twice: an ``error``."""
@@ -293,3 +365,8 @@ class ControllerPlugin:
     def _unreported(self, report: pytest.TestReport) -> int:
         """How often the report's test was tried without a report: it had crashed its worker once."""
         return int(self.scheduler is not None and report.nodeid in self.scheduler.crashed)
+
+
+def _listed_below(report: pytest.TestReport) -> bool:
+    """Whether a report is an item's error: those are listed with the summary, no more than a few."""
+    return getattr(report, "thinkslm_verdict", "") == "error"

@@ -8,6 +8,7 @@ prefixed names (``--slm-model``) always work.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -63,7 +64,12 @@ OPTIONS: tuple[Option, ...] = (
         "Q,...",
     ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
-    Option("engine", "text", "auto, transformers, vllm, openai or replay (default: auto)", "NAME"),
+    Option(
+        "engine",
+        "text",
+        "auto, transformers, vllm, llamacpp, openai or replay (default: auto), or one of a package or conftest",
+        "NAME",
+    ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
     Option("engine-args", "list", "settings of the engine, validated by it", "K=V,..."),
     Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),
@@ -98,6 +104,38 @@ OPTIONS: tuple[Option, ...] = (
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
+    Option(
+        "stress",
+        "list",
+        "also ask changed forms of each item whose gold is the same, K of each transformation (3): options, labels, "
+        "numbers, names, distractor, typos, order, layout (docs/stress.md); those that do not fit a task are left out",
+        "T[:K],...",
+    ),
+    Option(
+        "sample",
+        "text",
+        "how --limit draws: stratified, in proportion to facets and classes (default), or hash, by the data seed alone "
+        "(default against a baseline that was drawn so)",
+        "METHOD",
+    ),
+    Option(
+        "where",
+        "list",
+        "only items with these facets, e.g. level=5,subject=Algebra; values of one facet are alternatives",
+        "FACET=VALUE,...",
+    ),
+    Option("recorded-only", "flag", "with --engine replay: leave out the items that have no recorded output"),
+    Option(
+        "shard",
+        "text",
+        "run the I-th of N parts of equal cost, variants first; the same command without it and with --rescore merges",
+        "I/N",
+    ),
+    Option(
+        "plan",
+        "flag",
+        "say what the run would take (items, prompt tokens, new tokens, time, price), load no model, and end",
+    ),
     Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
     Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
     Option(
@@ -108,6 +146,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option(
+        "journal-accept",
+        "list",
+        "take outputs of a journal whose engine differs in these facts of its fingerprint only (transformers, device, "
+        "...); every report says so. A run names the facts where such a journal is there",
+        "FACT,...",
+    ),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
     Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
     Option(
@@ -277,7 +322,7 @@ def raw_values(config: pytest.Config) -> dict[str, Any]:
             except (ValueError, TypeError) as error:
                 raise UsageError(f"ini value {option.dest}: {error}") from None
             if option.kind == "path" and value and config.inipath is not None:
-                value = str(config.inipath.parent / value)
+                value = str(config.inipath.parent / os.path.expanduser(str(value)))
         if option.kind == "flag" and not value:
             value = None
         values[option.name] = value

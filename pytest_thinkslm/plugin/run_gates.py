@@ -26,6 +26,7 @@ from pytest_thinkslm.gates.baselines import (
     counterpart,
     data_differences,
     difference,
+    drawn,
     load_run,
     misfits,
     prompt_differences,
@@ -42,6 +43,7 @@ from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
     import pytest
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
 
 #: Lines about single gates before a run, at most.
-_LINES_SHOWN = 12
+_LINES_SHOWN = 2
 
 
 class RunGates:
@@ -80,6 +82,11 @@ class RunGates:
         #: The gates on their way, under ``--adaptive``.
         self.watch: Watch | None = None
         self._collected: list[GroupKey] = []
+
+    @property
+    def drawn(self) -> Method | None:
+        """How the baseline's items were drawn; None where they are no sample, or there is no baseline."""
+        return None if self.baseline is None else drawn(self.baseline)
 
     # -- before anything is generated -----------------------------------------------------------------------
 
@@ -199,11 +206,12 @@ class RunGates:
         """Whether the run's first variant is the baseline of the others."""
         return self.settings.gates.margin is not None and self.settings.baseline is None
 
-    def foresee(self, keys: Iterable[ItemKey]) -> list[str]:
-        """What the margin gate will not be able to see or to compare, in lines.
+    def foresee(self, keys: Iterable[ItemKey], *, every: bool = False) -> list[str]:
+        """What the margin gate will not be able to see or to compare: two lines, or all of them.
 
         Args:
             keys: every collected item.
+            every: all of them, a line a task.
         """
         policy = self.specs.certify
         if policy is None and (not self.settings.baseline or self.specs.margin is None):
@@ -225,8 +233,13 @@ class RunGates:
 
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
-        more = len(lines) - _LINES_SHOWN
-        return [*certificate, *lines[:_LINES_SHOWN], *([f"... and {more} more gates like these"] if more > 0 else [])]
+        if every or len(lines) <= _LINES_SHOWN:
+            return [*certificate, *lines]
+        return [
+            *certificate,
+            *lines[: _LINES_SHOWN - 1],
+            f"{len(lines) - _LINES_SHOWN + 1} more gates are like it: --plan has them all",
+        ]
 
     # -- after it -------------------------------------------------------------------------------------------
 
@@ -361,7 +374,7 @@ class RunGates:
 
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
-        by_hand = narrowed_by_hand(config)
+        by_hand = narrowed_by_hand(config) or bool(self.settings.where)
         present = list(dict.fromkeys([*(entry.key for entry in measured), *self._collected]))
         found: list[GateResult] = []
         if self.specs.margin is not None:

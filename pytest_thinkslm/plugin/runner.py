@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
-from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
-from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of, item_refs, limited
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError, where_raised
+from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
-from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
-from pytest_thinkslm.generating.shards import in_turn, shard
+from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.generating.shards import COSTS, in_turn, places_of, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
@@ -69,6 +69,7 @@ class RunnerPlugin:
         self.settings = settings
         self.factory = factory
         self.selected = {task.key for task in registry.select(settings.tasks)}
+        self.selector = Selector(settings, factory) if controller is None else controller.selector
         self.problem: str | None = None
         self._too_late = too_late
         self._controller = controller
@@ -78,6 +79,7 @@ class RunnerPlugin:
         if worker is not None and worker.decided is not None:
             self._decisions = ToldDecisions(Path(worker.decided))
         self._progress = _progress(controller, worker)
+        self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
@@ -100,7 +102,11 @@ class RunnerPlugin:
             return None
         if key not in registry.all_tasks():
             registry.get(key)  # says what is wrong
+        if hasattr(obj, "__thinkslm_generic__") and not self.settings.tasks:
+            return []
         if self.settings.tasks and key not in self.selected | self._late(key):
+            return []
+        if self.selector.drops and next(self.selector.refs(registry.get(key)), None) is None:
             return []
         return None
 
@@ -119,20 +125,32 @@ class RunnerPlugin:
             return
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
-        settings = self.settings
-        items = item_indices(registry.get(key), settings.data_dir)
-        indices = limited(key, items, settings.limit, settings.data_seed)
-        styles, test = settings.styles_for(key), _test_name(metafunc)
-        refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
+        refs = list(self.selector.refs(registry.get(key), _test_name(metafunc)))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
-        ids = [id_of(ref, repeats=settings.repeats, label=names[ref.variant]) for ref in refs]
+        ids = [id_of(ref, repeats=self.settings.repeats, label=names[ref.variant]) for ref in refs]
         metafunc.parametrize("case", refs, indirect=True, ids=ids)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """One variant after the other, so that each is loaded once; under ``--adaptive`` tasks interleaved."""
+        """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
+        part that ``--shard`` asks for; under ``--adaptive`` tasks interleaved.
+        """
+        generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
+        if generic:
+            ours = set(map(id, generic))
+            tested = {ref.task for item in items if id(item) not in ours and (ref := ref_of(item)) is not None}
+            replaced = {id(item) for item in generic if (ref := ref_of(item)) is not None and ref.task in tested}
+            items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
+        if (part := self.selector.shard) is not None:
+            variants = [max(0, _variant_of(item)) for item in items]
+            costs = [COSTS.get(ref.task, 1.0) if (ref := ref_of(item)) else 1.0 for item in items]
+            places = places_of(variants, costs)
+            kept = [part.has(place, len(self.run.variants)) for place in places]
+            others = [item for item, mine in zip(items, kept, strict=True) if not mine]
+            self.config.hook.pytest_deselected(items=others)
+            items[:] = [item for item, mine in zip(items, kept, strict=True) if mine]
         if self.settings.adaptive:
             self._interleave(items)
 
@@ -150,10 +168,20 @@ class RunnerPlugin:
         for place, source in zip(places, order, strict=True):
             items[place] = items_of_refs[source]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Whether there is what ``--where`` asks for; a worker's controller has seen to it."""
+        if self._worker is None:
+            try:
+                self.selector.check()
+            except ThinkSLMError as error:
+                raise pytest.UsageError(f"thinkslm: {error}") from None
+
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
-        if getattr(self.config.option, "collectonly", False) or session.shouldfail or session.shouldstop:
+        collected_only = getattr(self.config.option, "collectonly", False) or self.settings.plan
+        if collected_only or session.shouldfail or session.shouldstop:
             return
         refs: list[ItemRef] = []
         places: list[int] = []
@@ -198,6 +226,11 @@ class RunnerPlugin:
             return
         start_item()
         self._records.clear()
+        with self._timer.stopped(item):
+            self._await(item, ref)
+
+    def _await(self, item: pytest.Item, ref: ItemRef) -> None:
+        """Wait for the item's output, and fill in what its test takes."""
         if self.problem is not None:
             raise EngineError(self.problem)
         if self._decisions is not None:
@@ -370,13 +403,13 @@ class RunnerPlugin:
             if error is None:
                 return Graded(answer, Verdict("correct", "the test's own assertions hold"))
             return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
-        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+        return error_graded(safe_line("" if error is None else where_raised(error), 400))
 
     def _report(
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
     ) -> pytest.TestReport:
         verdict = graded.verdict
-        if isinstance(error, EngineError):
+        if isinstance(error, EngineError) or (error is None and verdict.name == "error"):
             return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
         if error is not None and not isinstance(error, WrongAnswer):
             return pytest.TestReport.from_item_and_call(item, call)
@@ -445,7 +478,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
     """
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
-    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    asked += [compat_pytest.ini_value(config, name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
         compat_pytest.silence_log_capture(config)
 

@@ -27,6 +27,9 @@ from pytest_thinkslm.runs.types import (
     VariantMeasured,
 )
 
+#: Problems of a run that are listed; the rest is a count.
+PROBLEMS_LISTED = 10
+
 
 def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
     """The figures of one variant, and how much of them was generated in this run (``measured``)."""
@@ -225,6 +228,20 @@ def details(row: FigureRow) -> list[str]:
     ]
 
 
+def selection_of(results: Results) -> str:
+    """The selection, and the options that made it: ``limit (--limit 50, stratified; --where level=5)``."""
+    settings, found = results["settings"], []
+    if settings.get("limit") is not None:
+        found.append(f"--limit {settings['limit']}, {settings.get('sample') or 'hash'}")
+    if where := settings.get("where"):
+        found.append("--where " + ",".join(f"{facet}={value}" for facet, value in where))
+    if settings.get("recorded_only"):
+        found.append("--recorded-only")
+    if shard := settings.get("shard"):
+        found.append(f"--shard {shard}")
+    return results["selection"] + (f" ({'; '.join(found)})" if found else "")
+
+
 def further_sampling(settings: SettingsJson) -> list[str]:
     """Sampling parameters beside temperature and top-p, where they do something."""
     usual = {"top_k": 0, "min_p": 0, "presence_penalty": 0, "repetition_penalty": 1}
@@ -259,7 +276,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
-        lines += [f"Selection: **{results['selection']}**.", ""]
+        lines += [f"Selection: **{selection_of(results)}**.", ""]
     if "adaptive" in results:
         lines += [f"Adaptive: {markdown_line(results['adaptive']['sentence'])}.", ""]
     for table, speed, rows in variant_tables(results):
@@ -289,8 +306,10 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
-    for problem in results["problems"]:
-        lines.append(f"- {markdown_line(problem)}")
+    problems = results["problems"]
+    lines += [f"- {markdown_line(problem)}" for problem in problems[:PROBLEMS_LISTED]]
+    if len(problems) > PROBLEMS_LISTED:
+        lines.append(f"- ... and {len(problems) - PROBLEMS_LISTED} more problems: see results.json")
     if page:
         lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"

@@ -11,12 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from pytest_thinkslm.core.errors import where_raised
 from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
+from pytest_thinkslm.tasks.metrics import by_facets
+from pytest_thinkslm.tasks.task import Task
 
 SCHEMA_VERSION = 1
 
@@ -101,13 +104,36 @@ def summarise(
         from pytest_thinkslm.runs.judged import row_judge
 
         row["judge"] = row_judge(records, void=void)
-    if task.metrics is not None:
-        row["metrics"] = dict(task.metrics([*records, *seeds]))
+    if metrics := _metrics(task, [*records, *seeds]):
+        row["metrics"] = metrics
     if task.note:
         row["note"] = task.note
     if data is not None:
         row["data"] = _row_data(data)
     return row
+
+
+#: Among a row's metrics where its task's own function raised: what it raised, and where.
+FAILED_METRICS = "not computed"
+
+
+def failed_metrics(rows: Iterable[FigureRow]) -> list[str]:
+    """One line for each user's task whose metrics raised: figures that were asked for and are not there."""
+    found = ((row, row.get("metrics", {}).get(FAILED_METRICS)) for row in rows)
+    return [f"{row['label']} ({row['style']}): {what['undefined']}" for row, what in found if isinstance(what, dict)]
+
+
+def _metrics(task: Task, records: Sequence[ItemRecord]) -> dict[str, object]:
+    """What the task reports beyond accuracy; of a user's task, accuracy by each of its facets, too."""
+    from pytest_thinkslm.tasks import registry
+
+    try:
+        own = {} if task.metrics is None else dict(task.metrics(records))
+    except Exception as error:
+        if registry.is_of_the_suite(task.key):
+            raise
+        own = {FAILED_METRICS: {"value": None, "undefined": f"the task's metrics raised {where_raised(error)}"}}
+    return own if registry.is_of_the_suite(task.key) else {**by_facets(records), **own}
 
 
 def _row_data(data: OpenedData) -> RowData:

@@ -12,7 +12,11 @@ from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 from pytest_thinkslm.statistics.sequential import State
+from pytest_thinkslm.tasks.sampling import Method
 
+#: limit: what the run's own options chose (--limit, --where, --recorded-only); adaptive: ended when it was
+#: decided; partial: a shard, or what is left of a
+#: run that was narrowed by hand or interrupted.
 Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
     "regression",
@@ -188,6 +192,48 @@ class DeltaRow(GroupJson):
     method: str | None
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
+
+
+class StressFigures(TypedDict):
+    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes."""
+
+    items: int
+    n: int
+    accuracy: float
+    before: float
+    change: float
+    ci95: list[float] | None
+    p: float
+    consistency: float | None
+    same_answer: float | None
+    flips: int
+    flips_ci95: list[float] | None
+
+
+class PositionBiasJson(TypedDict):
+    """Shares of picks and of golds by position, and the p-value of "they do not differ"."""
+
+    picked: list[float]
+    expected: list[float]
+    p: float
+
+
+class VarianceJson(TypedDict):
+    """A share of the variance of a single score: of the item, of a transformation within it, of a single form."""
+
+    source: str
+    share: float
+    ci95: list[float]
+
+
+class StressRow(GroupJson):
+    """A group's items and their changed forms (``--stress``)."""
+
+    items: int
+    consistency: float | None
+    transformations: dict[str, StressFigures]
+    variance: NotRequired[list[VarianceJson]]
+    position_bias: NotRequired[PositionBiasJson]
 
 
 class ReferenceRow(GroupJson):
@@ -477,6 +523,7 @@ class VariantMeasured(TypedDict, total=False):
     peak_gpu_memory_source: str
     loaded: LoadedJson
     tasks: dict[str, Generated]
+    accepted: dict[str, int]
 
 
 class RunMeasured(TypedDict):
@@ -519,6 +566,12 @@ class SettingsJson(TypedDict):
     data_seed: int
     limit: int | None
     tasks: NotRequired[list[str]]
+    stress: NotRequired[list[str]]
+    sample: NotRequired[Method | None]
+    where: NotRequired[list[list[str]]]
+    recorded_only: NotRequired[bool]
+    shard: NotRequired[str | None]
+    journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
@@ -540,6 +593,7 @@ class Results(TypedDict):
     baseline: NotRequired[BaselineJson]
     deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
+    stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
     adaptive: NotRequired[AdaptiveJson]

@@ -8,20 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from pytest_thinkslm.core import schemes
+from pytest_thinkslm.core import entry_points, schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.policies import Policy, make_policy
 from pytest_thinkslm.settings.presets import apply_preset
-from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
+from pytest_thinkslm.settings.selections import parse_shard, parse_where
+from pytest_thinkslm.settings.values import RawOptions, checked_path, resolve_path, split_list
+from pytest_thinkslm.tasks import stress
 from pytest_thinkslm.tasks.prompts import STYLES
+from pytest_thinkslm.tasks.sampling import METHODS, Method
 
-ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+ENGINES = ("auto", "transformers", "vllm", "llamacpp", "openai", "replay")
+#: The entry points of engines that a user brings.
+ENGINE_GROUP = "pytest_thinkslm.engines"
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
+
+#: Bounds of numbers, beyond which engines overflow and nothing is meant: of whole ones, seeds (what 64 bits hold with
+#: room for a repeat's), repeats of an item (each is a test), and other numbers.
+MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 
 JudgePolicy = Literal["fallback", "all"]
 IncorrectMode = Literal["data", "fail", "xfail"]
@@ -36,7 +45,10 @@ class Settings:
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
+    ``stress`` are the changed forms that are asked beside each item (``options-1``).
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
+    ``sample`` None means as the baseline was drawn, else stratified; ``where`` has pairs of facet and value; ``shard``
+    is the part of the run that is run, as ``3/8``.
     """
 
     models: tuple[str, ...]
@@ -60,11 +72,18 @@ class Settings:
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
+    stress: tuple[str, ...] = ()
+    sample: Method | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    recorded_only: bool = False
+    shard: str | None = None
+    plan: bool = False
     data_dir: Path | None = None
     accept_data: bool = False
     strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
+    journal_accept: tuple[str, ...] = ()
     report_dir: Path | None = None
     journal_dir: Path = Path(".thinkslm/journal")
     incorrect: IncorrectMode = "data"
@@ -113,7 +132,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
     raw = applied.raw
     task_styles = dict(applied.styles or {})
     temperature = _number(raw, "temperature", 0.0, low=0.0)
-    repeats = _integer(raw, "repeats", 1, low=1)
+    repeats = _integer(raw, "repeats", 1, low=1, high=MOST_REPEATS)
     if repeats > 1 and temperature == 0 and (raw.get("sampling") != "model" or raw.get("temperature") is not None):
         raise UsageError(
             f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
@@ -127,14 +146,18 @@ def build_settings(raw: RawOptions) -> Settings | None:
             "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
             "give one of them"
         )
-    data_dir = resolve_path(raw.get("data-dir"))
+    for model in models:
+        checked_path(model, "model")
+    if raw.get("judge"):
+        checked_path(str(raw["judge"]), "judge")
+    data_dir = resolve_path(raw.get("data-dir"), "data-dir")
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
         models=models,
         quants=_quants(raw),
         tasks=split_list(raw.get("task")),
-        engine=_name(raw, "engine", ENGINES, "auto"),
+        engine=_engine(raw),
         server_url=_server_url(raw),
         engine_args=_pairs(raw, "engine-args"),
         styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
@@ -146,16 +169,19 @@ def build_settings(raw: RawOptions) -> Settings | None:
         max_tokens=_integer(raw, "max-tokens", None, low=1),
         thinking=_thinking(raw),
         system=_system(raw),
-        seed=_integer(raw, "seed", 0, low=0),
-        data_seed=_integer(raw, "data-seed", 0, low=0),
+        seed=_integer(raw, "seed", 0, low=0, high=MOST_SEED),
+        data_seed=_integer(raw, "data-seed", 0, low=0, high=MOST_SEED),
         limit=_integer(raw, "limit", None, low=1),
+        stress=stress.parse(split_list(raw.get("stress"))),
+        **_selection(raw),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
         strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
-        report_dir=resolve_path(raw.get("report-dir")),
-        journal_dir=resolve_path(raw.get("journal-dir")) or Path(".thinkslm/journal").absolute(),
+        journal_accept=_journal_accept(raw),
+        report_dir=resolve_path(raw.get("report-dir"), "report-dir"),
+        journal_dir=resolve_path(raw.get("journal-dir") or ".thinkslm/journal", "journal-dir") or Path(),
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
@@ -174,10 +200,32 @@ def build_settings(raw: RawOptions) -> Settings | None:
     )
 
 
+def is_own_engine(name: object) -> bool:
+    """Whether an engine is one that a user brings."""
+    return bool(name) and name not in ENGINES
+
+
+def _engine(raw: RawOptions) -> str:
+    """One of the suite's, or of those that packages and conftests bring."""
+    given = raw.get("engine")
+    return _name(
+        raw, "engine", (*ENGINES, *entry_points.names(ENGINE_GROUP)) if is_own_engine(given) else ENGINES, "auto"
+    )
+
+
+def _journal_accept(raw: RawOptions) -> tuple[str, ...]:
+    facts = tuple(dict.fromkeys(split_list(raw.get("journal-accept"))))
+    if facts and raw.get("fresh"):
+        raise UsageError("--journal-accept takes outputs of journals and --fresh reads none: give one of them")
+    if facts and raw.get("engine") == "replay":
+        raise UsageError("--journal-accept is about the journal, and --engine replay has none: leave it out")
+    return facts
+
+
 def _quants(raw: RawOptions) -> tuple[str, ...]:
     """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
     values = split_list(raw.get("quant"))
-    if raw.get("engine") not in ("replay", "openai"):
+    if raw.get("engine") not in ("replay", "openai") and not is_own_engine(raw.get("engine")):
         values = tuple(map(schemes.named, values))
     return tuple(dict.fromkeys(values))
 
@@ -211,6 +259,21 @@ def _sampled(raw: RawOptions) -> dict[str, Any]:
     return {"top_p": top_p, "top_k": top_k, "min_p": min_p, "presence_penalty": penalty}
 
 
+def _selection(raw: RawOptions) -> dict[str, Any]:
+    """What selects items beside their number."""
+    if raw.get("recorded-only") and raw.get("engine") != "replay":
+        raise UsageError("--recorded-only is about recorded outputs: add --engine replay, or leave it out")
+    sample = _name(raw, "sample", METHODS, "")
+    shard = parse_shard(raw.get("shard"))
+    return {
+        "sample": cast("Method", sample) if sample else None,
+        "where": parse_where(split_list(raw.get("where"))),
+        "recorded_only": bool(raw.get("recorded-only")),
+        "shard": None if shard is None else str(shard),
+        "plan": bool(raw.get("plan")),
+    }
+
+
 def _system(raw: RawOptions) -> str | None:
     text = raw.get("system")
     if text is None:
@@ -227,7 +290,7 @@ def _thinking(raw: RawOptions) -> str | None:
     text = str(value)
     if text in ("on", "off", "low", "medium", "high"):
         return text
-    if text.isascii() and text.isdecimal() and int(text) > 0:
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST)) and 0 < int(text) <= MOST:
         return str(int(text))
     raise UsageError(
         f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
@@ -254,7 +317,7 @@ def _baseline(raw: RawOptions) -> str | None:
     value = raw.get("baseline")
     if not value:
         return None
-    path = Path(str(value)).expanduser().absolute()
+    path = checked_path(str(value), "baseline").absolute()
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
@@ -271,6 +334,11 @@ def _adaptive(raw: RawOptions) -> bool:
         )
     if gate and (certify or raw.get("policy")):
         raise UsageError("--adaptive ends a run by --gate or by --certify: give one of them")
+    if raw.get("stress"):
+        raise UsageError(
+            "--adaptive cannot be used with --stress: changed forms are compared on all of their items; leave one of "
+            "them out"
+        )
     if _baseline(raw) == "paper":
         raise UsageError(
             "--adaptive cannot be used with --baseline paper: only its figures are known, not its items; give a run as "
@@ -332,7 +400,7 @@ def _policy(raw: RawOptions, baseline: str | None) -> Policy | None:
     """
     from pytest_thinkslm.tasks import registry
 
-    certify, file = raw.get("certify"), resolve_path(raw.get("policy"))
+    certify, file = raw.get("certify"), resolve_path(raw.get("policy"), "policy")
     if certify in (None, "") and file is None:
         return None
     if baseline == "paper":
@@ -364,7 +432,7 @@ def _names(raw: RawOptions, option: str, valid: tuple[str, ...], default: tuple[
     return tuple(dict.fromkeys(values)) or default
 
 
-def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
+def _integer(raw: RawOptions, option: str, default: Any, *, low: int, high: int = MOST) -> Any:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -372,8 +440,9 @@ def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
         number = int(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no whole number") from None
-    if number < low:
-        raise UsageError(f"--{option} {number} is out of range: at least {low}")
+    if not low <= number <= high:
+        bound = f"at least {low}" if number < low else f"at most {high}"
+        raise UsageError(f"--{option} {number} is out of range: {bound}")
     return number
 
 
@@ -385,8 +454,9 @@ def _number(raw: RawOptions, option: str, default: float, *, low: float) -> floa
         number = float(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no number") from None
-    if not math.isfinite(number) or number < low:
-        raise UsageError(f"--{option} {number:g} is out of range: at least {low:g}")
+    if not math.isfinite(number) or not low <= number <= HIGHEST:
+        bound = f"at most {HIGHEST:g}" if number > HIGHEST else f"at least {low:g}"
+        raise UsageError(f"--{option} {number:g} is out of range: {bound}")
     return number
 
 

@@ -89,11 +89,9 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """The line under the title."""
     engines = ", ".join(dict.fromkeys(str(variant["engine"]) for variant in results["variants"]))
     settings, measured = results["settings"], results["measured"]
-    facts = [("engine", engines), ("selection", results["selection"])]
+    facts = [("engine", engines), ("selection", summary.selection_of(results))]
     if "adaptive" in results:
         facts.append(("adaptive", results["adaptive"]["sentence"]))
-    if settings.get("limit") is not None:
-        facts.append(("limit", f"{settings['limit']} items a task"))
     facts.append(("styles", ", ".join(settings["styles"])))
     words = [f"temperature {settings['temperature']:g}"]
     if settings["temperature"]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
@@ -119,7 +120,7 @@ def _fallback(text: str, unclosed: str, question: str) -> Answer:
         return Answer(written_value(first_line), "unclosed-box")
     bare = text.strip()
     stated = stated_value(bare, 0)
-    whole = stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _is_prose(bare)
+    whole = stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _says_something(bare)
     if whole and not is_placeholder(stated.value or ""):
         return Answer(stated.value, "bare", anchored=True)
     spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
@@ -160,6 +161,19 @@ def _is_prose(text: str) -> bool:
     if not text.isascii() and _FAR_EAST.search(text):
         return True
     return len(_PROSE_WORD.findall(_LATEX_WORD.sub(" ", text[:2_000]))) > 4
+
+
+def _says_something(text: str) -> bool:
+    """Whether a short reply is a sentence: prose, or three words and more without a figure, a sign or a bracket."""
+    if _is_prose(text):
+        return True
+    words = _LATEX_WORD.sub(" ", text)
+    long = sum(len(word) > 1 for word in _ANY_WORD.findall(words))
+    return len(_ANY_WORD.findall(words)) > 2 and long > 1 and not _MATHEMATICAL.search(words)
+
+
+_ANY_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_MATHEMATICAL = re.compile(r"[\d=+*/^<>|()\[\]{}$\\,:;π√∞-]")
 
 
 def _is_concluded(text: str, position: int, formula_end: int) -> bool:
@@ -254,6 +268,8 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
     if assigned[0] and assigned[1]:
         if assigned[0][1] == assigned[1][1]:
             return _equal(assigned[0][2], assigned[1][2], budget)
+        if as_fraction(assigned[0][2]) is not None or as_fraction(assigned[1][2]) is not None:
+            return Equality(False, method="number")  # "x=5" against "y=2x": another variable
     elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
         return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
     elif not _RELATION.search(two) and len(split_top(one)) == 1 and len(split_top(one, "=")) > 1:
@@ -264,8 +280,8 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
         return collected
     if bool(_RELATION.search(one)) != bool(_RELATION.search(two)):
         return Equality(False)  # an equation or inequality against a value or an interval
-    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
-        return Equality(False, method="number")  # "2x+1" against "5": no need to ask
+    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_name(one) or _has_name(two)):
+        return Equality(False, method="number")  # "2x+1", "even" or "CD" against "5": no need to ask
     return budget.by_value(one, two) or budget.compare(one, two)
 
 
@@ -302,6 +318,14 @@ def _without_left_side(text: str) -> str | None:
     return None if re.search(r"\d", bare) else value
 
 
+_NAME = re.compile(r"(?<![a-zA-Z])[A-Za-df-hj-z](?![a-zA-Z])|[A-Z]{2}|[a-zA-Z]{4}")
+
+
+def _has_name(text: str) -> bool:
+    """Whether a variable, a point's name or a word stands in a text, all of which no number is equal to."""
+    return bool(_NAME.search(_COMMAND.sub(" ", text)))
+
+
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _VARIABLE = re.compile(r"(?<![a-zA-Z])[a-df-hj-z](?![a-zA-Z])")
 
@@ -328,12 +352,22 @@ def _as_based(one: str, two: str) -> Equality | None:
 
 
 def _as_numbers(one: str, two: str) -> Equality | None:
-    left, right = as_fraction(one), as_fraction(two)
+    left, right = _number(one), _number(two)
     if left is None or right is None:
         return None
     if left != right and (_AMBIGUOUS.fullmatch(one) or _AMBIGUOUS.fullmatch(two)):
         return None  # "70,110" may be a list of two
     return Equality(left == right, method="number")
+
+
+_RATIO = re.compile(r"(\d{1,9}):(\d{1,9})")
+
+
+def _number(text: str) -> Fraction | None:
+    """The value of a number or of a ratio, "3:2"."""
+    if (ratio := _RATIO.fullmatch(text)) and int(ratio[2]):
+        return Fraction(int(ratio[1]), int(ratio[2]))
+    return as_fraction(text)
 
 
 @dataclass(frozen=True, slots=True)
