@@ -20,6 +20,7 @@ from pytest_thinkslm.core.tables import (
     Tone,
     markdown_line,
     markdown_table,
+    percent,
     print_line,
     print_table,
     stdout_console,
@@ -354,12 +355,21 @@ def _cells(row: ComparedGroup) -> list[str]:
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
         str(len(paired.gained)),
+        _flips(paired),
         p_value(row.p_corrected),
     ]
 
 
+def _flips(paired: PairedResult[str]) -> str:
+    low, high = paired.share_interval(len(paired.lost) + len(paired.gained))
+    return f"{percent(paired.flips)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    for row in comparison.rows:
+        if row.paired and (few := gating.cluster_note(row.paired.clusters, row.paired.effective_clusters)):
+            notes.append(f"{row.label} ({row.key.style}): {few}")
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
@@ -447,6 +457,10 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "candidate": paired.candidate,
         "difference": paired.difference,
         "ci95": list(paired.interval),
+        "flips": paired.flips,
+        "flips_ci95": list(paired.share_interval(len(paired.lost) + len(paired.gained))),
+        "lost_ci95": list(paired.share_interval(len(paired.lost))),
+        "gained_ci95": list(paired.share_interval(len(paired.gained))),
         "lost": list(paired.lost),
         "gained": list(paired.gained),
         "p": paired.change.p,

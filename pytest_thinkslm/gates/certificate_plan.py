@@ -73,7 +73,9 @@ def needed_for_guard(
 
 def needed_for_mean(mean: MeanDrop, margin: float, level: float) -> str:
     """How many times the items the mean takes to be shown within the margin in 4 of 5 runs that lose nothing."""
-    factor = _factor(margin / 100, mean.standard_error, level)
+    # Where nothing changed at all the bound alone tells how much is known.
+    error = mean.standard_error or (mean.at_most(1 - level) - mean.estimate) / NormalDist().inv_cdf(1 - level)
+    factor = _factor(margin / 100, error, level)
     if factor <= 1:
         return "the items are enough for the mean where nothing is lost: the drop that is seen is too near the margin"
     return (

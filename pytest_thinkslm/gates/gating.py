@@ -12,12 +12,14 @@ from typing import Any
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import evaluate
-from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
+from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult, counted
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
+from pytest_thinkslm.statistics.counts import change_interval
+from pytest_thinkslm.statistics.paired import FEWEST_CLUSTERS
 
 #: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
 LEAST_SHARED = 0.8
@@ -220,6 +222,7 @@ def _measure(
     if errors:
         cell = replace(cell, worst=worst_case(baseline, group, mode), errors=len(errors))
     notes = [
+        cluster_note(comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
         _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
@@ -277,6 +280,17 @@ def match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
     return None if variant is None else matching(key, variant, baseline.groups)
 
 
+def cluster_note(clusters: int, effective: float) -> str:
+    """A warning where items come in few clusters, or in a few that hold most of them; empty where they do not."""
+    if effective >= FEWEST_CLUSTERS or clusters == 0:
+        return ""
+    uneven = "" if effective > 0.8 * clusters else f", which are worth {effective:.0f} of equal size"
+    return (
+        f"few independent items: {counted(clusters, 'cluster')}{uneven} (fewer than {FEWEST_CLUSTERS}), so that "
+        "interval and tests may err more often than they say"
+    )
+
+
 def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:
     """How many items are in one of the two alone; empty where none is."""
     before, now = len(comparison.only_baseline), len(comparison.only_candidate)
@@ -301,14 +315,19 @@ def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:
         if name in old and name in new:
-            yield f"{name} {old[name]:.3f} before, {new[name]:.3f} now ({new[name] - old[name]:+.3f})"
+            (was, was_ends), (is_, ends) = old[name], new[name]
+            interval = ""
+            if was_ends and ends:
+                low, high = change_interval(was, was_ends, is_, ends)
+                interval = f", 95% interval {low:+.3f} to {high:+.3f} as if unpaired"
+            yield f"{name} {was:.3f} before, {is_:.3f} now ({is_ - was:+.3f}{interval})"
 
 
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics of the whole task, or their mean over subjects."""
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float] | None]]:
+    """Metrics of the whole task, or their mean over subjects, each with its interval where it has one."""
     flat = {**metrics, **metrics.get("macro", {})}
     return {
-        name: value["value"]
+        name: (value["value"], value.get("ci95"))
         for name, value in flat.items()
         if isinstance(value, Mapping) and isinstance(value.get("value"), float)
     }

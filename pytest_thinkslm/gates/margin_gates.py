@@ -8,7 +8,7 @@ from pytest_thinkslm.core.tables import percent
 from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, Standing, counted, p_text
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.settings.gate_specs import Margin
-from pytest_thinkslm.statistics import PairedResult, holm, holm_levels, wilson
+from pytest_thinkslm.statistics import PairedResult, holm, holm_levels
 from pytest_thinkslm.statistics.sequential import FUTILITY
 
 
@@ -187,8 +187,7 @@ def _paired_summary(comparison: PairedResult[str]) -> str:
 
 
 def _paired_fields(comparison: PairedResult[str]) -> dict[str, FieldValue]:
-    flips = len(comparison.lost) + len(comparison.gained)
-    few, many = wilson(flips, comparison.n)
+    few, many = comparison.share_interval(len(comparison.lost) + len(comparison.gained))
     return {
         "baseline": 100 * comparison.baseline,
         "candidate": 100 * comparison.candidate,
@@ -200,7 +199,7 @@ def _paired_fields(comparison: PairedResult[str]) -> dict[str, FieldValue]:
         "repeats": comparison.repeats,
         "lost": len(comparison.lost),
         "gained": len(comparison.gained),
-        "flips": 100 * flips / comparison.n,
+        "flips": 100 * comparison.flips,
         "flips_low": 100 * few,
         "flips_high": 100 * many,
         "discordance": 100 * comparison.discordance,

@@ -30,8 +30,9 @@ def certificate_table(certificate: CertificateJson) -> Table:
     tiers = ("critical", "supporting", "advisory")
     guards = sorted(certificate["guards"], key=lambda guard: (tiers.index(guard["tier"]), _RANKS.index(guard["state"])))
     title = f"Certificate: {certificate['decision']} (margin {certificate['margin']:g})"
-    if certificate["against"] is not None:
-        title += f", {certificate['quant']} against {certificate['against']['quant']}"
+    against = certificate["against"]
+    if against is not None and against["quant"] != certificate["quant"]:
+        title += f", {certificate['quant']} against {against['quant']}"
     return Table(columns, [_cells(guard) for guard in guards], title)
 
 

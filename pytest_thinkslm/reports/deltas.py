@@ -185,6 +185,11 @@ def _fill(value: DeltaRow, paired: PairedResult[str]) -> None:
     value["ci95"] = [round(end, 6) for end in paired.interval]
     value["p"] = _significant(paired.change.p)
     value["kept"] = round(paired.candidate / paired.baseline, 6) if paired.baseline > 0 else None
+    value["flips"] = round(paired.flips, 6)
+    lost, gained = len(paired.lost), len(paired.gained)
+    value["flips_ci95"], value["lost_ci95"], value["gained_ci95"] = (
+        [round(end, 6) for end in paired.share_interval(count)] for count in (lost + gained, lost, gained)
+    )
     value["lost"] = list(paired.lost)
     value["gained"] = list(paired.gained)
     value["method"] = f"{paired.change.test}; interval: Tango's paired score test{counts}"

@@ -329,7 +329,9 @@ def _shown(value: Any) -> str:
         if value.get("value") is None:
             return f"undefined ({value.get('undefined', 'no items')})"
         count = f" (n={value['n']})" if "n" in value else ""
-        return f"{_shown(value['value'])}{count}"
+        ends = value.get("ci95")
+        interval = f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends else ""
+        return f"{_shown(value['value'])}{interval}{count}"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)

@@ -184,6 +184,10 @@ class DeltaRow(GroupJson):
     p: float | None
     p_corrected: float | None
     kept: float | None
+    flips: NotRequired[float]
+    flips_ci95: NotRequired[list[float]]
+    lost_ci95: NotRequired[list[float]]
+    gained_ci95: NotRequired[list[float]]
     lost: list[str]
     gained: list[str]
     outcomes: NotRequired[Change]
