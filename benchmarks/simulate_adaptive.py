@@ -272,11 +272,25 @@ def certified(tasks: Sequence[Task], margin: float, suites: int, seed: int) -> D
 def _evidence(task: Task, lost: int, gained: int, n: int) -> Evidence:
     paired_table, change = single_table(lost, gained, n)
     drop = (lost - gained) / n
-    interval = paired_table.interval()
-    paired = PairedResult(
-        n, n, 1, task.accuracy, task.accuracy - drop, -drop, interval, 0.95, (), (), (), (), (lost + gained) / n, 1.0,
-        change, paired_table,
-    )  # fmt: skip
+    paired: PairedResult[str] = PairedResult(
+        n=n,
+        clusters=n,
+        effective_clusters=n,
+        repeats=1,
+        baseline=task.accuracy,
+        candidate=task.accuracy - drop,
+        difference=-drop,
+        interval=paired_table.interval(),
+        confidence=0.95,
+        lost=(),
+        gained=(),
+        only_baseline=(),
+        only_candidate=(),
+        discordance=(lost + gained) / n,
+        design_effect=1.0,
+        change=change,
+        table=paired_table,
+    )
     part = Stratum(paired_table, drop, {task.name: ClusterTotal(lost - gained, n)})
     return Evidence(task.name, task.name, task.items, paired, part, part)
 
