@@ -54,6 +54,7 @@ from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, GateJson, SettingsJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
 from pytest_thinkslm.settings.policies import Policy, make_policy
+from pytest_thinkslm.settings.values import resolve_path
 from pytest_thinkslm.statistics import PairedResult, holm
 
 FORMATS = ("rich", "markdown", "json")
@@ -162,8 +163,7 @@ def policy_of(arguments: argparse.Namespace) -> Policy | None:
 
     if arguments.certify is None and arguments.policy is None:
         return None
-    file = None if arguments.policy is None else Path(arguments.policy)
-    return make_policy(arguments.certify, file, tuple(registry.all_tasks()))
+    return make_policy(arguments.certify, resolve_path(arguments.policy, "policy"), tuple(registry.all_tasks()))
 
 
 def report(first: RecordedRun, comparisons: Sequence[Comparison], how: str, *, decides: bool, allow: bool) -> int:

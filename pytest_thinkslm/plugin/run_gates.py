@@ -360,7 +360,7 @@ class RunGates:
 
     def _missing(self, config: pytest.Config, measured: Sequence[gating.Measured]) -> list[GroupKey]:
         """What the baseline has and this run should have, and has not: what the command left out is not missing."""
-        if self.baseline is None or narrowed_by_hand(config):
+        if self.baseline is None or narrowed_by_hand(config) or self.settings.where:
             return []
         # What was collected is not missing, also where the run ended before its turn.
         present = dict.fromkeys([*(entry.key for entry in measured), *self._collected])
