@@ -227,6 +227,12 @@ OPTIONS: tuple[Option, ...] = (
         "a gate that could not be evaluated (nothing or too little shared with the baseline, a task that is missing, "
         "too many errors) does not fail the run",
     ),
+    Option(
+        "adaptive",
+        "flag",
+        "end the run as soon as --gate or --certify is decided: items in a fixed random order, looked at by "
+        "group-sequential tests; what is not needed is skipped (docs/adaptive.md)",
+    ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(
         "preset",

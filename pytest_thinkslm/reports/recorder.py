@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -114,6 +114,13 @@ class Recorder:
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
+
+    def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
+        """Forget the items that are ``unwanted``, as if they had not been run."""
+        for key in list(filter(unwanted, self._spool.reported())):
+            self._spool.forget(key)
+            if key.role == "item":
+                self.counts[self._verdicts.pop(key)] -= 1
 
     def groups(self) -> Counter[GroupKey]:
         """Number of reported items by group."""
