@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,31 @@ from pytest_thinkslm.plugin import compat_pytest, options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 from pytest_thinkslm.settings.values import split_list
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.runs.types import Results
+
 __all__ = ["case", "compression", "gpu", "judge", "slm"]
+
+
+class Hooks:
+    """What a conftest or another plugin may implement."""
+
+    def pytest_thinkslm_results(self, config: pytest.Config, results: Results, report_dir: Path) -> None:
+        """A run has ended and its files are written.
+
+        Called once a run, in the process that the user started, after gates were decided and before pytest ends. What
+        an implementation raises is one line in the terminal and fails the run; its files stand.
+
+        Args:
+            config: pytest's.
+            results: the content of results.json.
+            report_dir: the run's folder.
+        """
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make ``pytest_thinkslm_results`` known."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
+from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
@@ -79,6 +80,7 @@ class ControllerPlugin:
         self._others_failed: set[str] = set()
         self._wrong: dict[str, str] = {}
         self._problem: str | None = None
+        self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
@@ -225,7 +227,8 @@ class ControllerPlugin:
         complete = not (interrupted or missing or self._sharded)
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
         self.recorder.write(self.results)
-        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates))
+        told = self._tell_others(self.results)
+        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates) or not told)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
@@ -236,8 +239,21 @@ class ControllerPlugin:
         from pytest_thinkslm.plugin.terminal import show
 
         show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
+        if self._others_problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _tell_others(self, results: Results) -> bool:
+        """Call ``pytest_thinkslm_results``; False where an implementation failed."""
+        try:
+            self.config.hook.pytest_thinkslm_results(
+                config=self.config, results=results, report_dir=self.settings.report_dir
+            )
+        except Exception as error:  # whatever a foreign function raises: the run's files are written
+            self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
+            return False
+        return True
 
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
