@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.generating.plan import Load
@@ -145,7 +146,7 @@ class Ahead:
                 continue
             output = self._journal.get(request, key)
             if output is not None:
-                self._kept[key] = output
+                self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
         self._journal.forget()
@@ -173,13 +174,15 @@ class Ahead:
             EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
         """
         if isinstance(handle, int):
-            return _wait(self._direct_future(handle), None)
+            return redacted_output(_wait(self._direct_future(handle), None))
         output = self._kept.get(handle)
         if output is not None:
             return output
         future = self._outer.get(handle)
         if future is None:
-            raise EngineError("the journal has no output for it: run it without --rescore")
+            raise EngineError(
+                "the journal has no output of this engine for it: run it without --rescore, or see --journal-accept"
+            )
 
         def look() -> None:
             self._look()
@@ -200,7 +203,9 @@ class Ahead:
         if future is None:
             finished(None)
             return
-        future.add_done_callback(lambda done: finished(None if done.cancelled() or done.exception() else done.result()))
+        future.add_done_callback(
+            lambda done: finished(None if done.cancelled() or done.exception() else redacted_output(done.result()))
+        )
 
     def cancel(self) -> None:
         """Cancel everything that the engine has not started."""
@@ -238,7 +243,7 @@ class Ahead:
         def keep(inner: Future[Output]) -> None:
             outer = self._outer[key]
             try:
-                output = inner.result()
+                output = redacted_output(inner.result())
                 assert self._journal is not None
                 self._journal.put(request, key, output)
             except CancelledError:
