@@ -199,6 +199,21 @@ OPTIONS: tuple[Option, ...] = (
         "MODE",
     ),
     Option(
+        "certify",
+        "float",
+        "one decision over all tasks against --baseline (or the run's first variant): GO where a drop of the mean of "
+        "MARGIN points is ruled out and so is one of three times as much in every task of 1,000 items or more; NO-GO "
+        "where such a drop is shown; else INCONCLUSIVE. Only GO passes",
+        "MARGIN",
+    ),
+    Option(
+        "policy",
+        "path",
+        "TOML file for --certify: margin, guards, which tasks are critical, supporting or advisory, largest rates, "
+        "fewest items (docs/gates.md)",
+        "FILE",
+    ),
+    Option(
         "min-accuracy",
         "list",
         "fail below this accuracy in percent; 'lower:85' asks it of the lower end of the 95% interval",
@@ -212,6 +227,12 @@ OPTIONS: tuple[Option, ...] = (
         "flag",
         "a gate that could not be evaluated (nothing or too little shared with the baseline, a task that is missing, "
         "too many errors) does not fail the run",
+    ),
+    Option(
+        "adaptive",
+        "flag",
+        "end the run as soon as --gate or --certify is decided: items in a fixed random order, looked at by "
+        "group-sequential tests; what is not needed is skipped (docs/adaptive.md)",
     ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(
