@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading, named
 from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.item_record import ItemRecord, item_key
 
@@ -93,7 +93,7 @@ def read_key(path: Path) -> AuditKey:
         UsageError: the file is missing, damaged or of another version.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = files.read_json(path)
         if value["key_version"] != KEY_VERSION:
             raise UsageError(
                 f"key {path} has version {value['key_version']}, this version of the suite reads {KEY_VERSION}"
@@ -104,7 +104,7 @@ def read_key(path: Path) -> AuditKey:
             f"key {path} cannot be read ({error.strerror or error}); `thinkslm audit` wrote it beside the label file: "
             "put it there again, or name it with --key"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
         raise UsageError(f"key {path} is damaged, or no key of `thinkslm audit`; draw the sample again") from None
 
 

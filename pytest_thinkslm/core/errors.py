@@ -27,6 +27,10 @@ class ModelError(ThinkSLMError):
         self.reason = reason or message
 
 
+class JournalError(ThinkSLMError):
+    """The journal cannot be written: nothing more is asked for, what is finished is kept in memory."""
+
+
 #: ``no-schema``: a server refused the request because it knows no structured output.
 EngineErrorKind = Literal["failed", "no-schema"]
 

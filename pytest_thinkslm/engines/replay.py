@@ -6,7 +6,6 @@ without style or repeat stands for any; lines without model belong to a model na
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, overload
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
@@ -66,32 +66,32 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     unnamed = Variant(path.name.split(".")[0] or "replay")
     first: dict[_Key, tuple[int, int]] = {}
     try:
-        with path.open("rb") as file:
-            offset = 0
-            for number, line in enumerate(file, 1):
-                start, offset = offset, offset + len(line)
-                if not line.strip():
-                    continue
-                parsed = _parse(line, item_counts)
-                if isinstance(parsed, str):
-                    result.problems.append(f"line {number}: {parsed}")
-                    continue
-                model, quant, task, item, style, repeat, digest = parsed
-                variant = Variant(model or unnamed.model, quant or "none")
-                key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
-                if key in result.offsets:
-                    result.problems.append(
-                        f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
-                    )
-                    if digest != first[key][1]:
-                        result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
-                    continue
-                result.offsets[key], first[key] = start, (number, digest)
-                if task not in result.tasks:
-                    result.tasks.append(task)
-    except OSError as error:
+        offset = 0
+        for number, line in files.read_lines(path):
+            start, offset = offset, offset + len(line)
+            if not line.strip():
+                continue
+            parsed = _parse(line, item_counts)
+            if isinstance(parsed, str):
+                result.problems.append(f"line {number}: {parsed}")
+                continue
+            model, quant, task, item, style, repeat, digest = parsed
+            variant = Variant(model or unnamed.model, quant or "none")
+            key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
+            if key in result.offsets:
+                result.problems.append(
+                    f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
+                )
+                if digest != first[key][1]:
+                    result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
+                continue
+            result.offsets[key], first[key] = start, (number, digest)
+            if task not in result.tasks:
+                result.tasks.append(task)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"--model {path}: the file of recorded outputs cannot be read ({error.strerror or error}); "
+            f"--model {path}: the file of recorded outputs cannot be read ({why}); "
             "--engine replay takes a JSONL file with the fields task, item and output"
         ) from None
     if not result.offsets:
@@ -136,9 +136,13 @@ class ReplayEngine:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
-        entry = json.loads(self._handle.readline())
+        try:
+            entry = files.parse_json(self._handle.readline())
+            text = entry["output"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EngineError(f"{self._file.path.name} was changed while it was read ({error})") from None
         return Output(
-            text=entry["output"],
+            text=text,
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
@@ -166,7 +170,10 @@ class _LazyFutures(Sequence["Future[Output]"]):
         if offset is None:
             future.set_exception(EngineError(problem))
         else:
-            future.set_result(self._read(offset))
+            try:
+                future.set_result(self._read(offset))
+            except EngineError as error:
+                future.set_exception(error)
         return future
 
 
@@ -179,9 +186,9 @@ def _parse(
 ) -> str | tuple[str | None, str | None, str, int, str | None, int | None, int]:
     """The key parts of one line and a hash of its output, or what is wrong with it."""
     try:
-        entry = json.loads(line)
+        entry = files.parse_json(line)
     except ValueError as error:
-        return f"not JSON ({getattr(error, 'msg', error)})"
+        return f"not JSON ({error})"
     if not isinstance(entry, dict):
         return "not a JSON object"
     for name in ("task", "item", "output"):

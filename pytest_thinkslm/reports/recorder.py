@@ -20,12 +20,13 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.results import figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     FigureRow,

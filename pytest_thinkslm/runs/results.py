@@ -18,8 +18,6 @@ from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 
-SCHEMA_VERSION = 1
-
 _WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
 #: Above this share of errors a task's accuracy is void.
