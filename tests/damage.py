@@ -17,7 +17,20 @@ VALUES: tuple[Any, ...] = (
 
 #: Texts that take the place of a whole file or line.
 TEXTS = (
-    *(b"", b"\n", b"{}", b"[]", b"null", b"1", b'"x"', b"{", b"[" * 100_000, b'{"a":' * 50_000, b"\xff\xfe{\x00", b"\x00"),
+    *(
+        b"",
+        b"\n",
+        b"{}",
+        b"[]",
+        b"null",
+        b"1",
+        b'"x"',
+        b"{",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b"\xff\xfe{",
+        b"\x00",
+    ),
     *(b'{"schema_version": 2}', b"NaN", b"-Infinity", b"1e999", b"9" * 5_000, b"\xef\xbb\xbf{}", b"\xc3("),
 )
 

@@ -22,8 +22,7 @@ def misfit(value: object, shape: Any, lenient: Collection[type] = ()) -> str:
     Args:
         value: as the parser gave it.
         shape: a type as it is annotated.
-        lenient: ``TypedDict``s of which keys may be absent, and optional ones null (files of earlier versions); of all
-            others none may.
+        lenient: ``TypedDict``s of which keys may be absent (files of earlier versions); of all others none may.
     """
     found = _check(shape, frozenset(lenient))(value)
     return found.removeprefix(".")
@@ -120,8 +119,6 @@ def _fields(shape: type, lenient: frozenset[type]) -> Check:
             if name not in value:
                 if name in needed:
                     return f".{name} is missing"
-            elif value[name] is None and shape in lenient and name in optional:
-                continue
             elif wrong := one(value[name]):
                 return f".{name}{wrong}"
         return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -17,6 +19,7 @@ from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Reque
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.generating.space import check_space, report_bytes
 from pytest_thinkslm.journal.journal import Journal
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
@@ -71,6 +74,16 @@ class Run:
         self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
+        #: Why nothing more is asked for; empty while everything is.
+        self.stopped = ""
+        #: Finished outputs that the journal did not take.
+        self.unkept = 0
+
+    def stop(self, why: str) -> None:
+        """Ask for nothing more; what is finished, or being worked on, is still handed out."""
+        self.stopped = self.stopped or why
+        if self._ahead is not None:
+            self._ahead.stop(self.stopped)
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -85,6 +98,12 @@ class Run:
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
             self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
+        run = [ref for ref in refs if not planner.left_out(ref)]
+        if self.settings.report_dir is not None and run:
+            sizes = Counter((ref.task, ref.style) for ref in run)
+            first = {(ref.task, ref.style): ref for ref in reversed(run)}
+            groups = ((self.request(first[key]), count) for key, count in sizes.items())
+            check_space({self.settings.report_dir: report_bytes(groups)})
         self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
@@ -196,6 +215,8 @@ class Run:
             label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close()
+            self.stopped = self.stopped or self._ahead.stopped
+            self.unkept += self._ahead.unkept
             measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
             generating = measured.get("generating_seconds", progress.generating_seconds())
             rate = progress.output_tokens / generating if generating and progress.output_tokens else None
@@ -241,6 +262,8 @@ class Run:
             fingerprint = self.factory.fingerprint(variant)
             journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        if self.stopped:
+            ahead.stop(self.stopped)
         refs = [ref for ref in self._mine if ref.variant == variant]
         requests = [self.request(ref) for ref in refs]
         owners: list[ItemRef] = []
@@ -252,6 +275,9 @@ class Run:
         handles = ahead.submit(
             requests, (lambda progress: before(self.variants[variant], progress)) if before and requests else None
         )
+        if journal is not None and self._opened_log is not None:
+            for problem in journal.passed_over:
+                print(f"journal: passed over and asked for again: {problem}", file=self._opened_log, flush=True)
         self._handles = dict(zip(refs, handles, strict=False))
         self._extra = {}
         for ref, handle in zip(owners, handles[len(refs) :], strict=True):
@@ -291,7 +317,25 @@ def open_log(folder: Path | None, name: str) -> TextIO | None:
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+    file = (folder / name).open("ab", buffering=0)
+    return _Log(file, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+class _Log(io.TextIOWrapper):
+    """A file of chatter: where the disk takes no more of it, it is lost and nothing else is."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
@@ -94,13 +92,15 @@ def _activate_controller(config: pytest.Config, asked: Settings, recorded: Seque
     from pytest_thinkslm.plugin.controller import ControllerPlugin
     from pytest_thinkslm.plugin.run_gates import RunGates
     from pytest_thinkslm.plugin.runner import RunnerPlugin
-    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+    from pytest_thinkslm.reports.folder import ReportFolder
+    from pytest_thinkslm.reports.recorder import default_report_dir
 
     say = functools.partial(_say, config)
     gates = RunGates(asked)
     _say_choices(asked, say)
-    folder = asked.report_dir or default_report_dir(asked)
-    prepare_report_dir(folder)
+    taken = ReportFolder(asked.report_dir or default_report_dir(asked), asked=asked.report_dir is not None)
+    taken.take(say)
+    folder = taken.path
     settings = _final(asked, recorded, folder)
     try:
         factory = EngineFactory(settings, say, recorded)
@@ -113,10 +113,10 @@ def _activate_controller(config: pytest.Config, asked: Settings, recorded: Seque
             from pytest_thinkslm.judging.session import open_session
 
             judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
-    except ThinkSLMError:
-        _remove_if_empty(folder)
+        controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot, folder=taken)
+    except BaseException:
+        taken.give_back()
         raise
-    controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
     config.pluginmanager.register(controller, "thinkslm-controller")
     if warning := workers.starving(config, factory):
         say(warning)
@@ -162,8 +162,3 @@ def _say(config: pytest.Config, line: str) -> None:
 
 def _silent(line: str) -> None:
     """What a worker would say, the controller has said."""
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # it holds files of the user's
-        folder.rmdir()

@@ -32,6 +32,7 @@ class Standing:
     left: float | None = None
     to_judge: int = 0
     judged: int = 0
+    passed_over: int = 0
 
     @classmethod
     def of(cls, progress: Progress) -> Standing:
@@ -45,6 +46,7 @@ class Standing:
             left=progress.seconds_left(),
             to_judge=progress.to_judge,
             judged=progress.judged,
+            passed_over=progress.passed_over,
         )
 
     @property
@@ -68,6 +70,7 @@ def add(standings: Iterable[Standing]) -> Standing:
         left=None if None in waits else max((wait for wait in waits if wait is not None), default=None),
         to_judge=sum(part.to_judge for part in parts),
         judged=sum(part.judged for part in parts),
+        passed_over=sum(part.passed_over for part in parts),
     )
 
 

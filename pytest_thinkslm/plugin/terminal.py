@@ -82,9 +82,9 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
         )
     if recorder.page_problem:
         reporter.write_line(f"thinkslm: {recorder.page_problem}", yellow=True)
-    reporter.write_line(
-        f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, gates.xml, junit.xml)"
-    )
+    names = ("results.json", "items.jsonl", "summary.md", "gates.xml", "junit.xml")
+    if written := [name for name in names if (recorder.folder / name).is_file()]:
+        reporter.write_line(f"files: {_shown(recorder.folder)} ({', '.join(written)})")
     if recorder.page is not None:
         reporter.write_line(f"page: {_shown(recorder.page)}")
 
