@@ -40,6 +40,7 @@ COPIED = (
     "tests",
     "docs",
     "fixtures",
+    "benchmarks",
     "reasoning_tests",
     "conftest.py",
     "pyproject.toml",

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_thinkslm.commands import agreement, audit, compare, compress, data, label, leaderboard, models
+from pytest_thinkslm.commands import agreement, audit, compare, compress, data, label, leaderboard, models, prompts
 from pytest_thinkslm.core.errors import ThinkSLMError
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, leaderboard, models, data, compress, audit, label, agreement)
+COMMANDS = (compare, leaderboard, models, data, prompts, compress, audit, label, agreement)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:

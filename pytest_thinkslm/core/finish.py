@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pytest_thinkslm.core.records import FinishReason
 
@@ -70,7 +71,10 @@ def _plain(said: object) -> str:
     """``MAX_TOKENS``, ``FinishReason.MAX_TOKENS``, ``maxTokens`` and ``["max_tokens"]`` are one word."""
     if isinstance(said, list | tuple) and len(said) == 1:
         said = said[0]
-    if not isinstance(said, str):
-        return ""
+    return _spelled(said) if isinstance(said, str) else ""
+
+
+@lru_cache(maxsize=256)
+def _spelled(said: str) -> str:
     word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", said.strip().rpartition(".")[2])
     return re.sub(r"[\s-]+", "_", word).lower()

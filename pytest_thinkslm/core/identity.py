@@ -143,7 +143,12 @@ def limited(task: str, items: Sequence[int] | int, limit: int | None, data_seed:
     items = range(items) if isinstance(items, int) else items
     if limit is None or limit >= len(items):
         return list(items)
-    return sorted(sorted(items, key=lambda index: (_rank(task, index, data_seed), index))[:limit])
+    return sorted(sorted(items, key=lambda index: (rank(task, index, data_seed), index))[:limit])
+
+
+def rank(task: str, index: int, data_seed: int) -> bytes:
+    """The place of an item among its task's, drawn by the data seed."""
+    return hashlib.blake2b(f"limit|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()
 
 
 def item_refs(
@@ -172,7 +177,3 @@ def _parts(model: str) -> list[str]:
 def _tail(model: str, parts: int) -> str:
     name = "/".join(_parts(model)[-parts:])
     return "".join(char if char.isalnum() or char in "._-/" else "_" for char in name) or "model"
-
-
-def _rank(task: str, index: int, data_seed: int) -> bytes:
-    return hashlib.blake2b(f"limit|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()

@@ -127,10 +127,10 @@ class Case:
     Attributes:
         task: task key, e.g. ``"gsm8k"``.
         index: position in the data set's own (pinned) order, from 0.
-        kind: how the answer is read.
+        kind: how the answer is read: one of ``AnswerKind``, or a user's own (``Reader``).
         question: what is asked, without format instructions or options.
         gold: number as a plain string (``"120000"``, ``"-3.5"``, ``"3/4"``) or ``UNANSWERABLE``; LaTeX
-            string; option letter; sorted list; or ``Review``.
+            string; option letter; sorted list; ``Review``; or whatever text a user's own kind compares with.
         options: texts of the choices, lettered A, B, C... by position.
         given: the unsorted list of a sorting item.
         steps: the solution under review, one step (or line of code) an entry.
@@ -144,7 +144,7 @@ class Case:
 
     task: str
     index: int
-    kind: AnswerKind
+    kind: str
     question: str
     gold: Gold
     options: tuple[str, ...] = ()

@@ -9,8 +9,9 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.data import hub as hub_data
-from pytest_thinkslm.data.local import SUFFIXES, find_file, read_jsonl
+from pytest_thinkslm.data.local import SUFFIXES, PinnedLines, content_of, find_file, parse_jsonl
 from pytest_thinkslm.data.matching import Built, Unbuildable
+from pytest_thinkslm.tasks import pins
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Record, Task
 
@@ -33,6 +34,7 @@ class Delivery:
         expected: how many the source has when it is whole; None where nobody knows.
         lacks: what a partial file lacks, in words.
         note: what a reader of the figures has to know of the source.
+        pinned: the file is, byte for byte, the one that the pins were made from, so that record ``i`` is item ``i``.
     """
 
     source: str
@@ -42,6 +44,7 @@ class Delivery:
     expected: int | None
     lacks: str = ""
     note: str = ""
+    pinned: bool = False
 
 
 def folder_of(task: Task, data_dir: Path | None) -> Path | None:
@@ -69,7 +72,13 @@ def deliver(task: Task, data_dir: Path | None, hub: Mapping[str, str]) -> Delive
             "or leave --data-dir out to take it from the hub"
         )
     file, path = found
-    numbered = read_jsonl(path, task.key)
+    content = content_of(path, task.key)
+    header = pins.header(task.key)
+    if header is not None and header.content == pins.content_hash(content):
+        lines = PinnedLines(content)
+        places = [f"line {number}" for number in range(1, len(lines) + 1)]
+        return Delivery(path.name, str(path), lines, places, file.records, file.lacks, pinned=True)
+    numbered = parse_jsonl(content, path, task.key)
     places = [f"line {number}" for number, _ in numbered]
     return Delivery(path.name, str(path), [record for _, record in numbered], places, file.records, file.lacks)
 

@@ -87,8 +87,8 @@ def _train_records(
     task: Task, source: TrainSource, data_dir: Path | None, hub: Mapping[str, str], asked_by: str
 ) -> list[Record]:
     folder = task.source.folder if task.source is not None and task.source.folder is not None else data_dir
-    names = " or ".join(f"{stem}.jsonl[.gz]" for stem in source.files)
-    if folder is None:
+    names = " or ".join(f"{file.stem}.jsonl[.gz]" for file in source.files)
+    if folder is None or not source.files:
         key = source.task or task.key
         try:
             return list(
@@ -103,9 +103,9 @@ def _train_records(
             )
         except DataError as error:
             raise UsageError(str(error)) from error
-    for stem in source.files:
+    for file in source.files:
         for suffix in SUFFIXES:
-            path = folder / f"{stem}{suffix}"
+            path = folder / f"{file.stem}{suffix}"
             if path.is_file():
                 return [record for _, record in read_jsonl(path, asked_by)]
     raise UsageError(

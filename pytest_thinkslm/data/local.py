@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.tasks import pins
@@ -40,13 +42,38 @@ def count_records(task: Task, path: Path) -> int | None:
     return sum(1 for line in content.split(b"\n") if line.strip())
 
 
+class PinnedLines(Sequence[dict[str, object]]):
+    """The records of a file whose content is the pinned one: each is parsed when it is looked at."""
+
+    def __init__(self, content: bytes) -> None:
+        self._lines = [line for line in content.split(b"\n") if line]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, object]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[dict[str, object]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, object] | Sequence[dict[str, object]]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        record: dict[str, object] = json.loads(self._lines[index])
+        return record
+
+
 def read_jsonl(path: Path, asked_by: str) -> list[tuple[int, dict[str, object]]]:
     """The records of a file as ``(line number, record)``, from line 1.
 
     Raises ``DataError``, with ``asked_by`` in front, for a file that cannot be read, is empty, cut, or not JSON lines.
     """
+    return parse_jsonl(content_of(path, asked_by), path, asked_by)
+
+
+def content_of(path: Path, asked_by: str) -> bytes:
+    """The bytes of a file, uncompressed. Raises ``DataError`` for one that cannot be read to its end."""
     try:
-        content = _content(path)
+        return _content(path)
     except gzip.BadGzipFile as error:
         raise DataError(
             f"{asked_by}: {path} is not a gzip file ({error}); get it again, or rename it if it is plain"
@@ -55,6 +82,10 @@ def read_jsonl(path: Path, asked_by: str) -> list[tuple[int, dict[str, object]]]
         raise DataError(f"{asked_by}: {path} is cut or damaged ({error}); get it again") from error
     except OSError as error:
         raise DataError(f"{asked_by}: {path} cannot be read: {error.strerror or error}") from error
+
+
+def parse_jsonl(content: bytes, path: Path, asked_by: str) -> list[tuple[int, dict[str, object]]]:
+    """``read_jsonl`` of the content of ``path``."""
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")  # not splitlines: texts may hold U+2028
     last = len(lines)
     records = []

@@ -10,7 +10,7 @@ from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case, PinState
 from pytest_thinkslm.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
 from pytest_thinkslm.data.local import count_records, find_file
-from pytest_thinkslm.data.matching import Built, Unbuildable, match
+from pytest_thinkslm.data.matching import Built, Match, Unbuildable, match
 from pytest_thinkslm.data.verification import Policy, item_names, verify
 from pytest_thinkslm.tasks import pins as pins_data
 from pytest_thinkslm.tasks.task import Task
@@ -129,10 +129,9 @@ def load_cases(
         cases = {index: task.generate(data_seed, index) for index in wanted}
         return Dataset(cases, DataState(f"generated (data seed {data_seed})", task.count, task.count))
     delivery = deliver(task, data_dir, hub or {})
-    built = build_all(task, delivery)
     if pins_data.load(task.key) is None:
-        return _unpinned(task, delivery, built, wanted, policy)
-    return _pinned(task, delivery, built, wanted, policy)
+        return _unpinned(task, delivery, build_all(task, delivery), wanted, policy)
+    return _pinned(task, delivery, wanted, policy)
 
 
 def _unpinned(task: Task, delivery: Delivery, built: Sequence[Built], wanted: Sequence[int], policy: Policy) -> Dataset:
@@ -161,28 +160,34 @@ def _unpinned(task: Task, delivery: Delivery, built: Sequence[Built], wanted: Se
         task.count or len(built),
         pin="unpinned",
         unverified=tuple(left_out),
-        notes=(*notes, *_odd(replace(case, index=i) for i, case in enumerate(built) if isinstance(case, Case))),
+        notes=(*notes, *_odd(cases.values())),
     )
     return Dataset(cases, state, left_out)
 
 
-def _pinned(task: Task, delivery: Delivery, built: Sequence[Built], wanted: Sequence[int], policy: Policy) -> Dataset:
-    """Items by their pins."""
+def _pinned(task: Task, delivery: Delivery, wanted: Sequence[int], policy: Policy) -> Dataset:
+    """Items by their pins. Of a file that is pinned as a whole no more is read than what was asked for."""
     pins = pins_data.load(task.key)
-    assert pins is not None
-    found = match(pins, built)
-    own = {item: case for item, at in found.positions.items() if isinstance(case := built[at], Case)}
+    assert pins is not None and task.build is not None
+    records = len(delivery.records)
+    if delivery.pinned:
+        found = Match({item: item for item in range(records)}, verified=records)
+        own = {item: task.build(delivery.records[item], item) for item in wanted if item in found.positions}
+    else:
+        built = build_all(task, delivery)
+        found = match(pins, built)
+        own = {item: case for item, at in found.positions.items() if isinstance(case := built[at], Case)}
     whole = max(task.count, delivery.expected or len(pins.records))
     outcome = verify(task, delivery, own.values(), found, wanted, policy)
-    _exist(task, wanted, {*range(whole), *own}, delivery.source, len(built))
+    _exist(task, wanted, {*range(whole), *own}, delivery.source, records)
     cases = {item: replace(own[item], index=item) for item in wanted if item not in outcome.left_out}
     _some_left(task, delivery, wanted, cases, outcome.left_out)
     partial = None
-    if len(built) < whole:
-        partial = f"{len(built)} of {whole} records" + (f", {delivery.lacks}" if delivery.lacks else "")
+    if records < whole:
+        partial = f"{records} of {whole} records" + (f", {delivery.lacks}" if delivery.lacks else "")
     state = DataState(
         source=delivery.source,
-        records=len(built),
+        records=records,
         expected=whole,
         partial=partial,
         pin="accepted" if outcome.accepted else "ok",
@@ -191,7 +196,7 @@ def _pinned(task: Task, delivery: Delivery, built: Sequence[Built], wanted: Sequ
         new=0 if whole > len(pins.records) else len(found.new),
         unverified=outcome.unverified,
         absent=outcome.absent,
-        notes=(*outcome.notes, *_odd(replace(case, index=item) for item, case in own.items())),
+        notes=(*outcome.notes, *_odd(cases.values())),
         digest=pins.digest,
     )
     return Dataset(cases, state, outcome.left_out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import Variant, labels
+from pytest_thinkslm.core.identity import ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
@@ -18,7 +18,7 @@ from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
 from pytest_thinkslm.runs.types import SettingsJson
-from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
@@ -100,9 +100,18 @@ class EngineFactory:
         """The replay files, each once."""
         return list({file.path: file for file, _ in self._files}.values())
 
+    def has_output(self, ref: ItemRef) -> bool:
+        """Whether an item's output is recorded (or two that differ), under ``--engine replay``."""
+        file, position = self._files[ref.variant]
+        return file.has(position, ref.task, ref.index, ref.style, ref.repeat)
+
+    def recorded_items(self, task: str) -> set[int]:
+        """The items of a task of which any variant has a recorded output."""
+        return {index for file, position in self._files for index in file.items(position, task)}
+
     def resolve(self, variant: Variant) -> ResolvedModel | None:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
-        if self.name in ("replay", "openai"):
+        if not self.local:
             return None
         if variant not in self._resolved:
             from pytest_thinkslm.models.variants import resolve_variant
@@ -125,7 +134,7 @@ class EngineFactory:
 
     def _own_quant(self, model: str) -> str:
         """The quant of a checkpoint that is taken as it is."""
-        if self.name == "openai":
+        if not self.local:
             return "none"
         from pytest_thinkslm.models.variants import label_of
 
@@ -136,6 +145,8 @@ class EngineFactory:
         thinking = self.settings.thinking
         if self.name == "replay":
             return ThoughtRoom(False, None)
+        if is_own_engine(self.name):
+            return ThoughtRoom(thinking is not None and thinking != "off", None)
         if self.name == "openai":
             # A server counts the prompt's tokens, which are not known here, and refuses what does not fit: half of its
             # context is left to the prompt.
@@ -156,8 +167,8 @@ class EngineFactory:
 
     @property
     def local(self) -> bool:
-        """Whether the model is loaded on this machine."""
-        return self.name not in ("replay", "openai")
+        """Whether the model is a checkpoint that one of the suite's engines loads on this machine."""
+        return self.name not in ("replay", "openai") and not is_own_engine(self.name)
 
     @property
     def waits(self) -> bool:
@@ -191,7 +202,9 @@ class EngineFactory:
         from pytest_thinkslm.machine import gpus
 
         if not self.local:
-            where = "recorded outputs" if self.name == "replay" else "the model runs on the server"
+            where = {"replay": "recorded outputs", "openai": "the model runs on the server"}.get(
+                self.name, "its own matter"
+            )
             return gpus.Gpu("none", (), 1, 1, f"--engine {self.name}: {where}")
         placement = self.placement(index)
         if placement is None:
@@ -206,7 +219,7 @@ class EngineFactory:
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
         engine, thinking = self._backend(index, log), self.settings.thinking
-        if self.name == "replay" or thinking is None:
+        if self.name == "replay" or thinking is None or is_own_engine(self.name):
             return engine
         if self.name == "openai":
             from pytest_thinkslm.engines.openai_engine import OpenAIEngine
@@ -239,6 +252,13 @@ class EngineFactory:
             return OpenAIEngine(
                 name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
             )
+        if is_own_engine(self.name):
+            from pytest_thinkslm.engines.own import EngineSpec, make_engine
+
+            own = self.variants[index]
+            quant = own.quant if settings.quants else None
+            spec = EngineSpec(self._arguments[own.model], quant, dict(settings.engine_args), settings.thinking, log)
+            return make_engine(self.name, spec)
         model = self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":

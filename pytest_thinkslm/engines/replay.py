@@ -1,18 +1,22 @@
 """The replay engine: recorded outputs from a JSONL file, made by this suite or by any other tool.
 
-A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?}``. A line
-without style or repeat stands for any; lines without model belong to a model named like the file.
+A line is ``{"task", "item", "style"?, "repeat"?, "model"?, "quant"?, "output", "finish_reason"?, "reasoning"?}``. A
+line without style or repeat stands for any; lines without model belong to a model named like the file. A line with a
+``custom_id`` is the result of a batch (``batch_files.py``).
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, overload
+from typing import Any, overload
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
@@ -20,35 +24,44 @@ from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.engines.batch_files import plain_entry
 
-_Key = tuple[int, str, int, str | None, int | None]
+#: Variant, task, style, repeat; the last two None where a line stands for any.
+_Group = tuple[int, str, str | None, int | None]
 
 
 @dataclass(slots=True)
 class ReplayFile:
     """Where each recorded output stands in the file; the outputs themselves stay on disk.
 
-    ``problems`` are the lines that could not be used, each with its number.
+    ``problems`` are the lines that could not be used, each with its number. ``offsets`` has, by group, the place of
+    each item's line, -1 where there is none: eight bytes an item, since a sweep of many models has millions of them.
     """
 
     path: Path
     variants: list[Variant] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    offsets: dict[_Key, int] = field(default_factory=dict)
-    clashes: dict[_Key, str] = field(default_factory=dict)
+    offsets: dict[_Group, array[int]] = field(default_factory=dict)
+    clashes: dict[tuple[_Group, int], str] = field(default_factory=dict)
 
-    def find(self, variant: int, request: Request) -> tuple[int | None, str]:
-        """Offset of the line for a request (None where there is none) and what is wrong with it."""
-        index = int(request.item)
-        for style in (request.style, None):
-            for repeat in (request.repeat, None):
-                key = (variant, request.task, index, style, repeat)
-                if key in self.clashes:
-                    return None, self.clashes[key]
-                if key in self.offsets:
-                    return self.offsets[key], ""
+    def find(self, variant: int, task: str, item: int, style: str, repeat: int) -> tuple[int | None, str]:
+        """Offset of an item's line (None where there is none) and what is wrong with it."""
+        for group in _groups(variant, task, style, repeat):
+            offset = _at(self.offsets.get(group), item)
+            if offset >= 0:
+                clash = self.clashes.get((group, item), "")
+                return (None, clash) if clash else (offset, "")
         return None, f"{self.path.name} has no output for it"
+
+    def has(self, variant: int, task: str, item: int, style: str, repeat: int) -> bool:
+        """Whether anything is recorded of an item, usable or not."""
+        return any(_at(self.offsets.get(group), item) >= 0 for group in _groups(variant, task, style, repeat))
+
+    def items(self, variant: int, task: str) -> set[int]:
+        """The items of a task of which anything is recorded, in any style and repeat."""
+        of_task = (places for group, places in self.offsets.items() if group[:2] == (variant, task))
+        return {item for places in of_task for item, offset in enumerate(places) if offset >= 0}
 
 
 def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> ReplayFile:
@@ -61,33 +74,47 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     Raises:
         UsageError: the file cannot be read or has no usable line.
     """
+    from pytest_thinkslm.tasks.prompts import STYLES
+
     result = ReplayFile(path)
-    variants: dict[Variant, int] = {}
-    unnamed = Variant(path.name.split(".")[0] or "replay")
-    first: dict[_Key, tuple[int, int]] = {}
+    variants: dict[tuple[str | None, str | None], int] = {}
+    unnamed = path.name.split(".")[0] or "replay"
+    tasks: dict[str, None] = {}
+    starts = array("q")
     try:
-        offset = 0
-        for number, line in files.read_lines(path):
-            start, offset = offset, offset + len(line)
-            if not line.strip():
-                continue
-            parsed = _parse(line, item_counts)
-            if isinstance(parsed, str):
-                result.problems.append(f"line {number}: {parsed}")
-                continue
-            model, quant, task, item, style, repeat, digest = parsed
-            variant = Variant(model or unnamed.model, quant or "none")
-            key = (variants.setdefault(variant, len(variants)), task, item, style, repeat)
-            if key in result.offsets:
-                result.problems.append(
-                    f"line {number}: {task} {item:04d} is there twice (first in line {first[key][0]})"
-                )
-                if digest != first[key][1]:
-                    result.clashes[key] = f"two different outputs, in lines {first[key][0]} and {number}"
-                continue
-            result.offsets[key], first[key] = start, (number, digest)
-            if task not in result.tasks:
-                result.tasks.append(task)
+        with files.open_file(path) as again:
+            offset = 0
+            for number, line in files.read_lines(path):
+                starts.append(offset)
+                start, offset = offset, offset + len(line)
+                if line.isspace():
+                    continue
+                parsed = _parse(line, item_counts, STYLES)
+                if isinstance(parsed, str):
+                    result.problems.append(f"line {number}: {parsed}")
+                    continue
+                names, task, item, style, repeat, output = parsed
+                position = variants.get(names)
+                if position is None:
+                    variant = Variant(names[0] or unnamed, names[1] or "none")
+                    if variant not in result.variants:
+                        result.variants.append(variant)
+                    position = variants[names] = result.variants.index(variant)
+                group = (position, task, style, repeat)
+                offsets = result.offsets.setdefault(group, array("q"))
+                if item >= len(offsets):
+                    offsets.extend([-1] * (item + 1 - len(offsets)))
+                first = offsets[item]
+                if first >= 0:
+                    earlier = bisect_left(starts, first) + 1
+                    result.problems.append(f"line {number}: {task} {item:04d} is there twice (first in line {earlier})")
+                    again.seek(first)
+                    known = plain_entry(_loads(again.readline()))
+                    if isinstance(known, str) or known["output"] != output:
+                        result.clashes[group, item] = f"two different outputs, in lines {earlier} and {number}"
+                    continue
+                offsets[item] = start
+                tasks[task] = None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(
@@ -97,7 +124,7 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     if not result.offsets:
         hint = f"; {result.problems[0]}" if result.problems else ", it is empty"
         raise UsageError(f"--model {path}: no recorded output in it{hint}. Each line needs task, item and output")
-    result.variants = list(variants)
+    result.tasks = list(tasks)
     return result
 
 
@@ -118,7 +145,7 @@ class ReplayEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Futures that are made when looked at, so that recorded texts stay on disk until then."""
-        return _LazyFutures([self._file.find(self._variant, request) for request in requests], self._read)
+        return _LazyFutures([self._place(request) for request in requests], self._read)
 
     def fingerprint(self) -> Fingerprint:
         """The file's name and size (replayed outputs are not journalled)."""
@@ -132,22 +159,39 @@ class ReplayEngine:
         """Close the file."""
         self._handle.close()
 
+    def _place(self, request: Request) -> tuple[int | None, str]:
+        return self._file.find(self._variant, request.task, int(request.item), request.style, request.repeat)
+
     def _read(self, offset: int) -> Output:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
         try:
-            entry = files.parse_json(self._handle.readline())
-            text = entry["output"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            entry = plain_entry(_loads(self._handle.readline()))
+        except (OSError, ValueError) as error:
             raise EngineError(f"{self._file.path.name} was changed while it was read ({error})") from None
+        if isinstance(entry, str):  # such lines are in no index
+            raise EngineError(f"{self._file.path.name} was changed while it was read ({entry})")
+        if "error" in entry:
+            raise EngineError(str(entry["error"]))
+        reasoning = entry.get("reasoning")
         return Output(
-            text=text,
+            text=str(entry["output"]),
+            reasoning=reasoning if isinstance(reasoning, str) else None,
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
             stopped="loop" if entry.get("stopped") == "loop" else None,
         )
+
+
+def _groups(variant: int, task: str, style: str, repeat: int) -> Iterator[_Group]:
+    """The groups that an item's output may stand in, the closest first."""
+    return ((variant, task, own, each) for own in (style, None) for each in (repeat, None))
+
+
+def _at(places: array[int] | None, item: int) -> int:
+    return -1 if places is None or item >= len(places) else places[item]
 
 
 class _LazyFutures(Sequence["Future[Output]"]):
@@ -177,20 +221,33 @@ class _LazyFutures(Sequence["Future[Output]"]):
         return future
 
 
+def _loads(line: bytes) -> Any:
+    """A line's JSON; its encoding is only guessed where it does not begin as UTF-8 does."""
+    if line.startswith(b"{"):
+        return files.parse_json(line.decode("utf-8", "surrogatepass"))
+    try:
+        return json.loads(line)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _parse(
-    line: bytes, item_counts: Callable[[str], int | None]
-) -> str | tuple[str | None, str | None, str, int, str | None, int | None, int]:
-    """The key parts of one line and a hash of its output, or what is wrong with it."""
+    line: bytes, item_counts: Callable[[str], int | None], styles: Sequence[str]
+) -> str | tuple[tuple[str | None, str | None], str, int, str | None, int | None, str]:
+    """Model and quant, the other parts of the key and the output of one line, or what is wrong with it."""
     try:
-        entry = files.parse_json(line)
+        entry = _loads(line)
     except ValueError as error:
         return f"not JSON ({error})"
     if not isinstance(entry, dict):
         return "not a JSON object"
+    entry = plain_entry(entry)
+    if isinstance(entry, str):
+        return entry
     for name in ("task", "item", "output"):
         if name not in entry:
             return f"the field {name!r} is missing"
@@ -213,16 +270,6 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
-    from pytest_thinkslm.tasks.prompts import STYLES
-
-    if style is not None and style not in STYLES:
-        return f"unknown style {style!r}: {nearest(style, STYLES)}"
-    return (
-        cast("str | None", model),
-        cast("str | None", quant),
-        sys.intern(cast("str", task)),
-        item,
-        cast("str | None", style),
-        repeat,
-        hash(output),
-    )
+    if style is not None and style not in styles:
+        return f"unknown style {style!r}: {nearest(style, styles)}"
+    return (model, quant), sys.intern(task), item, style, repeat, output

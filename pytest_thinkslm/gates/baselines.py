@@ -18,6 +18,7 @@ from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
+from pytest_thinkslm.tasks.sampling import Method
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
@@ -186,7 +187,7 @@ def misfits(
         settings: of the run, by the names of results.json.
         templates: hash of the run's chat templates by variant, None where unknown.
         styles: prompt styles of the run.
-        allow_unevaluated: whether two samples drawn with different seeds are held against each other all the same.
+        allow_unevaluated: whether two samples drawn differently are held against each other all the same.
     """
     found = []
     if baseline.selection == "partial":
@@ -209,11 +210,21 @@ def misfits(
     return list(dict.fromkeys(found))
 
 
+def drawn(run: RecordedRun) -> Method | None:
+    """How ``--limit`` drew a run's items; None where it drew none. Runs that do not say so were drawn by hash."""
+    return run.settings.get("sample") or "hash" if run.settings.get("limit") is not None else None
+
+
 def _other_sample(baseline: RecordedRun, settings: SettingsJson) -> list[str]:
-    """The data seed, where both runs are samples that it drew (--limit): then they asked other items."""
-    seeds = baseline.settings.get("data_seed"), settings.get("data_seed")
-    sampled = baseline.selection == "limit" and settings.get("limit") is not None
-    return [difference("data_seed", *seeds)] if sampled and seeds[0] != seeds[1] else []
+    """The data seed and the way of drawing, where both runs are samples (--limit): others asked other items."""
+    before = drawn(baseline)
+    if before is None or settings.get("limit") is None:
+        return []
+    pairs = {
+        "data_seed": (baseline.settings.get("data_seed"), settings.get("data_seed")),
+        "sample": (before, settings.get("sample") or "hash"),
+    }
+    return [difference(name, *values) for name, values in pairs.items() if values[0] != values[1]]
 
 
 def _judge(settings: SettingsJson) -> str:

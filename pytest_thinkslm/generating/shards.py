@@ -64,6 +64,22 @@ def shard(ids: Sequence[str], slots: int) -> list[list[int]]:
     return shards
 
 
+def places_of(variants: Sequence[int], costs: Sequence[float]) -> list[float]:
+    """Where each test lies when the run is laid out variant after variant, each of length 1: the middle of its cost.
+
+    Args:
+        variants: the variant of each test, from 0, in ascending order.
+        costs: the relative cost of each.
+    """
+    totals: dict[int, float] = {}
+    middles: list[float] = []
+    for variant, cost in zip(variants, costs, strict=True):
+        before = totals.get(variant, 0.0)
+        middles.append(before + cost / 2)
+        totals[variant] = before + cost
+    return [variant + middle / totals[variant] for variant, middle in zip(variants, middles, strict=True)]
+
+
 def _runs(ids: Sequence[str]) -> list[tuple[int, int, float]]:
     """(start, stop, cost an item) of consecutive tests of one function."""
     runs: list[tuple[int, int, float]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.judging.prompt import Question, answer_question, reason_question
+from pytest_thinkslm.scoring.answers.custom import FAULT
 from pytest_thinkslm.scoring.answers.reader import read_answer
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.answers.reviews import same_step
@@ -33,8 +34,8 @@ def question_about(
         return _about_a_review(case, output, style, repeat)
     if policy == "fallback" or region.cut:
         answer = read_answer(case, output)
-        if answer.value is None and region.cut:
-            return None  # truncated
+        if answer.rule == FAULT or (answer.value is None and region.cut):
+            return None  # nothing is known of it; truncated
         if answer.value is not None and policy == "fallback":
             return None
     return answer_question(case, output, style=style, repeat=repeat)

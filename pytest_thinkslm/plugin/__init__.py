@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,13 +29,16 @@ def pytest_load_initial_conftests(
 
     Where neither an argument nor an ini value is ours, an unrelated suite is running: nothing is registered.
     """
-    if not (options.mentioned(args) or early_config.getini("slm_model")):
-        return (yield)
-    _look_ahead(early_config, parser, args)
+    ours = options.mentioned(args) or bool(early_config.getini("slm_model"))
+    if ours:
+        _look_ahead(early_config, parser, args)
     try:
-        return (yield)
+        result = yield
     finally:
-        options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
+        if ours:
+            options.register_options(parser, compat_pytest.names_taken(parser, options.SHORT_NAMES))
+    _refuse_misspelt(parser, args)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
             return
         from pytest_thinkslm.plugin.activation import activate
 
-        activate(config, raw)
+        activate(config, raw, [] if str(suite_path()) in config.args else config.args)
     except ThinkSLMError as error:
         raise pytest.UsageError(f"thinkslm: {error}") from None
 
@@ -62,6 +65,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if hasattr(metafunc.function, "__thinkslm_task__") and not metafunc.config.pluginmanager.hasplugin("thinkslm-run"):
         skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_MODEL), id="no-model")
         metafunc.parametrize("case", [skipped], indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Without a model: why reasoning tests were skipped, or why our options did nothing."""
+    if config.pluginmanager.hasplugin("thinkslm-run"):
+        return
+    skipped = terminalreporter.stats.get("skipped", ())
+    given = any(getattr(config.option, option.dest, None) for option in options.OPTIONS)
+    if not (given or any(NO_MODEL in str(report.longrepr) for report in skipped)):
+        return
+    from pytest_thinkslm.plugin import hints
+
+    typed = hints.given_options(config.option, options.SHORT_NAMES)
+    count = hints.skipped_for_want_of_a_model(skipped, NO_MODEL)
+    if hint := hints.without_model(typed, count, config.invocation_params.args):
+        terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -93,9 +112,39 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     if any(os.path.exists(os.path.expanduser(path)) for path in known.file_or_dir if path not in paths):
         compat_pytest.search_root_again(config, args, paths)
     known.file_or_dir = paths
-    if not paths and (ours.slm_model or config.getini("slm_model")):
+    if not (ours.slm_model or config.getini("slm_model")):
+        return
+    asked = split_list(ours.slm_task)
+    if not paths:
+        beside = _own_tests(config, asked) if asked else []
         # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args.insert(0, str(suite_path()))
+        args[:0] = [str(suite_path()), *beside]
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
-        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path())]
+        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path()), *beside]
+        return
+    for path in paths:
+        if "/" not in path and "." not in path and not os.path.exists(path):
+            from pytest_thinkslm.tasks import registry
+
+            if path in registry.suite_keys():
+                raise pytest.UsageError(f"thinkslm: there is no file or folder {path}; it is a task: --task {path}")
+
+
+def _own_tests(config: pytest.Config, patterns: Sequence[str]) -> list[str]:
+    """Files of the current folder with tests of tasks that are asked for and are none of the suite's."""
+    from pytest_thinkslm.plugin.own_tests import files_of
+    from pytest_thinkslm.tasks import registry
+
+    return [str(path) for path in files_of(config, patterns, registry.suite_keys())]
+
+
+def _refuse_misspelt(parser: pytest.Parser, args: Sequence[str]) -> None:
+    """Say the option of ours that an unknown argument is nearly."""
+    known = compat_pytest.option_names(parser)
+    if not known or all(not arg.startswith("-") or arg.partition("=")[0] in known or len(arg) < 4 for arg in args):
+        return
+    from pytest_thinkslm.plugin import hints
+
+    if hint := hints.misspelt(map(str, args), known, options.SHORT_NAMES):
+        raise pytest.UsageError(f"thinkslm: {hint}")

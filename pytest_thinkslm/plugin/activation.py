@@ -14,8 +14,10 @@ from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
 from pytest_thinkslm.plugin import compat_pytest, workers
+from pytest_thinkslm.plugin.collected import CollectedPlugin
+from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
-from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
 from pytest_thinkslm.settings.values import RawOptions
 from pytest_thinkslm.tasks import registry
 
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def activate(config: pytest.Config, raw: RawOptions) -> None:
+def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> None:
     """Validate what is asked for, find the models, and register this process's plugins.
+
+    Args:
+        config: pytest's.
+        raw: the option values.
+        paths: the paths that were given; none where the suite is run.
 
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
@@ -35,30 +42,32 @@ def activate(config: pytest.Config, raw: RawOptions) -> None:
     if asked is None:
         return
     registry.select(asked.tasks)  # an unknown name is said before anything is fetched
+    config.pluginmanager.register(CollectedPlugin(asked, paths), "thinkslm-collected")
     worker = worker_input(config)
     recorded = recorded_outputs(asked, _item_counts(asked.data_dir))
+    gates = RunGates(asked)
     if worker is not None:
-        settings = _final(asked, recorded, Path(worker.report_dir))
-        _activate_worker(config, settings, recorded, worker)
+        settings = _final(asked, recorded, Path(worker.report_dir), gates)
+        _activate_worker(config, settings, recorded, worker, gates)
     elif config.option.collectonly:
-        _activate_collection(config, _final(asked, recorded, asked.report_dir), recorded)
+        _activate_collection(config, _final(asked, recorded, asked.report_dir, gates), recorded, gates)
     else:
-        _activate_controller(config, asked, recorded)
+        _activate_controller(config, asked, recorded, gates)
 
 
-def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None) -> Settings:
-    """The settings with what is decided here: where the files go, and the tasks of recorded outputs."""
+def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None, gates: RunGates) -> Settings:
+    """The settings with what is decided here: where the files go, the tasks of recorded outputs, how a limit draws."""
     tasks = settings.tasks
     if not tasks and recorded:
         played = {task for file in recorded for task in file.tasks}
         tasks = tuple(key for key in registry.all_tasks() if key in played)
-    return replace(settings, report_dir=report_dir, tasks=tasks)
+    sample = None if settings.limit is None else settings.sample or gates.drawn or "stratified"
+    return replace(settings, report_dir=report_dir, tasks=tasks, sample=sample)
 
 
 def _activate_worker(
-    config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile], worker: WorkerInput
+    config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile], worker: WorkerInput, gates: RunGates
 ) -> None:
-    from pytest_thinkslm.plugin.run_gates import RunGates
     from pytest_thinkslm.plugin.runner import RunnerPlugin
 
     too_late = workers.take_devices(worker)
@@ -72,36 +81,36 @@ def _activate_worker(
         assert worker.judge is not None
         log = functools.partial(open_log, settings.report_dir, "engine.log")
         judge = worker_session(settings, worker.judge, _silent, log)
-    gates = RunGates(settings)
     runner = RunnerPlugin(config, settings, factory, gates, judge, worker=worker, too_late=too_late)
     config.pluginmanager.register(runner, "thinkslm-run")
 
 
-def _activate_collection(config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile]) -> None:
+def _activate_collection(
+    config: pytest.Config, settings: Settings, recorded: Sequence[ReplayFile], gates: RunGates
+) -> None:
     """``--collect-only``: nothing is made but the tests."""
-    from pytest_thinkslm.plugin.run_gates import RunGates
     from pytest_thinkslm.plugin.runner import RunnerPlugin
 
     say = functools.partial(_say, config)
     _say_choices(settings, say)
     factory = EngineFactory(settings, say, recorded)
-    config.pluginmanager.register(RunnerPlugin(config, settings, factory, RunGates(settings)), "thinkslm-run")
+    config.pluginmanager.register(RunnerPlugin(config, settings, factory, gates), "thinkslm-run")
 
 
-def _activate_controller(config: pytest.Config, asked: Settings, recorded: Sequence[ReplayFile]) -> None:
+def _activate_controller(
+    config: pytest.Config, asked: Settings, recorded: Sequence[ReplayFile], gates: RunGates
+) -> None:
     from pytest_thinkslm.plugin.controller import ControllerPlugin
-    from pytest_thinkslm.plugin.run_gates import RunGates
     from pytest_thinkslm.plugin.runner import RunnerPlugin
     from pytest_thinkslm.reports.folder import ReportFolder
     from pytest_thinkslm.reports.recorder import default_report_dir
 
     say = functools.partial(_say, config)
-    gates = RunGates(asked)
     _say_choices(asked, say)
     taken = ReportFolder(asked.report_dir or default_report_dir(asked), asked=asked.report_dir is not None)
     taken.take(say)
     folder = taken.path
-    settings = _final(asked, recorded, folder)
+    settings = _final(asked, recorded, folder, gates)
     try:
         factory = EngineFactory(settings, say, recorded)
         _check_variants(factory, say)
@@ -130,8 +139,8 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
     """Find every model and see that it can run, before anything is generated."""
     for index, variant in enumerate(factory.variants):
         model = factory.resolve(variant)
-        if factory.name == "openai":
-            factory.fingerprint(index)  # is the server there, has it the model?
+        if factory.name == "openai" or is_own_engine(factory.name):
+            factory.fingerprint(index)  # is the server there, has it the model? can the user's engine be made?
         factory.placement(index)  # does it fit?
         if model is not None and model.note:
             say(model.note)

@@ -37,6 +37,11 @@ def release_names(config: pytest.Config, names: Mapping[str, str]) -> None:
             del actions[name]
 
 
+def option_names(parser: pytest.Parser) -> frozenset[str]:
+    """Every option that is registered so far. As ``names_taken``; empty where the table is gone."""
+    return frozenset(_actions(parser))
+
+
 def _actions(parser: object) -> dict[str, argparse.Action]:
     """argparse's own table of option names."""
     found = getattr(getattr(parser, "optparser", None), "_option_string_actions", None)

@@ -16,6 +16,7 @@ from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.plugin import identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
@@ -79,6 +80,7 @@ class ControllerPlugin:
         self._table = settings.report_dir / ".collected.json"
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
+        self.selector = Selector(settings, factory)
         self._gates = gates
         self._expected: list[str] = []
         self._seen: set[str] = set()
@@ -239,7 +241,7 @@ class ControllerPlugin:
         self.results = self.recorder.results(
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not incomplete)
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         failed = bool(missing or self.stopped or self.recorder.unwritten) or any_failed(gates)
         session.exitstatus = self._status(exitstatus, interrupted, failed)
@@ -289,6 +291,8 @@ class ControllerPlugin:
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:
             return pytest.ExitCode.INTERRUPTED
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._sharded:
+            return pytest.ExitCode.OK  # more shards than tests
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return exitstatus
         failed = bool(self.recorder.counts["error"] or self._others_failed or fails)
@@ -297,20 +301,26 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat."""
-        from pytest_thinkslm.data.reader import item_count
+        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat.
 
-        if incomplete:
+        limit: a part that the run's own options chose. A shard is partial, whatever it holds.
+        """
+        if incomplete or self._sharded:
             return "partial"
-        limit = self.settings.limit
-        limited = False
+        chosen = False
         for group, reported in self.recorder.groups().items():
-            whole = item_count(registry.get(group.task), self.settings.data_dir)
-            asked = whole if limit is None else min(limit, whole)
-            if reported < (asked - self.recorder.left_out(group.task)) * self.settings.repeats:
+            task = registry.get(group.task)
+            left_out = self.recorder.left_out(group.task) * self.settings.repeats
+            if reported < self.selector.expected(group) - left_out:
                 return "partial"
-            limited = limited or asked < whole
-        return "limit" if limited else "full"
+            chosen = chosen or self.selector.reduced(task)
+        return "limit" if chosen else "full"
+
+    @property
+    def _sharded(self) -> bool:
+        """Whether this is a part of a run."""
+        shard = self.selector.shard
+        return shard is not None and shard.of > 1
 
     def _crashed(self, report: pytest.TestReport) -> None:
         """An item that killed its worker twice: an ``error``."""

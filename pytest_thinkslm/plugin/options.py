@@ -98,6 +98,31 @@ OPTIONS: tuple[Option, ...] = (
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
+    Option(
+        "sample",
+        "text",
+        "how --limit draws: stratified, in proportion to facets and classes (default), or hash, by the data seed alone "
+        "(default against a baseline that was drawn so)",
+        "METHOD",
+    ),
+    Option(
+        "where",
+        "list",
+        "only items with these facets, e.g. level=5,subject=Algebra; values of one facet are alternatives",
+        "FACET=VALUE,...",
+    ),
+    Option("recorded-only", "flag", "with --engine replay: leave out the items that have no recorded output"),
+    Option(
+        "shard",
+        "text",
+        "run the I-th of N parts of equal cost, variants first; the same command without it and with --rescore merges",
+        "I/N",
+    ),
+    Option(
+        "plan",
+        "flag",
+        "say what the run would take (items, prompt tokens, new tokens, time, price), load no model, and end",
+    ),
     Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
     Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
     Option(

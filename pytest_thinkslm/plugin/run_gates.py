@@ -20,6 +20,7 @@ from pytest_thinkslm.gates.baselines import (
     counterpart,
     data_differences,
     difference,
+    drawn,
     load_run,
     misfits,
     prompt_differences,
@@ -32,6 +33,7 @@ from pytest_thinkslm.runs.types import BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
     import pytest
@@ -68,6 +70,11 @@ class RunGates:
         if settings.baseline and self.specs.margin is None:
             self.specs = GateSpecs(self.specs.min_accuracy, self.specs.max_rates, Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
+
+    @property
+    def drawn(self) -> Method | None:
+        """How the baseline's items were drawn; None where they are no sample, or there is no baseline."""
+        return None if self.baseline is None else drawn(self.baseline)
 
     # -- before anything is generated -----------------------------------------------------------------------
 
@@ -207,7 +214,7 @@ class RunGates:
 
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
-        by_hand = narrowed_by_hand(config)
+        by_hand = narrowed_by_hand(config) or bool(self.settings.where)
         present = [entry.key for entry in measured]
         found: list[GateResult] = []
         if self.baseline is not None and self.specs.margin is not None and not by_hand:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pytest
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
-from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of, item_refs, limited
+from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
-from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
-from pytest_thinkslm.generating.shards import shard
+from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.generating.shards import COSTS, places_of, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
@@ -69,6 +69,7 @@ class RunnerPlugin:
         self.settings = settings
         self.factory = factory
         self.selected = {task.key for task in registry.select(settings.tasks)}
+        self.selector = Selector(settings, factory) if controller is None else controller.selector
         self.problem: str | None = None
         self._too_late = too_late
         self._controller = controller
@@ -96,7 +97,11 @@ class RunnerPlugin:
             return None
         if key not in registry.all_tasks():
             registry.get(key)  # says what is wrong
+        if hasattr(obj, "__thinkslm_generic__") and not self.settings.tasks:
+            return []
         if self.settings.tasks and key not in self.selected | self._late(key):
+            return []
+        if self.selector.drops and next(self.selector.refs(registry.get(key)), None) is None:
             return []
         return None
 
@@ -115,20 +120,41 @@ class RunnerPlugin:
             return
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
-        settings = self.settings
-        items = item_indices(registry.get(key), settings.data_dir)
-        indices = limited(key, items, settings.limit, settings.data_seed)
-        styles, test = settings.styles_for(key), _test_name(metafunc)
-        refs = list(item_refs(len(variants), key, styles, indices, settings.repeats, test))
+        refs = list(self.selector.refs(registry.get(key), _test_name(metafunc)))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
-        ids = [id_of(ref, repeats=settings.repeats, label=names[ref.variant]) for ref in refs]
+        ids = [id_of(ref, repeats=self.settings.repeats, label=names[ref.variant]) for ref in refs]
         metafunc.parametrize("case", refs, indirect=True, ids=ids)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """One variant after the other, so that each is loaded once."""
+        """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
+        part that ``--shard`` asks for.
+        """
+        generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
+        if generic:
+            ours = set(map(id, generic))
+            tested = {ref.task for item in items if id(item) not in ours and (ref := ref_of(item)) is not None}
+            replaced = {id(item) for item in generic if (ref := ref_of(item)) is not None and ref.task in tested}
+            items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
+        if (part := self.selector.shard) is not None:
+            variants = [max(0, _variant_of(item)) for item in items]
+            costs = [COSTS.get(ref.task, 1.0) if (ref := ref_of(item)) else 1.0 for item in items]
+            places = places_of(variants, costs)
+            kept = [part.has(place, len(self.run.variants)) for place in places]
+            others = [item for item, mine in zip(items, kept, strict=True) if not mine]
+            self.config.hook.pytest_deselected(items=others)
+            items[:] = [item for item, mine in zip(items, kept, strict=True) if mine]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Whether there is what ``--where`` asks for; a worker's controller has seen to it."""
+        if self._worker is None:
+            try:
+                self.selector.check()
+            except ThinkSLMError as error:
+                raise pytest.UsageError(f"thinkslm: {error}") from None
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -365,7 +391,7 @@ class RunnerPlugin:
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
     ) -> pytest.TestReport:
         verdict = graded.verdict
-        if isinstance(error, EngineError):
+        if isinstance(error, EngineError) or (error is None and verdict.name == "error"):
             return self._plain_report(item, call, "failed", f"error: {verdict.reason}")
         if error is not None and not isinstance(error, WrongAnswer):
             return pytest.TestReport.from_item_and_call(item, call)

@@ -72,7 +72,7 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
     for state, sentence in gate_sentences(results["gates"]):
         reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
     if results["selection"] != "full":
-        reporter.write_line(f"selection: {results['selection']}")
+        reporter.write_line(f"selection: {summary.selection_of(results)}")
     for problem in results["problems"][:_PROBLEMS_SHOWN]:
         reporter.write_line(f"thinkslm: {problem}", yellow=True)
     if len(results["problems"]) > _PROBLEMS_SHOWN:

@@ -25,10 +25,11 @@ def auto_count(config: pytest.Config) -> int:
     worker has been started.
     """
     from pytest_thinkslm.machine.hardware import decide
+    from pytest_thinkslm.settings.run_settings import is_own_engine
 
     config.stash[_CHOSEN] = True
     engine = getattr(config.option, "slm_engine", None) or config.getini("slm_engine") or "auto"
-    if engine in ("replay", "openai") or decide().device != "cuda":
+    if engine in ("replay", "openai") or is_own_engine(engine) or decide().device != "cuda":
         return 1
     return max(1, len(gpus.devices()))
 

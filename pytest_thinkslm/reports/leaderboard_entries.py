@@ -12,7 +12,7 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.gates.baselines import Group, RecordedRun, load_run
 from pytest_thinkslm.reference.table import paper_row
-from pytest_thinkslm.reports.summary import further_sampling
+from pytest_thinkslm.reports.summary import further_sampling, selection_of
 from pytest_thinkslm.runs.types import CompressionJson, FigureRow, LoadedJson, VariantFacts
 
 CellKey = tuple[str, str]
@@ -140,9 +140,8 @@ def _conditions(run: RecordedRun) -> dict[str, str]:
     """What is the same for every figure of a run, in words."""
     settings = run.settings
     temperature = settings.get("temperature", 0.0)
-    limit = settings.get("limit")
     found = {
-        "selection": f"limit {limit}" if run.selection == "limit" and limit is not None else run.selection,
+        "selection": selection_of(run.results),
         "temperature": f"{temperature:g}",
         "top-p": f"{settings.get('top_p', 1.0):g}" if temperature else "",
         "other sampling": ", ".join(further_sampling(settings)),

@@ -152,7 +152,7 @@ def _html_group(group: RankedGroup, columns: Sequence[CellKey], heads: Sequence[
         "conditions": _conditions(group),
         "differs": group.differs,
         "sizes": _sizes(group),
-        "partial": group.conditions.get("selection") == "partial",
+        "partial": group.conditions.get("selection", "").startswith("partial"),
         "rows": html_rows(Table(heads, rows), "paper" if group.paper else ""),
     }
 
@@ -160,7 +160,7 @@ def _html_group(group: RankedGroup, columns: Sequence[CellKey], heads: Sequence[
 def _html_row(group: RankedGroup, line: Line, columns: Sequence[CellKey]) -> list[Cell]:
     marks = [
         (group.name, "mark"),
-        *([("partial", "mark warn")] if group.conditions.get("selection") == "partial" else []),
+        *([("partial", "mark warn")] if group.conditions.get("selection", "").startswith("partial") else []),
     ]
     return [
         Cell(line.model, title=line.display, small=_about(line), value=line.model, marks=tuple(marks)),

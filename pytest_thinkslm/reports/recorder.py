@@ -260,8 +260,9 @@ class Recorder:
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
         values = cast("dict[str, object]", self.factory.stated_settings())
-        for name in ("report_dir", "journal_dir", "fresh", "rescore"):
+        for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan"):
             del values[name]
+        values["where"] = [list(pair) for pair in self.settings.where]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
         values["models"] = [_model_name(model) for model in self.settings.models]

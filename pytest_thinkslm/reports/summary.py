@@ -226,6 +226,20 @@ def details(row: FigureRow) -> list[str]:
     ]
 
 
+def selection_of(results: Results) -> str:
+    """The selection, and the options that made it: ``limit (--limit 50, stratified; --where level=5)``."""
+    settings, found = results["settings"], []
+    if settings.get("limit") is not None:
+        found.append(f"--limit {settings['limit']}, {settings.get('sample') or 'hash'}")
+    if where := settings.get("where"):
+        found.append("--where " + ",".join(f"{facet}={value}" for facet, value in where))
+    if settings.get("recorded_only"):
+        found.append("--recorded-only")
+    if shard := settings.get("shard"):
+        found.append(f"--shard {shard}")
+    return results["selection"] + (f" ({'; '.join(found)})" if found else "")
+
+
 def further_sampling(settings: SettingsJson) -> list[str]:
     """Sampling parameters beside temperature and top-p, where they do something."""
     usual = {"top_k": 0, "min_p": 0, "presence_penalty": 0, "repetition_penalty": 1}
@@ -259,7 +273,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
-        lines += [f"Selection: **{results['selection']}**.", ""]
+        lines += [f"Selection: **{selection_of(results)}**.", ""]
     for table, speed, rows in variant_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:

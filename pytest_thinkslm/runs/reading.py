@@ -17,7 +17,7 @@ _LENIENT = (
 )
 
 #: What an absent part of the file stands for.
-_ABSENT = {"versions": {}, "variants": [], "hardware": {}, "gates": [], "problems": [], "measured": {}}
+_ABSENT: dict[str, object] = {"versions": {}, "variants": [], "hardware": {}, "gates": [], "problems": [], "measured": {}}
 
 
 def read_results(path: Path) -> types.Results:

@@ -17,6 +17,8 @@ from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
+from pytest_thinkslm.tasks.metrics import by_facets
+from pytest_thinkslm.tasks.task import Task
 
 _WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
@@ -99,13 +101,21 @@ def summarise(
         from pytest_thinkslm.runs.judged import row_judge
 
         row["judge"] = row_judge(records, void=void)
-    if task.metrics is not None:
-        row["metrics"] = dict(task.metrics([*records, *seeds]))
+    if metrics := _metrics(task, [*records, *seeds]):
+        row["metrics"] = metrics
     if task.note:
         row["note"] = task.note
     if data is not None:
         row["data"] = _row_data(data)
     return row
+
+
+def _metrics(task: Task, records: Sequence[ItemRecord]) -> dict[str, object]:
+    """What the task reports beyond accuracy; of a user's task, accuracy by each of its facets, too."""
+    from pytest_thinkslm.tasks import registry
+
+    own = {} if task.metrics is None else dict(task.metrics(records))
+    return own if registry.is_of_the_suite(task.key) else {**by_facets(records), **own}
 
 
 def _row_data(data: OpenedData) -> RowData:

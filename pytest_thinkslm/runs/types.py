@@ -11,7 +11,10 @@ from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
+from pytest_thinkslm.tasks.sampling import Method
 
+#: limit: what the run's own options chose (--limit, --where, --recorded-only); partial: a shard, or what is left of a
+#: run that was narrowed by hand or interrupted.
 Selection = Literal["full", "limit", "partial"]
 GateKind = Literal[
     "regression", "noninferiority", "paper", "min-accuracy", "max-unparsed", "max-truncated", "max-error", "judge"
@@ -420,6 +423,10 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
+    sample: NotRequired[Method | None]
+    where: NotRequired[list[list[str]]]
+    recorded_only: NotRequired[bool]
+    shard: NotRequired[str | None]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]

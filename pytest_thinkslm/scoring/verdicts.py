@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case, Output, Review, Verdict
+from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Output, Review, Verdict
 from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.scoring.answers.custom import FAULT, compare_with, custom_reader
 from pytest_thinkslm.scoring.answers.degenerate import degenerate, is_code
 from pytest_thinkslm.scoring.answers.lists import classify_list
 from pytest_thinkslm.scoring.answers.region import boxes
@@ -19,13 +20,17 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
     """The verdict on one item: ``correct``, ``incorrect``, ``unparsed`` or ``truncated``.
 
     ``truncated``: no answer, and the text was cut by the token limit or its thought never ended. ``unparsed``: no
-    answer otherwise. ``prompt_text`` lets a restated question be recognised. ``error`` verdicts come from the engine,
-    never from here. Model text in the reason is escaped.
+    answer otherwise. ``prompt_text`` lets a restated question be recognised. ``error``: a user's own reader failed; of
+    engines and data it never comes from here. Model text in the reason is escaped.
     """
+    if answer.rule == FAULT:
+        return Verdict("error", answer.detail)
     if answer.value is None:
         # A review's solution and the options are part of what a model may repeat.
-        return _unanswered(output, answer, "\n".join((prompt_text, *case.options, *case.steps)))
-    outcome = _COMPARISONS[case.kind](case, answer)
+        return _unanswered(case, output, answer, "\n".join((prompt_text, *case.options, *case.steps)))
+    outcome = _compare(case, answer)
+    if isinstance(outcome, Answer):
+        return Verdict("error", outcome.detail)
     reason = f"read {_shown(answer.value)} (rule {answer.rule}), gold {_shown(case.gold)}"
     if outcome.timeout:
         reason += "; comparison ran into its deadline"
@@ -59,9 +64,11 @@ _WHY_NOT = {
     "recited": "only the list of options",
     "wrong-format": "no answer of the asked kind",
 }
+#: Rules of an output without an answer whose failure class is told here.
+_RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 
 
-def _unanswered(output: Output, answer: Answer, prompt_text: str) -> Verdict:
+def _unanswered(case: Case, output: Output, answer: Answer, prompt_text: str) -> Verdict:
     truncated = output.finish_reason == "length" or answer.rule == "unfinished-thought"
     why = _WHY_NOT.get(answer.rule, _WHY_NOT["cut"] if truncated else "no answer found")
     reason = (
@@ -71,6 +78,8 @@ def _unanswered(output: Output, answer: Answer, prompt_text: str) -> Verdict:
         loops = output.stopped == "loop" or _degenerate(output, "", restated=False) == "repetition"
         cut = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
         return Verdict("truncated", reason, "repetition" if loops else cut)
+    if answer.rule not in _RULES_WITHOUT and custom_reader(case.task, case.kind) is not None:
+        return Verdict("unparsed", reason, answer.rule)  # the class that the user's reader names
     return Verdict("unparsed", reason, _why_unparsed(output, answer, prompt_text))
 
 
@@ -88,6 +97,15 @@ def _why_unparsed(output: Output, answer: Answer, prompt_text: str) -> str:
 def _degenerate(output: Output, prompt_text: str, *, restated: bool) -> str | None:
     found = degenerate(output.text, prompt_text if restated else "")
     return "unfinished-thought" if found == "empty" and output.reasoning else found
+
+
+def _compare(case: Case, answer: Answer) -> _Outcome | Answer:
+    """By the user's own comparison where there is one, else by the kind's; an ``Answer`` says how the user's failed."""
+    own = custom_reader(case.task, case.kind)
+    if own is None or (own.compare is None and case.kind in _COMPARISONS):
+        return _COMPARISONS[case.kind](case, answer)
+    found = compare_with(own, case, answer)
+    return found if isinstance(found, Answer) else _Outcome(found is True, found if isinstance(found, str) else None)
 
 
 def _number(case: Case, answer: Answer) -> _Outcome:
@@ -132,7 +150,7 @@ def _review(case: Case, answer: Answer) -> _Outcome:
     return _Outcome(right, None if right else "wrong-step")
 
 
-_COMPARISONS: Mapping[AnswerKind, Callable[[Case, Answer], _Outcome]] = {
+_COMPARISONS: Mapping[str, Callable[[Case, Answer], _Outcome]] = {
     "number": _number,
     "list": _list,
     "choice": _choice,

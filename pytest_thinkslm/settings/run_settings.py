@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from pytest_thinkslm.core import schemes
+from pytest_thinkslm.core import entry_points, schemes
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
 from pytest_thinkslm.settings.presets import apply_preset
+from pytest_thinkslm.settings.selections import parse_shard, parse_where
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
 from pytest_thinkslm.tasks.prompts import STYLES
+from pytest_thinkslm.tasks.sampling import METHODS, Method
 
 ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+#: The entry points of engines that a user brings.
+ENGINE_GROUP = "pytest_thinkslm.engines"
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
@@ -36,6 +40,8 @@ class Settings:
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
+    ``sample`` None means as the baseline was drawn, else stratified; ``where`` has pairs of facet and value; ``shard``
+    is the part of the run that is run, as ``3/8``.
     """
 
     models: tuple[str, ...]
@@ -59,6 +65,11 @@ class Settings:
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
+    sample: Method | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    recorded_only: bool = False
+    shard: str | None = None
+    plan: bool = False
     data_dir: Path | None = None
     accept_data: bool = False
     strict_data: bool = False
@@ -132,7 +143,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         models=models,
         quants=_quants(raw),
         tasks=split_list(raw.get("task")),
-        engine=_name(raw, "engine", ENGINES, "auto"),
+        engine=_engine(raw),
         server_url=_server_url(raw),
         engine_args=_pairs(raw, "engine-args"),
         styles=_names(raw, "style", STYLES, _union(task_styles) or ("direct",)),
@@ -147,6 +158,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         seed=_integer(raw, "seed", 0, low=0),
         data_seed=_integer(raw, "data-seed", 0, low=0),
         limit=_integer(raw, "limit", None, low=1),
+        **_selection(raw),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
         strict_data=bool(raw.get("strict-data")),
@@ -171,10 +183,23 @@ def build_settings(raw: RawOptions) -> Settings | None:
     )
 
 
+def is_own_engine(name: object) -> bool:
+    """Whether an engine is one that a user brings."""
+    return bool(name) and name not in ENGINES
+
+
+def _engine(raw: RawOptions) -> str:
+    """One of the suite's, or of those that packages and conftests bring."""
+    given = raw.get("engine")
+    return _name(
+        raw, "engine", (*ENGINES, *entry_points.names(ENGINE_GROUP)) if is_own_engine(given) else ENGINES, "auto"
+    )
+
+
 def _quants(raw: RawOptions) -> tuple[str, ...]:
     """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
     values = split_list(raw.get("quant"))
-    if raw.get("engine") not in ("replay", "openai"):
+    if raw.get("engine") not in ("replay", "openai") and not is_own_engine(raw.get("engine")):
         values = tuple(map(schemes.named, values))
     return tuple(dict.fromkeys(values))
 
@@ -206,6 +231,21 @@ def _sampled(raw: RawOptions) -> dict[str, Any]:
         raise UsageError(f"--presence-penalty {penalty:g} is out of range: from -2 to 2, 0 is none")
     top_k = _integer(raw, "top-k", 0, low=0)
     return {"top_p": top_p, "top_k": top_k, "min_p": min_p, "presence_penalty": penalty}
+
+
+def _selection(raw: RawOptions) -> dict[str, Any]:
+    """What selects items beside their number."""
+    if raw.get("recorded-only") and raw.get("engine") != "replay":
+        raise UsageError("--recorded-only is about recorded outputs: add --engine replay, or leave it out")
+    sample = _name(raw, "sample", METHODS, "")
+    shard = parse_shard(raw.get("shard"))
+    return {
+        "sample": cast("Method", sample) if sample else None,
+        "where": parse_where(split_list(raw.get("where"))),
+        "recorded_only": bool(raw.get("recorded-only")),
+        "shard": None if shard is None else str(shard),
+        "plan": bool(raw.get("plan")),
+    }
 
 
 def _system(raw: RawOptions) -> str | None:

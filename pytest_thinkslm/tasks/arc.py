@@ -22,7 +22,7 @@ def _task(key: str, title: str, config: str, count: int) -> Task:
             configs=(config,),
             files=(File(f"{key}_test", count),),
             forms=FORMS,
-            train=TrainSource(files=(f"{key}_train",), hub="allenai/ai2_arc", configs=(config,)),
+            train=TrainSource(files=(File(f"{key}_train"),), hub="allenai/ai2_arc", configs=(config,)),
         ),
         count=count,
     )

@@ -28,7 +28,7 @@ TASKS = {
                 frozenset({"id", "question", "answerKey"}),
                 frozenset({"id", "question", "question_concept", "choices", "answerKey"}),
             ),
-            train=TrainSource(files=("commonsenseqa_train",), hub="tau/commonsense_qa"),
+            train=TrainSource(files=(File("commonsenseqa_train"),), hub="tau/commonsense_qa"),
         ),
         count=1221,
         note="validation split: the test labels are hidden",

@@ -15,7 +15,10 @@ def worked_solution(record: Record) -> str:
 
 
 TRAIN = TrainSource(
-    files=("gsm8k_train", "gsm8k_train_first100"),
+    files=(
+        File("gsm8k_train"),
+        File("gsm8k_train_first100"),
+    ),
     hub="openai/gsm8k",
     configs=("main",),
     task="gsm8k",

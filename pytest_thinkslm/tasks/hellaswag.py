@@ -60,7 +60,7 @@ TASKS = {
                 File("hellaswag_validation_activitynet", 3243, "ActivityNet only"),
             ),
             forms=(frozenset({"ctx_a", "ctx_b", "endings", "label", "source_id"}),),
-            train=TrainSource(files=("hellaswag_train",), hub="Rowan/hellaswag"),
+            train=TrainSource(files=(File("hellaswag_train"),), hub="Rowan/hellaswag"),
         ),
         count=10042,
         note="letter choice by generation, not log-likelihood",

@@ -59,7 +59,7 @@ TASKS = {
             files=(File("math_test", 5000),),
             forms=(frozenset({"problem", "level", "type", "solution"}),),
             train=TrainSource(
-                files=("math_train",), hub="EleutherAI/hendrycks_math", configs=CONFIGS, solution=worked_solution
+                files=(File("math_train"),), hub="EleutherAI/hendrycks_math", configs=CONFIGS, solution=worked_solution
             ),
         ),
         count=5000,

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_thinkslm.core.records import AnswerKind
 from pytest_thinkslm.tasks.task import Limit, Task
 
 #: Of tasks that name none of their own, by answer kind.
-LIMITS: Mapping[AnswerKind, Limit] = {
+LIMITS: Mapping[str, Limit] = {
     "number": Limit(answer=1024, thought=8192),
     "expression": Limit(answer=4096, thought=16384),
     "choice": Limit(answer=512, thought=8192),
@@ -23,8 +22,8 @@ LIMITS: Mapping[AnswerKind, Limit] = {
 
 
 def limit_of(task: Task) -> Limit:
-    """The task's own limit, else its answer kind's."""
-    return task.limit or LIMITS[task.kind]
+    """The task's own limit, else its answer kind's; a user's own kind has that of numbers."""
+    return task.limit or LIMITS.get(task.kind, LIMITS["number"])
 
 
 def default_max_tokens(task: Task, style: str, *, thinks: bool = False, context: int | None = None) -> int:

@@ -77,7 +77,7 @@ TASKS = {
             hub="regisss/math_qa",
             files=(File("mathqa_test", 2985),),
             forms=(frozenset({"Problem", "options", "correct"}),),
-            train=TrainSource(files=("mathqa_train",), hub="regisss/math_qa", solution=worked_solution),
+            train=TrainSource(files=(File("mathqa_train"),), hub="regisss/math_qa", solution=worked_solution),
         ),
         count=2985,
         limit=Limit(answer=1024, thought=8192),  # a choice that has to be calculated

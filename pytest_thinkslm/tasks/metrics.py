@@ -23,6 +23,8 @@ class Value(TypedDict):
     undefined: NotRequired[str]
 
 
+#: The most values of a facet that is broken down by itself.
+FACET_VALUES = 50
 #: GSM-Plus's perturbation that makes a question unanswerable.
 CRITICAL_THINKING = "critical thinking"
 #: MR-Ben's subject in which its script compares no steps.
@@ -32,6 +34,19 @@ CODING = "coding"
 def math_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     """Accuracy by subject and by level (MATH, Hendrycks et al. 2021)."""
     return {"by_subject": accuracy_by(records, "subject"), "by_level": accuracy_by(records, "level")}
+
+
+def by_facets(records: Sequence[ItemRecord]) -> Mapping[str, object]:
+    """Accuracy by each facet of a user's task; one of more than ``FACET_VALUES`` values (an id) breaks nothing down."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for record in _items(records):
+        for facet, value in record["facets"].items():
+            values[facet].add(value)
+    return {
+        f"by_{facet}": accuracy_by(records, facet)
+        for facet, found in sorted(values.items())
+        if len(found) <= FACET_VALUES
+    }
 
 
 def sorting_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:

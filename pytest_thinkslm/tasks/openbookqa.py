@@ -26,7 +26,7 @@ TASKS = {
                 frozenset({"id", "question", "answerKey"}),
                 frozenset({"id", "question_stem", "choices", "answerKey"}),
             ),
-            train=TrainSource(files=("openbookqa_main_train",), hub="allenai/openbookqa", configs=("main",)),
+            train=TrainSource(files=(File("openbookqa_main_train"),), hub="allenai/openbookqa", configs=("main",)),
         ),
         count=500,
     )

@@ -1,9 +1,12 @@
 """Content pins: a short hash of each normalised record of a data set, shipped in the package.
 
 A pins file ``pins/<task>.txt`` has a JSON header line (file it was made from, number of records, byte sizes
-of known files, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
+of known files, a hash of its whole content, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
 question, the hash of the whole item, and four hex digits of each further part, so that a difference can be told apart.
 ``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
+
+Beside them ``pins/<task>.strata`` says which items are of one kind, for samples in proportion: a line for each facet,
+and one for the judgement of reviews, with a character for each item. What a character stands for is not said.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import string
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,18 +27,23 @@ PINS_FOLDER = Path(__file__).parent / "pins"
 #: Of the hash of a part: enough to tell a reader which one differs; what decides is the hash of the whole item.
 _PART_DIGITS = 4
 
+#: The codes of strata, in order.
+_CODES = string.digits + string.ascii_letters
+
 
 @dataclass(frozen=True, slots=True)
 class PinHeader:
     """What a pins file says of itself: the file it was made from, its records, sizes in bytes by file name.
 
-    ``parts`` names the parts, beside the question, of which each record has a hash of its own.
+    ``parts`` names the parts, beside the question, of which each record has a hash of its own. ``content`` is the
+    ``content_hash`` of that file: one that has it is pinned record for record, and needs no further look.
     """
 
     stem: str
     records: int
     sizes: Mapping[str, int]
     parts: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,11 @@ class Part:
 def question_hash(question: str) -> str:
     """Ten hex digits of a question, blind to blanks and Unicode composition."""
     return _short_hash(_normal(question))
+
+
+def content_hash(content: bytes) -> str:
+    """32 hex digits of a file's bytes, uncompressed."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def record_hash(case: Case) -> str:
@@ -141,28 +155,56 @@ def load(task: str) -> Pins | None:
 
 
 @functools.cache
+def strata(task: str) -> tuple[str, ...]:
+    """A code for each item of a task, a character for each facet and class; empty where all are of one kind."""
+    path = PINS_FOLDER / f"{task}.strata"
+    return tuple(map("".join, zip(*path.read_text(encoding="ascii").split(), strict=True))) if path.exists() else ()
+
+
+@functools.cache
 def question_index(task: str) -> Mapping[str, int]:
     """Question hash -> item index of a task; empty where it has no pins."""
     pins = load(task)
     return {} if pins is None else {key: index for index, key in enumerate(pins.questions)}
 
 
-def write(task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path) -> Path:
+def write(
+    task: str, stem: str, cases: Sequence[Case], sizes: Mapping[str, int], folder: Path, content: str = ""
+) -> Path:
     """Write the pins of a task into ``folder`` from its cases in item order; returns the file."""
     names = [part.name for part in parts(cases[0])[1:]]
-    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "parts": names}
+    facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "content": content}
+    facts["parts"] = names
     lines = [json.dumps(facts)]
     for case in cases:
         hashes = "".join(map(_part_hash, parts(case)[1:]))
         lines.append(f"{question_hash(case.question)} {record_hash(case)} {hashes}")
     path = folder / f"{task}.txt"
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    if columns := _strata(cases):
+        (folder / f"{task}.strata").write_text("\n".join(columns) + "\n", encoding="ascii")
     return path
+
+
+def _strata(cases: Sequence[Case]) -> list[str]:
+    """One line for each facet, then one for the judgement of reviews, of those that differ between items at all.
+
+    Letters of right options are left out: they would be the answer key, and no group of any figure.
+    """
+    names = sorted({name for case in cases for name in case.facets})
+    columns = [[case.facets.get(name, "") for case in cases] for name in names]
+    columns.append([case.gold.judgement if isinstance(case.gold, Review) else "" for case in cases])
+    lines = []
+    for column in columns:
+        values = sorted(set(column))
+        if 1 < len(values) <= len(_CODES):
+            lines.append("".join(_CODES[values.index(value)] for value in column))
+    return lines
 
 
 def _header(line: str) -> PinHeader:
     facts = json.loads(line)
-    return PinHeader(facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())))
+    return PinHeader(facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())), facts.get("content", ""))
 
 
 def _part_hash(part: Part) -> str:

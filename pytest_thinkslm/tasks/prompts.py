@@ -11,19 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.records import AnswerKind, Case, Message, Review
+from pytest_thinkslm.core.records import Case, Message, Review
+from pytest_thinkslm.scoring.answers.custom import custom_reader
 
 STYLES = ("direct", "cot", "5shot", "5shot-cot", "8shot")
 #: Number of exemplars of a style.
 SHOTS = {"direct": 0, "cot": 0, "5shot": 5, "5shot-cot": 5, "8shot": 8}
 
-_ASK: Mapping[AnswerKind, str] = {
+_ASK: Mapping[str, str] = {
     "number": r"give the final number inside \boxed{}.",
     "expression": r"give the final answer inside \boxed{}.",
     "list": r"give the sorted list, separated by commas, inside \boxed{}.",
     "choice": 'give the letter of the correct option after "Answer:".',
 }
 _THINK = "Think step by step. Then "
+_ANSWER = "answer."
 _SOLVE_FIRST = "Solve the question yourself step by step before you judge the solution. Then "
 
 
@@ -84,8 +86,12 @@ def _question(case: Case, style: str) -> str:
     parts = [case.context, case.question]
     if case.kind == "choice":
         parts.append("\n".join(f"{letter}. {text}" for letter, text in zip(case.letters, case.options, strict=True)))
-    ask = _ASK[case.kind]
-    parts.append(_THINK + ask if "cot" in style else ask[0].upper() + ask[1:])
+    own = custom_reader(case.task, case.kind)
+    ask = (own.ask if own is not None else "") or _ASK.get(case.kind, "")
+    if "cot" in style:
+        parts.append(_THINK + (ask or _ANSWER))
+    else:
+        parts.append(ask[:1].upper() + ask[1:])
     return "\n\n".join(part for part in parts if part)
 
 
@@ -120,5 +126,7 @@ def _solved(exemplar: Exemplar, style: str) -> str:
     if isinstance(gold, Review):
         raise ValueError("reviews have no exemplars")
     text = gold if isinstance(gold, str) else ", ".join(map(str, gold))
-    final = f"Answer: {text}" if exemplar.case.kind == "choice" else rf"\boxed{{{text}}}"
+    final = rf"\boxed{{{text}}}" if exemplar.case.kind in _ASK else text
+    if exemplar.case.kind == "choice":
+        final = f"Answer: {text}"
     return f"{exemplar.solution}\n{final}" if "cot" in style else final

@@ -10,10 +10,11 @@ from __future__ import annotations
 import fnmatch
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from pytest_thinkslm.core.entry_points import load_all
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.scoring.answers.custom import register_for_task
 from pytest_thinkslm.tasks.task import Task
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -34,6 +35,7 @@ def register(task: Task) -> Task:
     known = _registered.get(task.key, task)
     if known is not task and _origin(known) != _origin(task):
         raise UsageError(f"task key {task.key!r} is registered twice; choose another")
+    register_for_task(task.key, task.reader)
     _registered[task.key] = task
     return task
 
@@ -42,6 +44,11 @@ def all_tasks() -> Mapping[str, Task]:
     """Every task by key: the suite's in the contract's order, then registered ones in order of registration."""
     _load_entry_points()
     return {**_suite(), **_registered}
+
+
+def suite_keys() -> tuple[str, ...]:
+    """The keys of the suite's own tasks; of others nothing is loaded."""
+    return tuple(_suite())
 
 
 def get(key: str) -> Task:
@@ -69,6 +76,33 @@ def select(patterns: Sequence[str]) -> list[Task]:
             raise UsageError(f"unknown task {pattern!r}: {nearest(pattern, tasks)}")
         chosen.update(matches)
     return [task for key, task in tasks.items() if key in chosen]
+
+
+def generic_tests() -> dict[str, Callable[..., object]]:
+    """A test function for each of a user's tasks, ``test_KEY``: the task's own ``test``, else one with ``verify``.
+
+    They are run where ``--task`` selects the task, no path is given, and no other test of it was collected.
+    """
+    return {f"test_{task.key}": _generic_test(task) for task in registered().values()}
+
+
+def _generic_test(task: Task) -> Callable[..., object]:
+    from pytest_thinkslm.core.records import Case, Output
+    from pytest_thinkslm.scoring.grading import verify
+
+    def ask(case: Case, slm: Callable[[Case], Output]) -> None:
+        """Ask the item, read the answer, compare it with the gold."""
+        verify(case, slm(case))
+
+    own = task.test or ask
+
+    @functools.wraps(own)
+    def test(*arguments: Any, **keywords: Any) -> object:
+        return own(*arguments, **keywords)
+
+    test.__name__ = f"test_{task.key}"
+    test.__dict__.update(__thinkslm_generic__=True, __thinkslm_task__=task.key)
+    return test
 
 
 def reasoning_task(key: str) -> Callable[[_Function], _Function]:
@@ -124,21 +158,17 @@ def _load_entry_points() -> None:
     if _plugins_loaded:
         return
     _plugins_loaded = True
-    from importlib.metadata import entry_points
+    for task in load_all(ENTRY_POINT_GROUP, "a Task", Task):
+        if _registered.get(task.key) is not task:
+            register(task)
 
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            loaded = point.load()
-        except Exception as error:  # whatever a foreign module raises, the user has to know whose it is
-            raise UsageError(
-                f"the task entry point {point.name!r} ({point.value}) cannot be loaded: {error!r}; "
-                "mend or uninstall the package that declares it"
-            ) from error
-        if isinstance(loaded, Task):
-            if _registered.get(loaded.key) is not loaded:
-                register(loaded)
-        elif not isinstance(loaded, ModuleType):
-            raise UsageError(
-                f"the task entry point {point.name!r} ({point.value}) is a {type(loaded).__name__}; "
-                "it must be a Task or a module that calls register"
-            )
+
+def is_of_the_suite(key: str) -> bool:
+    """Whether a task is one of the suite's own."""
+    return key in _suite()
+
+
+def registered() -> Mapping[str, Task]:
+    """A user's tasks by key: of entry points, and those registered so far."""
+    _load_entry_points()
+    return dict(_registered)

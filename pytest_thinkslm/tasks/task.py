@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.item_record import ItemRecord
-from pytest_thinkslm.core.records import AnswerKind, Case
+from pytest_thinkslm.core.records import Case
+from pytest_thinkslm.scoring.answers.custom import Compare, Read, Reader
 
 #: A data set's record, as its source has it.
 Record = Mapping[str, object]
@@ -29,6 +30,16 @@ class File:
     records: int | None = None
     lacks: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.stem, str) or self.stem.endswith((".jsonl", ".jsonl.gz")) or not self.stem:
+            raise UsageError(f"File({self.stem!r}): give the file's name without .jsonl or .jsonl.gz")
+
+
+def _check_files(owner: str, files: object) -> None:
+    """Raise ``UsageError`` where a source's files are none, in the words of the class that was written."""
+    if not isinstance(files, tuple) or not all(isinstance(file, File) for file in files):
+        raise UsageError(f'{owner}(files={files!r}): give a tuple of File, e.g. files=(File("my_records"),)')
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSource:
@@ -38,12 +49,17 @@ class TrainSource:
     ``solution`` gives a record's worked solution, without the final answer's line; None: there are none.
     """
 
-    files: tuple[str, ...]
+    files: tuple[File, ...] = ()
     hub: str = ""
     configs: tuple[str | None, ...] = (None,)
     split: str = "train"
     task: str = ""
     solution: Callable[[Record], str] | None = None
+
+    def __post_init__(self) -> None:
+        _check_files("TrainSource", self.files)
+        if not self.files and not self.hub:
+            raise UsageError("TrainSource: give files or hub, where the exemplars come from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,11 @@ class Source:
     train: TrainSource | None = None
     folder: Path | None = None
 
+    def __post_init__(self) -> None:
+        _check_files("Source", self.files)
+        if self.folder is not None and not isinstance(self.folder, Path):
+            raise UsageError(f"Source(folder={self.folder!r}): give a pathlib.Path")
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -84,7 +105,8 @@ class Task:
     Attributes:
         key: what ``--task`` takes: lower case letters, digits and underscores.
         title: the name in reports.
-        kind: how answers are read.
+        kind: how answers are asked for, read and compared: ``number``, ``expression``, ``choice``, ``list``,
+            ``review``, or a kind of one's own (``Reader``).
         build: one record (hub or local form) and its position -> ``Case``. Raises ``KeyError``, ``TypeError``
             or ``ValueError`` on a record that is none of this task's.
         source: where records come from; None for generated tasks.
@@ -94,11 +116,15 @@ class Task:
         limit: default limits of new tokens; None: those of the answer kind (``tasks/limits.py``).
         max_tokens: default limits of the answer by style, where a style needs another than ``limit``.
         note: what a reader of the figures has to know.
+        read: this task's own way of reading answers, as ``Reader.read``.
+        compare: this task's own comparison, as ``Reader.compare``.
+        ask: this task's own sentence that asks for the answer, as ``Reader.ask``.
+        test: its test function, for ``--task KEY`` without a path; None: one that calls ``verify(case, slm(case))``.
     """
 
     key: str
     title: str
-    kind: AnswerKind
+    kind: str
     build: Callable[[Record, int], Case] | None = None
     source: Source | None = None
     generate: Callable[[int, int], Case] | None = None
@@ -107,6 +133,16 @@ class Task:
     limit: Limit | None = None
     max_tokens: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    read: Read | None = None
+    compare: Compare | None = None
+    ask: str = ""
+    test: Callable[..., object] | None = None
+
+    @property
+    def reader(self) -> Reader | None:
+        """This task's own reader; None where its kind's is used."""
+        own = self.read is not None or self.compare is not None or bool(self.ask)
+        return Reader(self.kind, self.read, self.compare, self.ask) if own else None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.key):
@@ -115,5 +151,8 @@ class Task:
             raise UsageError(f"task {self.key}: give either source (with build) or generate")
         if self.source is not None and self.build is None:
             raise UsageError(f"task {self.key}: source needs build, which makes a record a Case")
+        if self.source is not None and not self.source.files and not self.source.hub:
+            raise UsageError(f"task {self.key}: its Source names neither files nor a hub data set")
         if self.generate is not None and self.count < 1:
             raise UsageError(f"task {self.key}: a generated task needs count, its number of items")
+        _ = self.reader  # raises what is wrong with it

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -191,6 +192,41 @@ def pinned(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
+def test_of_a_file_that_is_pinned_as_a_whole_only_what_was_asked_for_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(pins, "PINS_FOLDER", tmp_path / "pins")
+    pins.PINS_FOLDER.mkdir()
+    content = b"".join(b'{"question": "What is %d + 1?", "answer": "#### %d"}\n' % (n, n + 1) for n in range(5))
+    path = tmp_path / "gsm8k_test.jsonl"
+    path.write_bytes(content)
+    for cached in (pins.header, pins.load, pins.question_index):
+        cached.cache_clear()
+    assert make_pins([str(tmp_path), "gsm8k"]) == 0
+    built = []
+    task = small()
+    task = replace(task, build=lambda record, index: built.append(index) or get("gsm8k").build(record, index))
+
+    def load(*wanted):
+        built.clear()
+        return load_cases(task, wanted, tmp_path, data_seed=0)
+
+    try:
+        one = load(3)
+        assert (built, one.cases[3].question, one.cases[3].index) == ([3], "What is 3 + 1?", 3)
+        every_fact = replace(one.state, source="")
+        path.unlink()
+        compressed = tmp_path / "gsm8k_test.jsonl.gz"
+        compressed.write_bytes(gzip.compress(content))
+        assert (replace(load(3).state, source=""), built) == (every_fact, [3])
+        compressed.unlink()
+        path.write_bytes(content.replace(b"####", b"#### ", 1))  # other bytes, the same records: each is looked at
+        assert (replace(load(3).state, source=""), built) == (every_fact, [0, 1, 2, 3, 4])
+        path.write_bytes(content.replace(b"0 + 1", b"0 + 2"))
+        assert load(3).state.differing == (0,)
+    finally:
+        for cached in (pins.header, pins.load, pins.question_index):
+            cached.cache_clear()
+
+
 def small(task=None, **changes):
     """GSM8K as if its whole set were the five pinned records, or more."""
     task = get("gsm8k")
@@ -332,6 +368,7 @@ def test_make_pins_writes_what_the_reader_checks(samples, tmp_path, monkeypatch,
 def test_only_the_asked_tasks_file_is_opened(samples):
     code = f"""
 import sys
+from dataclasses import replace
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
 from pathlib import Path

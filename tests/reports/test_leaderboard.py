@@ -110,7 +110,7 @@ def test_runs_of_the_same_settings_make_one_group_with_ci_and_settings(tmp_path:
         ({"settings": {"temperature": 0.0, "max_tokens": 99}}, "max tokens 99"),
         ({"settings": {"thinking": "off"}}, "thinking off"),
         ({"settings": {"repeats": 3}}, "repeats 3"),
-        ({"settings": {"limit": 10}, "selection": "limit"}, "selection limit 10"),
+        ({"settings": {"limit": 10}, "selection": "limit"}, "selection limit (--limit 10, hash)"),
         ({"selection": "partial"}, "selection partial"),
         ({"results": {"judge": {"model": "j", "policy": "all"}}}, "judge j, all"),
         ({"prompt": "Please sort."}, "other prompts in sort8_positive (direct)"),

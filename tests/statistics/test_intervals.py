@@ -3,6 +3,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.statistics import accuracy_interval, wilson
+from pytest_thinkslm.statistics.clusters import student_quantile
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 verdicts = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
@@ -166,3 +167,11 @@ def test_rounding_pushes_no_end_past_the_estimate(confidence):
 def test_no_clusters_at_all_are_too_few():
     with pytest.raises(ValueError, match="0 clusters were given for 1 values"):
         accuracy_interval([1.0], [])
+
+
+@pytest.mark.parametrize("degrees", [*range(1, 12), 99, 100, 999, 1000, 1001, 10_042])
+@pytest.mark.parametrize("probability", [0.001, 0.025, 0.4, 0.5, 0.75, 0.95, 0.975, 0.9995])
+def test_student_quantile_is_scipys(probability: float, degrees: int) -> None:
+    from scipy.special import stdtrit
+
+    assert student_quantile(probability, degrees) == pytest.approx(float(stdtrit(degrees, probability)), rel=1e-9)

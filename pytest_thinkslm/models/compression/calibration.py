@@ -39,7 +39,7 @@ def from_folder(data_dir: Path, seed: int, samples: int = SAMPLES) -> Calibratio
     from pytest_thinkslm.data.local import SUFFIXES, read_jsonl
     from pytest_thinkslm.tasks.gsm8k import TRAIN
 
-    for path in (data_dir / f"{stem}{suffix}" for stem in TRAIN.files for suffix in SUFFIXES):
+    for path in (data_dir / f"{file.stem}{suffix}" for file in TRAIN.files for suffix in SUFFIXES):
         if path.is_file():
             rows = [row for _, row in read_jsonl(path, "calibration")]
             return Calibration(path.name, _drawn(rows, seed, samples, str(path)))
@@ -51,7 +51,8 @@ def from_hub(seed: int, samples: int = SAMPLES) -> Calibration:
     from pytest_thinkslm.data import hub
     from pytest_thinkslm.tasks.gsm8k import TRAIN
 
-    rows = hub.rows("calibration", TRAIN.hub, TRAIN.configs, TRAIN.split, "--hub-id", " or ".join(TRAIN.files))
+    names = " or ".join(file.stem for file in TRAIN.files)
+    rows = hub.rows("calibration", TRAIN.hub, TRAIN.configs, TRAIN.split, "--hub-id", names)
     return Calibration(TRAIN.hub, _drawn(rows, seed, samples, TRAIN.hub))
 
 

@@ -88,9 +88,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """The line under the title."""
     engines = ", ".join(dict.fromkeys(str(variant["engine"]) for variant in results["variants"]))
     settings, measured = results["settings"], results["measured"]
-    facts = [("engine", engines), ("selection", results["selection"])]
-    if settings.get("limit") is not None:
-        facts.append(("limit", f"{settings['limit']} items a task"))
+    facts = [("engine", engines), ("selection", summary.selection_of(results))]
     facts.append(("styles", ", ".join(settings["styles"])))
     words = [f"temperature {settings['temperature']:g}"]
     if settings["temperature"]:

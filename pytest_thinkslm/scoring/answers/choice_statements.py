@@ -24,10 +24,8 @@ _NOUN = r"(?:answer|ans|option|choice|selection|statement|letter|ending)"
 _IS = r"(?:is|are|was|would\s+be|will\s+be|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)"
 _PICK = r"(?:choose|chose|pick|select|say|answer|guess|go\s+with|opt\s+for|vote(?:\s+for)?|settle\s+on)"
 # Group "head": the answer follows. Group "tail": it went before. A noun may be the key of JSON or the name of a call.
-# What it may begin with is looked at first: most characters begin no anchor.
 _ANCHOR = re.compile(
-    r"(?:(?=[\\#<])|(?<![^\W_])(?=[acehilmnorstwy]))(?:"
-    r"(?P<head>\\(?:boxed|fbox)(?![a-z])|####|<(?:final_?)?answer>"
+    r"(?:(?P<head>\\(?:boxed|fbox)(?![a-z])|####|<(?:final_?)?answer>"
     rf"|(?<![^\W_])(?:{_NOUN}|answers)(?:_?(?:letter|choice|option))?\b(?:\s+choice\b)?"
     rf"(?:\s+(?:here\b|to\s+(?:the|this)\s+\w{{1,12}}))?(?:\s*(?::|=|-+>|→|\s[-–—]\s|\b{_IS}\b(?!n't)\s*:?)"
     r"|(?:(?<=answer)|(?<=answers)|(?<=choice)|(?<=selection)|(?<=_option)|(?<=_letter))(?:[\"']\s*[:=]|\((?=[\"']|[A-Z]\))))"
@@ -42,6 +40,15 @@ _ANCHOR = re.compile(
     rf"\s+(?:(?:correct|right|best|appropriate|proper|likely)\s+{_NOUN}\b"
     rf"|(?:correct|right)(?:\s+one)?\b(?=\s*(?:[.,;!)\n]|$|because|since|as\b)))))",
     re.IGNORECASE,
+)
+# How an anchor begins, in lower case: the pattern is tried there alone, since most words begin none. Every branch begins
+# with a character, so that the search skips from one of those to the next.
+_FIRST_WORDS = {"a": r"ns|pp|ct|re\b|:", "c": "hoice|orr", "e": "nd", "h": r"(?:as|ence)\b", "i": r"[st]?\b", "l": "etter"}
+_FIRST_WORDS |= {"m": r"ust\b", "n": r"o\b", "o": r"pt|ne?\b", "r": "ather", "s": r"elec|eems|tate|ho|o\b"}
+_FIRST_WORDS |= {"t": "herefore|hus", "w": r"(?:e|as|ait|ould|ill)\b", "y": r"ou\b"}
+_BEGINS = re.compile(
+    r"\\f?box|####|<(?:final|answer)|"
+    + "|".join(rf"{first}(?<![^\W_]{first})(?:{rest})" for first, rest in _FIRST_WORDS.items())
 )
 # "I do not think the answer is", "if the answer is", "whether".
 _UNSAID = re.compile(
@@ -104,17 +111,30 @@ def _statements_from_the_end(text: str, options: Options) -> Iterator[tuple[int,
 
 def _anchors_from_the_end(text: str) -> Iterator[re.Match[str] | phrases.Statement]:
     """Every anchor, the last one first; what stands before the last lines is searched when it is asked for."""
-    lowered = text.replace("İ", "I").lower()
+    lowered = text.lower() if text.isascii() else text.translate(_ONE_CASE).lower()
     if languages := phrases.spoken(lowered):
-        anchors: list[re.Match[str] | phrases.Statement] = [*_ANCHOR.finditer(text, _first_hint(text, lowered))]
+        anchors: list[re.Match[str] | phrases.Statement] = [*_anchors(text, lowered, 0)]
         anchors += phrases.statements(text, languages)
         anchors.sort(key=_start)
         yield from reversed(anchors)
         return
     closing = _closing_lines(text)
-    yield from reversed(list(_ANCHOR.finditer(text, closing)))
-    if closing and (first := _first_hint(text, lowered)) < closing:
-        yield from reversed(list(takewhile(lambda anchor: anchor.start() < closing, _ANCHOR.finditer(text, first))))
+    yield from reversed(list(_anchors(text, lowered, closing)))
+    if closing:
+        yield from reversed(list(takewhile(lambda anchor: anchor.start() < closing, _anchors(text, lowered, 0))))
+
+
+# Lower case that keeps every place, and what the pattern takes for an "s".
+_ONE_CASE = str.maketrans("İſ", "Is")
+
+
+def _anchors(text: str, lowered: str, start: int) -> Iterator[re.Match[str]]:
+    """The anchors from ``start`` on, none within another."""
+    end = start
+    for begin in _BEGINS.finditer(lowered, start):
+        if begin.start() >= end and (anchor := _ANCHOR.match(text, begin.start())):
+            yield anchor
+            end = anchor.end()
 
 
 def _closing_lines(text: str) -> int:
@@ -131,26 +151,6 @@ def _closing_lines(text: str) -> int:
 
 def _start(anchor: re.Match[str] | phrases.Statement) -> int:
     return anchor.start if isinstance(anchor, phrases.Statement) else anchor.start()
-
-
-# Every anchor has one of these in it; finding them is many times faster than trying the pattern everywhere.
-_HINTS = (
-    *("boxed", "fbox", "####", "ans", "opt", "choice", "choose", "chose", "select", "statement", "letter", "pick"),
-    *("say", "guess", "go", "vote", "settle", "correct", "right", "ending", "a:"),
-    *("correction", "reflection", "second thought", "actually", "wait", "rather"),
-)
-_IT_IS = re.compile(r"it(?:\s+is|'s)")
-
-
-def _first_hint(text: str, lowered: str) -> int:
-    """Start of the line before the first one that can hold an anchor, which may begin a line earlier."""
-    found = [position for hint in _HINTS if (position := lowered.find(hint)) >= 0]
-    if it_is := _IT_IS.search(lowered):
-        found.append(it_is.start())
-    if not found:
-        return len(text)
-    line = text.rfind("\n", 0, min(found))
-    return max(0, text.rfind("\n", 0, line)) if line >= 0 else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,19 @@ def _loops(text: str) -> bool:
     if len(tail) < 60:
         return False
     raw = tail.encode("utf-8", "surrogatepass")
-    if len(raw) >= 400 and len(zlib.compress(raw, 6)) * 8 <= len(raw):
+    if len(raw) >= 400 and _compressed_size(raw) * 8 <= len(raw):
         return True
     if _repeated_tail(tail, longest=120, times=5) >= max(60, len(tail) // 3):
         return True
     # "7. So, 1 is 1 * 1.\n8. So, 1 is 1 * 1.": numbers that count on; a list of numbers alone is no phrase.
     phrases = _DIGITS.sub("0", text[-_LOOP_WINDOW:])
     return _repeated_tail(phrases, longest=400, times=3, letters=20) >= max(100, len(phrases) // 2)
+
+
+def _compressed_size(raw: bytes) -> int:
+    """Bytes that zlib makes of a window; its own tables are made as small as that, and cost a quarter."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 12, 5)
+    return len(packer.compress(raw)) + len(packer.flush())
 
 
 _DIGITS = re.compile(r"\d+")

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
@@ -254,6 +255,8 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
     if assigned[0] and assigned[1]:
         if assigned[0][1] == assigned[1][1]:
             return _equal(assigned[0][2], assigned[1][2], budget)
+        if as_fraction(assigned[0][2]) is not None or as_fraction(assigned[1][2]) is not None:
+            return Equality(False, method="number")  # "x=5" against "y=2x": another variable
     elif (assigned[0] and not _RELATION.search(two)) or (assigned[1] and not _RELATION.search(one)):
         return _equal(assigned[0][2] if assigned[0] else one, assigned[1][2] if assigned[1] else two, budget)
     elif not _RELATION.search(two) and len(split_top(one)) == 1 and len(split_top(one, "=")) > 1:
@@ -264,8 +267,8 @@ def _equal(one: str, two: str, budget: _Budget) -> Equality:
         return collected
     if bool(_RELATION.search(one)) != bool(_RELATION.search(two)):
         return Equality(False)  # an equation or inequality against a value or an interval
-    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_variable(one) or _has_variable(two)):
-        return Equality(False, method="number")  # "2x+1" against "5": no need to ask
+    if (as_fraction(one) is None) != (as_fraction(two) is None) and (_has_name(one) or _has_name(two)):
+        return Equality(False, method="number")  # "2x+1", "even" or "CD" against "5": no need to ask
     return budget.by_value(one, two) or budget.compare(one, two)
 
 
@@ -302,6 +305,14 @@ def _without_left_side(text: str) -> str | None:
     return None if re.search(r"\d", bare) else value
 
 
+_NAME = re.compile(r"(?<![a-zA-Z])[A-Za-df-hj-z](?![a-zA-Z])|[A-Z]{2}|[a-zA-Z]{4}")
+
+
+def _has_name(text: str) -> bool:
+    """Whether a variable, a point's name or a word stands in a text, all of which no number is equal to."""
+    return bool(_NAME.search(_COMMAND.sub(" ", text)))
+
+
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _VARIABLE = re.compile(r"(?<![a-zA-Z])[a-df-hj-z](?![a-zA-Z])")
 
@@ -328,12 +339,22 @@ def _as_based(one: str, two: str) -> Equality | None:
 
 
 def _as_numbers(one: str, two: str) -> Equality | None:
-    left, right = as_fraction(one), as_fraction(two)
+    left, right = _number(one), _number(two)
     if left is None or right is None:
         return None
     if left != right and (_AMBIGUOUS.fullmatch(one) or _AMBIGUOUS.fullmatch(two)):
         return None  # "70,110" may be a list of two
     return Equality(left == right, method="number")
+
+
+_RATIO = re.compile(r"(\d{1,9}):(\d{1,9})")
+
+
+def _number(text: str) -> Fraction | None:
+    """The value of a number or of a ratio, "3:2"."""
+    if (ratio := _RATIO.fullmatch(text)) and int(ratio[2]):
+        return Fraction(int(ratio[1]), int(ratio[2]))
+    return as_fraction(text)
 
 
 @dataclass(frozen=True, slots=True)

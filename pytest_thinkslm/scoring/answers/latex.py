@@ -94,6 +94,8 @@ _BARE_DECIMAL = re.compile(r"(?<![\d.])\.(?=\d)")
 def normalise(latex: str) -> str:
     """The one spelling of an answer; never raises. Meant for at most a few thousand characters."""
     text = latex.strip().rstrip(" .")
+    if text.isdigit() and text.isascii():
+        return text
     for start, end in _WRAPPING:
         if len(text) > len(start + end) and text.startswith(start) and text.endswith(end):
             text = text[len(start) : -len(end)].strip()
@@ -119,6 +121,8 @@ def normalise(latex: str) -> str:
 
 def split_top(text: str, separator: str = ",") -> list[str]:
     """Split at separators outside every bracket. Brackets need not match: an interval is ``[0,1)``."""
+    if separator not in text:
+        return [text]
     parts: list[str] = []
     depth = start = position = 0
     while position < len(text):

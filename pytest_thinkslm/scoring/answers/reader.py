@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case, Output
+from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Output
+from pytest_thinkslm.scoring.answers.custom import custom_reader, read_with
 from pytest_thinkslm.scoring.answers.lists import read_list
 from pytest_thinkslm.scoring.answers.loops import find_loop, read_loop
 from pytest_thinkslm.scoring.answers.numbers import read_number
@@ -13,11 +14,19 @@ from pytest_thinkslm.scoring.answers.region import Region, final_region
 
 
 def read_answer(case: Case, output: Output) -> Answer:
-    """Read the answer to ``case`` from ``output``. Raises for no text; linear in its length (math-verify aside)."""
+    """Read the answer to ``case`` from ``output``. Raises for no text; linear in its length (math-verify aside).
+
+    A user's own reader reads where the task or its kind has one (``custom.py``).
+    """
     region = final_region(output)
     if region.unfinished:
         return Answer(None, "unfinished-thought")
-    read = partial(_READERS[case.kind], case)
+    own = custom_reader(case.task, case.kind)
+    read: Callable[[Region], Answer]
+    if own is not None and own.read is not None:
+        read = partial(read_with, own, case)
+    else:
+        read = partial(_READERS[case.kind], case)
     loop = find_loop(region.text) if region.cut else None
     return read(region) if loop is None else read_loop(region, loop, read)
 
@@ -53,7 +62,7 @@ def _review(case: Case, region: Region) -> Answer:
     return read_review(region, case.steps if case.facets.get("subject") == "coding" else ())
 
 
-_READERS: Mapping[AnswerKind, Callable[[Case, Region], Answer]] = {
+_READERS: Mapping[str, Callable[[Case, Region], Answer]] = {
     "number": _number,
     "list": _list,
     "choice": _choice,

@@ -239,10 +239,10 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=40).map("".join))
-def test_no_anchor_stands_before_the_first_hint(text: str) -> None:
-    first = next(choice_statements._ANCHOR.finditer(text), None)
-    lowered = text.replace("İ", "I").lower()
-    assert first is None or choice_statements._first_hint(text, lowered) <= first.start()
+def test_every_anchor_begins_where_anchors_are_looked_for(text: str) -> None:
+    lowered = text.translate(choice_statements._ONE_CASE).lower()
+    found = [anchor.span() for anchor in choice_statements._anchors(text, lowered, 0)]
+    assert found == [anchor.span() for anchor in choice_statements._ANCHOR.finditer(text)]
 
 
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200), st.booleans())

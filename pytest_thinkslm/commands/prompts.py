@@ -1,0 +1,110 @@
+"""``thinkslm prompts``: what a run would ask, as a file that a batch service or an offline engine answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.files import write_text
+from pytest_thinkslm.core.identity import ItemRef, item_refs, limited
+from pytest_thinkslm.core.records import Request
+from pytest_thinkslm.data.reader import item_indices
+from pytest_thinkslm.engines.batch_files import batch_request, custom_id
+from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.models.thought import ThoughtRoom
+from pytest_thinkslm.settings.run_settings import Settings, build_settings
+from pytest_thinkslm.tasks import registry
+
+HELP = "write a run's requests as a batch file (OpenAI's form)"
+DESCRIPTION = """\
+Write what a run would ask, one request a line, in the form of OpenAI's batches (vLLM's run-batch takes it, too): for
+engines that are not asked over a network. The results are scored by 'pytest --engine replay --model RESULTS' with the
+same options. Options mean what they mean for pytest."""
+
+EXAMPLES = """\
+examples:
+  thinkslm prompts --model Qwen/Qwen2.5-1.5B-Instruct --task gsm8k --limit 100 -o batch.jsonl
+  vllm run-batch -i batch.jsonl -o results.jsonl --model Qwen/Qwen2.5-1.5B-Instruct
+  pytest --engine replay --model results.jsonl --task gsm8k --limit 100"""
+
+#: Options of a run that have a say in what is asked, with their metavar; flags have none.
+_OPTIONS = {
+    "task": "T,...",
+    "style": "S,...",
+    "limit": "N",
+    "repeats": "N",
+    "temperature": "T",
+    "top-p": "P",
+    "top-k": "K",
+    "min-p": "P",
+    "presence-penalty": "X",
+    "max-tokens": "N",
+    "system": "TEXT",
+    "seed": "N",
+    "data-seed": "N",
+    "data-dir": "DIR",
+    "hub-id": "TASK=ID,...",
+    "preset": "NAME",
+    "accept-data": None,
+    "strict-data": None,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
+    parser.add_argument("--model", metavar="NAME", required=True, help="the model's name in the requests")
+    for name, metavar in _OPTIONS.items():
+        if metavar is None:
+            parser.add_argument(f"--{name}", action="store_true", help="as for pytest")
+        else:
+            parser.add_argument(f"--{name}", metavar=metavar, help="as for pytest")
+    parser.add_argument(
+        "--thinks",
+        action="store_true",
+        help="the model thinks first: room for its thought on top of the answer's limit",
+    )
+    parser.add_argument("-o", "--out", metavar="FILE", help="where they go (default: standard output)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand; returns the exit status. Raises ``ThinkSLMError``."""
+    raw = {name: getattr(arguments, name.replace("-", "_")) or None for name in _OPTIONS}
+    settings = build_settings({**raw, "model": arguments.model})
+    if settings is None or len(settings.models) != 1:
+        raise UsageError(f"prompts: --model {arguments.model!r}: give one model, its name goes into each request")
+    lines = [
+        json.dumps(batch_request(each, settings.models[0])) + "\n" for each in _requests(settings, arguments.thinks)
+    ]
+    if arguments.out is None:
+        sys.stdout.writelines(lines)
+        return 0
+    path = Path(arguments.out).expanduser()
+    try:
+        write_text(path, "".join(lines))
+    except OSError as error:
+        raise UsageError(f"prompts: -o {path} cannot be written ({error.strerror or error})") from None
+    print(f"{len(lines)} requests in {path}; score the results with: pytest --engine replay --model RESULTS ...")
+    return 0
+
+
+def _requests(settings: Settings, thinks: bool) -> Iterator[Request]:
+    """The requests of a run of one variant, each once (a seed question may be an item as well)."""
+    refs: list[ItemRef] = []
+    for task in registry.select(settings.tasks):
+        indices = limited(task.key, item_indices(task, settings.data_dir), settings.limit, settings.data_seed)
+        refs += item_refs(1, task.key, settings.styles_for(task.key), indices, settings.repeats, f"test_{task.key}")
+    planner = Planner(settings, refs, lambda variant: ThoughtRoom(thinks, None))
+    asked: set[str] = set()
+    for ref in refs:
+        if planner.left_out(ref):
+            continue
+        cases = [planner.case(ref), *(extra.case for extra in planner.auxiliary(ref))]
+        for case in cases:
+            request = planner.request(ref, case)
+            if custom_id(request) not in asked:
+                asked.add(custom_id(request))
+                yield request

@@ -1,0 +1,162 @@
+"""Why no test ran, and what to type: a line at the end of a run of nothing."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_thinkslm.core.errors import nearest
+
+#: pytest's options that leave tests out: destination and how it is typed.
+_DESELECTING: Mapping[str, str] = {
+    "keyword": "-k",
+    "markexpr": "-m",
+    "deselect": "--deselect",
+    "lf": "--lf",
+    "stepwise": "--stepwise",
+}
+
+
+@dataclass(slots=True)
+class Collected:
+    """What the collection of a run with a model came to.
+
+    Attributes:
+        met: the tasks of the tests that were found, selected or not.
+        deselected: number of tests that were left out after they had been collected.
+        dropped: the tasks of those.
+        asking: number of tests of tasks that were left.
+        left: number of tests of any kind that were left.
+    """
+
+    met: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    deselected: int = 0
+    asking: int = 0
+    left: int = 0
+
+
+def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, str]) -> str:
+    """What to say of an argument that nobody knows and that looks like an option of ours; empty where there is none.
+
+    Args:
+        arguments: the command line.
+        known: every option that is registered.
+        ours: the names of our options.
+    """
+    every = set(known)
+    for argument in arguments:
+        if argument == "--":
+            break
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in every and name not in ours:
+            close = difflib.get_close_matches(name, [*ours, *every], n=1, cutoff=0.7)
+            if close and close[0] in ours:
+                return f"unrecognized argument: {name}; did you mean {close[0]}?"
+        elif "-" + name in ours and name not in every:
+            return f"unrecognized argument: {name}; options have two dashes: -{name}"
+    return ""
+
+
+def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str]) -> str:
+    """A run without ``--model``.
+
+    Args:
+        given: our options that were given all the same.
+        skipped: number of reasoning tests that were skipped.
+        arguments: the command line.
+    """
+    rest = " ".join(map(_quoted, arguments))
+    type_this = f"type: pytest --model embedded {rest}".rstrip() + " (or a hub id, or a local folder)"
+    if given:
+        return f"{', '.join(given)} does nothing without a model; {type_this}"
+    return f"{skipped} reasoning tests were skipped, since no model is given; {type_this}" if skipped else ""
+
+
+def nothing_ran(
+    option: object, found: Collected, tasks: Mapping[str, bool], asked: Sequence[str], paths: Sequence[str]
+) -> str:
+    """A run with a model that no test was left of.
+
+    Args:
+        option: pytest's option values.
+        found: what was collected.
+        tasks: those that ``--task`` lets in, and whether each is one of the suite's.
+        asked: what ``--task`` was given.
+        paths: the paths that were given; none where the suite is run.
+    """
+    if found.deselected:
+        return _deselected(option, found)
+    mine = [key for key, of_suite in tasks.items() if not of_suite]
+    where = " ".join(map(_quoted, paths))
+    if found.met & set(tasks):
+        beside = f"; tests of {', '.join(mine)} are not the suite's: add --task {mine[0]}" if mine and not paths else ""
+        return f"the options leave no item of {', '.join(sorted(found.met & set(tasks)))}{beside}"
+    if not paths and mine:
+        return (
+            f"the suite has no test of {', '.join(mine)}, and none was found here: a task of your own needs a test "
+            f'function with @reasoning_task("{mine[0]}"), and the path of its file: pytest PATH --task {mine[0]} ...'
+        )
+    if found.met:
+        return (
+            f"{where or 'the suite'} has tests of {', '.join(sorted(found.met))} and none of --task {','.join(asked)}: "
+            "give one of those, or leave the path out to run the suite"
+        )
+    return f"{where} has no test of a task: leave the path out to run the suite, or give one with @reasoning_task tests"
+
+
+def _deselected(option: object, found: Collected) -> str:
+    left_out = [(typed, value) for name, typed in _DESELECTING.items() if (value := getattr(option, name, None))]
+    by = " and ".join(typed if value is True else f"{typed} {_value(value)}" for typed, value in left_out)
+    text = f"all {found.deselected} tests were left out by {by or 'other plugins'}"
+    keyword = str(getattr(option, "keyword", "") or "")
+    if not keyword:
+        return f"{text}; leave that out"
+    tasks = sorted(found.dropped)
+    example = f'"{tasks[0]} and direct-0017"' if tasks else "NAME"
+    return (
+        f"{text}: an id has the test's file and function, the style and the item's number; "
+        f"{_near_words(keyword, tasks)}e.g. -k {example}"
+    )
+
+
+def asked_nothing(paths: Sequence[str]) -> str:
+    """A run with a model of which every test was an ordinary one."""
+    where = " ".join(map(_quoted, paths))
+    return f"the model was asked nothing: {where} has no test of a task; leave the path out to run the suite"
+
+
+def given_options(option: object, names: Mapping[str, str]) -> list[str]:
+    """Our options on the command line, as they are typed, ``--model`` apart."""
+    return [
+        name for name, dest in names.items() if dest != "slm_model" and getattr(option, dest, None) not in (None, False)
+    ]
+
+
+def skipped_for_want_of_a_model(reports: Iterable[pytest.TestReport], reason: str) -> int:
+    """How many of these skipped tests were reasoning tests without a model."""
+    return sum(
+        isinstance(report.longrepr, tuple) and report.longrepr[-1].endswith(reason)
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+    )
+
+
+def _near_words(expression: str, tasks: Sequence[str]) -> str:
+    """A suggestion where a word of the expression is nearly a task's key."""
+    words = [word for word in re.findall(r"[\w-]+", expression) if word not in ("and", "or", "not")]
+    hints = (nearest(word, tasks, "") for word in words if word not in tasks)
+    return next((f"{hint} " for hint in hints if hint), "")
+
+
+def _value(value: object) -> str:
+    """The value of one of pytest's options as it is typed: a text, or several."""
+    return " ".join(map(str, value)) if isinstance(value, list) else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[\w./:=,@%+*-]+", text) else f"'{text}'"
