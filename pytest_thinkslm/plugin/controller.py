@@ -242,12 +242,13 @@ class ControllerPlugin:
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
+        self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         failed = bool(missing or self.stopped or self.recorder.unwritten) or any_failed(gates)
         session.exitstatus = self._status(exitstatus, interrupted, failed)
 
     @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
-    def others_finish(self) -> Generator[None, None, None]:
+    def pytest_sessionfinish_of_others(self) -> Generator[None, None, None]:
         """pytest writes junit.xml into the report folder: where that is full, the run ends all the same."""
         try:
             return (yield)
