@@ -136,6 +136,7 @@ def mutmut(workdir: Path, arguments: Sequence[str]) -> str:
     """Run mutmut in ``workdir``; what it printed. The mutated package comes before every installed one."""
     environment = {**os.environ, "PYTHONPATH": str(workdir / "mutants"), "OMP_NUM_THREADS": "1"}
     environment.pop("THINKSLM_DATA_DIR", None)
+    (workdir / "mutants").mkdir(exist_ok=True)  # a folder that is not there when Python starts is never looked into
     done = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments], cwd=workdir, env=environment, capture_output=True, text=True
     )

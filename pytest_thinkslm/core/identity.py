@@ -51,7 +51,7 @@ class ItemKey(NamedTuple):
     """What one line of ``items.jsonl`` is about, in the order by which lines are sorted.
 
     ``item`` is the item's index, padded to four digits; ``repeat`` counts from 1; ``role`` is "seed" for a further
-    case that was asked beside an item.
+    case that was asked beside an item, "stress" for a changed form of the item, which ``stress`` names ("options-2").
     """
 
     model: str
@@ -62,6 +62,7 @@ class ItemKey(NamedTuple):
     item: str
     repeat: int = 1
     role: str = "item"
+    stress: str = ""
 
     @property
     def group(self) -> GroupKey:
@@ -73,7 +74,7 @@ class ItemKey(NamedTuple):
 class ItemRef:
     """A parametrized test's index: which item, asked how, of which variant. ``repeat`` counts from 1.
 
-    ``test`` is the test function's name, without its path.
+    ``test`` is the test function's name, without its path; ``stress`` names a changed form of the item.
     """
 
     variant: int
@@ -82,11 +83,14 @@ class ItemRef:
     index: int
     repeat: int = 1
     test: str = ""
+    stress: str = ""
 
     def key(self, variants: Sequence[Variant]) -> ItemKey:
         """Its key in a run of these variants."""
         variant = variants[self.variant]
-        return ItemKey(variant.model, variant.quant, self.task, self.test, self.style, f"{self.index:04d}", self.repeat)
+        role = "stress" if self.stress else "item"
+        group = GroupKey(variant.model, variant.quant, self.task, self.test, self.style)
+        return ItemKey(*group, f"{self.index:04d}", self.repeat, role, self.stress)
 
 
 def short_name(model: str) -> str:
@@ -152,19 +156,30 @@ def rank(task: str, index: int, data_seed: int) -> bytes:
 
 
 def item_refs(
-    variants: int, task: str, styles: Sequence[str], indices: Sequence[int], repeats: int, test: str = ""
+    variants: int,
+    task: str,
+    styles: Sequence[str],
+    indices: Sequence[int],
+    repeats: int,
+    test: str = "",
+    stress: Sequence[str] = (),
 ) -> Iterator[ItemRef]:
-    """Every reference of one test: variant by variant, style by style, in item order."""
+    """Every reference of one test, variant by variant, style by style, item by item, changed forms after the item."""
     for variant in range(variants):
         for style in styles:
             for index in indices:
                 for repeat in range(1, repeats + 1):
                     yield ItemRef(variant, task, style, index, repeat, test)
+                for name in stress:
+                    for repeat in range(1, repeats + 1):
+                        yield ItemRef(variant, task, style, index, repeat, test, name)
 
 
 def id_of(ref: ItemRef, *, repeats: int, label: str = "") -> str:
-    """``direct-0017``, ``direct-0017-r2`` when repeated, the variant's label in front when there are several."""
-    name = f"{ref.style}-{ref.index:04d}"
+    """``direct-0017``, ``direct-0017-r2`` when repeated, ``direct-0017-options-2`` for a changed form; the variant's
+    label in front when there are several.
+    """
+    name = f"{ref.style}-{ref.index:04d}" + (f"-{ref.stress}" if ref.stress else "")
     if repeats > 1:
         name += f"-r{ref.repeat}"
     return f"{label}-{name}" if label else name

@@ -90,6 +90,9 @@ class ItemRecord(GroupJson):
     note: NotRequired[str]
     stopped: NotRequired[Stopped]
     attempts: NotRequired[int]
+    #: Of role ``stress``: which changed form of the item this is, and its answer in the letters of the item itself.
+    stress: NotRequired[str]
+    plain_answer: NotRequired[AnswerJson]
 
 
 class ItemLine(ItemRecord):
@@ -108,7 +111,9 @@ def group_key(record: GroupJson) -> GroupKey:
 
 def item_key(record: ItemRecord) -> ItemKey:
     """Whose line a record is."""
-    return ItemKey(*group_key(record), record["item"], record["repeat"], record.get("role", "item"))
+    return ItemKey(
+        *group_key(record), record["item"], record["repeat"], record.get("role", "item"), record.get("stress", "")
+    )
 
 
 #: What a line has to have; the others are absent in files of earlier versions.

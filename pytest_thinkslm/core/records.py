@@ -16,7 +16,7 @@ Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
 Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
-ItemRole = Literal["item", "seed"]
+ItemRole = Literal["item", "seed", "stress"]
 
 #: Of a task's data: content verified or generated; fails its pins and was accepted; has no pins.
 PinState = Literal["ok", "accepted", "unpinned"]
@@ -60,7 +60,8 @@ class Request:
     """One question to an engine. ``label`` names it in messages (task, item, style, repeat).
 
     ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
-    ``prefix`` is text that the assistant's turn begins with; the output is what follows it.
+    ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names
+    the changed form of the item that is asked.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +73,7 @@ class Request:
     style: str = ""
     thinking: str | None = None
     prefix: str = ""
+    stress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Case:
         source_id: the data set's own id where it has one.
         context: text shown before the question (e.g. a ground-truth-free passage); usually empty.
         note: why the record is odd (e.g. a MathQA options string that could not be split); listed in reports.
+        labels: what stands before each option; empty: its letter and a full stop.
+        places: where each option stands in the item as the data set has it; empty: there.
     """
 
     task: str
@@ -156,6 +160,8 @@ class Case:
     source_id: str = ""
     context: str = ""
     note: str = ""
+    labels: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
     @property
     def item(self) -> str:

@@ -103,7 +103,7 @@ class EngineFactory:
     def has_output(self, ref: ItemRef) -> bool:
         """Whether an item's output is recorded (or two that differ), under ``--engine replay``."""
         file, position = self._files[ref.variant]
-        return file.has(position, ref.task, ref.index, ref.style, ref.repeat)
+        return file.has(position, ref.task, ref.index, ref.style, ref.repeat, ref.stress)
 
     def recorded_items(self, task: str) -> set[int]:
         """The items of a task of which any variant has a recorded output."""

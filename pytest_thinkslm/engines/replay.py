@@ -26,8 +26,8 @@ from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batch_files import plain_entry
 
-#: Variant, task, style, repeat; the last two None where a line stands for any.
-_Group = tuple[int, str, str | None, int | None]
+#: Variant, task, style, repeat (None where a line stands for any), and the changed form of the item.
+_Group = tuple[int, str, str | None, int | None, str]
 
 
 @dataclass(slots=True)
@@ -45,18 +45,20 @@ class ReplayFile:
     offsets: dict[_Group, array[int]] = field(default_factory=dict)
     clashes: dict[tuple[_Group, int], str] = field(default_factory=dict)
 
-    def find(self, variant: int, task: str, item: int, style: str, repeat: int) -> tuple[int | None, str]:
+    def find(
+        self, variant: int, task: str, item: int, style: str, repeat: int, stress: str = ""
+    ) -> tuple[int | None, str]:
         """Offset of an item's line (None where there is none) and what is wrong with it."""
-        for group in _groups(variant, task, style, repeat):
+        for group in _groups(variant, task, style, repeat, stress):
             offset = _at(self.offsets.get(group), item)
             if offset >= 0:
                 clash = self.clashes.get((group, item), "")
                 return (None, clash) if clash else (offset, "")
         return None, f"{self.path.name} has no output for it"
 
-    def has(self, variant: int, task: str, item: int, style: str, repeat: int) -> bool:
+    def has(self, variant: int, task: str, item: int, style: str, repeat: int, stress: str = "") -> bool:
         """Whether anything is recorded of an item, usable or not."""
-        return any(_at(self.offsets.get(group), item) >= 0 for group in _groups(variant, task, style, repeat))
+        return any(_at(self.offsets.get(group), item) >= 0 for group in _groups(variant, task, style, repeat, stress))
 
     def items(self, variant: int, task: str) -> set[int]:
         """The items of a task of which anything is recorded, in any style and repeat."""
@@ -93,14 +95,14 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                 if isinstance(parsed, str):
                     result.problems.append(f"line {number}: {parsed}")
                     continue
-                names, task, item, style, repeat, output = parsed
+                names, task, item, style, repeat, stress, output = parsed
                 position = variants.get(names)
                 if position is None:
                     variant = Variant(names[0] or unnamed, names[1] or "none")
                     if variant not in result.variants:
                         result.variants.append(variant)
                     position = variants[names] = result.variants.index(variant)
-                group = (position, task, style, repeat)
+                group = (position, task, style, repeat, stress)
                 offsets = result.offsets.setdefault(group, array("q"))
                 if item >= len(offsets):
                     offsets.extend([-1] * (item + 1 - len(offsets)))
@@ -160,7 +162,8 @@ class ReplayEngine:
         self._handle.close()
 
     def _place(self, request: Request) -> tuple[int | None, str]:
-        return self._file.find(self._variant, request.task, int(request.item), request.style, request.repeat)
+        item = int(request.item)
+        return self._file.find(self._variant, request.task, item, request.style, request.repeat, request.stress)
 
     def _read(self, offset: int) -> Output:
         if self._latency:
@@ -185,9 +188,9 @@ class ReplayEngine:
         )
 
 
-def _groups(variant: int, task: str, style: str, repeat: int) -> Iterator[_Group]:
+def _groups(variant: int, task: str, style: str, repeat: int, stress: str) -> Iterator[_Group]:
     """The groups that an item's output may stand in, the closest first."""
-    return ((variant, task, own, each) for own in (style, None) for each in (repeat, None))
+    return ((variant, task, own, each, stress) for own in (style, None) for each in (repeat, None))
 
 
 def _at(places: array[int] | None, item: int) -> int:
@@ -237,7 +240,7 @@ def _count(value: object) -> int | None:
 
 def _parse(
     line: bytes, item_counts: Callable[[str], int | None], styles: Sequence[str]
-) -> str | tuple[tuple[str | None, str | None], str, int, str | None, int | None, str]:
+) -> str | tuple[tuple[str | None, str | None], str, int, str | None, int | None, str, str]:
     """Model and quant, the other parts of the key and the output of one line, or what is wrong with it."""
     try:
         entry = _loads(line)
@@ -266,10 +269,10 @@ def _parse(
     repeat = entry.get("repeat")
     if repeat is not None and (not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1):
         return f"'repeat' is {repeat!r}: repeats are counted from 1"
-    style, model, quant = entry.get("style"), entry.get("model"), entry.get("quant")
-    for name, value in (("style", style), ("model", model), ("quant", quant)):
+    style, model, quant, stress = (entry.get(name) for name in ("style", "model", "quant", "stress"))
+    for name, value in (("style", style), ("model", model), ("quant", quant), ("stress", stress)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
     if style is not None and style not in styles:
         return f"unknown style {style!r}: {nearest(style, styles)}"
-    return (model, quant), sys.intern(task), item, style, repeat, output
+    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress or ""), output

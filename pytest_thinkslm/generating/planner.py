@@ -13,7 +13,7 @@ from pytest_thinkslm.data.exemplars import exemplars
 from pytest_thinkslm.data.reader import Dataset, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings
-from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.limits import default_max_tokens
 from pytest_thinkslm.tasks.prompts import Exemplar, prompt_messages
 
@@ -65,10 +65,13 @@ class Planner:
             for key, asked in styles.items()
             for style in asked
         }
+        self._changed = self._change(refs)
         self._carriers = self._find_carriers(refs)
 
     def case(self, ref: ItemRef) -> Case:
-        """The case of an item."""
+        """The case of an item, or of a changed form of it."""
+        if ref.stress:
+            return self._changed[ref.task, ref.index, ref.stress]
         cases = self.datasets[ref.task].cases
         if ref.index not in cases:
             cases[ref.index] = self._load(ref.task, [ref.index]).cases[ref.index]
@@ -77,11 +80,15 @@ class Planner:
     def left_out(self, ref: ItemRef) -> str:
         """Why a selected item is not run: its record is not the pinned one, or is not there; else empty."""
         dataset = self.datasets.get(ref.task)
-        return "" if dataset is None else dataset.left_out.get(ref.index, "")
+        why = "" if dataset is None else dataset.left_out.get(ref.index, "")
+        if not why and ref.stress and (ref.task, ref.index, ref.stress) not in self._changed:
+            why = f"{ref.stress}: there is nothing in it that could be changed without a doubt about its gold"
+        return why
 
     def release(self, ref: ItemRef) -> None:
         """Let go of a case that no test needs any more; it is read again if one does after all (a rerun)."""
-        self.datasets[ref.task].cases.pop(ref.index, None)
+        if not ref.stress:
+            self.datasets[ref.task].cases.pop(ref.index, None)
 
     def auxiliary(self, ref: ItemRef) -> tuple[Auxiliary, ...]:
         """The further cases that are asked with this item (each once a run, style, variant and repeat)."""
@@ -98,12 +105,13 @@ class Planner:
         return Request(
             messages=messages,
             sampling=sampling,
-            label=f"{case.task} {case.item} ({ref.style})",
+            label=f"{case.task} {case.item} ({ref.style}{', ' + ref.stress if ref.stress else ''})",
             repeat=ref.repeat,
             task=case.task,
             item=case.item,
             style=ref.style,
             thinking=self._settings.thinking,
+            stress=ref.stress,
         )
 
     def max_tokens(self, case: Case, style: str, variant: int = 0) -> int:
@@ -139,12 +147,23 @@ class Planner:
             hub=settings.hub_ids,
         )
 
+    def _change(self, refs: Sequence[ItemRef]) -> dict[tuple[str, int, str], Case]:
+        """The changed forms that are asked for, of the items that allow them."""
+        found: dict[tuple[str, int, str], Case] = {}
+        for ref in refs:
+            case = self.datasets[ref.task].cases.get(ref.index) if ref.stress else None
+            if case is not None and (ref.task, ref.index, ref.stress) not in found:
+                changed = stress.apply(case, ref.stress, self._settings.data_seed)
+                if changed is not None:
+                    found[ref.task, ref.index, ref.stress] = changed
+        return found
+
     def _find_carriers(self, refs: Sequence[ItemRef]) -> dict[ItemRef, tuple[Auxiliary, ...]]:
         """The first selected item of each auxiliary case carries it, the same on every worker."""
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
-            if self.left_out(ref):
+            if ref.stress or self.left_out(ref):
                 continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)

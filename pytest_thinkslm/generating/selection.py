@@ -14,7 +14,7 @@ from pytest_thinkslm.data.reader import item_indices, load_cases
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.settings.selections import parse_shard
-from pytest_thinkslm.tasks import pins, registry
+from pytest_thinkslm.tasks import pins, registry, stress
 from pytest_thinkslm.tasks.sampling import sample
 from pytest_thinkslm.tasks.task import Task
 
@@ -95,7 +95,8 @@ class Selector:
         settings, variants = self._settings, len(self._factory.variants)
         first, last = (0, variants - 1) if self.shard is None else self.shard.span(variants)
         styles = settings.styles_for(task.key)
-        for ref in item_refs(variants, task.key, styles, self.indices(task), settings.repeats, test):
+        forms = [form for form in settings.stress if stress.fits(task, form)]
+        for ref in item_refs(variants, task.key, styles, self.indices(task), settings.repeats, test, forms):
             if first <= ref.variant <= last and (not settings.recorded_only or self._factory.has_output(ref)):
                 yield ref
 
@@ -110,7 +111,10 @@ class Selector:
         if not self._settings.recorded_only:
             return len(self.indices(task)) * self._settings.repeats
         variants = [(variant.model, variant.quant) for variant in self._factory.variants]
-        return sum(variants[ref.variant] == group.variant and ref.style == group.style for ref in self.refs(task))
+        return sum(
+            variants[ref.variant] == group.variant and ref.style == group.style and not ref.stress
+            for ref in self.refs(task)
+        )
 
     def reduced(self, task: Task) -> bool:
         """Whether the options leave out any of the task's items."""

@@ -99,6 +99,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
     Option(
+        "stress",
+        "list",
+        "also ask changed forms of each item whose gold is the same, K of each transformation (3): options, labels, "
+        "numbers, names, distractor, typos, order, layout (docs/stress.md); those that do not fit a task are left out",
+        "T[:K],...",
+    ),
+    Option(
         "sample",
         "text",
         "how --limit draws: stratified, in proportion to facets and classes (default), or hash, by the data seed alone "

@@ -128,7 +128,7 @@ class Recorder:
         records = self.item_records()
         if len(self.factory.variants) > 1:
             records = collecting(records, groups)
-        seeds = self._spool.records(lambda key: key.role != "item")
+        seeds = self._spool.records(lambda key: key.role == "seed")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
@@ -151,6 +151,10 @@ class Recorder:
         }
         if len(self.factory.variants) > 1:
             self._add_deltas(results, groups)
+        if self.settings.stress:
+            from pytest_thinkslm.runs.stressed import stress_rows
+
+            results["stress"] = stress_rows(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:

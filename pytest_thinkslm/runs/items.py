@@ -59,6 +59,9 @@ def item_record(
         "facets": {} if case is None else dict(case.facets),
         "cluster": "" if case is None else case.cluster,
     }
+    if key.stress:
+        record["stress"] = key.stress
+        record["plain_answer"] = plain(answer.value if case is None else _in_place(answer.value, case))
     if output is not None and (thought := thought_of(output)) is not None:
         record["thought"] = thought
     if output is not None and output.stopped is not None:
@@ -116,6 +119,13 @@ def payload(key: ItemKey, record: ItemLine) -> list[str | int]:
 def slim(record: ItemLine) -> ItemRecord:
     """The record without its bulky texts."""
     return cast("ItemRecord", {name: value for name, value in record.items() if name not in BULK})
+
+
+def _in_place(value: AnswerValue | None, case: Case) -> AnswerValue | None:
+    """A letter among reordered options as the letter of the same option in the data set's own order."""
+    if not case.places or not isinstance(value, str) or value not in case.letters:
+        return value
+    return case.letters[case.places[case.letters.index(value)]]
 
 
 def plain(value: AnswerValue | None) -> AnswerJson:

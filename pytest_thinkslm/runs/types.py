@@ -184,6 +184,48 @@ class DeltaRow(GroupJson):
     examples: NotRequired[list[Example]]
 
 
+class StressFigures(TypedDict):
+    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes."""
+
+    items: int
+    n: int
+    accuracy: float
+    before: float
+    change: float
+    ci95: list[float] | None
+    p: float
+    consistency: float | None
+    same_answer: float | None
+    flips: int
+    flips_ci95: list[float] | None
+
+
+class PositionBiasJson(TypedDict):
+    """Shares of picks and of golds by position, and the p-value of "they do not differ"."""
+
+    picked: list[float]
+    expected: list[float]
+    p: float
+
+
+class VarianceJson(TypedDict):
+    """A share of the variance of a single score: of the item, of a transformation within it, of a single form."""
+
+    source: str
+    share: float
+    ci95: list[float]
+
+
+class StressRow(GroupJson):
+    """A group's items and their changed forms (``--stress``)."""
+
+    items: int
+    consistency: float | None
+    transformations: dict[str, StressFigures]
+    variance: NotRequired[list[VarianceJson]]
+    position_bias: NotRequired[PositionBiasJson]
+
+
 class ReferenceRow(GroupJson):
     """A figure beside the published one, unpaired."""
 
@@ -423,6 +465,7 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
+    stress: NotRequired[list[str]]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
@@ -447,6 +490,7 @@ class Results(TypedDict):
     baseline: NotRequired[BaselineJson]
     deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
+    stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
     gates: list[GateJson]

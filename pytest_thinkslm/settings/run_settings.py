@@ -16,6 +16,7 @@ from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margi
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.selections import parse_shard, parse_where
 from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
+from pytest_thinkslm.tasks import stress
 from pytest_thinkslm.tasks.prompts import STYLES
 from pytest_thinkslm.tasks.sampling import METHODS, Method
 
@@ -39,6 +40,7 @@ class Settings:
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
+    ``stress`` are the changed forms that are asked beside each item (``options-1``).
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     ``sample`` None means as the baseline was drawn, else stratified; ``where`` has pairs of facet and value; ``shard``
     is the part of the run that is run, as ``3/8``.
@@ -65,6 +67,7 @@ class Settings:
     seed: int = 0
     data_seed: int = 0
     limit: int | None = None
+    stress: tuple[str, ...] = ()
     sample: Method | None = None
     where: tuple[tuple[str, str], ...] = ()
     recorded_only: bool = False
@@ -158,6 +161,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         seed=_integer(raw, "seed", 0, low=0),
         data_seed=_integer(raw, "data-seed", 0, low=0),
         limit=_integer(raw, "limit", None, low=1),
+        stress=stress.parse(split_list(raw.get("stress"))),
         **_selection(raw),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),

@@ -204,7 +204,9 @@ def _strata(cases: Sequence[Case]) -> list[str]:
 
 def _header(line: str) -> PinHeader:
     facts = json.loads(line)
-    return PinHeader(facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())), facts.get("content", ""))
+    return PinHeader(
+        facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())), facts.get("content", "")
+    )
 
 
 def _part_hash(part: Part) -> str:

@@ -85,14 +85,24 @@ def _question(case: Case, style: str) -> str:
         return _review_question(case, style)
     parts = [case.context, case.question]
     if case.kind == "choice":
-        parts.append("\n".join(f"{letter}. {text}" for letter, text in zip(case.letters, case.options, strict=True)))
+        labels = case.labels or tuple(f"{letter}." for letter in case.letters)
+        parts.append("\n".join(f"{label} {text}" for label, text in zip(labels, case.options, strict=True)))
     own = custom_reader(case.task, case.kind)
     ask = (own.ask if own is not None else "") or _ASK.get(case.kind, "")
+    if case.labels:
+        ask = f'give the {_named_by(case.labels[0])} after "Answer:".'
     if "cot" in style:
         parts.append(_THINK + (ask or _ANSWER))
     else:
         parts.append(ask[:1].upper() + ask[1:])
     return "\n\n".join(part for part in parts if part)
+
+
+def _named_by(label: str) -> str:
+    """How a choice among options with such labels is named."""
+    if not any(char.isalnum() for char in label):
+        return "correct option, in its own words,"
+    return f"{'number' if any(map(str.isdigit, label)) else 'letter'} of the correct option"
 
 
 def _review_question(case: Case, style: str) -> str:

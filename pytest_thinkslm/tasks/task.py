@@ -116,6 +116,7 @@ class Task:
         limit: default limits of new tokens; None: those of the answer kind (``tasks/limits.py``).
         max_tokens: default limits of the answer by style, where a style needs another than ``limit``.
         note: what a reader of the figures has to know.
+        stress: the transformations of ``--stress`` that keep its gold; None: those of its kind (``tasks/stress``).
         read: this task's own way of reading answers, as ``Reader.read``.
         compare: this task's own comparison, as ``Reader.compare``.
         ask: this task's own sentence that asks for the answer, as ``Reader.ask``.
@@ -133,6 +134,7 @@ class Task:
     limit: Limit | None = None
     max_tokens: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    stress: frozenset[str] | None = None
     read: Read | None = None
     compare: Compare | None = None
     ask: str = ""

@@ -107,6 +107,7 @@ def items() -> Iterator[ItemLine]:
     yield item_record(key, case, graded=plain, output=Output("x"), messages=[Message("user", "q")])
     yield item_record(key, case, graded=judged, output=output)
     yield item_record(key, case, graded=Graded(Answer(Review("wrong", "2"), "box"), verdict))
+    yield item_record(key._replace(role="stress", stress="options-1"), case, graded=plain)
 
 
 @pytest.mark.parametrize("line", list(items()))

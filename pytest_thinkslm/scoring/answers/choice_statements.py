@@ -43,7 +43,14 @@ _ANCHOR = re.compile(
 )
 # How an anchor begins, in lower case: the pattern is tried there alone, since most words begin none. Every branch begins
 # with a character, so that the search skips from one of those to the next.
-_FIRST_WORDS = {"a": r"ns|pp|ct|re\b|:", "c": "hoice|orr", "e": "nd", "h": r"(?:as|ence)\b", "i": r"[st]?\b", "l": "etter"}
+_FIRST_WORDS = {
+    "a": r"ns|pp|ct|re\b|:",
+    "c": "hoice|orr",
+    "e": "nd",
+    "h": r"(?:as|ence)\b",
+    "i": r"[st]?\b",
+    "l": "etter",
+}
 _FIRST_WORDS |= {"m": r"ust\b", "n": r"o\b", "o": r"pt|ne?\b", "r": "ather", "s": r"elec|eems|tate|ho|o\b"}
 _FIRST_WORDS |= {"t": "herefore|hus", "w": r"(?:e|as|ait|ould|ill)\b", "y": r"ou\b"}
 _BEGINS = re.compile(
