@@ -35,9 +35,10 @@ TEXTS = (
 )
 
 
-def damage(path: Path, draw: random.Random) -> str:
-    """Damage one file in one way; says how."""
-    name, way = draw.choice(_WAYS_JSON if path.suffix in (".json", ".jsonl") else _WAYS)
+def damage(path: Path, draw: random.Random, *, kinds: bool = True) -> str:
+    """Damage one file in one way, which may be that it is a file no more (``kinds``); says how."""
+    ways = _WAYS_JSON if path.suffix in (".json", ".jsonl") else _WAYS
+    name, way = draw.choice(ways if kinds else ways[1:])
     way(path, draw)
     return f"{path.name}: {name}"
 
