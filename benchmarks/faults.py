@@ -262,23 +262,22 @@ def signals(drills: Drills, engine: str, workers: int, number: signal.Signals, c
             process.send_signal(number)
             tally.faults += 1
         said = finished(process)
-        if number == signal.SIGKILL:
-            time.sleep(0.2)  # workers notice that their controller has gone
+        time.sleep(0.3)  # workers notice that their controller has gone, and the server that its clients have
         after = list(entries(place / "journal"))
         keys = Counter(entry["key"] for entry in after)
         tally.fault("lost", sum((before - keys).values()), "entries of the journal have gone")
         tally.fault("asked twice", sum(keys[key] > 1 for key in keys), "entries of one key")
         if server is not None:
             kept = {entry["output"] for entry in after}
-            tally.fault("lost", len(server.replies(at - 0.5) - kept), "replies are not in the journal")
+            lost = {text: round(at - sent, 2) for sent, text in server.sent if sent < at - 0.5 and text not in kept}
+            tally.fault("lost", len(lost), f"replies are not in the journal, sent so many seconds before: {lost}")
+            server.sent.clear()  # what was on its way to a dead client counts for none of the next
         if through or number != signal.SIGKILL:
             judge_ending(tally, process.returncode, said)
             tally.outputs += len(lines(place / "report"))
         if process.returncode == 0:
             judge_report(tally, said, place / "report", items_of(engine))
             place = drills.place()
-            if server is not None:
-                server.sent.clear()
     process = drills.start(drills.command(engine, workers, place, server), place)
     said = finished(process)
     judge_ending(tally, process.returncode, said)
