@@ -256,7 +256,8 @@ class Run:
         if self.measured:
             gpus.measured_from_here()
         self._opened_log = self._log()
-        engine = self.factory.build(variant, self._opened_log)
+        asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
+        engine = self.factory.build(variant, self._opened_log) if asking else None
         journal: Journal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)

@@ -72,6 +72,7 @@ class Journal:
         self._read = read
         self._known: dict[str, dict[str, Output]] = {}
         self._files: dict[str, _Appended] = {}
+        self._checked = False
         self._lock = threading.Lock()
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
 
@@ -90,6 +91,8 @@ class Journal:
         Raises:
             JournalError: that cannot be done.
         """
+        if self._checked:
+            return
         probe = self._folder / f".probe-{self._name}"
         content = secrets.token_bytes(4096)
         try:
@@ -102,6 +105,7 @@ class Journal:
                 probe.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
+        self._checked = True
 
     def put(self, request: Request, key: str, output: Output) -> None:
         """Append one finished output. Thread-safe. Raises ``JournalError``; then nothing of it is left on the disk."""

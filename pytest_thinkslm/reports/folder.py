@@ -92,7 +92,8 @@ class ReportFolder:
         """Let other runs in."""
         self._end.set()
         if self._descriptor is not None:
-            (self.path / _LOCK).unlink(missing_ok=True) if self.path.is_dir() else None
+            with contextlib.suppress(OSError):  # the folder, or the right to write there, has gone
+                (self.path / _LOCK).unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 

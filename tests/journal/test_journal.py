@@ -333,5 +333,5 @@ def test_the_check_writes_and_reads_back_and_leaves_nothing(
     assert list((tmp_path / FACTS.digest).iterdir()) == []
     monkeypatch.setattr("pytest_thinkslm.core.files.read_bytes", lambda path: b"other")
     with pytest.raises(JournalError, match="not what is read back"):
-        opened.check()
+        journal().check()
     assert list((tmp_path / FACTS.digest).iterdir()) == []
