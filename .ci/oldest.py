@@ -22,9 +22,16 @@ def lower_bounds(project: dict[str, object], extras: list[str]) -> list[str]:
     optional = project["optional-dependencies"]
     assert isinstance(optional, dict)
     assert isinstance(project["dependencies"], list)
-    texts = [*project["dependencies"], *(text for extra in extras for text in optional[extra])]
+    requirements = [*map(Requirement, project["dependencies"])]
+    waiting = list(extras)
+    while waiting:
+        for requirement in map(Requirement, optional[waiting.pop()]):
+            if requirement.name == project["name"]:  # an extra that takes in others
+                waiting += requirement.extras
+            else:
+                requirements.append(requirement)
     bounds: dict[str, str] = {}
-    for requirement in map(Requirement, texts):
+    for requirement in requirements:
         lowest = [one.version for one in requirement.specifier if one.operator in (">=", "==")]
         if len(lowest) != 1:
             raise SystemExit(f"pyproject.toml: {requirement} has no lower bound")

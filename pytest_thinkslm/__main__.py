@@ -7,12 +7,24 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_thinkslm.commands import agreement, audit, compare, compress, data, label, leaderboard, models, prompts
+from pytest_thinkslm.commands import (
+    agreement,
+    audit,
+    compare,
+    compress,
+    data,
+    export,
+    import_,
+    label,
+    leaderboard,
+    models,
+    prompts,
+)
 from pytest_thinkslm.core.errors import ThinkSLMError
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, leaderboard, models, data, prompts, compress, audit, label, agreement)
+COMMANDS = (compare, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
@@ -37,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         own = commands.add_parser(
-            command.__name__.rpartition(".")[2],
+            command.__name__.rpartition(".")[2].rstrip("_"),
             help=command.HELP,
             description=command.DESCRIPTION,
             epilog=command.EXAMPLES,

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_text
-from pytest_thinkslm.core.identity import ItemRef, item_refs, limited
+from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Request
-from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.batch_files import batch_request, custom_id
+from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.models.thought import ThoughtRoom
 from pytest_thinkslm.settings.run_settings import Settings, build_settings
 from pytest_thinkslm.tasks import registry
@@ -36,6 +37,8 @@ _OPTIONS = {
     "task": "T,...",
     "style": "S,...",
     "limit": "N",
+    "where": "FACET=VALUE,...",
+    "sample": "HOW",
     "repeats": "N",
     "temperature": "T",
     "top-p": "P",
@@ -73,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``ThinkSLMError``."""
     raw = {name: getattr(arguments, name.replace("-", "_")) or None for name in _OPTIONS}
-    settings = build_settings({**raw, "model": arguments.model})
+    # As for a server, which names its models itself: nothing is looked for on this machine. None is asked.
+    settings = build_settings({**raw, "model": arguments.model, "engine": "openai", "server-url": "http://localhost"})
     if settings is None or len(settings.models) != 1:
         raise UsageError(f"prompts: --model {arguments.model!r}: give one model, its name goes into each request")
     lines = [
@@ -94,9 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _requests(settings: Settings, thinks: bool) -> Iterator[Request]:
     """The requests of a run of one variant, each once (a seed question may be an item as well)."""
     refs: list[ItemRef] = []
+    selector = Selector(settings, EngineFactory(settings, print))
+    selector.check()
     for task in registry.select(settings.tasks):
-        indices = limited(task.key, item_indices(task, settings.data_dir), settings.limit, settings.data_seed)
-        refs += item_refs(1, task.key, settings.styles_for(task.key), indices, settings.repeats, f"test_{task.key}")
+        refs += selector.refs(task, f"test_{task.key}")
     planner = Planner(settings, refs, lambda variant: ThoughtRoom(thinks, None))
     asked: set[str] = set()
     for ref in refs:

@@ -24,6 +24,7 @@ class Scheme:
         floating: FP8 rather than integers.
         sparsity: share of weights that are zero.
         on_demand: whether ``thinkslm compress`` can make it.
+        gguf: a type of GGUF files, which the llamacpp engine reads.
     """
 
     key: str
@@ -33,7 +34,22 @@ class Scheme:
     floating: bool = False
     sparsity: float = 0.0
     on_demand: bool = False
+    gguf: bool = False
 
+
+#: Types of GGUF files, by bits, roughly: what a file really has is measured over its tensors. The letters at the end
+#: say how many of the tensors are kept in more bits (small, medium, large).
+_GGUF_TYPES: Mapping[int, tuple[str, ...]] = {
+    8: ("q8_0",),
+    6: ("q6_k",),
+    5: ("q5_k_m", "q5_k_s", "q5_1", "q5_0"),
+    4: ("q4_k_m", "q4_k_s", "q4_1", "q4_0", "iq4_nl", "iq4_xs", "mxfp4_moe"),
+    3: ("q3_k_l", "q3_k_m", "q3_k_s", "iq3_m", "iq3_s", "iq3_xs", "iq3_xxs"),
+    2: ("q2_k", "q2_k_s", "iq2_m", "iq2_s", "iq2_xs", "iq2_xxs", "tq2_0"),
+    1: ("iq1_m", "iq1_s", "tq1_0"),
+}
+#: Those that are made on demand, by the quantizers of the package ``gguf``.
+GGUF_ON_DEMAND = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 SCHEMES: Mapping[str, Scheme] = {
     scheme.key: scheme
@@ -49,6 +65,11 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme("awq4", "AWQ, 4-bit weights", 4),
         Scheme("mxfp4", "MXFP4, 4-bit floating-point weights", 4),
         Scheme("sparse-2of4", "2:4 pruned, stored dense", 16, sparsity=0.5, on_demand=True),
+        *(
+            Scheme(key, f"GGUF {key.upper()}, about {bits}-bit weights", bits, gguf=True)
+            for bits, keys in _GGUF_TYPES.items()
+            for key in keys
+        ),
     )
 }
 
@@ -88,11 +109,12 @@ _ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("bf16", "fp16", "f16", "float16", "bfloat16", "16bit", "w16a16"), f"is no compression: {_16_BIT}"),
 }
 
-#: The types of GGUF files, as their names have them.
-_GGUF = re.compile(r"gguf|i?q[1-8](?:-[a-z0-9]+)*|tq[12]-0", re.IGNORECASE)
-_SERVED = (
-    "is a type of GGUF files, which neither transformers nor vLLM computes with: serve the file (llama-server -m "
-    "FILE.gguf) and give --engine openai --server-url URL; here 4-bit weights are w4a16 or gptq4, 8-bit ones w8a16"
+#: What looks like a type of GGUF files.
+_GGUF = re.compile(r"gguf|(?:ud-)?i?q[1-8](?:-[a-z0-9]+)*|tq[12]-0", re.IGNORECASE)
+_NO_TYPE = (
+    "is no type of GGUF files that has a name here: "
+    + ", ".join(key for keys in _GGUF_TYPES.values() for key in keys)
+    + "; a file of another kind is given itself (--model FILE.gguf, or --model owner/name:TYPE)"
 )
 
 
@@ -105,9 +127,11 @@ def named(text: str, option: str = "--quant") -> str:
     key = text.strip().lower().replace("_", "-")
     if key in SCHEMES:
         return key
+    if (of_gguf := key.replace("-", "_")) in SCHEMES:
+        return of_gguf
     if key in _ALIASES:
         return _ALIASES[key]
-    answer = _ANSWERS.get(key) or (_SERVED if _GGUF.fullmatch(key) else "")
+    answer = _ANSWERS.get(key) or (_NO_TYPE if _GGUF.fullmatch(key) else "")
     raise UsageError(
         f"{option} {text} {answer}" if answer else f"{option} {text!r} is unknown: {nearest(key, SCHEMES)}"
     )

@@ -64,3 +64,10 @@ def without_credentials(url: str) -> str:
     except ValueError:  # no address, so that nobody can say what in it is secret
         return "(not shown)"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``82 s``, ``7 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -85,6 +86,11 @@ def read_rows(
     Raises:
         DataError: they cannot be had, with what to do.
     """
+    if importlib.util.find_spec("datasets") is None:
+        raise DataError(
+            f"{asked_by}: the hub's data sets are read with the library datasets, which is not installed: "
+            f"pip install 'pytest-thinkslm[hub]', or give a folder that has {files} with --data-dir"
+        )
     hub_id, _, named = asked.partition("@")
     known = None if named else KNOWN_REVISIONS.get(hub_id)
     note = ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -46,10 +48,11 @@ class PinnedLines(Sequence[dict[str, object]]):
     """The records of a file whose content is the pinned one: each is parsed when it is looked at."""
 
     def __init__(self, content: bytes) -> None:
-        self._lines = [line for line in content.split(b"\n") if line]
+        self._content = content
+        self._starts = array("q", (line.start() for line in re.finditer(rb"[^\n]+", content)))
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._starts)
 
     @overload
     def __getitem__(self, index: int) -> dict[str, object]: ...
@@ -58,7 +61,9 @@ class PinnedLines(Sequence[dict[str, object]]):
     def __getitem__(self, index: int | slice) -> dict[str, object] | Sequence[dict[str, object]]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        record: dict[str, object] = json.loads(self._lines[index])
+        start = self._starts[index]
+        end = self._content.find(b"\n", start)
+        record: dict[str, object] = json.loads(self._content[start : end if end >= 0 else None])
         return record
 
 

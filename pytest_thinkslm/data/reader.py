@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import DataError
 from pytest_thinkslm.core.records import Case, PinState
+from pytest_thinkslm.data import tour
 from pytest_thinkslm.data.delivery import Delivery, build_all, deliver, folder_of, unbuildable
 from pytest_thinkslm.data.local import count_records, find_file
 from pytest_thinkslm.data.matching import Built, Match, Unbuildable, match
@@ -68,6 +69,8 @@ def item_indices(task: Task, data_dir: Path | None) -> Sequence[int]:
     folder = folder_of(task, data_dir)
     if task.source is None or folder is None:
         return range(task.count)
+    if tour.is_tour(folder):
+        return range(tour.RECORDS)
     header = pins_data.header(task.key)
     pinned = header.records if header is not None else task.count
     found = find_file(task, folder)
@@ -129,7 +132,9 @@ def load_cases(
         cases = {index: task.generate(data_seed, index) for index in wanted}
         return Dataset(cases, DataState(f"generated (data seed {data_seed})", task.count, task.count))
     delivery = deliver(task, data_dir, hub or {})
-    if pins_data.load(task.key) is None:
+    if tour.is_tour(folder_of(task, data_dir)):
+        return _toured(_unpinned(task, delivery, build_all(task, delivery), wanted, policy))
+    if pins_data.header(task.key) is None:
         return _unpinned(task, delivery, build_all(task, delivery), wanted, policy)
     return _pinned(task, delivery, wanted, policy)
 
@@ -165,19 +170,29 @@ def _unpinned(task: Task, delivery: Delivery, built: Sequence[Built], wanted: Se
     return Dataset(cases, state, left_out)
 
 
+def _toured(data: Dataset) -> Dataset:
+    """A tour's records are the package's own: there is nothing to verify, and no more of them."""
+    own = data.state.source
+    state = replace(data.state, expected=data.state.records, pin="ok", digest=tour.digest(own), notes=())
+    return replace(data, state=replace(state, source=f"tour ({own})"))
+
+
 def _pinned(task: Task, delivery: Delivery, wanted: Sequence[int], policy: Policy) -> Dataset:
     """Items by their pins. Of a file that is pinned as a whole no more is read than what was asked for."""
-    pins = pins_data.load(task.key)
-    assert pins is not None and task.build is not None
+    header = pins_data.header(task.key)
+    assert header is not None
+    assert task.build is not None
     records = len(delivery.records)
     if delivery.pinned:
         found = Match({item: item for item in range(records)}, verified=records)
         own = {item: task.build(delivery.records[item], item) for item in wanted if item in found.positions}
     else:
+        pins = pins_data.load(task.key)
+        assert pins is not None
         built = build_all(task, delivery)
         found = match(pins, built)
         own = {item: case for item, at in found.positions.items() if isinstance(case := built[at], Case)}
-    whole = max(task.count, delivery.expected or len(pins.records))
+    whole = max(task.count, delivery.expected or header.records)
     outcome = verify(task, delivery, own.values(), found, wanted, policy)
     _exist(task, wanted, {*range(whole), *own}, delivery.source, records)
     cases = {item: replace(own[item], index=item) for item in wanted if item not in outcome.left_out}
@@ -193,11 +208,11 @@ def _pinned(task: Task, delivery: Delivery, wanted: Sequence[int], policy: Polic
         pin="accepted" if outcome.accepted else "ok",
         differing=tuple(record.item for record in found.differing),
         missing=found.missing,
-        new=0 if whole > len(pins.records) else len(found.new),
+        new=0 if whole > header.records else len(found.new),
         unverified=outcome.unverified,
         absent=outcome.absent,
         notes=(*outcome.notes, *_odd(cases.values())),
-        digest=pins.digest,
+        digest=header.digest,
     )
     return Dataset(cases, state, outcome.left_out)
 

@@ -16,7 +16,6 @@ from pytest_thinkslm.core.records import Case
 from pytest_thinkslm.data.delivery import Delivery
 from pytest_thinkslm.data.matching import Broken, Differing, Match
 from pytest_thinkslm.tasks import pins as pins_data
-from pytest_thinkslm.tasks.pins import Pins
 from pytest_thinkslm.tasks.registry import all_tasks
 from pytest_thinkslm.tasks.task import Task
 
@@ -70,10 +69,10 @@ def verify(
     Raises:
         DataError: the data cannot be taken for the task's, with what differs and what to do.
     """
-    pins = pins_data.load(task.key)
-    assert pins is not None
+    header = pins_data.header(task.key)
+    assert header is not None
     whole = max(task.count, delivery.expected or 0)
-    unpinned = whole > len(pins.records)
+    unpinned = whole > header.records
     differing = {record.item: record for record in found.differing}
     broken = {record.item: record for record in found.broken if record.item is not None}
     nothing = not (found.verified or found.differing)
@@ -89,7 +88,7 @@ def verify(
         or (nothing and wanted)
         or (amiss_here and found.amiss > tolerated(len(delivery.records)))
     ):
-        raise DataError(_refusal(task, delivery, cases, pins, found, sorted(beyond), policy))
+        raise DataError(_refusal(task, delivery, cases, header.records, found, sorted(beyond), policy))
     left_out: dict[int, str] = {}
     unverified, absent, accepted = [], [], []
     for item in wanted:
@@ -156,7 +155,7 @@ def _refusal(
     task: Task,
     delivery: Delivery,
     cases: Iterable[Case],
-    pins: Pins,
+    pinned: int,
     found: Match,
     beyond: Sequence[int],
     policy: Policy,
@@ -173,7 +172,7 @@ def _refusal(
         facts.append(f"{len(beyond)} are new ({', '.join(places[:_NAMED])}{', ...' if len(beyond) > _NAMED else ''})")
     if not facts:
         facts.append(f"only {len(delivery.records)} of {delivery.expected} are there")
-    other = _other_task(task, cases) if found.verified < len(pins.records) / 2 else None
+    other = _other_task(task, cases) if found.verified < pinned / 2 else None
     if other is not None:
         return (
             f"{task.key}: {delivery.where} holds the records of another task, {other}; put {task.key}'s own file there"
@@ -185,7 +184,7 @@ def _refusal(
         else f"with at most {bound} such records the others would be run"
     )
     return (
-        f"{task.key}: {delivery.where} fails its content pin: of {len(pins.records)} pinned records "
+        f"{task.key}: {delivery.where} fails its content pin: of {pinned} pinned records "
         f"{', '.join(facts)}; {what}. 'thinkslm data check {task.key}' names each one. Get the original "
         "data, or run on these with --accept-data; every report will say so"
     )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.identity import ItemRef, Variant, labels
+from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
+from pytest_thinkslm.runs.earlier import Earlier, earlier
 from pytest_thinkslm.runs.types import SettingsJson
 from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
@@ -74,16 +75,17 @@ class EngineFactory:
         self._files: list[tuple[ReplayFile, int]] = []
         self._fingerprints: dict[int, Fingerprint] = {}
         self._placements: dict[int, Placement | None] = {}
+        self._earlier: dict[int, Earlier] = {}
         self.name, self._passed_over = _engines(settings)
         if self.name == "replay":
             self.variants = self._replayed(recorded)
         else:
-            self._arguments = {_model_name(model, settings.models): model for model in settings.models}
-            self.variants = tuple(
-                Variant(name, quant)
-                for name, model in self._arguments.items()
+            self._arguments = {
+                Variant(self._model_name(model), quant): model
+                for model in settings.models
                 for quant in (settings.quants or (self._own_quant(model),))
-            )
+            }
+            self.variants = tuple(self._arguments)
 
     @functools.cached_property
     def labels(self) -> Mapping[Variant, str]:
@@ -105,9 +107,33 @@ class EngineFactory:
         file, position = self._files[ref.variant]
         return file.has(position, ref.task, ref.index, ref.style, ref.repeat, ref.stress)
 
+    def lacking(self, keys: Iterable[ItemKey]) -> int:
+        """How many items have no recorded output; 0 on any engine that makes them."""
+        if self.name != "replay":
+            return 0
+        files = {(v.model, v.quant): file for v, file in zip(self.variants, self._files, strict=True)}
+        found = 0
+        for key in keys:
+            file, position = files[key.model, key.quant]
+            found += not file.has(position, key.task, int(key.item), key.style, key.repeat)
+        return found
+
     def recorded_items(self, task: str) -> set[int]:
         """The items of a task of which any variant has a recorded output."""
         return {index for file, position in self._files for index in file.items(position, task)}
+
+    def earlier(self, index: int) -> Earlier:
+        """What earlier runs whose reports lie beside this one's measured of the variant at this position."""
+        if index not in self._earlier:
+            folder = self.settings.report_dir
+            beside = Path("reports") if folder is None else folder.parent
+            self._earlier[index] = earlier(beside, self.variants[index], self.name)
+        return self._earlier[index]
+
+    def given_as(self, index: int) -> str:
+        """The variant at this position as ``--model`` names it."""
+        name = self.variants[index].model
+        return name if self.name == "replay" else self._arguments[self.variants[index]]
 
     def resolve(self, variant: Variant) -> ResolvedModel | None:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
@@ -118,7 +144,7 @@ class EngineFactory:
 
             settings = self.settings
             self._resolved[variant] = resolve_variant(
-                self._arguments[variant.model],
+                self._arguments[variant],
                 variant.quant if settings.quants else None,
                 self.name,
                 others=self._passed_over,
@@ -138,7 +164,22 @@ class EngineFactory:
             return "none"
         from pytest_thinkslm.models.variants import label_of
 
-        return label_of(model)
+        return label_of(model, self.name)
+
+    def _model_name(self, model: str) -> str:
+        """A model's key in reports: a local folder by its own name, unless two are called the same."""
+        if self.name == "openai":
+            return model
+        from pytest_thinkslm.models.gguf_models import find_gguf
+
+        gguf = find_gguf(model, self.settings.quants, self.name)
+        if gguf is not None and gguf.folder is None:
+            return gguf.name
+        name = Path(model).name
+        alike = [Path(other).name for other in self.settings.models].count(name) > 1
+        if not Path(model).expanduser().is_dir() or alike:
+            return model
+        return name or model
 
     def thought_room(self, index: int) -> ThoughtRoom:
         """Whether outputs of the variant at this position begin with a thought, and the context that bounds them."""
@@ -248,7 +289,7 @@ class EngineFactory:
             from pytest_thinkslm.engines.openai_engine import OpenAIEngine
 
             assert settings.server_url is not None
-            name = self._arguments[self.variants[index].model]
+            name = self._arguments[self.variants[index]]
             return OpenAIEngine(
                 name, server_url=settings.server_url, engine_args=settings.engine_args, log=log, say=self._say
             )
@@ -257,7 +298,7 @@ class EngineFactory:
 
             own = self.variants[index]
             quant = own.quant if settings.quants else None
-            spec = EngineSpec(self._arguments[own.model], quant, dict(settings.engine_args), settings.thinking, log)
+            spec = EngineSpec(self._arguments[own], quant, dict(settings.engine_args), settings.thinking, log)
             return make_engine(self.name, spec)
         model = self.resolve(self.variants[index])
         assert model is not None
@@ -272,6 +313,10 @@ class EngineFactory:
                 placement=self.placement(index),
                 beside=self._share.workers,
             )
+        if self.name == "llamacpp":
+            from pytest_thinkslm.engines.llamacpp_engine import LlamaCppEngine
+
+            return LlamaCppEngine(model, engine_args=settings.engine_args, log=log, beside=self._share.workers)
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
         place = self.placement(index)
@@ -345,7 +390,7 @@ def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
     """The engine's name, and the engines that ``auto`` passed over.
 
-    ``auto`` is vLLM where it can be imported and loads every variant here, else transformers where that does.
+    ``auto`` is the first of vLLM, transformers and llama.cpp that is installed and loads every variant here.
     """
     if settings.engine != "auto":
         return settings.engine, ()
@@ -359,8 +404,12 @@ def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
         for engine in loading.LOCAL_ENGINES
         if all(loads_with(model, quant, engine, machine) for model, quant in wanted)
     ]
+    from pytest_thinkslm.models.gguf_models import find_gguf
+
+    if any(find_gguf(model, (quant,)) is not None for model, quant in wanted):
+        return able[0] if able else "llamacpp", ()  # no other reads such files
     name = able[0] if able else "vllm" if "vllm" in machine.modules else "transformers"
-    return name, tuple(engine for engine in loading.LOCAL_ENGINES if engine != name)
+    return name, tuple(engine for engine in ("vllm", "transformers") if engine != name)
 
 
 def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement | None:
@@ -371,6 +420,8 @@ def _placed(engine: str, model: ResolvedModel, settings: Settings) -> Placement 
     from pytest_thinkslm.machine import gpus
     from pytest_thinkslm.machine.placement import BATCH, need_of_checkpoint, place
 
+    if engine == "llamacpp":
+        return None  # it spreads layers over what it has been built for, by itself
     hardware = _hardware(engine, settings)
     devices = gpus.devices() if hardware.device == "cuda" else ()
     if not devices:
@@ -386,7 +437,7 @@ def _hardware(engine: str, settings: Settings) -> DeviceChoice:
     from pytest_thinkslm.machine.hardware import decide
 
     given = settings.engine_args
-    if engine == "vllm":
+    if engine in ("vllm", "llamacpp"):
         return decide()
     return decide(given.get("device", "auto"), given.get("dtype", "auto"))
 
@@ -406,11 +457,3 @@ def _asked(settings: Settings, name: str) -> int | None:
     spelled = {key.strip().removeprefix("--").replace("-", "_"): text for key, text in settings.engine_args.items()}
     text = spelled.get(name, "").strip()
     return int(text) if text.isdecimal() and int(text) > 0 else None
-
-
-def _model_name(model: str, models: Sequence[str]) -> str:
-    """A model's key in reports: a local folder by its own name, unless two are called the same."""
-    name = Path(model).name
-    if not Path(model).expanduser().is_dir() or [Path(other).name for other in models].count(name) > 1:
-        return model
-    return name or model

@@ -169,6 +169,10 @@ class ChatClient:
         """One chat, awaited. Raises ``EngineError``."""
         return self.submit([chat])[0].result()
 
+    def _ended(self) -> bool:
+        """Whether another thread has closed this client."""
+        return self._closed
+
     def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
         """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
 
@@ -188,8 +192,17 @@ class ChatClient:
             if self._closed:
                 return None
             loop = self._running_loop()
-        result = asyncio.run_coroutine_threadsafe(send(), loop).result()
-        return None if isinstance(result, Failure) else result
+        waited = asyncio.run_coroutine_threadsafe(send(), loop)
+        while True:
+            try:
+                result = waited.result(timeout=0.5)
+            except concurrent.futures.TimeoutError:
+                if self._ended():  # its loop may have ended before it came to this
+                    return None
+                continue
+            except concurrent.futures.CancelledError:
+                return None
+            return None if isinstance(result, Failure) else result
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
@@ -358,15 +371,8 @@ class ChatClient:
             self._fail(job, f"the server does not take {', '.join(lacking)}, which this run asks for: leave it out")
             return
         body = dialect.body(self.model, job.chat)
-        named = {name: body.pop(name) for name in ("model", "messages")}
-        data = await self._call(
-            lambda client: client.chat.completions.with_raw_response.create(
-                **named, extra_body=body, timeout=self.timeout
-            ),
-            self.timeout,
-        )
-        limit = job.chat.sampling.max_tokens
-        result = data if isinstance(data, Failure) else read_reply(data, time.monotonic() - begin, limit)
+        data = await self._call(lambda client: self._send(client, dict(body), job.chat), self.timeout)
+        result = data if isinstance(data, Failure) else self._read(data, time.monotonic() - begin, job.chat)
         if isinstance(result, Output):
             self.counters.answered += 1
             self._loading_since = None
@@ -374,7 +380,7 @@ class ChatClient:
             job.future.set_result(result)
             return
         result = dataclasses.replace(result, message=self.endpoint.scrub(result.message))
-        if result.kind == "refused" and (narrower := dialect.without(result.message, {**body, **named})) is not None:
+        if result.kind == "refused" and (narrower := dialect.without(result.message, body)) is not None:
             if narrower != self.dialect and dialect == self.dialect:
                 self._note(f"asking without {', '.join(narrower.refused)}: {result.message}")
                 self.dialect = narrower
@@ -383,6 +389,15 @@ class ChatClient:
         if result.kind == "refused" and "response_format" in job.chat.extra and refuses_schema(result.message):
             result = dataclasses.replace(result, kind="no-schema")
         await self._failed(job, result, begin)
+
+    async def _send(self, client: Any, body: dict[str, object], chat: Chat) -> Any:
+        """The server's response to one attempt: an HTTP response of the official client, or text."""
+        named = {name: body.pop(name) for name in ("model", "messages")}
+        return await client.chat.completions.with_raw_response.create(**named, extra_body=body, timeout=self.timeout)
+
+    def _read(self, data: bytes, seconds: float, chat: Chat) -> Output | Failure:
+        """What the body of a 200 says."""
+        return read_reply(data, seconds, chat.sampling.max_tokens)
 
     async def _failed(self, job: _Job, failure: Failure, begin: float) -> None:
         self.counters.failures[failure.kind] = self.counters.failures.get(failure.kind, 0) + 1
@@ -499,6 +514,10 @@ class ChatClient:
         for _, job in tasks:
             if not job.future.done():
                 self._fail(job, self._dead)
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of ``post`` and ``served``
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         if self._client is not None:
             with contextlib.suppress(OSError):
                 await self._client.close()

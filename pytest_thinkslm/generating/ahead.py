@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.generating.plan import Load
 from pytest_thinkslm.generating.space import check_space, journal_bytes
 from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.runs.types import Generated
@@ -46,7 +47,7 @@ class Progress:
 
     Times are ``time.monotonic`` seconds. The clock stands still between the last output and the next question (of a
     test that asks one of its own), and no question sets it back. ``loading`` is what of its time passed before the
-    engine was seen at work.
+    engine was seen at work; ``load`` is what is to be generated.
     """
 
     items: int = 0
@@ -60,6 +61,7 @@ class Progress:
     passed_over: int = 0
     to_judge: int = 0
     judged: int = 0
+    load: Load = field(default_factory=Load)
     clock: BusyClock = field(default_factory=BusyClock)
 
     def working(self, now: float) -> None:
@@ -108,9 +110,16 @@ class Ahead:
     Args:
         engine: None for ``--rescore``: what the journal lacks is an error.
         journal: None on the replay engine, which needs none.
+        weigh: what requests will take, for those who are told before; None: not known.
     """
 
-    def __init__(self, engine: Engine | None, journal: Journal | None) -> None:
+    def __init__(
+        self,
+        engine: Engine | None,
+        journal: Journal | None,
+        weigh: Callable[[Iterable[Request]], Load] | None = None,
+    ) -> None:
+        self._weigh = weigh
         self._engine = engine
         self._journal = journal
         self._inner: dict[str, Future[Output]] = {}
@@ -149,6 +158,8 @@ class Ahead:
         self.progress.to_generate += len(missing)
         self.progress.journalled = self.progress.items - self.progress.to_generate
         if before:
+            if self._weigh is not None:
+                self.progress.load += self._weigh(missing.values())
             before(self.progress)
         if missing and self._engine is not None and not self.stopped:
             check_space({self._journal.root: journal_bytes(missing.values())})

@@ -124,6 +124,10 @@ class Planner:
         room = self._room(variant)
         return default_max_tokens(registry.get(case.task), style, thinks=room.thinks, context=room.context)
 
+    def thinks(self, variant: int) -> bool:
+        """Whether outputs of the variant at this position begin with a thought."""
+        return self._room(variant).thinks
+
     def messages(self, ref: ItemRef, case: Case | None = None) -> tuple[Message, ...]:
         """The chat turns of an item, or of another case asked in its style."""
         turns = prompt_messages(case or self.case(ref), ref.style, self._exemplars.get((ref.task, ref.style), ()))

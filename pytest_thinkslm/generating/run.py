@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict
@@ -18,6 +18,7 @@ from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
+from pytest_thinkslm.generating.plan import Load, loads, total
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.generating.space import check_space, report_bytes
 from pytest_thinkslm.journal.journal import Journal
@@ -262,7 +263,13 @@ class Run:
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
             journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
-        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal)
+        thinks = self._plan.thinks(variant)
+        before_it = self.factory.earlier(variant)
+
+        def weigh(asked: Iterable[Request]) -> Load:
+            return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
+
+        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
         if self.stopped:
             ahead.stop(self.stopped)
         refs = [ref for ref in self._mine if ref.variant == variant]

@@ -6,7 +6,7 @@ The same in every process of a run. Opens no data, but that of the selected task
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.identity import GroupKey, ItemRef, item_refs
@@ -59,9 +59,8 @@ class Selector:
         for name, values in wanted.items():
             if name not in known:
                 every = "; ".join(f"{facet} ({_values(found)})" for facet, found in sorted(there.items()))
-                hint = f"{nearest(name, known, '')} " if every else ""
                 raise UsageError(
-                    f"--where {name}={values[0]}: no selected task has the facet {name!r}: {hint}"
+                    f"--where {name}={values[0]}: no selected task has the facet {name!r}: {_near(name, known)}"
                     + (f"there are {every}" if every else f"the selected tasks ({_keys(tasks)}) have no facets")
                 )
             facet = known[name]
@@ -69,7 +68,7 @@ class Selector:
                 if _plain(value) not in map(_plain, there[facet]):
                     raise UsageError(
                         f"--where {facet}={value}: no item of a selected task has it: "
-                        f"{nearest(value, there[facet], '')} there are {_values(there[facet])}"
+                        f"{_near(value, there[facet])}there are {_values(there[facet])}"
                     )
         if not any(self.indices(task) for task in tasks):
             asked = ",".join(f"{facet}={value}" for facet, value in self._settings.where)
@@ -152,6 +151,11 @@ class Selector:
 def _plain(text: str) -> str:
     """Names and values are compared without regard to case, and to how words are joined."""
     return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    hint = nearest(name, names, "")
+    return f"{hint} " if hint else ""
 
 
 def _values(values: Mapping[str, object]) -> str:

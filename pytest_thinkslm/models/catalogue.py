@@ -41,7 +41,7 @@ def catalogue(start: Path | None = None) -> Mapping[str, Entry]:
     Raises:
         UsageError: an entry of the user's cannot be used; names the file and the key.
     """
-    file = _pyproject((start or Path.cwd()).absolute())
+    file = pyproject((start or Path.cwd()).absolute())
     if file is None:
         return shipped()
     return _with_own(file, file.stat().st_mtime_ns)
@@ -234,7 +234,8 @@ def _check_fields(
             raise where.wrong(key, f"{prefix}{name} = {value!r}: {names} is expected")
 
 
-def _pyproject(folder: Path) -> Path | None:
+def pyproject(folder: Path) -> Path | None:
+    """The nearest pyproject.toml at or above a folder, which has the user's own tables."""
     return next((file for parent in (folder, *folder.parents) if (file := parent / "pyproject.toml").is_file()), None)
 
 

@@ -135,7 +135,7 @@ def _hint(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "; it holds an adapter: merge it into its base model first"
     if any(folder.glob("*.gguf")):
-        return "; it holds a GGUF file: serve that with llama.cpp and use --engine openai"
+        return "; it holds a GGUF file, which --engine llamacpp reads"
     below = sorted(path.parent.name for path in folder.glob("*/config.json"))
     return f"; a folder below it does: {folder / below[0]}" if below else ""
 

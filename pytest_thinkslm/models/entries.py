@@ -19,6 +19,7 @@ Format = Literal[
     "sparse-24",
     "sparse-dense",
     "fp8-static",
+    "gguf",
     "fp8-block",
     "mxfp4",
     "unknown",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
@@ -60,6 +60,33 @@ def _looked_up(hub_id: str, revision: str | None) -> Remote | ModelError:
     return Remote(config if isinstance(config, dict) else {}, size)
 
 
+def listing(hub_id: str, ending: str) -> Mapping[str, int]:
+    """Files of a repository whose names end so, with their sizes in bytes; without a network those in the hub's cache.
+
+    Raises ModelError as ``snapshot`` does, where the cache has none either.
+    """
+    found = _listed(hub_id)
+    if isinstance(found, ModelError):
+        raise found
+    return {name: size for name, size in found.items() if name.lower().endswith(ending)}
+
+
+@cache
+def _listed(hub_id: str) -> Mapping[str, int] | ModelError:
+    import huggingface_hub
+
+    try:
+        facts = huggingface_hub.HfApi().model_info(hub_id, files_metadata=True, timeout=_PATIENCE)
+        return {file.rfilename: file.size or 0 for file in facts.siblings or ()}
+    except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
+        unreachable = _error(problem, hub_id, None)
+    try:
+        folder = Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
+    except Exception:  # as above: it is not there
+        return unreachable
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
 def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
     """The config.json of a checkpoint that is in the hub's cache with weights; None where it is not. No network."""
     from huggingface_hub import try_to_load_from_cache
@@ -90,9 +117,15 @@ def _wanted(name: str) -> bool:
 
 
 def snapshot(
-    hub_id: str, revision: str | None, trust_remote_code: bool, progress: Callable[[str], None]
+    hub_id: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    progress: Callable[[str], None],
+    patterns: Sequence[str] = (),
 ) -> tuple[Path, str]:
     """Folder and commit of a hub repository; what the hub's own cache has is not fetched again.
+
+    ``patterns`` are the files that are wanted, where not those of a checkpoint.
 
     Without a network the cached snapshot is used. Raises ModelError with the reason (no network, unknown or gated
     repository, unknown revision) and what to do.
@@ -111,8 +144,8 @@ def snapshot(
         folder = snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=[*_WANTED, "*.py"] if trust_remote_code else _WANTED,
-            ignore_patterns=_UNWANTED,
+            allow_patterns=list(patterns) or ([*_WANTED, "*.py"] if trust_remote_code else _WANTED),
+            ignore_patterns=None if patterns else _UNWANTED,
             tqdm_class=Silent,
         )
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user

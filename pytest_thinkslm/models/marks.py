@@ -110,6 +110,11 @@ def _marks_among(contents: Iterable[str], own: OwnMarks) -> set[str]:
 
 
 def _added_tokens(folder: Path) -> Iterable[object]:
+    if folder.is_file():
+        from pytest_thinkslm.models import gguf_header
+
+        held = gguf_header.read(folder, folder.name).special_tokens
+        return [{"content": token, "special": hidden} for token, hidden in held.items()]
     for name, field in (("tokenizer_config.json", "added_tokens_decoder"), ("tokenizer.json", "added_tokens")):
         try:
             found = json.loads((folder / name).read_text(encoding="utf-8")).get(field)

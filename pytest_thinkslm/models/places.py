@@ -75,5 +75,11 @@ def _default(entry: Entry) -> str:
 
 def not_on_demand(quant: str) -> str:
     """Why a scheme cannot be had by compressing, for the middle of a sentence."""
+    if SCHEMES[quant].gguf:
+        return (
+            f"{quant} is a type of GGUF files: give a model that has them (--model owner/name-GGUF, FILE.gguf or a "
+            "folder of them), or make one of it by llama.cpp's convert_hf_to_gguf.py; here 4-bit weights are w4a16 or "
+            "gptq4, 8-bit ones w8a16"
+        )
     possible = ", ".join(one.key for one in SCHEMES.values() if one.on_demand)
     return f"{quant} ({SCHEMES[quant].title}) cannot be made on demand (that is possible for {possible})"

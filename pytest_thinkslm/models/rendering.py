@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,12 +25,22 @@ def rendered(
     """The text that a template makes of ``turns``; None where it refuses them or cannot be rendered here."""
     import jinja2
 
-    given: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
-    given |= {"tools": None, "documents": None, "add_generation_prompt": add_generation_prompt, **(variables or {})}
+    given = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "") | dict(variables or {})
     try:
-        return _compiled(template).render(messages=[dict(turn) for turn in turns], **given)
+        return render(template, turns, given, add_generation_prompt=add_generation_prompt)
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, RecursionError):
         return None  # it wants what is not known here (tools, a content of several parts)
+
+
+def render(
+    template: str, turns: Sequence[Turn], variables: Mapping[str, object], *, add_generation_prompt: bool = True
+) -> str:
+    """The text of ``turns`` as transformers renders it; ``variables`` has the special tokens, ``bos_token`` and so on.
+
+    Raises what jinja2 and the template raise.
+    """
+    given = {"tools": None, "documents": None, "add_generation_prompt": add_generation_prompt, **variables}
+    return _compiled(template).render(messages=[dict(turn) for turn in turns], **given)
 
 
 def variables_of(template: str) -> frozenset[str]:
@@ -74,6 +85,11 @@ def _environment() -> Any:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
+
+    def as_json(value: object, ensure_ascii: bool = False, **how: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **how)  # jinja2's own escapes for HTML
+
+    environment.filters["tojson"] = as_json
     environment.globals |= {"raise_exception": refuse, "strftime_now": lambda form: form}
     return environment
 

@@ -18,9 +18,10 @@ from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import Compression, Source
 from pytest_thinkslm.models import chat_templates, checkpoint, embedded, hub
-from pytest_thinkslm.models.hashes import folder_hashes
+from pytest_thinkslm.models.gguf_header import Header
+from pytest_thinkslm.models.hashes import file_hash, folder_hashes
 
-Kind = Literal["embedded", "folder", "hub"]
+Kind = Literal["embedded", "folder", "hub", "gguf"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _NO_CATALOGUE: Mapping[str, str] = MappingProxyType({})
@@ -35,10 +36,10 @@ class ResolvedModel:
     Attributes:
         name: what the user typed.
         kind: where it came from.
-        path: folder with config.json, safetensors and tokenizer.
+        path: folder with config.json, safetensors and tokenizer; a GGUF model's (first) file.
         display: its name in reports.
-        hub_id: ``organisation/name``; None unless ``kind`` is ``"hub"``.
-        revision: commit of the hub repository; None unless ``kind`` is ``"hub"``.
+        hub_id: ``organisation/name``; None where it is of no repository.
+        revision: commit of the hub repository; None where it is of none.
         config: content of config.json.
         quantization: the checkpoint's own quantization config; None where it has none.
         disk_bytes: size of all its files, in bytes.
@@ -48,6 +49,7 @@ class ResolvedModel:
         catalogue: key of the catalogue that it stands for; None where it is not catalogued.
         scheme: what the catalogue calls its compression, where that fits its own config; None: the config alone tells.
         sparsity: share of zeros that a pruned checkpoint was published with, 0 for others.
+        gguf: the header of a GGUF model; None for others.
     """
 
     name: str
@@ -65,12 +67,15 @@ class ResolvedModel:
     catalogue: str | None = None
     scheme: str | None = None
     sparsity: float = 0.0
+    gguf: Header | None = None
 
     @property
     def compression(self) -> Compression:
         """How the checkpoint is compressed: from its own files, by the catalogue's name where it has one."""
         from pytest_thinkslm.models.quantization import of_checkpoint
 
+        if self.gguf is not None:
+            return replace(self.gguf.compression, source=self.source)
         found = of_checkpoint(self.path, self.config, self.quantization, source=self.source, disk_bytes=self.disk_bytes)
         return replace(found, scheme=self.scheme or found.scheme, sparsity=found.sparsity or self.sparsity)
 
@@ -101,6 +106,9 @@ class ResolvedModel:
 
     def identity(self) -> dict[str, object]:
         """The weights and tokenizer as facts for a fingerprint: a commit, a GGUF hash, or the hashes of all files."""
+        if self.gguf is not None:
+            # By content: the same file is the same model, wherever it came from.
+            return {"files": {file.name: file_hash(file) for file in self.gguf.files}}
         if self.kind == "embedded":
             return {"model": embedded.NAME, "gguf": embedded.GGUF_SHA256, "recipe": embedded.RECIPE}
         if self.kind == "hub":
@@ -158,7 +166,10 @@ def unknown_name(name: str, keys: Iterable[str]) -> UsageError:
 
 def _advice(name: str, folder: Path, keys: Iterable[str]) -> str:
     if folder.is_file():
-        return "that is a file; --model takes a folder, a hub id or 'embedded' (a recorded file needs --engine replay)"
+        return (
+            "that is a file; --model takes a folder, a hub id, a .gguf file or 'embedded' (a recorded file needs "
+            "--engine replay)"
+        )
     if os.sep in name or name.startswith((".", "~")):
         return "no such folder, and it is no hub id (organisation/name) either"
     near = nearest(name, ["embedded", *keys], "'thinkslm models' lists the names that there are")

@@ -1,6 +1,7 @@
 """From (model, quant) to a checkpoint on this disk that the chosen engine can load; imports no torch.
 
-A model is a catalogue key, ``embedded``, a local folder or a hub id. Without a quant it is the checkpoint as it is.
+A model is a catalogue key, ``embedded``, a local folder, a hub id, or one of GGUF files (``gguf_models``). Without a
+quant it is the checkpoint as it is.
 With one: a checkpoint that already is quantized has to be of that scheme (its own quantization config decides); a
 catalogued model has published checkpoints; anything else is compressed on demand. What can be known without
 the weights is checked before they are fetched.
@@ -17,7 +18,7 @@ from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.schemes import SCHEMES, Compression
 from pytest_thinkslm.machine.placement import Need, need_of_catalogue, need_of_checkpoint
-from pytest_thinkslm.models import checkpoint, embedded, hub, loading
+from pytest_thinkslm.models import checkpoint, embedded, gguf_models, hub, loading
 from pytest_thinkslm.models.catalogue import Entry, Format, catalogue
 from pytest_thinkslm.models.loading import Machine
 from pytest_thinkslm.models.places import Place, find_place, not_on_demand, place_of
@@ -51,7 +52,7 @@ def resolve_variant(
     Args:
         model: catalogue key, ``embedded``, local folder or hub id.
         quant: key of ``SCHEMES``; None for the checkpoint as it is.
-        engine: ``"transformers"`` or ``"vllm"``, which is to load it.
+        engine: ``"transformers"``, ``"vllm"`` or ``"llamacpp"``, which is to load it.
         others: engines that ``--engine auto`` passed over; a message tells of them, too.
         trust_remote_code: whether code that the checkpoint brings along may run.
         engine_args: ``--engine-args``; some change what the checkpoint needs.
@@ -65,17 +66,25 @@ def resolve_variant(
         ModelError: the checkpoint cannot be fetched, is incomplete, or cannot be loaded here; says all that is missing.
     """
     asked = Asked(model, quant, engine, tuple(others), trust_remote_code)
-    place = find_place(asked)
+    gguf = gguf_models.find_gguf(model, (quant,), engine)
+    place = None if gguf is not None else find_place(asked)
     here = _as_used(machine or loading.this_machine(engine, engine_args), engine, engine_args) if check else None
-    return _at(asked, place, Preflight(asked, here), data_dir, progress)
+    preflight = Preflight(asked, here)
+    if gguf is not None:
+        return gguf_models.resolve_gguf(asked, gguf, preflight, progress)
+    assert place is not None
+    return _at(asked, place, preflight, data_dir, progress)
 
 
-def label_of(model: str) -> str:
+def label_of(model: str, engine: str = "auto") -> str:
     """The quant of a variant for which none was typed: ``"none"``, or what the checkpoint itself says that it is.
 
     Looks at this disk and in the catalogue, and for another hub id at its config.json. A scheme without a key is called
     by its method. What cannot be looked up is called "none": it is an error as soon as it is resolved.
     """
+    gguf = gguf_models.find_gguf(model, (), engine)
+    if gguf is not None:
+        return gguf_models.label_of(gguf, model)
     place = place_of(model, catalogue())
     if place is None or (place.hub_id is None and place.folder is None):
         return "none"
@@ -105,6 +114,8 @@ def loads_with(model: str, quant: str | None, engine: str, machine: Machine) -> 
     """Whether an engine has a loader for a variant here, as far as the catalogue and this disk tell. For ``auto``."""
     asked = Asked(model, quant, engine, (), True)
     try:
+        if gguf_models.find_gguf(model, (quant,), engine) is not None:
+            return not Preflight(asked, machine).missing(Known(model, "gguf", quant))
         known, _ = _before_fetching(asked, find_place(asked))
     except ThinkSLMError:
         return True  # whatever is wrong is so with any engine, and is said when it is resolved
@@ -113,7 +124,7 @@ def loads_with(model: str, quant: str | None, engine: str, machine: Machine) -> 
 
 def _as_used(machine: Machine, engine: str, engine_args: Mapping[str, str]) -> Machine:
     """The machine as the engine's arguments let it be used."""
-    if engine == "transformers" and engine_args.get("device") == "cpu":
+    if engine == "llamacpp" or (engine == "transformers" and engine_args.get("device") == "cpu"):
         return replace(machine, gpus=(), capability=None)
     if engine == "vllm" and engine_args.get("linear_backend") == "marlin" and (machine.capability or 0) >= 7.5:
         return replace(machine, capability=None)  # FP8 weights computed in 16 bits, asked for by name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,31 @@ from pytest_thinkslm.plugin import compat_pytest, options
 from pytest_thinkslm.plugin.fixtures import NO_MODEL, case, compression, gpu, judge, slm
 from pytest_thinkslm.settings.values import split_list
 
+if TYPE_CHECKING:
+    from pytest_thinkslm.runs.types import Results
+
 __all__ = ["case", "compression", "gpu", "judge", "slm"]
+
+
+class Hooks:
+    """What a conftest or another plugin may implement."""
+
+    def pytest_thinkslm_results(self, config: pytest.Config, results: Results, report_dir: Path) -> None:
+        """A run has ended and its files are written.
+
+        Called once a run, in the process that the user started, after gates were decided and before pytest ends. What
+        an implementation raises is one line in the terminal and fails the run; its files stand.
+
+        Args:
+            config: pytest's.
+            results: the content of results.json.
+            report_dir: the run's folder.
+        """
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make ``pytest_thinkslm_results`` known."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -123,6 +148,9 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         own_conftest = config.invocation_params.dir / "conftest.py"
         known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path()), *beside]
         return
+    registered = compat_pytest.option_names(parser)
+    if any(arg.startswith("-") and arg.partition("=")[0] not in registered for arg in rest):
+        return  # what looks like a path may be the value of an option that is misspelt, or a conftest's
     for path in paths:
         if "/" not in path and "." not in path and not os.path.exists(path):
             from pytest_thinkslm.tasks import registry

@@ -13,6 +13,7 @@ import pytest
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
+from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import compat_pytest, workers
 from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
@@ -49,7 +50,7 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
     if worker is not None:
         settings = _final(asked, recorded, Path(worker.report_dir), gates)
         _activate_worker(config, settings, recorded, worker, gates)
-    elif config.option.collectonly:
+    elif config.option.collectonly or asked.plan:
         _activate_collection(config, _final(asked, recorded, asked.report_dir, gates), recorded, gates)
     else:
         _activate_controller(config, asked, recorded, gates)
@@ -95,6 +96,11 @@ def _activate_collection(
     _say_choices(settings, say)
     factory = EngineFactory(settings, say, recorded)
     config.pluginmanager.register(RunnerPlugin(config, settings, factory, gates), "thinkslm-run")
+    if settings.plan and not config.option.collectonly:
+        from pytest_thinkslm.plugin.planning import PlanPlugin, no_workers
+
+        no_workers(config)
+        config.pluginmanager.register(PlanPlugin(settings, factory, gates), "thinkslm-plan")
 
 
 def _activate_controller(
@@ -142,6 +148,7 @@ def _check_variants(factory: EngineFactory, say: Say) -> None:
         if factory.name == "openai" or is_own_engine(factory.name):
             factory.fingerprint(index)  # is the server there, has it the model? can the user's engine be made?
         factory.placement(index)  # does it fit?
+        price_of(factory.given_as(index))  # can the table of prices be read?
         if model is not None and model.note:
             say(model.note)
         factory.sampling(index)  # does the checkpoint say how?

@@ -15,6 +15,8 @@ from pytest_thinkslm.tasks import registry
 
 #: Where an xdist worker leaves what it collected.
 _SENT = "thinkslm_collected"
+#: Marks a test that stands in for a task that has none; it gives way to the task's own.
+_GENERIC = "__thinkslm_generic__"
 
 
 class CollectedPlugin:
@@ -34,13 +36,15 @@ class CollectedPlugin:
     def pytest_pycollect_makeitem(self, obj: object) -> None:
         """Which tasks have tests here."""
         key = getattr(obj, "__thinkslm_task__", None)
-        if isinstance(key, str):
+        if isinstance(key, str) and (self._settings.tasks or not hasattr(obj, _GENERIC)):
             self._found.met.add(key)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """What pytest's options, or another plugin, left out."""
-        self._found.deselected += len(items)
-        self._found.dropped.update(ref.task for item in items if (ref := ref_of(item)) is not None)
+        tasks = [(item, "" if (ref := ref_of(item)) is None else ref.task) for item in items]
+        own = {task for item, task in tasks if not _is_generic(item)}
+        self._found.deselected += sum(not (_is_generic(item) and task in own) for item, task in tasks)
+        self._found.dropped.update(task for _, task in tasks if task)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is left."""
@@ -64,7 +68,9 @@ class CollectedPlugin:
     ) -> None:
         """The hint."""
         found, hint = self._found, ""
-        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        if self._settings.shard is not None and found.deselected and not found.left:
+            hint = f"shard {self._settings.shard} is empty: there are more parts than tests"
+        elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             suite = registry.suite_keys()
             tasks = {task.key: task.key in suite for task in registry.select(self._settings.tasks)}
             hint = nothing_ran(config.option, found, tasks, self._settings.tasks, self._paths)
@@ -72,3 +78,7 @@ class CollectedPlugin:
             hint = asked_nothing(self._paths)
         if hint:
             terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
+
+
+def _is_generic(item: pytest.Item) -> bool:
+    return hasattr(getattr(item, "obj", None), _GENERIC)

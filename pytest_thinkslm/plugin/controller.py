@@ -13,11 +13,14 @@ import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
+from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
+from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
@@ -87,6 +90,7 @@ class ControllerPlugin:
         self._others_failed: set[str] = set()
         self._wrong: dict[str, str] = {}
         self._problem: str | None = None
+        self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
@@ -99,6 +103,11 @@ class ControllerPlugin:
         """The items that are going to be asked: say what a gate on them could not see."""
         for line in self._gates.foresee(keys):
             self.progress.say(line)
+        if lacking := self._factory.lacking(keys):
+            self.progress.say(
+                f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
+                "them out"
+            )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
 
@@ -107,13 +116,17 @@ class ControllerPlugin:
         self._announce(variant.name, Standing.of(progress))
 
     def _announce(self, name: str, progress: Standing) -> None:
-        label = next(label for variant, label in self._factory.labels.items() if variant.name == name)
-        engine = self._factory.name
+        index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
+        label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
         parts = [f"{progress.items} outputs"]
         if progress.passed_over:
             parts.append(f"{progress.passed_over} entries of the journal cannot be read (engine.log names them)")
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
+        if progress.new_tokens:
+            load = Load(progress.to_generate, progress.prompt_tokens, progress.new_tokens)
+            price = price_of(self._factory.given_as(index))
+            parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
 
     @pytest.hookimpl(optionalhook=True)
@@ -244,7 +257,8 @@ class ControllerPlugin:
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
-        failed = bool(missing or self.stopped or self.recorder.unwritten) or any_failed(gates)
+        told = self._tell_others(self.results)
+        failed = bool(missing or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
         session.exitstatus = self._status(exitstatus, interrupted, failed)
 
     @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
@@ -282,12 +296,25 @@ class ControllerPlugin:
                 "on from here",
                 yellow=True,
             )
+        if self._others_problem:
+            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
 
     def _why_stopped(self) -> str:
         lost = f"; {self._unkept} finished outputs are in the report and not in the journal" if self._unkept else ""
         return f"{self.stopped}; nothing more was asked, and the report has what was finished{lost}"
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _tell_others(self, results: Results) -> bool:
+        """Call ``pytest_thinkslm_results``; False where an implementation failed."""
+        try:
+            self.config.hook.pytest_thinkslm_results(
+                config=self.config, results=results, report_dir=self.recorder.folder
+            )
+        except Exception as error:  # whatever a foreign function raises: the run's files are written
+            self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
+            return False
+        return True
 
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:

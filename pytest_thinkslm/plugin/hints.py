@@ -95,12 +95,8 @@ def nothing_ran(
     where = " ".join(map(_quoted, paths))
     if found.met & set(tasks):
         beside = f"; tests of {', '.join(mine)} are not the suite's: add --task {mine[0]}" if mine and not paths else ""
-        return f"the options leave no item of {', '.join(sorted(found.met & set(tasks)))}{beside}"
-    if not paths and mine:
-        return (
-            f"the suite has no test of {', '.join(mine)}, and none was found here: a task of your own needs a test "
-            f'function with @reasoning_task("{mine[0]}"), and the path of its file: pytest PATH --task {mine[0]} ...'
-        )
+        those = ", ".join(sorted(found.met & set(tasks))) if asked or paths else "the suite's tasks"
+        return f"the options leave no item of {those}{beside}"
     if found.met:
         return (
             f"{where or 'the suite'} has tests of {', '.join(sorted(found.met))} and none of --task {','.join(asked)}: "

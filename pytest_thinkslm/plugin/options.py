@@ -63,7 +63,12 @@ OPTIONS: tuple[Option, ...] = (
         "Q,...",
     ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
-    Option("engine", "text", "auto, transformers, vllm, openai or replay (default: auto)", "NAME"),
+    Option(
+        "engine",
+        "text",
+        "auto, transformers, vllm, openai or replay (default: auto), or one that a package or conftest brings",
+        "NAME",
+    ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
     Option("engine-args", "list", "settings of the engine, validated by it", "K=V,..."),
     Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_thinkslm.core.text import duration
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
 
@@ -21,7 +22,8 @@ _FIRST, _NEXT = 2.0, 10.0
 class Standing:
     """How far the generation of a variant is, in plain values: of one process, or the sum of several.
 
-    ``rate`` is in output tokens a second, ``left`` in seconds; both None where they are not known yet.
+    ``rate`` is in output tokens a second, ``left`` in seconds; both None where they are not known yet. The tokens are
+    those of what is to be generated, as they are expected.
     """
 
     items: int
@@ -33,6 +35,8 @@ class Standing:
     to_judge: int = 0
     judged: int = 0
     passed_over: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
 
     @classmethod
     def of(cls, progress: Progress) -> Standing:
@@ -47,6 +51,8 @@ class Standing:
             to_judge=progress.to_judge,
             judged=progress.judged,
             passed_over=progress.passed_over,
+            prompt_tokens=progress.load.prompt_tokens,
+            new_tokens=progress.load.new_tokens,
         )
 
     @property
@@ -71,6 +77,8 @@ def add(standings: Iterable[Standing]) -> Standing:
         to_judge=sum(part.to_judge for part in parts),
         judged=sum(part.judged for part in parts),
         passed_over=sum(part.passed_over for part in parts),
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        new_tokens=sum(part.new_tokens for part in parts),
     )
 
 
@@ -87,13 +95,6 @@ def describe(progress: Progress | Standing) -> str:
     if standing.left is not None:
         text += f", about {duration(standing.left)} left"
     return f"{text}, judge {standing.judged}/{standing.to_judge}" if standing.to_judge else text
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``82 s``, ``7 min``, ``2.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class ProgressLine:

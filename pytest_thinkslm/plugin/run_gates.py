@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
 
 #: Lines about single gates before a run, at most.
-_LINES_SHOWN = 12
+_LINES_SHOWN = 2
 
 
 class RunGates:
@@ -127,11 +127,12 @@ class RunGates:
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
 
-    def foresee(self, keys: Iterable[ItemKey]) -> list[str]:
-        """What the margin gate will not be able to see or to compare, in lines.
+    def foresee(self, keys: Iterable[ItemKey], *, every: bool = False) -> list[str]:
+        """What the margin gate will not be able to see or to compare: two lines, or all of them.
 
         Args:
             keys: every collected item.
+            every: all of them, a line a task.
         """
         if not self.settings.baseline or self.specs.margin is None:
             return []
@@ -145,8 +146,12 @@ class RunGates:
 
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
-        more = len(lines) - _LINES_SHOWN
-        return [*lines[:_LINES_SHOWN], *([f"... and {more} more gates like these"] if more > 0 else [])]
+        if every or len(lines) <= _LINES_SHOWN:
+            return lines
+        return [
+            *lines[: _LINES_SHOWN - 1],
+            f"{len(lines) - _LINES_SHOWN + 1} more gates are like it: --plan has them all",
+        ]
 
     # -- after it -------------------------------------------------------------------------------------------
 

@@ -159,7 +159,8 @@ class RunnerPlugin:
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
-        if getattr(self.config.option, "collectonly", False) or session.shouldfail or session.shouldstop:
+        collected_only = getattr(self.config.option, "collectonly", False) or self.settings.plan
+        if collected_only or session.shouldfail or session.shouldstop:
             return
         refs: list[ItemRef] = []
         places: list[int] = []

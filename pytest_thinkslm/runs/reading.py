@@ -17,7 +17,9 @@ _LENIENT = (
 )
 
 #: What an absent part of the file stands for.
-_ABSENT: dict[str, object] = {"versions": {}, "variants": [], "hardware": {}, "gates": [], "problems": [], "measured": {}}
+_ABSENT: dict[str, object] = {
+    **{"versions": {}, "variants": [], "hardware": {}, "gates": [], "problems": [], "measured": {}},
+}
 
 
 def read_results(path: Path) -> types.Results:

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.data import tour
 from pytest_thinkslm.settings.values import RawOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option of a preset: its value, and where it comes from."""
+    """One option of a preset: its value, where it comes from; ``shown`` where the value itself is no use to read."""
 
     option: str
     value: str
     why: str
+    shown: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.option} {self.shown or self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,18 @@ THINKSLM = Preset(
     ),
 )
 
-PRESETS: Mapping[str, Preset] = {"thinkslm": THINKSLM}
+#: What the suite is, in a minute: no data set, no hub.
+TOUR = Preset(
+    choices=(
+        Choice("data-dir", str(tour.FOLDER), "self-written records that ship with the suite", "of the tour"),
+        Choice("limit", str(tour.RECORDS), "as many as it has of each task"),
+        Choice("max-tokens", "48", "short, so that it takes a minute; a true run has limits by task"),
+    ),
+    styles={},
+    on_styles="every figure is over 4 easy items: it shows what a run looks like, and measures nothing",
+)
+
+PRESETS: Mapping[str, Preset] = {"thinkslm": THINKSLM, "tour": TOUR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +118,17 @@ def apply_preset(raw: RawOptions) -> Applied:
             continue
         if given is None or given == "":
             filled[choice.option] = choice.value
-            lines.append(f"{choice.option} {choice.value} ({choice.why})")
+            lines.append(f"{choice} ({choice.why})")
         else:
-            lines.append(f"{choice.option} {given} (given; the preset's is {choice.value}: {choice.why})")
-    own_styles = not raw.get("style")
+            lines.append(
+                f"{choice.option} {given} (given; the preset's is {choice.shown or choice.value}: {choice.why})"
+            )
+    own_styles = name == "tour" or not raw.get("style")
     remarks = [*([preset.on_styles] if own_styles else []), *preset.remarks]
     if name == "thinkslm":
         remarks.append(_evaluator(raw))
     if not own_styles:
         lines.append("style as given (the preset's are the paper's five for gsm8k, direct for others)")
-    if raw.get("limit"):
+    if raw.get("limit") and name == "thinkslm":
         lines.append(f"limit {raw['limit']} (given; the paper has the full splits)")
-    return Applied(filled, (*lines, *remarks), preset.styles if own_styles else None)
+    return Applied(filled, (*lines, *remarks), (preset.styles or None) if own_styles else None)

@@ -20,7 +20,7 @@ from pytest_thinkslm.tasks import stress
 from pytest_thinkslm.tasks.prompts import STYLES
 from pytest_thinkslm.tasks.sampling import METHODS, Method
 
-ENGINES = ("auto", "transformers", "vllm", "openai", "replay")
+ENGINES = ("auto", "transformers", "vllm", "llamacpp", "openai", "replay")
 #: The entry points of engines that a user brings.
 ENGINE_GROUP = "pytest_thinkslm.engines"
 SAMPLINGS = ("greedy", "model")

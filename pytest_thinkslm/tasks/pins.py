@@ -1,8 +1,9 @@
 """Content pins: a short hash of each normalised record of a data set, shipped in the package.
 
 A pins file ``pins/<task>.txt`` has a JSON header line (file it was made from, number of records, byte sizes
-of known files, a hash of its whole content, names of the parts) and then, in the order that defines item names, one line a record: the hash of its
-question, the hash of the whole item, and four hex digits of each further part, so that a difference can be told apart.
+of known files, hashes of its content and of all records, names of the parts) and then, in the order that defines item
+names, one line a record: the hash of its question, the hash of the whole item, and four hex digits of each further
+part, so that a difference can be told apart.
 ``python -m pytest_thinkslm.data.make_pins DIR`` writes them; ``matching.py`` holds records against them.
 
 Beside them ``pins/<task>.strata`` says which items are of one kind, for samples in proportion: a line for each facet,
@@ -36,7 +37,8 @@ class PinHeader:
     """What a pins file says of itself: the file it was made from, its records, sizes in bytes by file name.
 
     ``parts`` names the parts, beside the question, of which each record has a hash of its own. ``content`` is the
-    ``content_hash`` of that file: one that has it is pinned record for record, and needs no further look.
+    ``content_hash`` of that file: one that has it is pinned record for record, and needs no further look. ``digest`` is
+    of all records.
     """
 
     stem: str
@@ -44,19 +46,19 @@ class PinHeader:
     sizes: Mapping[str, int]
     parts: tuple[str, ...] = ()
     content: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pins:
     """The pins of one data set; ``questions[i]`` and ``records[i]`` are the hashes of item ``i``.
 
-    ``parts[i]`` has the hashes of its further parts, in the order of ``header.parts``; ``digest`` is of all records.
+    ``parts[i]`` has the hashes of its further parts, in the order of ``header.parts``.
     """
 
     header: PinHeader
     questions: tuple[str, ...]
     records: tuple[str, ...]
-    digest: str
     parts: tuple[str, ...] = ()
 
 
@@ -144,12 +146,10 @@ def load(task: str) -> Pins | None:
         return None
     first, *lines = path.read_text(encoding="ascii").splitlines()
     columns = [line.split() for line in lines]
-    records = tuple(column[1] for column in columns)
     return Pins(
         _header(first),
         questions=tuple(column[0] for column in columns),
-        records=records,
-        digest=hashlib.sha256(" ".join(records).encode("ascii")).hexdigest()[:12],
+        records=tuple(column[1] for column in columns),
         parts=tuple(column[2] for column in columns if len(column) > 2),
     )
 
@@ -174,11 +174,12 @@ def write(
     """Write the pins of a task into ``folder`` from its cases in item order; returns the file."""
     names = [part.name for part in parts(cases[0])[1:]]
     facts = {"stem": stem, "records": len(cases), "sizes": dict(sorted(sizes.items())), "content": content}
-    facts["parts"] = names
+    records = [record_hash(case) for case in cases]
+    facts |= {"digest": hashlib.sha256(" ".join(records).encode("ascii")).hexdigest()[:12], "parts": names}
     lines = [json.dumps(facts)]
-    for case in cases:
+    for case, record in zip(cases, records, strict=True):
         hashes = "".join(map(_part_hash, parts(case)[1:]))
-        lines.append(f"{question_hash(case.question)} {record_hash(case)} {hashes}")
+        lines.append(f"{question_hash(case.question)} {record} {hashes}")
     path = folder / f"{task}.txt"
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
     if columns := _strata(cases):
@@ -205,7 +206,12 @@ def _strata(cases: Sequence[Case]) -> list[str]:
 def _header(line: str) -> PinHeader:
     facts = json.loads(line)
     return PinHeader(
-        facts["stem"], facts["records"], facts["sizes"], tuple(facts.get("parts", ())), facts.get("content", "")
+        facts["stem"],
+        facts["records"],
+        facts["sizes"],
+        tuple(facts.get("parts", ())),
+        facts.get("content", ""),
+        facts.get("digest", ""),
     )
 
 

@@ -82,7 +82,7 @@ def test_quantization_and_nested_config(tmp_path: Path) -> None:
         ({**WHOLE, "config.json": "{"}, "", "cannot read .*config.json"),
         ({**WHOLE, "config.json": "[]"}, "", "config.json is not a JSON object"),
         ({"adapter_config.json": "{}", "adapter_model.safetensors": "w"}, "", "holds an adapter: merge it"),
-        ({"model.gguf": "w"}, "", "GGUF file: serve that"),
+        ({"model.gguf": "w"}, "", "GGUF file, which --engine llamacpp reads"),
         ({"sub/config.json": "{}"}, "", "a folder below it does"),
         (
             {**WHOLE, "model.safetensors.index.json": json.dumps(SHARDS)},

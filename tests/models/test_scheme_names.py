@@ -18,7 +18,15 @@ def test_a_key_is_taken_in_any_case(key, form):
 
 
 @pytest.mark.parametrize(
-    ("typed", "key"), [("awq", "awq4"), ("GPTQ-Int4", "gptq4"), ("fp8_block", "fp8-dynamic"), ("2:4", "sparse-2of4")]
+    ("typed", "key"),
+    [
+        ("awq", "awq4"),
+        ("GPTQ-Int4", "gptq4"),
+        ("fp8_block", "fp8-dynamic"),
+        ("2:4", "sparse-2of4"),
+        ("Q4_K_M", "q4_k_m"),
+        ("iq4-xs", "iq4_xs"),
+    ],
 )
 def test_what_means_one_scheme_is_taken(typed, key):
     assert named(typed) == key
@@ -37,11 +45,8 @@ def test_what_means_one_scheme_is_taken(typed, key):
         ("nvfp4", ("as it is", "w4a16")),
         ("hqq", ("as it is", "w4a16")),
         ("bf16", ("none",)),
-        ("gguf", ("--engine openai", "w4a16")),
-        ("q4_k_m", ("--engine openai", "w4a16")),
-        ("Q8_0", ("--engine openai", "w8a16")),
-        ("iq4_xs", ("--engine openai",)),
-        ("tq1_0", ("--engine openai",)),
+        ("gguf", ("q8_0", "q4_k_m")),
+        ("UD-Q4_K_XL", ("FILE.gguf", "owner/name:TYPE")),
     ],
 )
 def test_what_means_several_or_none_is_answered_with_what_to_type(typed, answers):

@@ -41,8 +41,8 @@ _ANCHOR = re.compile(
     rf"|(?:correct|right)(?:\s+one)?\b(?=\s*(?:[.,;!)\n]|$|because|since|as\b)))))",
     re.IGNORECASE,
 )
-# How an anchor begins, in lower case: the pattern is tried there alone, since most words begin none. Every branch begins
-# with a character, so that the search skips from one of those to the next.
+# How an anchor begins, in lower case: the pattern is tried there alone, since most words begin none. Every branch
+# begins with a character, so that the search skips from one of those to the next.
 _FIRST_WORDS = {
     "a": r"ns|pp|ct|re\b|:",
     "c": "hoice|orr",

@@ -120,7 +120,7 @@ def _fallback(text: str, unclosed: str, question: str) -> Answer:
         return Answer(written_value(first_line), "unclosed-box")
     bare = text.strip()
     stated = stated_value(bare, 0)
-    whole = stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _is_prose(bare)
+    whole = stated.value is not None and "\n" not in bare and stated.end >= len(bare) and not _says_something(bare)
     if whole and not is_placeholder(stated.value or ""):
         return Answer(stated.value, "bare", anchored=True)
     spans = [span for span in math_spans(text) if not is_placeholder(span.content)]
@@ -161,6 +161,19 @@ def _is_prose(text: str) -> bool:
     if not text.isascii() and _FAR_EAST.search(text):
         return True
     return len(_PROSE_WORD.findall(_LATEX_WORD.sub(" ", text[:2_000]))) > 4
+
+
+def _says_something(text: str) -> bool:
+    """Whether a short reply is a sentence: prose, or three words and more without a figure, a sign or a bracket."""
+    if _is_prose(text):
+        return True
+    words = _LATEX_WORD.sub(" ", text)
+    long = sum(len(word) > 1 for word in _ANY_WORD.findall(words))
+    return len(_ANY_WORD.findall(words)) > 2 and long > 1 and not _MATHEMATICAL.search(words)
+
+
+_ANY_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_MATHEMATICAL = re.compile(r"[\d=+*/^<>|()\[\]{}$\\,:;π√∞-]")
 
 
 def _is_concluded(text: str, position: int, formula_end: int) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
+from pytest_thinkslm.scoring.answers import review_phrases
 from pytest_thinkslm.scoring.answers.region import boxes
 
 Judgement = Literal["correct", "wrong"]
@@ -20,7 +22,9 @@ def judgement_in(value: str) -> Judgement | None:
             continue  # "the correct answer is 5" judges nothing
         positive = (word["positive"] is not None) != (word["negation"] is not None)
         return "correct" if positive and not word["partly"] else "wrong"
-    return None
+    foreign = list(islice(review_phrases.JUDGEMENT.finditer(value[:300].partition("\n")[0]), 2))
+    # "正确或错误" offers both.
+    return None if len({*map(review_phrases.judgement, foreign)}) != 1 else review_phrases.judgement(foreign[0])
 
 
 _JUDGEMENT = re.compile(
@@ -114,7 +118,8 @@ def _alone(text: str) -> Unlabelled | None:
     plain = " ".join(_WRAPPING.sub(" ", text).split())
     match = _ALONE.match(plain)
     if match is None:
-        return None
+        foreign = review_phrases.ALONE.fullmatch(plain[:_LINE])
+        return Unlabelled(review_phrases.judgement(foreign), "bare") if foreign and len(plain) <= _LINE else None
     rest = plain[match.end() :].strip()
     if rest and (match["it"] or match["said"].lower() == "right"):
         return None  # "Right. Let us look at the steps." and "This is correct. Next, ..."
@@ -143,4 +148,7 @@ def _sentence_judgement(text: str, cut: bool) -> tuple[Judgement | None, int]:
                 "partly"
             ]
         return ("correct" if right else "wrong"), match.start()
+    foreign = list(review_phrases.SENTENCE.finditer(text))[-1:] if review_phrases.is_possible(text) else []
+    if foreign and not (cut and foreign[0].end() >= len(text)):
+        return review_phrases.judgement(foreign[0]), foreign[0].start()
     return None, -1

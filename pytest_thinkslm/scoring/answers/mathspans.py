@@ -120,7 +120,7 @@ def stated_value(text: str, start: int) -> Stated:
         value = written_value(_FILLER.sub("", plain, count=1) if roughly else plain)
         return Stated(value or None, end, any(map(str.isdigit, value)) or "\\" in value, roughly)
     numbers = _NUMBER.findall(plain)
-    direct = bool(numbers) and plain[:30].lstrip("$").startswith(numbers[0]) and len(numbers) == 1
+    direct = len(numbers) == 1 and plain[:30].lstrip("$").startswith(numbers[0].lstrip("$"))
     if len(numbers) > 1:
         return Stated(None, end, prose=plain)
     return Stated(numbers[0].replace("−", "-") if numbers else None, end, direct, roughly)

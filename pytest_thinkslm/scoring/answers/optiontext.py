@@ -150,7 +150,7 @@ class Options:
         return Found(self.letters[int(match[1]) - 1], match.end(1))
 
     def mentioned(self, text: str) -> set[str]:
-        """Letters of the options whose text occurs and is not denied; at most two are looked for.
+        """Letters of the options whose text occurs, is not denied and no verb of the speaker; at most two.
 
         Options that are bare numbers are looked for in the last line only: reasoning is full of numbers.
         """
@@ -161,6 +161,10 @@ class Options:
             if named.letter in found or _DENIED_BEFORE.search(text, max(0, start - 30), start):
                 continue
             if _DENIED_AFTER.match(text, named.end):
+                continue
+            if " " not in text[start : named.end].strip() and (
+                _SPEAKER_BEFORE.search(text, max(0, start - 30), start) or _SPEAKER_AFTER.match(text, named.end)
+            ):
                 continue
             found.add(named.letter)
             if len(found) > 1:
@@ -255,11 +259,16 @@ _DENIED_AFTER = re.compile(
 )
 
 
+# "I like turtles", "can I help you": a word beside the one who speaks is his verb, not the option that is spelled so.
+_SPEAKER_BEFORE = re.compile(r"\b(?:I|we|you)(?:\s+(?:can|could|will|would|do|don't|really|also))*\s+$", re.IGNORECASE)
+_SPEAKER_AFTER = re.compile(r"\s+(?:I|me|you|us)\b", re.IGNORECASE)
+
+
 def _forms(option: str) -> set[str]:
     """How an option's text may be written: as it stands, and without its article."""
     whole = _form(clean(option)).strip(" .;,\"'")
-    core = _ARTICLE.sub("", whole, count=1)
-    return {form for form in (whole, core) if form}
+    article = _ARTICLE.match(whole)
+    return {form for form in (whole, whole[article.end() :] if article else whole) if form}
 
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")

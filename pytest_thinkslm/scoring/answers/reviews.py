@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from pytest_thinkslm.core.records import Answer, Review
+from pytest_thinkslm.scoring.answers import review_phrases
 from pytest_thinkslm.scoring.answers.judgements import judgement_in, unlabelled_judgement
 from pytest_thinkslm.scoring.answers.region import Region
 
@@ -83,12 +84,18 @@ def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
     """For each label its values in order, with the position in ``text`` where each ends."""
     values: dict[str, list[tuple[str, int]]] = {name: [] for name in _LABELS}
     labels = list(_LABEL.finditer(text))[-_LABELS_READ:]
+    foreign = list(review_phrases.LABEL.finditer(text))[-_LABELS_READ:] if review_phrases.is_possible(text) else []
+    if foreign:
+        labels = sorted([*labels, *foreign], key=re.Match.start)
     ends = [*(label.start() for label in labels[1:]), len(text)][: len(labels)]
     for label, end in zip(labels, ends, strict=True):
         end = min(end, label.end() + _VALUE_LIMIT)
-        if label["heading"] is not None and not _HEADING_BEGINS.search(text, max(0, label.start() - 16), label.start()):
+        said = label.groupdict()
+        if said.get("heading") is not None and not _HEADING_BEGINS.search(
+            text, max(0, label.start() - 16), label.start()
+        ):
             continue
-        name = next(name for name in _LABELS if label[name])
+        name = next(name for name in _LABELS if said.get(name))
         raw = text[label.end() : end]
         if name == "judgement":
             # One line; the next where the label stands alone on its own.
@@ -129,9 +136,13 @@ def _step_in(value: str, code: tuple[str, ...]) -> str | None:
     if _QUOTED.match(value) and not (match and _QUOTE_ENDS.match(value.replace("**", ""), match.end())):
         # A number at the start of a quoted step is the step's, not its number.
         match = _STEP_NAMED.search(value.partition("\n")[0])
-    if match is None:
+    if match is None and (foreign := review_phrases.STEP.match(value)):
+        step = foreign["step"] or foreign["before"]
+    elif match is None:
         return None
-    number = _NUMBERS.get(match["step"].lower(), match["step"].lstrip("0") or "0")
+    else:
+        step = match["step"]
+    number = _NUMBERS.get(step.lower(), step.lstrip("0") or "0")
     if code:
         return code[int(number) - 1] if 1 <= int(number) <= len(code) else None
     return number

@@ -404,3 +404,34 @@ def test_intervals_differ_by_their_ends() -> None:
     found = [[equal(one, other).equal for other in kinds] for one in kinds]
     assert found == [[one == other for other in kinds] for one in kinds]
     assert not equal("1,2)", "(1,2)").equal
+
+
+@given(
+    st.lists(
+        st.sampled_from(["I", "you", "like", "turtles", "hello", "there", "know", "a", "my"]), min_size=3, max_size=4
+    )
+)
+def test_a_short_sentence_is_no_value(words: list[str]) -> None:
+    if sum(len(word) > 1 for word in words) > 1:
+        assert read_expression(Region(" ".join(words).capitalize() + ".")).value is None
+
+
+@pytest.mark.parametrize(
+    "value", ["Evelyn", "June 20", "Thursday", "even", "x and y", "no solution", "5 or 6", r"\text{all real numbers}"]
+)
+def test_a_value_in_words_is_one(value: str) -> None:
+    assert read_expression(Region(value)).rule == "bare"
+
+
+@pytest.mark.parametrize(("ratio", "value"), [("3:1", "3"), ("1:2", r"\frac{1}{2}"), ("2:4", "1:2"), ("10:4", "2.5")])
+def test_a_ratio_is_its_quotient(ratio: str, value: str) -> None:
+    assert equal(ratio, value) == Equality(True, method="number")
+    assert equal(value, ratio).equal
+    assert equal(ratio, "7") == Equality(False, method="number")
+
+
+@pytest.mark.parametrize("word", ["even", "Evelyn", "CD", r"\overline{CD}", "2n+1", "x=3y"])
+def test_no_number_is_a_word_or_a_name(word: str) -> None:
+    assert equal("123456789", word).method != "math-verify"
+    assert not equal("123456789", word).equal
+    assert not equal("x=123456789", f"y={word}").equal

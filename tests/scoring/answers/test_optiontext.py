@@ -68,3 +68,25 @@ def test_the_longest_text_counts_and_blanks_beside_marks_may_be_missing(text: st
 def test_no_pattern_is_compiled_for_plain_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(re, "compile", lambda *_: pytest.fail("a pattern an item costs more than all else"))
     assert read_choice(Region("This leaves hair style as the only one that fits."), ("hair", "hair style")).value == "B"
+
+
+WORDS = st.text(st.characters(categories=("Ll",), max_codepoint=127), min_size=2, max_size=8)
+
+
+@given(st.sampled_from(["a", "an", "the"]), WORDS.filter(lambda word: word not in ("a", "an", "the")), WORDS)
+def test_only_a_leading_article_may_be_left_out(article: str, one: str, two: str) -> None:
+    inside = Options((f"{one} {article} {two}", "zzzzzzzzz"))
+    assert inside.text_at(f"{one} {article} {two}", 0) is not None
+    assert inside.text_at(f"{one} {two}", 0) is None
+    leading = Options((f"{article} {one} {two}", "zzzzzzzzz"))
+    assert leading.text_at(f"{one} {two}", 0) is not None
+
+
+@given(
+    st.sampled_from(["I {} turtles.", "What {} I do for you today?", "How can I {} you today?", "We really {} it."]),
+    st.sampled_from(["like", "can", "help", "drink", "run"]),
+)
+def test_a_verb_of_the_speaker_is_no_option(said: str, word: str) -> None:
+    options = ("tears", "please", word, "thank")
+    assert read_choice(Region(said.format(word)), options).value is None
+    assert read_choice(Region(f"That would mean to {word}, as people do."), options).value == "C"

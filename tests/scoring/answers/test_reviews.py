@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Case, Output, Review
+from pytest_thinkslm.scoring.answers import review_phrases
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 from pytest_thinkslm.scoring.answers.reviews import judgement_in, read_review, same_step
 from pytest_thinkslm.tasks.prompts import prompt_messages
@@ -342,3 +343,72 @@ def test_a_number_points_to_a_line_of_code(number: str, line: int | None) -> Non
     code = ("def f(x):", "    y = x", "    return y")
     said = read_review(Region(f"Final Judgement: wrong\nFirst Error Step: {number}"), code).value
     assert said == Review("wrong", None if line is None else code[line])
+
+
+# Other languages: labels, judgements and steps by one table of phrases.
+
+LAYOUTS = {
+    "Chinese": ("最终判断：{said}\n第一个错误步骤：第{step}步", "该解答是{said}的。", "正确", "错误"),
+    "Japanese": (
+        "最終判断：{said}\n最初の誤りのステップ：ステップ{step}",
+        "この解答は{said}。",
+        "正しい",
+        "正しくない",
+    ),
+    "Korean": ("최종 판단: {said}\n첫 번째 오류 단계: {step}단계", "이 풀이는 {said}.", "올바릅니다", "틀렸습니다"),
+    "Spanish": (
+        "Juicio final: {said}\nPrimer paso erróneo: paso {step}",
+        "La solución es {said}.",
+        "correcta",
+        "incorrecta",
+    ),
+    "Portuguese": (
+        "Julgamento final: {said}\nPrimeiro passo errado: passo {step}",
+        "A solução está {said}.",
+        "correta",
+        "errada",
+    ),
+    "French": (
+        "Jugement final : {said}\nPremière étape erronée : étape {step}",
+        "La solution est {said}.",
+        "correcte",
+        "fausse",
+    ),
+    "German": (
+        "Urteil: {said}\nErster falscher Schritt: Schritt {step}",
+        "Die Lösung ist {said}.",
+        "richtig",
+        "nicht richtig",
+    ),
+    "Italian": (
+        "Giudizio finale: {said}\nPrimo passo errato: passo {step}",
+        "La soluzione è {said}.",
+        "corretta",
+        "sbagliata",
+    ),
+    "Russian": ("Суждение: {said}\nПервый ошибочный шаг: шаг {step}", "Решение {said}.", "верное", "неверное"),
+}
+
+
+def test_every_language_of_the_table_has_a_layout() -> None:
+    assert LAYOUTS.keys() == {language.name for language in review_phrases.LANGUAGES}
+
+
+@given(st.sampled_from(sorted(LAYOUTS)), st.booleans(), st.integers(1, 60), st.sampled_from(["", "**"]))
+def test_judgements_of_other_languages(language: str, right: bool, step: int, mark: str) -> None:
+    layout, sentence, correct, wrong = LAYOUTS[language]
+    said = correct if right else wrong
+    judgement, named = ("correct", None) if right else ("wrong", str(step))
+    kept = f"Final Judgement: {mark}{said}{mark}\nFirst Error Step: {step}"
+    for text in (layout.format(said=f"{mark}{said}{mark}", step=step), kept):
+        review = read_review(Region(text)).value
+        assert (review.judgement, review.first_error_step) == (judgement, named), text
+    for text in (f"{mark}{said}{mark}", f"{said}.", rf"\boxed{{{said}}}", f"2 + 2 = 4.\n{sentence.format(said=said)}"):
+        assert read_review(Region(text)).value.judgement == judgement, text
+    both = f"Final Judgement: {correct} / {wrong}"  # an unfilled layout
+    assert read_review(Region(both)).value is None
+
+
+@pytest.mark.parametrize("text", ["正确的答案是 5。", "La respuesta correcta es 5.", "Die richtige Antwort ist 5."])
+def test_the_right_answer_in_another_language_judges_nothing(text: str) -> None:
+    assert read_review(Region(text)).value is None
