@@ -169,7 +169,9 @@ def _item(entry: Mapping[str, Any]) -> AuditItem:
         parser=entry["parser_verdict"],
         verdict=entry["verdict"],
         source=entry["source"],
-        judge=None if judge is None else JudgeReading(**judge),
+        judge=None
+        if judge is None
+        else JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"]),
         digest=entry["output_digest"],
         cluster=entry["cluster"],
     )

@@ -17,9 +17,8 @@ _LENIENT = (
 )
 
 #: What an absent part of the file stands for.
-_ABSENT: dict[str, object] = {
-    **{"versions": {}, "variants": [], "hardware": {}, "gates": [], "problems": [], "measured": {}},
-}
+_ABSENT: dict[str, object] = {name: {} for name in ("versions", "hardware", "measured")}
+_ABSENT |= {name: [] for name in ("variants", "gates", "problems")}
 
 
 def read_results(path: Path) -> types.Results:
