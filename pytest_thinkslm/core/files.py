@@ -105,10 +105,14 @@ def _no_number(name: str) -> NoReturn:
 
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
+from pytest_thinkslm.core.redaction import redacted
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as it is, in UTF-8: readers see the file as it was or as it will be. Raises ``OSError``."""
-    write_file(path, lambda draft: draft.write_text(text, encoding="utf-8", newline=""))
+    """Write a text in UTF-8, without known secrets: readers see the old file or the new one. Raises ``OSError``."""
+    write_file(
+        path, lambda draft: draft.write_text(redacted(text), encoding="utf-8", newline="", errors="backslashreplace")
+    )
 
 
 def write_json(path: Path, value: object) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.generating.plan import Load
@@ -150,7 +151,7 @@ class Ahead:
                 continue
             output = self._journal.get(request, key)
             if output is not None:
-                self._kept[key] = output
+                self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
         self.progress.passed_over = len(self._journal.passed_over)
@@ -183,7 +184,7 @@ class Ahead:
         if isinstance(handle, int):
             if self.stopped:
                 raise EngineError(self.stopped, "not-asked")
-            return self._awaited(self._direct_future(handle), None)
+            return redacted_output(self._awaited(self._direct_future(handle), None))
         output = self._kept.get(handle)
         if output is not None:
             return output
@@ -191,7 +192,9 @@ class Ahead:
         if future is None and self.stopped:
             raise EngineError(self.stopped, "not-asked")
         if future is None:
-            raise EngineError("the journal has no output for it: run it without --rescore")
+            raise EngineError(
+                "the journal has no output of this engine for it: run it without --rescore, or see --journal-accept"
+            )
 
         def look() -> None:
             self._look()
@@ -212,7 +215,9 @@ class Ahead:
         if future is None:
             finished(None)
             return
-        future.add_done_callback(lambda done: finished(None if done.cancelled() or done.exception() else done.result()))
+        future.add_done_callback(
+            lambda done: finished(None if done.cancelled() or done.exception() else redacted_output(done.result()))
+        )
 
     def stop(self, why: str) -> None:
         """Ask for nothing more; what the engine is working on is still taken."""
@@ -275,7 +280,7 @@ class Ahead:
         def keep(inner: Future[Output]) -> None:
             outer = self._outer[key]
             try:
-                output = inner.result()
+                output = redacted_output(inner.result())
                 assert self._journal is not None
                 try:
                     self._journal.put(request, key, output)

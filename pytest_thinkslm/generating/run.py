@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TextIO, cast
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
+from pytest_thinkslm.core.redaction import Outlet
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.plan import Load, loads, total
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.generating.space import check_space, report_bytes
-from pytest_thinkslm.journal.journal import Journal
+from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
@@ -70,6 +71,7 @@ class Run:
         self._mine: Sequence[ItemRef] = ()
         self._ahead: Ahead | None = None
         self._current = -1
+        self._journal: AcceptingJournal | None = None
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, VariantMeasured] = {}
@@ -98,14 +100,14 @@ class Run:
         """
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
-            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
-        run = [ref for ref in refs if not planner.left_out(ref)]
+            self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
+        run = [ref for ref in refs if _asked(planner, ref)]
         if self.settings.report_dir is not None and run:
             sizes = Counter((ref.task, ref.style) for ref in run)
             first = {(ref.task, ref.style): ref for ref in reversed(run)}
             groups = ((self.request(first[key]), count) for key, count in sizes.items())
             check_space({self.settings.report_dir: report_bytes(groups)})
-        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
+        self._mine = [ref for ref in mine or () if _asked(planner, ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -145,6 +147,8 @@ class Run:
 
     def output(self, ref: ItemRef) -> Output:
         """Await an item's output. Raises ``EngineError``."""
+        if failed := self._plan.failed.get(ref.task):
+            raise EngineError(failed)
         ahead = self._activate(ref.variant)
         handle = self._handles.pop(ref, None)
         if handle is None:
@@ -228,6 +232,8 @@ class Run:
             measured["seconds"] = _rounded(progress.seconds())
             measured["generating_seconds"] = _rounded(generating)
             measured["tokens_per_second"] = _rounded(rate)
+            if self._journal is not None and self._journal.taken:
+                measured["accepted"] = dict(self._journal.taken)
             measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
@@ -259,10 +265,14 @@ class Run:
         self._opened_log = self._log()
         asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
         engine = self.factory.build(variant, self._opened_log) if asking else None
-        journal: Journal | None = None
+        journal: AcceptingJournal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
-            journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
+            settings = self.settings
+            unknown_facts(settings.journal_accept, fingerprint)
+            journal = AcceptingJournal(
+                settings.journal_dir, fingerprint, settings.journal_accept, read=not settings.fresh
+            )
         thinks = self._plan.thinks(variant)
         before_it = self.factory.earlier(variant)
 
@@ -272,6 +282,7 @@ class Run:
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
         if self.stopped:
             ahead.stop(self.stopped)
+        self._journal = journal
         refs = [ref for ref in self._mine if ref.variant == variant]
         requests = [self.request(ref) for ref in refs]
         owners: list[ItemRef] = []
@@ -320,13 +331,19 @@ class Run:
         return self.judge.consider(case, output, ref.style, ref.repeat)
 
 
+def _asked(planner: Planner, ref: ItemRef) -> bool:
+    return ref.task not in planner.failed and not planner.left_out(ref)
+
+
 def open_log(folder: Path | None, name: str) -> TextIO | None:
     """The engines' log in the report folder; None where there is no folder."""
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / name).open("ab", buffering=0)
-    return _Log(file, encoding="utf-8", errors="backslashreplace", write_through=True)
+    file = _Log(
+        (folder / name).open("ab", buffering=0), encoding="utf-8", errors="backslashreplace", write_through=True
+    )
+    return cast("TextIO", Outlet(file, messages=True))
 
 
 class _Log(io.TextIOWrapper):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
 
+from pytest_thinkslm.core import redaction
+from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
@@ -19,7 +22,7 @@ from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
-from pytest_thinkslm.settings.values import RawOptions
+from pytest_thinkslm.settings.values import RawOptions, split_list
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
     """
+    _learn_secrets(raw)
+    compat_pytest.give_stdout(config)
     asked = build_settings(raw)
     if asked is None:
         return
@@ -54,6 +59,17 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
         _activate_collection(config, _final(asked, recorded, asked.report_dir, gates), recorded, gates)
     else:
         _activate_controller(config, asked, recorded, gates)
+
+
+def _learn_secrets(raw: RawOptions) -> None:
+    """From here on no text that leaves this process has a key or password of this run in it."""
+    redaction.learn_environment()
+    for name in ("server-url", "judge-url"):
+        redaction.learn_address(raw.get(name))
+    for argument in split_list(raw.get("engine-args")):
+        name, _, value = argument.partition("=")
+        if redaction.names_secret(name):
+            redaction.learn(value)
 
 
 def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None, gates: RunGates) -> Settings:
@@ -173,7 +189,7 @@ def _say_choices(settings: Settings, say: Say) -> None:
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
     if compat_pytest.verbosity(config) >= -1:
-        print(f"thinkslm: {line}", flush=True)
+        print(f"thinkslm: {safe_message(line)}", file=cast("TextIO", redaction.Outlet(sys.stdout)), flush=True)
 
 
 def _silent(line: str) -> None:

@@ -13,15 +13,16 @@ import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
-from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.models.prices import price_of
-from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
@@ -32,6 +33,7 @@ from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
 from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
@@ -46,9 +48,6 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "unparsed": ("u", "UNPARSED", "purple"),
     "truncated": ("t", "TRUNCATED", "cyan"),
 }
-
-#: Wrong answers listed in the terminal.
-_LISTED = 10
 
 
 class ControllerPlugin:
@@ -88,12 +87,15 @@ class ControllerPlugin:
         self._expected: list[str] = []
         self._seen: set[str] = set()
         self._others_failed: set[str] = set()
-        self._wrong: dict[str, str] = {}
+        #: By verdict, of those that are failed tests: the first lines for the terminal, by test id.
+        self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
+        self._nothing_ran = False
         self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
+        config.pluginmanager.register(compat_pytest.BoundedSections(_listed_below), "thinkslm-sections")
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
@@ -128,6 +130,12 @@ class ControllerPlugin:
             price = price_of(self._factory.given_as(index))
             parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+        if self._factory.journalled and progress.to_generate and not self.settings.fresh:
+            fingerprint = self._factory.fingerprint(index)
+            others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
+            accepted = {*self.settings.journal_accept}
+            if hint := advice([other for other in others if not {*other.differing} <= accepted]):
+                self.progress.say(f"{label}: {hint}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -194,6 +202,7 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the item's record off its report."""
+        compat_pytest.redact(report)
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
             self.folder.begun()
@@ -205,9 +214,12 @@ class ControllerPlugin:
                     self.team.tell(self.recorder.full)
             if self._expected:
                 self._seen.add(report.nodeid)
-            self._wrong.pop(report.nodeid, None)  # a rerun: the last report counts
-            if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
-                self._wrong[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
+            for listed in self._listed.values():
+                listed.pop(report.nodeid, None)  # a rerun: the last report counts
+            if report.failed:
+                listed = self._listed.setdefault(str(getattr(report, "thinkslm_verdict", "")), {})
+                if len(listed) < compat_pytest.LISTED:
+                    listed[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
             self._crashed(report)
         else:
@@ -218,6 +230,11 @@ class ControllerPlugin:
                 self._seen.add(report.nodeid)
                 self._others_failed.add(report.nodeid)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What cannot be collected may say what it must not."""
+        compat_pytest.redact(report)
+
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """Wrong answers under their own name and colour."""
         verdict = str(getattr(report, "thinkslm_verdict", ""))
@@ -225,6 +242,11 @@ class ControllerPlugin:
             letter, word, colour = _SHOWN[verdict]
             return verdict, letter, (word, {colour: True})
         return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before pytest writes its header."""
+        compat_pytest.guard_terminal(self.config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -239,7 +261,7 @@ class ControllerPlugin:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             self.recorder.discard()
-            self.folder.give_back()
+            self._nothing_ran = True
             return
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
         self._ended_by.writing()
@@ -258,7 +280,8 @@ class ControllerPlugin:
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         told = self._tell_others(self.results)
-        failed = bool(missing or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
+        lacking = missing or failed_metrics(self.results["results"])
+        failed = bool(lacking or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
         session.exitstatus = self._status(exitstatus, interrupted, failed)
 
     @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
@@ -274,22 +297,30 @@ class ControllerPlugin:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Other runs may use the folder."""
-        self.folder.release()
+        """Other runs may use the folder. pytest's JUnit file comes late: of a start that failed it goes, too."""
         self._ended_by.restore()
+        if self._nothing_ran:
+            path = self.folder.path / "junit.xml"
+            if self.config.option.xmlpath == str(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            self.folder.give_back()
+        self.folder.release()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
         if self._problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._problem)}", red=True)
         if self.results is None:
             return
         from pytest_thinkslm.plugin.terminal import show
 
-        show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
+        listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
+        show(terminalreporter, self.results, listed, self.recorder)
         for problem in self.recorder.unwritten:
-            terminalreporter.write_line(f"ERROR: thinkslm: {problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
         if self._ended_by.signal:
             terminalreporter.write_line(
                 f"thinkslm: ended by {self._ended_by.signal}: the report has what was finished; the same command goes "
@@ -297,7 +328,7 @@ class ControllerPlugin:
                 yellow=True,
             )
         if self._others_problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
 
     def _why_stopped(self) -> str:
         lost = f"; {self._unkept} finished outputs are in the report and not in the journal" if self._unkept else ""
@@ -369,3 +400,8 @@ class ControllerPlugin:
     def _unreported(self, report: pytest.TestReport) -> int:
         """How often the report's test was tried without a report: it had crashed its worker once."""
         return int(self.scheduler is not None and report.nodeid in self.scheduler.crashed)
+
+
+def _listed_below(report: pytest.TestReport) -> bool:
+    """Whether a report is an item's error: those are listed with the summary, no more than a few."""
+    return getattr(report, "thinkslm_verdict", "") == "error"

@@ -8,6 +8,7 @@ prefixed names (``--slm-model``) always work.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -66,7 +67,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "engine",
         "text",
-        "auto, transformers, vllm, openai or replay (default: auto), or one that a package or conftest brings",
+        "auto, transformers, vllm, llamacpp, openai or replay (default: auto), or one of a package or conftest",
         "NAME",
     ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
@@ -145,6 +146,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option(
+        "journal-accept",
+        "list",
+        "take outputs of a journal whose engine differs in these facts of its fingerprint only (transformers, device, "
+        "...); every report says so. A run names the facts where such a journal is there",
+        "FACT,...",
+    ),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
     Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
     Option(
@@ -293,7 +301,7 @@ def raw_values(config: pytest.Config) -> dict[str, Any]:
             except (ValueError, TypeError) as error:
                 raise UsageError(f"ini value {option.dest}: {error}") from None
             if option.kind == "path" and value and config.inipath is not None:
-                value = str(config.inipath.parent / value)
+                value = str(config.inipath.parent / os.path.expanduser(str(value)))
         if option.kind == "flag" and not value:
             value = None
         values[option.name] = value

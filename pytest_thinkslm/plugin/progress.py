@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.core.text import duration
+from pytest_thinkslm.core.text import duration, safe_message
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
 
@@ -114,7 +114,7 @@ class ProgressLine:
         """A line of its own, unless the run is quiet."""
         with self.lock:
             if verbosity(self._config) >= -1:
-                self._write(f"thinkslm: {text}", redraw=False)
+                self._write(f"thinkslm: {safe_message(text)}", redraw=False)
             self._due = time.monotonic() + _FIRST
 
     def show(self, progress: Progress | Standing) -> None:

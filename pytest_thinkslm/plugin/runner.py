@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
-from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError, where_raised
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
@@ -75,6 +75,7 @@ class RunnerPlugin:
         self._controller = controller
         self._worker = worker
         self._progress = _progress(controller, worker)
+        self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
@@ -205,6 +206,11 @@ class RunnerPlugin:
             return
         start_item()
         self._records.clear()
+        with self._timer.stopped(item):
+            self._await(item, ref)
+
+    def _await(self, item: pytest.Item, ref: ItemRef) -> None:
+        """Wait for the item's output, and fill in what its test takes."""
         if self.problem is not None:
             raise EngineError(self.problem)
         if left_out := self.run.left_out(ref):
@@ -386,7 +392,7 @@ class RunnerPlugin:
             if error is None:
                 return Graded(answer, Verdict("correct", "the test's own assertions hold"))
             return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
-        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+        return error_graded(safe_line("" if error is None else where_raised(error), 400))
 
     def _report(
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
@@ -461,7 +467,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
     """
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
-    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    asked += [compat_pytest.ini_value(config, name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
         compat_pytest.silence_log_capture(config)
 

@@ -87,6 +87,8 @@ class ReportFolder:
         self.release()
         with contextlib.suppress(OSError):  # it holds files: the engine's log, or the user's
             self.path.rmdir()
+            if not self._asked:
+                self.path.parent.rmdir()
 
     def release(self) -> None:
         """Let other runs in."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import sys
 import tempfile
 import time
@@ -20,13 +19,14 @@ from typing import TYPE_CHECKING, Any, cast
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.redaction import names_secret
 from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
-from pytest_thinkslm.runs.results import figures
+from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     FigureRow,
@@ -44,18 +44,19 @@ from pytest_thinkslm.settings.run_settings import Settings
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
 
-#: Names of engine arguments whose values are never written.
-_SECRET = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
-
 #: Distributions whose versions a report states.
 _PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
+
+
+#: Where the folders of runs are by default, under the current folder.
+REPORTS = "reports"
 
 
 def default_report_dir(settings: Settings) -> Path:
     """``reports/<time>-<model>-<quant>`` under the current folder."""
     models = "_".join(short_name(model) for model in settings.models)[:60]
     quants = "_".join(settings.quants) or "none"
-    return Path("reports").absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
+    return Path(REPORTS).absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
 
 
 class Recorder:
@@ -130,6 +131,7 @@ class Recorder:
             records = collecting(records, groups)
         seeds = self._spool.records(lambda key: key.role == "seed")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
+        self.problems += self._accepted()
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
@@ -146,7 +148,7 @@ class Recorder:
             "results": rows,
             "loop_guard": self._loop_guard(variants, rows),
             "gates": [],
-            "problems": list(self.problems),
+            "problems": [*self.problems, *failed_metrics(rows)],
             "measured": measured,
         }
         if len(self.factory.variants) > 1:
@@ -164,6 +166,14 @@ class Recorder:
             results["problems"] += judge_problems(results["judge"])
             measured["judge"] = self._judge_spent
         return results
+
+    def _accepted(self) -> list[str]:
+        """What of the figures rests on outputs of another engine (``--journal-accept``, a package that is not here)."""
+        return [
+            f"{variant.name}: {count} outputs are those of an engine that differs in {what} (--journal-accept)"
+            for variant in self.factory.variants
+            for what, count in sorted(self._measured.get(variant.name, {}).get("accepted", {}).items())
+        ]
 
     def _add_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
         """The delta report, and the cost beside it."""
@@ -274,8 +284,7 @@ class Recorder:
         values["judge_url"] = _shown_url(self.settings.judge_url)
         values["judge"] = None if self.settings.judge is None else _model_name(self.settings.judge)
         values["engine_args"] = {
-            name: "(not written)" if _SECRET.search(name) else value
-            for name, value in self.settings.engine_args.items()
+            name: "(not written)" if names_secret(name) else value for name, value in self.settings.engine_args.items()
         }
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return cast("SettingsJson", plain)
@@ -335,7 +344,8 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    inner[key] = part
+                    counts = isinstance(part, int) and isinstance(inner.get(key), int)
+                    inner[key] = inner[key] + part if counts else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

@@ -27,6 +27,9 @@ from pytest_thinkslm.runs.types import (
     VariantMeasured,
 )
 
+#: Problems of a run that are listed; the rest is a count.
+PROBLEMS_LISTED = 10
+
 
 def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
     """The figures of one variant, and how much of them was generated in this run (``measured``)."""
@@ -297,8 +300,10 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
-    for problem in results["problems"]:
-        lines.append(f"- {markdown_line(problem)}")
+    problems = results["problems"]
+    lines += [f"- {markdown_line(problem)}" for problem in problems[:PROBLEMS_LISTED]]
+    if len(problems) > PROBLEMS_LISTED:
+        lines.append(f"- ... and {len(problems) - PROBLEMS_LISTED} more problems: see results.json")
     if page:
         lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"

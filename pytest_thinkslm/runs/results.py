@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from pytest_thinkslm.core.errors import where_raised
 from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.core.records import VerdictName
@@ -110,11 +111,26 @@ def summarise(
     return row
 
 
+#: Among a row's metrics where its task's own function raised: what it raised, and where.
+FAILED_METRICS = "not computed"
+
+
+def failed_metrics(rows: Iterable[FigureRow]) -> list[str]:
+    """One line for each user's task whose metrics raised: figures that were asked for and are not there."""
+    found = ((row, row.get("metrics", {}).get(FAILED_METRICS)) for row in rows)
+    return [f"{row['label']} ({row['style']}): {what['undefined']}" for row, what in found if isinstance(what, dict)]
+
+
 def _metrics(task: Task, records: Sequence[ItemRecord]) -> dict[str, object]:
     """What the task reports beyond accuracy; of a user's task, accuracy by each of its facets, too."""
     from pytest_thinkslm.tasks import registry
 
-    own = {} if task.metrics is None else dict(task.metrics(records))
+    try:
+        own = {} if task.metrics is None else dict(task.metrics(records))
+    except Exception as error:
+        if registry.is_of_the_suite(task.key):
+            raise
+        own = {FAILED_METRICS: {"value": None, "undefined": f"the task's metrics raised {where_raised(error)}"}}
     return own if registry.is_of_the_suite(task.key) else {**by_facets(records), **own}
 
 

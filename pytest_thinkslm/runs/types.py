@@ -424,6 +424,7 @@ class VariantMeasured(TypedDict, total=False):
     peak_gpu_memory_source: str
     loaded: LoadedJson
     tasks: dict[str, Generated]
+    accepted: dict[str, int]
 
 
 class RunMeasured(TypedDict):
@@ -470,6 +471,7 @@ class SettingsJson(TypedDict):
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
     shard: NotRequired[str | None]
+    journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]

@@ -195,6 +195,7 @@ def test_a_file_that_llamacpp_cannot_load_ends_every_request_with_its_words(mode
 def test_nobody_else_can_ask_the_server(running):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{running._server.address}/completion", b"{}")
+    caught.value.close()
     assert caught.value.code == 401
     assert running._server.address.startswith("http://127.0.0.1:")
     process = Path(f"/proc/{running._server.popen.pid}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,18 @@ def check(case: Case, name: str, variant: int, seed: int) -> bool:
 
 PEOPLE = ("Maria", "Tom", "Anna", "Blake")
 SENTENCES = (
-    "{a} has {n} apples.", "{b} buys {m} red pencils at a shop.", "Each apple costs ${n}.", "They walk for {m} minutes.",
-    "On May {d}, {a} gives {b} 1/2 of them.", "The bus leaves at {d}:30 pm.", "{b} is {n} years old.", "A box holds {big} nails.",
-    "Mr. Lee sees $x = {n}$ on page {d}.", "It takes twenty-two days and {m} hours.", "He pays {n}% of it.",
-)  # fmt: skip
+    "{a} has {n} apples.",
+    "{b} buys {m} red pencils at a shop.",
+    "Each apple costs ${n}.",
+    "They walk for {m} minutes.",
+    "On May {d}, {a} gives {b} 1/2 of them.",
+    "The bus leaves at {d}:30 pm.",
+    "{b} is {n} years old.",
+    "A box holds {big} nails.",
+    "Mr. Lee sees $x = {n}$ on page {d}.",
+    "It takes twenty-two days and {m} hours.",
+    "He pays {n}% of it.",
+)
 
 
 @st.composite
@@ -104,9 +113,13 @@ def test_word_problems_keep_their_numbers(case: Case, name: str, variant: int) -
 
 
 @given(
-    st.lists(st.text("abcdef ghij0123", min_size=1, max_size=12).filter(str.strip), min_size=2, max_size=5, unique=True),
-    st.integers(0, 4), st.sampled_from(["options", "labels", "distractor", "typos", "layout"]), st.integers(1, 5),
-)  # fmt: skip
+    st.lists(
+        st.text("abcdef ghij0123", min_size=1, max_size=12).filter(str.strip), min_size=2, max_size=5, unique=True
+    ),
+    st.integers(0, 4),
+    st.sampled_from(["options", "labels", "distractor", "typos", "layout"]),
+    st.integers(1, 5),
+)
 def test_choices_keep_their_gold(options: list[str], gold: int, name: str, variant: int) -> None:
     check(choice(*options, gold=LETTERS[gold % len(options)]), name, variant, 0)
 
@@ -127,22 +140,27 @@ def test_lists_keep_their_gold(task: str, index: int, seed: int) -> None:
 @pytest.mark.skipif(not DATA, reason="THINKSLM_DATA_DIR is not set")
 @pytest.mark.parametrize("task", sorted(registry.all_tasks()))
 def test_real_cases_keep_their_gold(task: str) -> None:
+    """Every item of every task, about 20,000; the order of sentences is free in few word problems."""
     known = registry.get(task)
-    cases = load_cases(known, range(0, known.count, max(1, known.count // 250)), Path(DATA), data_seed=0).cases
+    cases = load_cases(known, range(known.count), Path(DATA), data_seed=0).cases
     for name, one in stress.TRANSFORMATIONS.items():
         if known.kind in one.kinds:
-            changed = [check(case, name, variant, 0) for case in cases.values() for variant in (1, 2, 3)]
-            assert any(changed) or name == "order", f"{name} changes no item of {task}"
+            changed = sum(check(case, name, 1, 0) for case in cases.values())
+            assert changed > 0, f"{name} changes no item of {task}"
 
 
 @pytest.mark.parametrize(
     ("options", "question"),
     [
-        (("gold", "wood", "all of the above"), ""), (("gold", "wood", "None of these"), ""), (("both A and B", "x"), ""),
-        (("gold", "A and C"), ""), (("gold", "neither"), ""), (("gold", "wood"), "Is option B right, or (A)?"),
+        (("gold", "wood", "all of the above"), ""),
+        (("gold", "wood", "None of these"), ""),
+        (("both A and B", "x"), ""),
+        (("gold", "A and C"), ""),
+        (("gold", "neither"), ""),
+        (("gold", "wood"), "Is option B right, or (A)?"),
         (("the first two", "wood"), ""),
     ],
-)  # fmt: skip
+)
 def test_options_that_speak_of_others_stay(options: tuple[str, ...], question: str) -> None:
     assert stress.changed(choice(*options, question=question or "Which?"), "options", 1, 0) is None
     assert stress.changed(choice(*options, question=question or "Which?"), "labels", 1, 0) is None
@@ -151,25 +169,74 @@ def test_options_that_speak_of_others_stay(options: tuple[str, ...], question: s
 @pytest.mark.parametrize(
     "question",
     [
-        "He pays 12% of it.", "Add 1/2 of it.", "It is 2:30 pm.", "On May 5 he left.", "It was 12.5 km.", "He owes $12.",
-        "In 1984 he left.", "She has twenty-two cats.", "Read page 12.", "He is the 5th.", "The 3-year loan.", "Bus 12A came.",
-        "Two men came.", "Give 5 hundred.", "Find $12 + 5$.",
+        "He pays 12% of it.",
+        "Add 1/2 of it.",
+        "It is 2:30 pm.",
+        "On May 5 he left.",
+        "It was 12.5 km.",
+        "He owes $12.",
+        "In 1984 he left.",
+        "She has twenty-two cats.",
+        "Read page 12.",
+        "He is the 5th.",
+        "The 3-year loan.",
+        "Bus 12A came.",
+        "Two men came.",
+        "A 2 x 4 board.",
+        "He saw Apollo 13 fly.",
+        "It costs 15$.",
+        "Give 5 hundred.",
+        "Find $12 + 5$.",
     ],
-)  # fmt: skip
+)
 def test_numbers_that_are_parts_of_something_stay(question: str) -> None:
     assert stress.changed(word_problem(question), "numbers", 1, 0) is None
 
 
 @pytest.mark.parametrize(
     ("question", "expected"),
-    [("He has 12 cats.", "He has twelve cats."), ("He has nine cats, 5 are old.", None), ("A box of 12000.", "A box of 12,000."),
-     ("A box of 1,200 nails.", "A box of 1200 nails.")],
-)  # fmt: skip
+    [
+        ("He has 12 cats.", "He has twelve cats."),
+        ("He has nine cats, 5 are old.", None),
+        ("A box of 12000.", "A box of 12,000."),
+        ("A box of 1,200 nails.", "A box of 1200 nails."),
+    ],
+)
 def test_numbers_change_their_form(question: str, expected: str | None) -> None:
     changed = stress.changed(word_problem(question), "numbers", 1, 0)
     assert changed is not None
     assert expected is None or changed.question == expected
     assert numbers.values(changed.question) == numbers.values(question)
+
+
+@pytest.mark.parametrize(
+    ("question", "changes"),
+    [
+        ("Ann has $5 and Maria has $7. Who has more?", True),
+        ("Maria solves $x + 1$. Who is right?", False),
+        ("Maria solves $3$ and $4$. Who is right?", False),
+    ],
+)
+def test_two_prices_are_no_formula(question: str, changes: bool) -> None:
+    assert (stress.changed(word_problem(question), "names", 1, 0) is not None) is changes
+
+
+def test_a_distractor_comes_between_no_pronoun_and_its_noun() -> None:
+    for question, place in (("Tom has 3 cats. How many of them sleep?", 0), ("Tom has 3 cats. Do cats sleep?", 1)):
+        changed = stress.changed(word_problem(question), "distractor", 1, 0)
+        assert changed is not None
+        assert sentences(changed.question)[place] not in sentences(question)
+
+
+def test_quotes_stay_out_of_formulas() -> None:
+    case = replace(word_problem("Find $x$ in\n\\[x +\n1\\] now."), task="math", kind="expression")
+    forms = [stress.changed(case, "layout", variant, 0) for variant in range(1, 30)]
+    assert all(form is not None and "> 1" not in form.question for form in forms)
+
+
+def test_a_slip_makes_no_other_word() -> None:
+    for word in ("trail", "tried", "silver", "angle"):
+        assert stress.changed(word_problem(f"A {word}."), "typos", 1, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -183,15 +250,22 @@ def test_names_that_are_parts_of_others_stay(question: str) -> None:
 def test_a_name_is_exchanged_throughout() -> None:
     changed = stress.changed(word_problem("Anna met Tom. Tom likes Anna's cat."), "names", 1, 0)
     assert changed is not None
-    first, second = re.match(r"(\w+) met (\w+)\. \2 likes \1's cat\.\Z", changed.question).groups()  # type: ignore[union-attr]
-    assert not {first, second} & {"Anna", "Tom"}
+    found = re.match(r"(\w+) met (\w+)\. \2 likes \1's cat\.\Z", changed.question)
+    assert found is not None
+    assert not set(found.groups()) & {"Anna", "Tom"}
 
 
 @pytest.mark.parametrize(
     "question",
-    ["Tom has 3 cats. He has 2 dogs. How many?", "Tom has 3 cats. Anna has 2 more. How many?",
-     "Tom has 3 cats. Tom has 5 dogs. How many?", "Tom has 3 cats. Then Anna comes. How many?"],
-)  # fmt: skip
+    [
+        "Tom has 3 cats. He has 2 dogs. How many?",
+        "Tom has 3 cats. Anna has 2 more. How many?",
+        "Tom has 3 cats. Tom has 5 dogs. How many?",
+        "Tom has 3 cats. Anna has 5 dogs. She sells 2. How many?",
+        "Kira bought 3 apples. Lola ate 2 of the fruit. How many?",
+        "Tom has 3 cats. Then Anna comes. How many?",
+    ],
+)
 def test_sentences_that_depend_on_each_other_stay(question: str) -> None:
     assert stress.changed(word_problem(question), "order", 1, 0) is None
 
@@ -240,8 +314,8 @@ def test_a_transformation_named_twice_is_refused() -> None:
 
 def test_seeds_and_variants_give_other_forms() -> None:
     case = choice(*"abcde", question="Which?")
-    forms = {stress.changed(case, "options", variant, seed).options for variant in range(1, 9) for seed in (0, 1)}  # type: ignore[union-attr]
-    assert len(forms) > 8
+    forms = [stress.changed(case, "options", variant, seed) for variant in range(1, 9) for seed in (0, 1)]
+    assert len({form.options for form in forms if form is not None}) > 8
 
 
 def test_answers_are_mapped_back_to_the_item() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_thinkslm.core import files
+from pytest_thinkslm.core.tables import shown_in_html
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
@@ -92,6 +93,7 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
     environment = Environment(
         loader=PackageLoader("pytest_thinkslm.reports.page", "."),
         autoescape=True,
+        finalize=shown_in_html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -46,7 +46,12 @@ def relabel(case: Case, rng: random.Random) -> Case | None:
     # A number as an option's text cannot be told from a number as its label.
     numeric = any(re.fullmatch(r"[\W\d]*", option) for option in case.options)
     distinct = len({option.casefold() for option in case.options}) == len(case.options)
-    able = [name for name in FORMS if not (name == "digits" and numeric) and not (name == "bullets" and not distinct)]
+    bare = any(not option[:1].isalnum() for option in case.options)  # "- - 30"
+    single = any(len(option.strip()) == 1 and option.strip().isalpha() for option in case.options)  # "(a) b"
+    unfit = {"digits": numeric, "lower": single, "bullets": bare or not distinct}
+    able = [name for name in FORMS if not unfit[name]]
+    if not able:
+        return None
     form = FORMS[rng.choice(able)]
     labels = (form.format(number=place + 1, lower=_LETTERS[place].lower()) for place in range(len(case.options)))
     return replace(case, labels=tuple(labels))

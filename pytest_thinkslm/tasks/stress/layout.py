@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_thinkslm.core.records import Case
-from pytest_thinkslm.tasks.stress.text import is_plain, sentences
+from pytest_thinkslm.tasks.stress.text import FIXED, is_plain, sentences
 
 
 def _lines(text: str) -> str:
@@ -43,7 +43,10 @@ _PLAIN: tuple[Callable[[str], str], ...] = (_lines, _wide, _bold)
 def lay_out(case: Case, rng: random.Random) -> Case | None:
     """One of six layouts; a question with formulas or lines of its own is only framed, quoted or headed."""
     free = is_plain(case.question) and "\n" not in case.question and not re.search(r"[*_`#|]", case.question)
-    able = [form for form in (*_ANYWHERE, *(_PLAIN if free else ())) if form(case.question) != case.question]
+    forms = (*_ANYWHERE, *(_PLAIN if free else ()))
+    if any("\n" in fixed[0] for fixed in FIXED.finditer(case.question)):
+        forms = tuple(form for form in forms if form is not _quoted)  # its marks would stand within a formula
+    able = [form for form in forms if form(case.question) != case.question]
     return replace(case, question=rng.choice(able)(case.question))
 
 

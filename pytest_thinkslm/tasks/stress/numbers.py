@@ -22,9 +22,9 @@ WORDS = {
 }
 _SPELLED = {number: word for word, number in WORDS.items()}
 # Not within other numbers, words, money, percentages, fractions, dates, times, ordinals or signs.
-_ALONE = r"(?<![\w$€£%./:,°#+*=^(\-–−'])"
+_ALONE = r"(?<![\w$€£%./:,°#+*=^(\-–−'])(?<!\bx )"
 _THEN = (
-    r"(?![\w%./:°*=^)'\-–−]|,\d|\s*(?:[%/:*=^+×÷°]|"
+    r"(?![\w%./:°*=^)'\-–−$€£]|,\d|\s*(?:[%/:*=^+×÷°$€£]|x\s+\w|"
     r"(?:st|nd|rd|th|am|pm|a\.m|p\.m|o'clock|percent|hundred|thousand|million|billion|dozen|and a half)\b))"
 )
 _DIGITS = re.compile(_ALONE + r"(\d{1,3}(?:,\d{3})+|\d{1,7})(?:(?=[.,](?:\s|\Z))|" + _THEN + ")")
@@ -35,7 +35,11 @@ _COMPOSED = re.compile(
     r"number|page|chapter|room|grade|exercise|class|bus|route|level|no\.)[\s-]+\Z",
     re.IGNORECASE,
 )
-_MONTH = re.compile(r"(?:January|February|March|April|May|June|July|August|September|October|November|December)\s+\Z")
+# After a capitalised word within a sentence it is a part of a name: "Apollo 13", "Team 2", "May 5".
+_NAMED = re.compile(
+    r"[a-z,;]\s+[A-Z]\w*\s+\Z|\b(?:January|February|March|April|May|June|July|August|September|October|"
+    r"November|December)\s+\Z"
+)
 
 
 def respell(case: Case, rng: random.Random) -> Case | None:
@@ -71,7 +75,7 @@ def _other_digits(digits: str) -> str:
 def _free_before(before: str) -> bool:
     """A number that begins a sentence, belongs to a longer one or numbers a thing keeps its form."""
     return bool(before) and not re.search(r"[.!?:\n][\"'\s]*\Z", before) and not (
-        _COMPOSED.search(before[-20:]) or _MONTH.search(before[-12:])
+        _COMPOSED.search(before[-20:]) or _NAMED.search(before[-30:])
     )  # fmt: skip
 
 

@@ -7,10 +7,21 @@ import re
 from dataclasses import replace
 
 from pytest_thinkslm.core.records import Case
-from pytest_thinkslm.tasks.stress.names import PEOPLE
 from pytest_thinkslm.tasks.stress.text import is_plain, sentences
 
-_NAMES = frozenset(name for names in PEOPLE for name in names)
+# What a sentence begins with that is about a single, named person; and words that begin sentences without being names.
+_SUBJECT = re.compile(r"([A-Z][a-z]+) [a-z]")
+_NO_NAMES = frozenset(
+    """
+    A An The If On In At For From To Of By With How What When Where Which Who Why Is Are Was Were Do Does Did Can
+    Could Each Every Some Many Most Two Three Four Five Six Seven Eight Nine Ten Half Calculate Find Suppose Assume
+    Assuming Given Let Today Yesterday Tomorrow Monday Tuesday Wednesday Thursday Friday Saturday Sunday January
+    February March April May June July August September October November December Christmas Only About Over
+    People Students Children Apples No Not My Our Your
+    """.split()
+)
+# A single person or thing that a sentence after the pair may speak of: the last one that was named.
+_SINGULAR = re.compile(r"\b(?:he|she|it|him|her|hers|his|its|this|that|former|latter)\b", re.IGNORECASE)
 # Words that tie a sentence to another, or to a moment in a story.
 _TIED = re.compile(
     r"\b(?:he|she|it|they|him|her|hers|his|its|their|them|this|that|these|those|there|such|same|other|others|another|rest|"
@@ -28,7 +39,13 @@ def reorder(case: Case, rng: random.Random) -> Case | None:
     if not is_plain(case.question):
         return None
     parts = sentences(case.question)
-    able = [place for place in range(len(parts) - 2) if _apart(parts[place], parts[place + 1])]
+    able = [
+        place
+        for place in range(len(parts) - 2)
+        if _apart(parts[place], parts[place + 1])
+        and not _SINGULAR.search(parts[place + 2])
+        and not (place == 0 and re.search(r"\bthe\b", parts[1]))  # "of the fruit": of what the first one introduces
+    ]
     if not able:
         return None
     place = rng.choice(able)
@@ -40,13 +57,12 @@ def reorder(case: Case, rng: random.Random) -> Case | None:
 
 def _apart(first: str, second: str) -> bool:
     """Both say something of one person each, of two different ones, in no word that refers to anything else."""
-    subjects = [sentence.split(maxsplit=1)[0] for sentence in (first, second)]
-    people = [_NAMES & set(re.findall(r"[A-Z]\w+", sentence)) for sentence in (first, second)]
     if any(_TIED.search(sentence) for sentence in (first, second)):
         return False
-    return all(subject in _NAMES for subject in subjects) and all(len(found) == 1 for found in people) and (
-        subjects[0] != subjects[1]
-    )  # fmt: skip
+    subjects = [_SUBJECT.match(sentence) for sentence in (first, second)]
+    named = [set(re.findall(r"\b[A-Z][a-z]+", sentence)) for sentence in (first, second)]
+    names = [subject[1] for subject in subjects if subject is not None and subject[1] not in _NO_NAMES]
+    return len(set(names)) == 2 and all(found == {name} for name, found in zip(names, named, strict=True))
 
 
 def _shuffled(case: Case, rng: random.Random) -> Case | None:

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from pytest_thinkslm.core.records import Case
-from pytest_thinkslm.tasks.stress.text import content_words, sentences
+from pytest_thinkslm.tasks.stress.text import REFERRING, content_words, sentences
 
 #: True, without numbers and names of people, each about a thing of its own.
 DISTRACTORS = (
@@ -26,12 +26,15 @@ DISTRACTORS = (
 
 
 def distract(case: Case, rng: random.Random) -> Case | None:
-    """One of ``DISTRACTORS`` before a question's last sentence, or in front of it. None: each is related."""
+    """One of ``DISTRACTORS`` before a word problem's last sentence, else in front of the text. None: each is related.
+
+    In front, too, where the last sentence points back at what is before it and could be taken to mean the distractor.
+    """
     related = content_words(" ".join((case.context, case.question, *case.options)))
     able = [sentence for sentence in DISTRACTORS if not content_words(sentence) & related]
     if not able:
         return None
     parts = sentences(case.question)
-    place = len(parts) - 1 if case.kind == "number" else 0
+    place = len(parts) - 1 if case.kind == "number" and not REFERRING.search(parts[-1]) else 0
     parts.insert(place, rng.choice(able) + " ")
     return replace(case, question="".join(parts))

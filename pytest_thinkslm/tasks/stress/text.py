@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 
-#: Formulas, code, LaTeX commands, addresses: no transformation goes into them.
+#: Formulas, code, LaTeX commands, addresses: no transformation goes into them. Two dollar signs that stand before
+#: figures each are two prices ("$5 a box and $7 a bag") and enclose no formula.
 FIXED = re.compile(
-    r"\$[^$]*\$|`[^`]*`|\\[(\[].*?\\[)\]]|\\[A-Za-z]+(?:\{[^{}]*\})*|\[asy\].*?\[/asy\]|\S*://\S*", re.DOTALL
+    r"\$\$.*?\$\$|\$(?!\d)[^$]*\$|\$\d[^$]*\$(?!\d)|`[^`]*`|\\[(\[].*?\\[)\]]|\\[A-Za-z]+(?:\{[^{}]*\})*|\[asy\].*?\[/asy\]|\S*://\S*",
+    re.DOTALL,
+)
+
+#: Words that point at what was said before them.
+REFERRING = re.compile(
+    r"\b(?:he|she|it|they|him|her|hers|his|its|their|theirs|them|this|that|these|those|there|such|same|others?|another|"
+    r"rest|ones?|each|both|either|all|any|some|former|latter)\b",
+    re.IGNORECASE,
 )
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]{0,2}\s+(?=[\"'(\[]?[A-Z0-9$])")

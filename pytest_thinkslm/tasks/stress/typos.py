@@ -18,6 +18,15 @@ _OF_NUMBERS = re.compile(
     r"third|fourth|fifth|quarter|double|doubled|triple|tripled|twice|thrice|percent|couple|single|first|second"
 )
 
+#: A slip must not make another word: pairs of words that differ by two neighbouring inner letters.
+_ANOTHER_WORD = frozenset(
+    """
+    angel angle angels angles bared braed barking braking brunt burnt carve crave casual causal clots colts dairy diary
+    farming framing files flies fired fried fires fries marital martial quiet quite sacred scared signed singed silver
+    sliver spilt split tired tried tires tries trail trial trails trials united untied
+    """.split()
+)
+
 
 def mistype(case: Case, rng: random.Random) -> Case | None:
     """Two inner neighbouring letters exchanged in some words. None: no word can bear it."""
@@ -30,6 +39,7 @@ def mistype(case: Case, rng: random.Random) -> Case | None:
         if not _OF_NUMBERS.fullmatch(match[0].removesuffix("s"))
         and not _OF_NUMBERS.fullmatch(match[0])
         and match[0].rstrip("s") not in known
+        and match[0] not in _ANOTHER_WORD
         and _slips(match[0])
     ]
     if not able:
