@@ -113,7 +113,7 @@ def test_an_earlier_run_is_gone_with_the_first_item_and_comes_back_without_one(t
 
 
 def test_a_default_folder_that_is_taken_gets_a_number(tmp_path: Path) -> None:
-    folders = [taken(tmp_path / "run", asked=False) for _ in range(3)]
+    folders = [taken(tmp_path / "reports" / "run", asked=False) for _ in range(3)]
     assert [folder.path.name for folder in folders] == ["run", "run-2", "run-3"]
     for folder in folders:
         folder.give_back()
