@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO, cast
 from pytest_thinkslm.commands import (
     agreement,
     audit,
+    certify,
     compare,
     compress,
     data,
@@ -27,7 +28,7 @@ from pytest_thinkslm.core.text import safe_message
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
+COMMANDS = (compare, certify, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:

@@ -7,17 +7,20 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, task_labels
+from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import (
     Column,
     Table,
     Tone,
     markdown_line,
     markdown_table,
+    percent,
     print_line,
     print_table,
     stdout_console,
@@ -26,6 +29,7 @@ from pytest_thinkslm.core.tables import (
 from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
+    RunFigures,
     counterpart,
     data_differences,
     load_run,
@@ -34,11 +38,23 @@ from pytest_thinkslm.gates.baselines import (
     refused,
     sampling_differences,
 )
+from pytest_thinkslm.gates.certifying import (
+    Certified,
+    any_loss,
+    any_loss_sentence,
+    as_json,
+    certificates,
+    gate_of,
+    overall,
+)
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, any_failed, excuse
+from pytest_thinkslm.reports.certificate_table import certificate_table
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
 from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
-from pytest_thinkslm.runs.types import GateJson
+from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, GateJson, SettingsJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin, parse_margin
+from pytest_thinkslm.settings.policies import Policy, make_policy
+from pytest_thinkslm.settings.values import resolve_path
 from pytest_thinkslm.statistics import PairedResult, holm
 
 FORMATS = ("rich", "markdown", "json")
@@ -87,6 +103,9 @@ class Comparison:
     rows: tuple[ComparedGroup, ...]
     gates: tuple[GateResult, ...]
     remarks: tuple[str, ...]
+    certificate: CertificateJson | None = None
+    certificates: Sequence[CertificateJson] = ()
+    any_loss: Sequence[AnyLossJson] = ()
 
     @property
     def rows_compared(self) -> bool:
@@ -105,11 +124,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=get_args(GateMode),
         help="regression (default): fail where a larger drop is shown; noninferiority: fail unless it is ruled out",
     )
+    add_certificate_arguments(parser)
     parser.add_argument(
         ALLOW,
         action="store_true",
         help="nothing or too little to compare, a task that is missing, or too many errors do not fail the comparison",
     )
+
+
+def add_certificate_arguments(parser: argparse.ArgumentParser, name: str = "--certify") -> None:
+    """Add what a certificate takes; its margin under this name."""
+    parser.add_argument(
+        name,
+        dest="certify",
+        metavar="MARGIN",
+        help="one decision over all tasks: GO, NO-GO or INCONCLUSIVE; MARGIN is in points of the mean drop",
+    )
+    parser.add_argument("--policy", metavar="FILE", help="TOML file with margin, guards and tiers (docs/gates.md)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,11 +149,30 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--gate-mode is about --gate, which is not given: add --gate MARGIN (in points)")
     mode = cast("GateMode", arguments.gate_mode or "regression")
     margin = None if arguments.gate is None else parse_margin(arguments.gate, mode)
+    policy = policy_of(arguments)
     first = load_run(Path(arguments.baseline), "compare")
     others = [load_run(Path(place), "compare") for place in arguments.runs]
     allow = bool(arguments.allow_unevaluated)
-    comparisons = [compare(first, other, margin, allow_unevaluated=allow) for other in others]
-    write = {"rich": _rich, "markdown": _markdown, "json": _json}[arguments.format]
+    comparisons = [compare(first, other, margin, policy, allow_unevaluated=allow) for other in others]
+    return report(first, comparisons, arguments.format, decides=margin is not None or policy is not None, allow=allow)
+
+
+def policy_of(arguments: argparse.Namespace) -> Policy | None:
+    """What is to be certified; None where nothing is. Raises ``UsageError``."""
+    from pytest_thinkslm.tasks import registry
+
+    if arguments.certify is None and arguments.policy is None:
+        return None
+    return make_policy(arguments.certify, resolve_path(arguments.policy, "policy"), tuple(registry.all_tasks()))
+
+
+def report(first: RecordedRun, comparisons: Sequence[Comparison], how: str, *, decides: bool, allow: bool) -> int:
+    """Print comparisons; the exit status. Raises ``UsageError`` where nothing could be compared.
+
+    Args:
+        decides: whether a gate or a certificate is asked for.
+    """
+    write = {"rich": _rich, "markdown": _markdown, "json": _json}[how]
     sys.stdout.write(write(first, comparisons))
     apart = [comparison.name for comparison in comparisons if not comparison.rows_compared]
     if apart and not allow:
@@ -132,19 +182,26 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if any(any_failed(comparison.gates) for comparison in comparisons):
         return 1
-    return 2 if margin is not None and not all(comparison.complete for comparison in comparisons) else 0
+    return 2 if decides and not all(comparison.complete for comparison in comparisons) else 0
 
 
 def compare(
-    first: RecordedRun, other: RecordedRun, margin: Margin | None = None, *, allow_unevaluated: bool = False
+    first: RecordedRun,
+    other: RecordedRun,
+    margin: Margin | None = None,
+    policy: Policy | None = None,
+    *,
+    allow_unevaluated: bool = False,
 ) -> Comparison:
     """Hold ``other`` against ``first``.
 
     Without a margin runs of other settings are compared all the same, which is then said; groups whose shared items
     were asked with other prompts never are.
 
+    What one of the two has alone because the other's command left it out (``--task``, ``--style``) is not missing.
+
     Raises:
-        UsageError: with a margin, where the runs do not fit.
+        UsageError: with a margin or a policy, where the runs do not fit.
     """
     measured, other_prompts = [], []
     shared: dict[GroupKey, int] = {}
@@ -162,7 +219,8 @@ def compare(
     found_judges = (judges.judge_gate(run.results, f"judge of {run.name}") for run in (first, other))
     judged = [gate for gate in found_judges if gate is not None]
     remarks = _remarks(first, other)
-    if margin is None:
+    certified: list[Certified] = []
+    if margin is None and policy is None:
         remarks += [gate.sentence for gate in judged]
     else:
         styles = list(dict.fromkeys(key.style for key in other.groups))
@@ -170,7 +228,11 @@ def compare(
         found += [*other_prompts, *_data_misfits(first, other)]
         if found:
             raise refused(f"compare {first.name} {other.name}", list(dict.fromkeys(found)))
-        gates = _gates(margin, measured, first, other)
+        if margin is not None:
+            gates = _gates(margin, measured, first, other)
+        if policy is not None:
+            certified = _certified(policy, measured, first, other, allow_unevaluated)
+            gates += tuple(map(gate_of, certified))
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
@@ -188,7 +250,45 @@ def compare(
         )
         for entry in measured
     )
-    return Comparison(other.name, other.selection != "partial", rows, gates, tuple(remarks))
+    complete = other.selection != "partial"
+    worst = overall(certified)
+    return Comparison(
+        other.name,
+        complete,
+        rows,
+        gates,
+        tuple(remarks),
+        None if worst is None or policy is None else as_json(worst, policy),
+        [as_json(one, policy) for one in certified] if policy is not None else [],
+        any_loss(other, first),
+    )
+
+
+def _certified(
+    policy: Policy, measured: Sequence[gating.Measured], first: RecordedRun, other: RecordedRun, allow: bool
+) -> list[Certified]:
+    present = {entry.key for entry in measured}
+    left_out = {entry.key for entry in measured if _left_out(entry, first)}
+    misjudged = {group_key(row) for row in judges.misjudged(other.results)}
+    theirs = {group_key(row) for row in judges.misjudged(first.results)}
+    misjudged |= {entry.key for entry in measured if entry.against in theirs}
+    now = RunFigures(
+        {key: row for key, row in other.rows.items() if key not in left_out},
+        {key: group for key, group in other.groups.items() if key not in left_out},
+    )
+    absent = [key for key in gating.missing(list(present), first) if asked_for(other.settings, key)]
+    return certificates(policy, now, first, absent=absent, misjudged=misjudged, allow_unevaluated=allow)
+
+
+def asked_for(settings: SettingsJson, key: GroupKey) -> bool:
+    """Whether the command of a recorded run let a task and style in."""
+    tasks, styles = settings.get("tasks", []), settings.get("styles", [])
+    return (not tasks or any(fnmatchcase(key.task, wanted) for wanted in tasks)) and (not styles or key.style in styles)
+
+
+def _left_out(entry: gating.Measured, first: RecordedRun) -> bool:
+    """Whether the first run has nothing of a group because its command left it out."""
+    return entry.against is None and not asked_for(first.settings, entry.key)
 
 
 def _gates(
@@ -196,8 +296,14 @@ def _gates(
 ) -> tuple[GateResult, ...]:
     complete = other.selection != "partial"
     present = [entry.key for entry in measured]
-    absent = gating.missing_gates(margin, gating.missing(present, first), present)
+    missing = [key for key in gating.missing(present, first) if asked_for(other.settings, key)]
+    absent = gating.missing_gates(margin, missing, present)
     gates = gating.decide(GateSpecs(margin=margin), measured, complete=complete)
+    left_out = {entry.cell.label for entry in measured if _left_out(entry, first)}
+    gates = tuple(
+        replace(gate, excused="left out by the command of the first run") if gate.label in left_out else gate
+        for gate in gates
+    )
     keys = {entry.cell.label: entry.key for entry in measured}
     before = {entry.cell.label: entry.against for entry in measured if entry.against is not None}
     gates = judges.without_misjudged(gates, keys, other.results)
@@ -249,16 +355,31 @@ def _cells(row: ComparedGroup) -> list[str]:
         *change_cells(paired.baseline, paired.candidate, paired.difference, paired.interval),
         str(len(paired.lost)),
         str(len(paired.gained)),
+        _flips(paired),
         p_value(row.p_corrected),
     ]
 
 
+def _flips(paired: PairedResult[str]) -> str:
+    low, high = paired.share_interval(len(paired.lost) + len(paired.gained))
+    return f"{percent(paired.flips)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    for row in comparison.rows:
+        if row.paired and (few := gating.cluster_note(row.paired.clusters, row.paired.effective_clusters)):
+            notes.append(f"{row.label} ({row.key.style}): {few}")
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    return [*comparison.remarks, *notes, *([f"p is of any change: {'; '.join(tests)}{correction}"] if tests else [])]
+    pooled = map(any_loss_sentence, comparison.any_loss)
+    return [
+        *comparison.remarks,
+        *notes,
+        *pooled,
+        *([f"p is of any change: {'; '.join(tests)}{correction}"] if tests else []),
+    ]
 
 
 def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
@@ -270,6 +391,9 @@ def _markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         lines += [f"### {markdown_line(table.title)}", "", *markdown_table(shown), ""]
         lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(gates)]
         lines += [""] if gates else []
+        for certificate in comparison.certificates:
+            own = certificate_table(certificate)
+            lines += [f"#### {markdown_line(own.title)}", "", *markdown_table(own), ""]
         lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -283,6 +407,8 @@ def _rich(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
             print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()))
             for state, sentence in gate_sentences(gates):
                 print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
+            for certificate in comparison.certificates:
+                print_table(console, certificate_table(certificate))
             for note in table.notes:
                 print_line(console, note, "quiet")
     return capture.get()
@@ -298,6 +424,9 @@ def _json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
                 "remarks": list(comparison.remarks),
                 "rows": [_row_json(row) for row in comparison.rows],
                 "gates": _gates_json(comparison),
+                "any_loss": list(comparison.any_loss),
+                **({"certificate": comparison.certificate} if comparison.certificate else {}),
+                **({"certificates": list(comparison.certificates)} if len(comparison.certificates) > 1 else {}),
             }
             for comparison in comparisons
         ],
@@ -328,6 +457,10 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "candidate": paired.candidate,
         "difference": paired.difference,
         "ci95": list(paired.interval),
+        "flips": paired.flips,
+        "flips_ci95": list(paired.share_interval(len(paired.lost) + len(paired.gained))),
+        "lost_ci95": list(paired.share_interval(len(paired.lost))),
+        "gained_ci95": list(paired.share_interval(len(paired.gained))),
         "lost": list(paired.lost),
         "gained": list(paired.gained),
         "p": paired.change.p,

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from pytest_thinkslm.core.redaction import redacted
+
 #: Most bytes of a file that is read whole, and of one line of a file that is read line by line.
 WHOLE, LINE = 256 << 20, 64 << 20
 
@@ -104,8 +106,6 @@ def _no_number(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
-
-from pytest_thinkslm.core.redaction import redacted
 
 
 def write_text(path: Path, text: str) -> None:

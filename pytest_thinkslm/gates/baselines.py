@@ -78,6 +78,13 @@ class RunFigures:
         """Its (model, quant) pairs, in order."""
         return list(dict.fromkeys(key.variant for key in self.groups))
 
+    def of(self, variant: VariantKey) -> RunFigures:
+        """One variant of it alone."""
+        return RunFigures(
+            {key: row for key, row in self.rows.items() if key.variant == variant},
+            {key: group for key, group in self.groups.items() if key.variant == variant},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun(RunFigures):
@@ -95,6 +102,12 @@ class RecordedRun(RunFigures):
     def selection(self) -> Selection:
         """full, limit or partial."""
         return self.results["selection"]
+
+    def alone(self, variant: VariantKey) -> RecordedRun:
+        """One variant of it, as a run of its own."""
+        own = self.of(variant)
+        name = f"{self.name}: {variant[0]} ({variant[1]})"
+        return RecordedRun(own.rows, own.groups, name, self.results)
 
     def templates(self) -> dict[VariantKey, str | None]:
         """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
@@ -171,6 +184,12 @@ def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> Varian
     if (variant[0], "none") in baseline:
         return variant[0], "none"
     return next(iter(baseline)) if len(baseline) == 1 else None
+
+
+def root_variant(variants: Sequence[VariantKey]) -> VariantKey:
+    """What a run's other variants are held against: the uncompressed one of its first model, else its first variant."""
+    plain = (variants[0][0], "none")
+    return plain if plain in variants else variants[0]
 
 
 def misfits(

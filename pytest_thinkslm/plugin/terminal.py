@@ -33,8 +33,9 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
     from rich.console import Console
     from rich.markup import escape
 
+    from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
-    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 
     terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
@@ -81,8 +82,14 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
             write(line, red=red)
     if results["gates"]:
         print_table(console, gate_table(results["gates"]), gap=1)
+    for certificate in certificates_of(results):
+        print_table(console, certificate_table(certificate), gap=1)
+    for line in any_loss_lines(results):
+        print_line(console, line)
     for state, sentence in gate_sentences(results["gates"]):
         write(f"gate {state}: {sentence}", **_COLOURS[state])
+    if "adaptive" in results:
+        write(f"adaptive: {results['adaptive']['sentence']}")
     if results["selection"] != "full":
         write(f"selection: {summary.selection_of(results)}")
     for problem in results["problems"][: summary.PROBLEMS_LISTED]:

@@ -98,7 +98,11 @@ def reference_tables(results: Results, *, apart: bool) -> list[Table]:
 
 
 def change_columns(kept: bool = True) -> list[Column]:
-    """The columns of what changed from one run or variant to another: those of ``change_cells`` and more."""
+    """The columns of what changed from one run or variant to another: those of ``change_cells`` and more.
+
+    Args:
+        kept: whether the share of the accuracy kept is shown, or the share of items that changed.
+    """
     more = figure_columns("kept") if kept else []
     change = Column("change", css="strong")
     return [
@@ -106,6 +110,7 @@ def change_columns(kept: bool = True) -> list[Column]:
         change,
         *figure_columns("95% CI"),
         *(Column(name, css="links") for name in ("lost", "gained")),
+        *([] if kept else figure_columns("flips")),
         Column("p"),
         *more,
     ]

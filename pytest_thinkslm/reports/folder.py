@@ -22,7 +22,7 @@ from pytest_thinkslm.core.errors import UsageError
 RUN_FILES = ("results.json", "items.jsonl", "summary.md", "report.html", "gates.xml", "junit.xml", "engine.log")
 
 #: What a killed run may have left beside them.
-_LEFTOVERS = (".items.*.jsonl", ".collected.json*", ".judge-spent-*", ".*.draft", ".writable-*")
+_LEFTOVERS = (".items.*.jsonl", ".collected.json*", ".decided.json*", ".judge-spent-*", ".*.draft", ".writable-*")
 
 #: Where an earlier run's files wait until this one has its first item, so that a failed start costs nothing.
 _EARLIER = ".earlier"

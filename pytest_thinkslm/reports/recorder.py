@@ -100,6 +100,13 @@ class Recorder:
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
 
+    def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
+        """Forget the items that are ``unwanted``, as if they had not been run."""
+        for key in list(filter(unwanted, self._spool.reported())):
+            self._spool.forget(key)
+            if key.role == "item":
+                self.counts[self._verdicts.pop(key)] -= 1
+
     def groups(self) -> Counter[GroupKey]:
         """Number of reported items by group."""
         return Counter(key.group for key in self._spool.reported() if key.role == "item")
@@ -344,8 +351,7 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    counts = isinstance(part, int) and isinstance(inner.get(key), int)
-                    inner[key] = inner[key] + part if counts else part
+                    inner[key] = inner.get(key, 0) + part if name == "accepted" else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

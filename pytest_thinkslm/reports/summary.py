@@ -271,12 +271,15 @@ def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]
 
 def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
-    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
         lines += [f"Selection: **{selection_of(results)}**.", ""]
+    if "adaptive" in results:
+        lines += [f"Adaptive: {markdown_line(results['adaptive']['sentence'])}.", ""]
     for table, speed, rows in variant_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:
@@ -296,7 +299,11 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     if results["gates"]:
         lines += ["## Gates", "", *markdown_table(gate_table(results["gates"])), ""]
         lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(results["gates"])]
+        lines += [f"- {markdown_line(line)}" for line in any_loss_lines(results)]
         lines.append("")
+    for certificate in certificates_of(results):
+        table = certificate_table(certificate)
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
@@ -323,7 +330,9 @@ def _shown(value: Any) -> str:
         if value.get("value") is None:
             return f"undefined ({value.get('undefined', 'no items')})"
         count = f" (n={value['n']})" if "n" in value else ""
-        return f"{_shown(value['value'])}{count}"
+        ends = value.get("ci95")
+        interval = f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends else ""
+        return f"{_shown(value['value'])}{interval}{count}"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
