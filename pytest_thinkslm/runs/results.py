@@ -21,8 +21,6 @@ from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majo
 from pytest_thinkslm.tasks.metrics import by_facets
 from pytest_thinkslm.tasks.task import Task
 
-SCHEMA_VERSION = 1
-
 _WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
 #: Above this share of errors a task's accuracy is void.
