@@ -188,6 +188,12 @@ def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> Varian
     return next(iter(baseline)) if len(baseline) == 1 else None
 
 
+def root_variant(variants: Sequence[VariantKey]) -> VariantKey:
+    """What a run's other variants are held against: the uncompressed one of its first model, else its first variant."""
+    plain = (variants[0][0], "none")
+    return plain if plain in variants else variants[0]
+
+
 def misfits(
     baseline: RecordedRun,
     settings: SettingsJson,

@@ -23,12 +23,23 @@ GuardState = Literal["within", "broken", "open", "not evaluated"]
 class Levels:
     """One-sided levels of error: of GO, of NO-GO by the mean, of NO-GO by any guard.
 
-    A sequential look gives smaller ones; everything else stays.
+    A sequential look gives smaller ones; everything else stays. It has those of GO and NO-GO for each task by itself
+    (``tasks``, by label), since their data come in at different paces.
     """
 
     go: float = 0.05
     mean: float = 0.025
     guards: float = 0.025
+    tasks: Mapping[str, tuple[float, float]] | None = None
+
+    def of_task(self, label: str) -> tuple[float, float]:
+        """The levels of a task's guard: that it is within, that it is broken; nothing is shown of an unknown one."""
+        return (self.go, self.guards) if self.tasks is None else self.tasks.get(label, (0.0, 0.0))
+
+    def broken(self, label: str, p: float) -> float:
+        """A p-value of a broken guard on the scale of ``guards``."""
+        level = self.of_task(label)[1]
+        return min(1.0, p * self.guards / level) if level > 0 else 1.0
 
 
 #: Those of a single look at the whole run.
@@ -210,7 +221,11 @@ def _guards(policy: Policy, evidence: Sequence[Evidence], levels: Levels) -> tup
     }
     fit = [entry for entry in evidence if not _unfit(policy, entry) and entry.beyond is not None]
     broken = {entry.label: entry.beyond.table.worse(limits[entry.label] / 100).p for entry in fit if entry.beyond}
-    decisive = {entry.label: broken[entry.label] for entry in fit if policy.tier(entry.task, entry.size) != "advisory"}
+    decisive = {
+        entry.label: levels.broken(entry.label, broken[entry.label])
+        for entry in fit
+        if policy.tier(entry.task, entry.size) != "advisory"
+    }
     corrected = holm(decisive)
     found = []
     for entry in evidence:
@@ -223,8 +238,9 @@ def _guards(policy: Policy, evidence: Sequence[Evidence], levels: Levels) -> tup
             continue
         p_within = entry.within.table.not_worse(limit / 100).p
         p_corrected = corrected.get(entry.label)
-        state: GuardState = "within" if p_within <= levels.go else "open"
-        if (broken[entry.label] if p_corrected is None else p_corrected) <= levels.guards:
+        go, out = levels.of_task(entry.label)
+        state: GuardState = "within" if p_within <= go else "open"
+        if (levels.broken(entry.label, broken[entry.label]) if p_corrected is None else p_corrected) <= levels.guards:
             state = "broken"
         found.append(
             Guard(
@@ -234,8 +250,8 @@ def _guards(policy: Policy, evidence: Sequence[Evidence], levels: Levels) -> tup
                 limit,
                 entry.paired.n,
                 100 * (entry.paired.baseline - entry.paired.candidate),
-                100 * entry.within.table.drop_at_most(1 - levels.go),
-                100 * entry.beyond.table.drop_at_least(1 - levels.guards),
+                100 * entry.within.table.drop_at_most(1 - go),
+                100 * entry.beyond.table.drop_at_least(1 - out),
                 p_within,
                 broken[entry.label],
                 p_corrected,

@@ -5,7 +5,7 @@ Imports neither pytest nor an engine; the controller and the commands both call 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, short_names
@@ -40,7 +40,7 @@ def certificates(
     *,
     absent: Collection[GroupKey] = (),
     misjudged: Collection[GroupKey] = (),
-    levels: Levels = ONE_LOOK,
+    levels: Callable[[VariantKey], Levels] = lambda variant: ONE_LOOK,
     allow_unevaluated: bool = False,
 ) -> list[Certified]:
     """One certificate for each variant of ``run`` against ``baseline``, over all its tasks and styles.
@@ -48,6 +48,7 @@ def certificates(
     Args:
         absent: what the baseline has and the run should have and has not, as keys of the run's variants.
         misjudged: groups of the run that rest on verdicts of a judge that failed its canaries.
+        levels: by variant: where it was looked at while the run went on, those of its last look.
     """
     measured = gating.measure(run.groups, run.rows, baseline)
     names = gating.labels([*(entry.key for entry in measured), *absent])
@@ -67,21 +68,26 @@ def certificates(
                 why = f"the baseline has {key.task} ({key.style}) and this run has nothing of it"
                 evidence.append(Evidence(names[key], key.task, size_of(key.task), unfit=why))
         against = next((entry.against.variant for entry in own if entry.against is not None), None)
-        decided = certify(policy, evidence, levels, allow_unevaluated=allow_unevaluated)
+        decided = certify(policy, evidence, levels(variant), allow_unevaluated=allow_unevaluated)
         label = "certificate" if len(variants) == 1 else f"certificate[{models[variant[0]]}+{variant[1]}]"
         found.append(Certified(variant, against, decided, label))
     return found
 
 
 def within_run(
-    policy: Policy, run: RunFigures, references: Mapping[VariantKey, VariantKey], *, allow_unevaluated: bool = False
+    policy: Policy,
+    run: RunFigures,
+    references: Mapping[VariantKey, VariantKey],
+    *,
+    levels: Callable[[VariantKey], Levels] = lambda variant: ONE_LOOK,
+    allow_unevaluated: bool = False,
 ) -> list[Certified]:
     """One certificate for each variant that is held against another one of the same run (``references``)."""
     found = []
     for variant, reference in references.items():
         now, before = run.of(variant), run.of(reference)
         absent = [key.of(variant) for key in before.groups if key.of(variant) not in now.groups]
-        own = certificates(policy, now, before, absent=absent, allow_unevaluated=allow_unevaluated)
+        own = certificates(policy, now, before, absent=absent, levels=levels, allow_unevaluated=allow_unevaluated)
         found += own
     if len(found) > 1:
         models = short_names(one.variant[0] for one in found)

@@ -41,11 +41,16 @@ class Measured:
     unfit: str = ""
 
 
+#: What a group is compared with: whose row it is, and its items.
+Side = tuple[GroupKey, Group]
+
+
 def measure(
     groups: Mapping[GroupKey, Group],
     rows: Mapping[GroupKey, FigureRow],
     baseline: RunFigures | None = None,
     mode: GateMode = "regression",
+    sides: Mapping[GroupKey, Side | None] | None = None,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -54,12 +59,20 @@ def measure(
         rows: the figures of the same groups, as in results.json.
         baseline: what it is compared with.
         mode: of the gate that it is for, which says how errors count (``worst_case``).
+        sides: what each group is compared with, where that is not all of its counterpart in the baseline; None where
+            there is nothing. A group that is not in it is what others are compared with.
     """
     names = labels(list(rows))
+    if baseline is not None and sides is None:
+        sides = counterparts(rows, baseline)
     before = {} if baseline is None else baseline.rows
-    return [
-        _measure(key, names[key], groups.get(key, Group()), row, baseline, before, mode) for key, row in rows.items()
-    ]
+    return [_measure(key, names[key], groups.get(key, Group()), row, sides, before, mode) for key, row in rows.items()]
+
+
+def counterparts(keys: Iterable[GroupKey], baseline: RunFigures) -> dict[GroupKey, Side | None]:
+    """For each group the baseline's that it is compared with; None where there is none."""
+    found = {key: match(key, baseline) for key in keys}
+    return {key: None if other is None else (other, baseline.groups[other]) for key, other in found.items()}
 
 
 def decide(
@@ -184,31 +197,34 @@ def _measure(
     label: str,
     group: Group,
     row: FigureRow,
-    baseline: RunFigures | None,
+    sides: Mapping[GroupKey, Side | None] | None,
     before: Mapping[GroupKey, FigureRow],
     mode: GateMode,
 ) -> Measured:
     cell = GatedGroup(
         label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
     )
-    if baseline is None:
+    if sides is None:
         return Measured(key, cell)
-    against = match(key, baseline)
-    if against is None:
+    if key not in sides:
+        return Measured(key, replace(cell, reference=True))
+    side = sides[key]
+    if side is None:
         return Measured(key, cell, None, f"the baseline has no {key.task} ({key.style}) of {key.model} ({key.quant})")
+    against, baseline = side
     if before[against].get("void"):
         return Measured(key, cell, against, f"the baseline's accuracy is void: {before[against]['void']}")
-    comparison = compare_groups(baseline.groups[against], group)
+    comparison = compare_groups(baseline, group)
     if comparison.n == 0:
         return Measured(key, cell, against, "the baseline shares no item with it")
-    cell = replace(cell, unfit=too_few_shared(baseline.groups[against], group))
-    errors = counted_errors(baseline.groups[against], group, mode)
+    cell = replace(cell, unfit=too_few_shared(baseline, group))
+    errors = counted_errors(baseline, group, mode)
     if errors:
-        cell = replace(cell, worst=worst_case(baseline.groups[against], group, mode), errors=len(errors))
+        cell = replace(cell, worst=worst_case(baseline, group, mode), errors=len(errors))
     notes = [
         cluster_note(comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
-        _repeats_note(baseline.groups[against], group, comparison),
+        _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
         *metric_notes(before[against], row),
     ]

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 
@@ -129,8 +129,12 @@ class Ahead:
         self._lock = threading.Lock()
         self.progress = Progress()
 
-    def submit(self, requests: Sequence[Request], before: Callable[[Progress], None] | None = None) -> list[Handle]:
+    def submit(
+        self, requests: Sequence[Request], before: Callable[[Progress], None] | None = None, *, more: bool = False
+    ) -> list[Handle]:
         """Ask for all of them at once; equal requests are asked once. ``before`` sees the counts first.
+
+        With ``more`` to come, what was read of the journal stays in memory.
 
         Returns one handle a request, in the same order.
         """
@@ -149,7 +153,8 @@ class Ahead:
                 self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
-        self._journal.forget()
+        if not more:
+            self._journal.forget()
         self.progress.to_generate += len(missing)
         self.progress.journalled = self.progress.items - self.progress.to_generate
         if before:
@@ -212,9 +217,20 @@ class Ahead:
         for future in list(self._inner.values()):
             future.cancel()
 
-    def close(self) -> None:
-        """Stop the engine and close the journal."""
+    def withdraw(self, handles: Iterable[Handle]) -> None:
+        """Nobody needs these any more: cancel those that the engine has not started. A later question asks anew."""
+        for handle in handles:
+            inner = self._inner.get(handle) if isinstance(handle, str) else None
+            if isinstance(handle, str) and inner is not None and inner.cancel():
+                self._outer.pop(handle, None)
+                self.progress.to_generate -= 1
+                self.progress.items -= 1
+
+    def close(self, *, drain: bool = False) -> None:
+        """Stop the engine and close the journal; with ``drain`` what is being generated is finished and kept first."""
         self.cancel()
+        if drain:
+            wait([outer for key, outer in list(self._outer.items()) if key in self._inner])
         if self._engine is not None:
             self._engine.close()
         if self._journal is not None:

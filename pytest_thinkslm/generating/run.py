@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 Announce = Callable[[Variant, Progress], None]
 
+#: Items that an engine is given beyond the one at its turn, under ``--adaptive``: a part of all of them, within bounds.
+#: The more, the fuller the engine; the fewer, the less is generated for nothing.
+_WINDOW_PARTS, _WINDOW = 16, (16, 256)
+
 
 class Run:
     """Outputs of the selected items.
@@ -42,6 +46,9 @@ class Run:
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
         check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+
+    Everything is asked at once, but under ``--adaptive``: then only a window beyond the item that is at its turn, since
+    what is asked beyond the end of the run is generated for nothing.
     """
 
     def __init__(
@@ -68,6 +75,9 @@ class Run:
         self._mine: Sequence[ItemRef] = ()
         self._ahead: Ahead | None = None
         self._current = -1
+        self._waiting: deque[ItemRef] = deque()
+        self._window = 0
+        self._dropped = False
         self._journal: AcceptingJournal | None = None
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
@@ -132,9 +142,27 @@ class Run:
             raise EngineError(failed)
         ahead = self._activate(ref.variant)
         handle = self._handles.pop(ref, None)
+        if self._waiting and len(self._handles) <= self._window // 2:
+            self._admit(ahead)
+            handle = handle if handle is not None else self._handles.pop(ref, None)
         if handle is None:
             handle = ahead.submit([self.request(ref)])[0]
         return ahead.result(handle, self._tick)
+
+    def drop(self, needed: Callable[[ItemRef], bool]) -> None:
+        """Ask for no more items than those still ``needed``, and cancel what the engine has not started of the others.
+
+        What is being generated is finished and goes to the journal.
+        """
+        self._dropped = True
+        self._waiting = deque(ref for ref in self._waiting if needed(ref))
+        if self._ahead is None:
+            return
+        unwanted = [ref for ref in self._handles if not needed(ref)]
+        handles = [self._handles.pop(ref) for ref in unwanted]
+        handles += [handle for ref in unwanted for handle in self._extra.pop(ref, ())]
+        kept = {*self._handles.values(), *(handle for extra in self._extra.values() for handle in extra)}
+        self._ahead.withdraw(handle for handle in handles if handle not in kept)
 
     def auxiliary(self, ref: ItemRef) -> list[tuple[Auxiliary, Output | EngineError]]:
         """Await the outputs of the further cases that this item carries."""
@@ -200,7 +228,7 @@ class Run:
         if self._ahead is not None:
             label = self.variants[self._current].name
             progress = self._ahead.progress
-            self._ahead.close()
+            self._ahead.close(drain=self._dropped)
             measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
             generating = measured.get("generating_seconds", progress.generating_seconds())
             rate = progress.output_tokens / generating if generating and progress.output_tokens else None
@@ -259,29 +287,37 @@ class Run:
 
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
         self._journal = journal
-        refs = [ref for ref in self._mine if ref.variant == variant]
+        self._waiting = deque(ref for ref in self._mine if ref.variant == variant)
+        self._handles, self._extra = {}, {}
+        self._window = len(self._waiting)
+        if self.settings.adaptive:
+            self._window = max(_WINDOW[0], min(_WINDOW[1], len(self._waiting) // _WINDOW_PARTS))
+        self._admit(ahead, self._announce)
+        return ahead
+
+    def _admit(self, ahead: Ahead, announce: Announce | None = None) -> None:
+        """Hand the next items to the engine, as many as the window has room for, with their further cases."""
+        room = max(0, self._window - len(self._handles))
+        refs = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         requests = [self.request(ref) for ref in refs]
         owners: list[ItemRef] = []
         for ref in refs:
             for extra in self._plan.auxiliary(ref):
                 owners.append(ref)
                 requests.append(self.request(ref, extra.case))
-        before = self._announce
-        handles = ahead.submit(
-            requests, (lambda progress: before(self.variants[variant], progress)) if before and requests else None
-        )
-        self._handles = dict(zip(refs, handles, strict=False))
-        self._extra = {}
+        variant = self.variants[self._current]
+        before = functools.partial(announce, variant) if announce and requests else None
+        handles = ahead.submit(requests, before, more=bool(self._waiting))
+        self._handles.update(zip(refs, handles, strict=False))
         for ref, handle in zip(owners, handles[len(refs) :], strict=True):
             self._extra.setdefault(ref, []).append(handle)
         if self.judge is not None:
-            self._judge_ahead(ahead)
-        return ahead
+            self._judge_ahead(ahead, refs)
 
-    def _judge_ahead(self, ahead: Ahead) -> None:
+    def _judge_ahead(self, ahead: Ahead, refs: Sequence[ItemRef]) -> None:
         """Have each output judged as soon as it is finished."""
-        own = [(ref, -1, handle) for ref, handle in self._handles.items()]
-        further = [(ref, place, handle) for ref, extra in self._extra.items() for place, handle in enumerate(extra)]
+        own = [(ref, -1, self._handles[ref]) for ref in refs]
+        further = [(ref, place, handle) for ref in refs for place, handle in enumerate(self._extra.get(ref, ()))]
         for ref, place, handle in [*own, *further]:
             waiting: Future[Ruling | None] = Future()
             self._rulings[ref, place] = waiting

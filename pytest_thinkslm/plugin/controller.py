@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import compat_pytest, identities
+from pytest_thinkslm.plugin.decisions import Decisions, Looking
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
@@ -28,7 +29,7 @@ from pytest_thinkslm.plugin.team import TeamProgress
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.recorder import Recorder, remove_if_empty
-from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
@@ -70,6 +71,9 @@ class ControllerPlugin:
         self._keys: Mapping[str, ItemKey] = {}
         self._table = settings.report_dir / ".collected.json"
         self._table.unlink(missing_ok=True)  # of a killed run
+        self._decided = settings.report_dir / ".decided.json"
+        self._decided.unlink(missing_ok=True)
+        self._looking: Looking | None = None
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self.selector = Selector(settings, factory)
@@ -91,17 +95,24 @@ class ControllerPlugin:
 
     # -- before and while generating ------------------------------------------------------------------------
 
-    def expect(self, keys: Collection[ItemKey]) -> None:
-        """The items that are going to be asked: say what a gate on them could not see."""
-        for line in self._gates.foresee(keys):
+    def expect(self, keys: Mapping[str, ItemKey]) -> None:
+        """The items that are going to be asked, by test id: say what a gate on them could not see."""
+        for line in [*self._gates.foresee(keys.values()), *self._gates.begin(list(keys.values()))]:
             self.progress.say(line)
-        if lacking := self._factory.lacking(keys):
+        if self._gates.watch is not None:
+            self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
+        if lacking := self._factory.lacking(keys.values()):
             self.progress.say(
                 f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
                 "them out"
             )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """Which items are not needed any more, for the runner in this process; None without ``--adaptive``."""
+        return self._looking
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
@@ -110,7 +121,7 @@ class ControllerPlugin:
     def _announce(self, name: str, progress: Standing) -> None:
         index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
         label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
-        parts = [f"{progress.items} outputs"]
+        parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
         if progress.new_tokens:
@@ -132,7 +143,8 @@ class ControllerPlugin:
         if self.scheduler is None:
             self.scheduler = StaticShards(self.config, workers)
         slot = self.scheduler.claim_slot(node)
-        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers)
+        decided = str(self._decided) if self.settings.adaptive else None
+        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers, decided=decided)
         if self._devices_by_slot:
             devices = self._devices_by_slot[slot]
             given = replace(given, devices=list(devices), visible_devices=gpus.visible(devices))
@@ -165,7 +177,7 @@ class ControllerPlugin:
                     f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
                     "item that crashes its worker is not counted in its task"
                 )
-            self.expect([self._keys[nodeid] for nodeid in ids if nodeid in self._keys])
+            self.expect({nodeid: self._keys[nodeid] for nodeid in ids if nodeid in self._keys})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -188,6 +200,8 @@ class ControllerPlugin:
         if records is not None:
             for *key, verdict, line in records:
                 self.recorder.add(ItemKey(*key), verdict, line, self._unreported(report))
+            if self._looking is not None:
+                self._looking.reported(report.nodeid, records)
             if self._expected:
                 self._seen.add(report.nodeid)
             for listed in self._listed.values():
@@ -201,6 +215,8 @@ class ControllerPlugin:
         else:
             if report.when == "call" or report.skipped:
                 self._seen.add(report.nodeid)
+                if self._looking is not None:
+                    self._looking.absent(report.nodeid)
                 self._others_failed.discard(report.nodeid)  # tried again after it had crashed its worker
             if report.failed:
                 self._seen.add(report.nodeid)
@@ -232,6 +248,7 @@ class ControllerPlugin:
         if self._judge is not None:
             self._judge.end()
         self._table.unlink(missing_ok=True)
+        self._decided.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -244,6 +261,8 @@ class ControllerPlugin:
             self.recorder.problems.append(
                 f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
             )
+        if self._looking is not None and not (interrupted or missing):
+            self.recorder.leave_out(self._looking.beyond)
         self.results = self.recorder.results(
             selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
         )
@@ -302,12 +321,14 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat.
+        """What the run has: a task counts as full when all its items were reported in every style and repeat.
 
         limit: a part that the run's own options chose. A shard is partial, whatever it holds.
         """
         if incomplete or self._sharded:
             return "partial"
+        if self._gates.watch is not None and self._gates.watch.cut:
+            return "adaptive"
         chosen = False
         for group, reported in self.recorder.groups().items():
             task = registry.get(group.task)
@@ -335,8 +356,10 @@ class ControllerPlugin:
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         if self._judge is not None:
             graded = with_ruling(graded, None, None)
-        line = to_line(item_record(key, None, graded=graded))
-        self.recorder.add(key, "error", line, self._unreported(report))
+        record = payload(key, item_record(key, None, graded=graded))
+        self.recorder.add(key, "error", str(record[-1]), self._unreported(report))
+        if self._looking is not None:
+            self._looking.reported(report.nodeid, [record])
         report.__dict__["thinkslm_verdict"] = "error"
 
     def _unreported(self, report: pytest.TestReport) -> int:

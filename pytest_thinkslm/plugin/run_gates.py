@@ -9,9 +9,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey, matching
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import certifying, gating, judges
+from pytest_thinkslm.gates.adaptive import Watch, changing, pace
+from pytest_thinkslm.gates.adaptive_certificate import CertificateWatch, Part
+from pytest_thinkslm.gates.adaptive_gates import GateWatch
+from pytest_thinkslm.gates.adaptive_report import adaptive_block
 from pytest_thinkslm.gates.baselines import (
     PAPER,
     Group,
@@ -27,13 +32,16 @@ from pytest_thinkslm.gates.baselines import (
     prompt_differences,
     prompt_digest,
     refused,
+    root_variant,
 )
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
-from pytest_thinkslm.runs.types import AnyLossJson, BaselineJson, Results
+from pytest_thinkslm.reports.deltas import references
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry
 from pytest_thinkslm.tasks.sampling import Method
 
@@ -71,6 +79,9 @@ class RunGates:
         if settings.baseline and self.specs.margin is None:
             self.specs = replace(self.specs, margin=Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
+        #: The gates on their way, under ``--adaptive``.
+        self.watch: Watch | None = None
+        self._collected: list[GroupKey] = []
 
     @property
     def drawn(self) -> Method | None:
@@ -81,6 +92,9 @@ class RunGates:
 
     def check_settings(self, factory: EngineFactory) -> None:
         """Refuse a baseline that differs in style, sampling, template or selection. Raises ``UsageError``."""
+        if self._within and len(factory.variants) < 2:
+            assert self.specs.margin is not None
+            raise UsageError(NO_BASELINE.format(margin=f"{self.specs.margin.points:g}"))
         if self.baseline is None:
             return
         templates = {}
@@ -127,6 +141,70 @@ class RunGates:
             )
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
+
+    def pace(self, key: GroupKey) -> float:
+        """How fast a group's items are asked beside those of others, under ``--adaptive``.
+
+        From the baseline's accuracy and tokens where they are known. A group that nothing is compared with is asked at
+        its own price, too.
+        """
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        return pace(key.task, row)
+
+    def comparable(self, key: ItemKey) -> bool:
+        """Whether the baseline has an item (of a run that is its own baseline: always)."""
+        against = None if self.baseline is None else gating.match(key.group, self.baseline)
+        if self.baseline is None or against is None:
+            return True
+        return key.item in self.baseline.groups[against].scores
+
+    def begin(self, keys: Sequence[ItemKey]) -> list[str]:
+        """Under ``--adaptive``: begin to watch the gates; what will be done, in lines.
+
+        Args:
+            keys: every collected item, in the order in which they are asked.
+        """
+        if not self.settings.adaptive:
+            return []
+        groups = self._collected = list(dict.fromkeys(key.group for key in keys))
+        sides = self._sides(groups)
+        against: dict[GroupKey, Group | GroupKey] = {
+            key: side[0] if self.baseline is None else side[1] for key, side in sides.items() if side is not None
+        }
+        policy = self.specs.certify
+        if policy is not None:
+            parts = {key: self._part(key, groups) for key in sides}
+            allow = self.settings.allow_unevaluated
+            self.watch = CertificateWatch(policy, keys, against, parts, allow_unevaluated=allow)
+        elif self.specs.margin is not None:
+            self.watch = GateWatch(self.specs.margin, keys, against)
+        return [] if self.watch is None else [self.watch.plan()]
+
+    def _part(self, key: GroupKey, groups: Sequence[GroupKey]) -> Part:
+        """A group's part in a certificate."""
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        beside = groups if self.baseline is not None else [other for other in groups if other.variant == key.variant]
+        return Part(gating.labels(beside)[key], certifying.size_of(key.task), changing(row))
+
+    def _sides(self, groups: Sequence[GroupKey]) -> dict[GroupKey, gating.Side | None]:
+        """What each gated group is compared with: the baseline's group, or that of the run's first variant."""
+        if self.baseline is not None:
+            return gating.counterparts(groups, self.baseline)
+        variants = list(dict.fromkeys(key.variant for key in groups))
+        against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
+        found: dict[GroupKey, gating.Side | None] = {}
+        for key in groups:
+            if (variant := against.get(key.variant, key.variant)) != key.variant:
+                other = matching(key, variant, dict.fromkeys(groups))
+                found[key] = None if other is None else (other, Group())
+        return found
+
+    @property
+    def _within(self) -> bool:
+        """Whether the run's first variant is the baseline of the others."""
+        return self.settings.gates.margin is not None and self.settings.baseline is None
 
     def foresee(self, keys: Iterable[ItemKey], *, every: bool = False) -> list[str]:
         """What the margin gate will not be able to see or to compare: two lines, or all of them.
@@ -190,7 +268,7 @@ class RunGates:
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
             run = RunFigures({group_key(row): row for row in results["results"]}, groups)
-            if self.baseline is not None:
+            if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
                 any_loss = certifying.any_loss(run, self.baseline)
             if self.specs.certify is not None:
                 absent = self._missing(config, measured)
@@ -203,6 +281,8 @@ class RunGates:
             results["baseline"] = self._described()
             if any_loss:
                 results["baseline"]["any_loss"] = any_loss
+        if self.watch is not None and complete:
+            results["adaptive"] = self._adaptive(self.watch, results)
         write_gates_xml(recorder.folder / "gates.xml", decided, _errors(recorder))
         report_gates(config, decided)
         return decided
@@ -231,14 +311,16 @@ class RunGates:
             return excuse([gate], "the run is not complete")
         allow = self.settings.allow_unevaluated
         misjudged = {group_key(row) for row in judges.misjudged(results)}
+
+        def levels(variant: VariantKey) -> Levels:
+            return self.watch.levels(variant) if isinstance(self.watch, CertificateWatch) else ONE_LOOK
+
         if self.baseline is not None:
             found = certifying.certificates(
-                policy, run, self.baseline, absent=absent, misjudged=misjudged, allow_unevaluated=allow
+                policy, run, self.baseline, absent=absent, misjudged=misjudged, levels=levels, allow_unevaluated=allow
             )
         else:
-            from pytest_thinkslm.reports.deltas import references
-
-            found = certifying.within_run(policy, run, references(run.variants), allow_unevaluated=allow)
+            found = certifying.within_run(policy, run, references(run.variants), levels=levels, allow_unevaluated=allow)
         worst = certifying.overall(found)
         if worst is None:
             sentence = "certificate: INCONCLUSIVE: nothing could be compared"
@@ -251,13 +333,38 @@ class RunGates:
     def _measured(self, groups: Mapping[GroupKey, Group], results: Results) -> list[gating.Measured]:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
-        return gating.measure(groups, rows, self.baseline, mode)
+        if not self._within and self.watch is None:
+            return gating.measure(groups, rows, self.baseline, mode)
+        sides = self._sides(list(rows))
+        for key, side in sides.items():
+            if side is not None:
+                whole = groups.get(side[0], Group()) if self.baseline is None else side[1]
+                prefix = None if self.watch is None else self.watch.before(key)
+                sides[key] = side[0], whole if prefix is None else prefix
+        measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
+        return measured if self.watch is None else self._standing(measured, self.watch)
+
+    @staticmethod
+    def _standing(measured: Sequence[gating.Measured], watch: Watch) -> list[gating.Measured]:
+        """The cells with how far their gates have come; those that another gate's decision made needless name it."""
+        labels = {entry.key: entry.cell.label for entry in measured}
+        standings = watch.standings()
+        decider = "" if watch.decided is None else labels[watch.decided]
+        found = []
+        for entry in measured:
+            standing = standings.get(entry.key)
+            if standing is not None and standing.state == "open":
+                standing = replace(standing, decider=decider)
+            found.append(replace(entry, cell=replace(entry.cell, standing=standing)))
+        return found
 
     def _missing(self, config: pytest.Config, measured: Sequence[gating.Measured]) -> list[GroupKey]:
         """What the baseline has and this run should have, and has not: what the command left out is not missing."""
         if self.baseline is None or narrowed_by_hand(config) or self.settings.where:
             return []
-        found = gating.missing([entry.key for entry in measured], self.baseline)
+        # What was collected is not missing, also where the run ended before its turn.
+        present = dict.fromkeys([*(entry.key for entry in measured), *self._collected])
+        found = gating.missing(list(present), self.baseline)
         return [key for key in found if self._asked_for(key.task, key.style)]
 
     def _absent(
@@ -268,7 +375,7 @@ class RunGates:
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
         by_hand = narrowed_by_hand(config) or bool(self.settings.where)
-        present = [entry.key for entry in measured]
+        present = list(dict.fromkeys([*(entry.key for entry in measured), *self._collected]))
         found: list[GateResult] = []
         if self.specs.margin is not None:
             gates = gating.missing_gates(self.specs.margin, self._missing(config, measured), present)
@@ -286,6 +393,14 @@ class RunGates:
             sentence = "run: not evaluated, not one item was reported"
             found.append(GateResult("gate::run", kind, "run", None, sentence, advisory=self._only_advisory))
         return tuple(found) if complete else excuse(found, "the run is not complete")
+
+    def _adaptive(self, watch: Watch, results: Results) -> AdaptiveJson:
+        """How the run went."""
+        rows = {group_key(row): row for row in results["results"]}
+        sides = self._sides(self._collected)
+        theirs = rows if self.baseline is None else self.baseline.rows
+        before = {key: theirs[side[0]] for key, side in sides.items() if side is not None and side[0] in theirs}
+        return adaptive_block(watch, rows, before, gating.labels(list(rows)), self.settings.data_seed)
 
     def _asked_for(self, task: str, style: str = "") -> bool:
         """Whether ``--task`` and ``--style`` let a task in."""

@@ -17,8 +17,9 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.selection import Selector
-from pytest_thinkslm.generating.shards import COSTS, places_of, shard
+from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
+from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -73,6 +74,10 @@ class RunnerPlugin:
         self._too_late = too_late
         self._controller = controller
         self._worker = worker
+        self._gates = gates
+        self._decisions: Decisions | None = None
+        if worker is not None and worker.decided is not None:
+            self._decisions = ToldDecisions(Path(worker.decided))
         self._progress = _progress(controller, worker)
         self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
@@ -128,7 +133,7 @@ class RunnerPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
-        part that ``--shard`` asks for.
+        part that ``--shard`` asks for; under ``--adaptive`` tasks interleaved.
         """
         generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
         if generic:
@@ -138,14 +143,28 @@ class RunnerPlugin:
             items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
-        if (part := self.selector.shard) is not None:
-            variants = [max(0, _variant_of(item)) for item in items]
-            costs = [COSTS.get(ref.task, 1.0) if (ref := ref_of(item)) else 1.0 for item in items]
-            places = places_of(variants, costs)
-            kept = [part.has(place, len(self.run.variants)) for place in places]
+        if self.selector.shard is not None:
+            tasks = ["" if (ref := ref_of(item)) is None else ref.task for item in items]
+            kept = self.selector.in_shard([max(0, _variant_of(item)) for item in items], tasks)
             others = [item for item, mine in zip(items, kept, strict=True) if not mine]
             self.config.hook.pytest_deselected(items=others)
             items[:] = [item for item, mine in zip(items, kept, strict=True) if mine]
+        if self.settings.adaptive:
+            self._interleave(items)
+
+    def _interleave(self, items: list[pytest.Item]) -> None:
+        """Give the places of the tests of tasks to their items in the order of ``--adaptive``."""
+        places = [place for place, item in enumerate(items) if ref_of(item) is not None]
+        refs = [cast("ItemRef", ref_of(items[place])) for place in places]
+        order = in_turn(
+            refs,
+            self.settings.data_seed,
+            pace=lambda ref: self._gates.pace(self._key(ref).group),
+            comparable=lambda ref: self._gates.comparable(self._key(ref)),
+        )
+        items_of_refs = [items[place] for place in places]
+        for place, source in zip(places, order, strict=True):
+            items[place] = items_of_refs[source]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -176,7 +195,8 @@ class RunnerPlugin:
         if self._worker is not None:
             identities.write(Path(self._worker.table), keys)
         if self._controller is not None:
-            self._controller.expect(keys.values())
+            self._controller.expect(keys)
+            self._decisions = self._controller.decisions
         if len(refs) == len(session.items):
             _spare_logging(self.config, session.items)
         try:
@@ -211,6 +231,8 @@ class RunnerPlugin:
         """Wait for the item's output, and fill in what its test takes."""
         if self.problem is not None:
             raise EngineError(self.problem)
+        if self._decisions is not None:
+            self._skip_needless(self._decisions, ref)
         if left_out := self.run.left_out(ref):
             pytest.skip(safe_line(left_out, 400))
         output = self.run.output(ref)
@@ -273,6 +295,13 @@ class RunnerPlugin:
             self._controller_add()
 
     # -- helpers ------------------------------------------------------------------------------------------
+
+    def _skip_needless(self, decisions: Decisions, ref: ItemRef) -> None:
+        """Skip an item that what is decided has made needless, and ask for no more of them."""
+        if decisions.changed():
+            self.run.drop(lambda other: decisions.needed(self._key(other)))
+        if not decisions.needed(self._key(ref)):
+            pytest.skip(NOT_NEEDED)
 
     def _controller_add(self) -> None:
         if self._controller is not None:

@@ -88,6 +88,8 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         print_line(console, line)
     for state, sentence in gate_sentences(results["gates"]):
         write(f"gate {state}: {sentence}", **_COLOURS[state])
+    if "adaptive" in results:
+        write(f"adaptive: {results['adaptive']['sentence']}")
     if results["selection"] != "full":
         write(f"selection: {summary.selection_of(results)}")
     for problem in results["problems"][: summary.PROBLEMS_LISTED]:

@@ -11,7 +11,7 @@ from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
 from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
-from pytest_thinkslm.gates.baselines import Group, RunFigures
+from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, holm
 
@@ -33,8 +33,7 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
     """
     if not variants:
         return {}
-    plain = (variants[0][0], "none")
-    root = plain if plain in variants else variants[0]
+    root = root_variant(variants)
     found = {}
     for variant in variants:
         own = (variant[0], "none")

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -114,6 +114,13 @@ class Recorder:
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
+
+    def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
+        """Forget the items that are ``unwanted``, as if they had not been run."""
+        for key in list(filter(unwanted, self._spool.reported())):
+            self._spool.forget(key)
+            if key.role == "item":
+                self.counts[self._verdicts.pop(key)] -= 1
 
     def groups(self) -> Counter[GroupKey]:
         """Number of reported items by group."""
@@ -312,8 +319,7 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    counts = isinstance(part, int) and isinstance(inner.get(key), int)
-                    inner[key] = inner[key] + part if counts else part
+                    inner[key] = inner.get(key, 0) + part if name == "accepted" else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

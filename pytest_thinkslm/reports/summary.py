@@ -277,6 +277,8 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     lines = ["# Summary", ""]
     if results["selection"] != "full":
         lines += [f"Selection: **{selection_of(results)}**.", ""]
+    if "adaptive" in results:
+        lines += [f"Adaptive: {markdown_line(results['adaptive']['sentence'])}.", ""]
     for table, speed, rows in variant_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:

@@ -168,6 +168,11 @@ class ItemSpool:
         self._offset += len(data)
         return attempts
 
+    def forget(self, key: ItemKey) -> None:
+        """Leave a line out."""
+        del self._places[key]
+        self._attempts.pop(key, None)
+
     def reported(self) -> Iterable[ItemKey]:
         """The keys of all lines."""
         return self._places.keys()

@@ -11,11 +11,13 @@ from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
+from pytest_thinkslm.statistics.sequential import State
 from pytest_thinkslm.tasks.sampling import Method
 
-#: limit: what the run's own options chose (--limit, --where, --recorded-only); partial: a shard, or what is left of a
+#: limit: what the run's own options chose (--limit, --where, --recorded-only); adaptive: ended when it was
+#: decided; partial: a shard, or what is left of a
 #: run that was narrowed by hand or interrupted.
-Selection = Literal["full", "limit", "partial"]
+Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
     "regression",
     "noninferiority",
@@ -311,9 +313,42 @@ class BaselineJson(TypedDict):
     name: str
     paired: bool
     advisory: bool
-    selection: NotRequired[Literal["full", "limit"]]
+    selection: NotRequired[Literal["full", "limit", "adaptive"]]
     variants: NotRequired[list[VariantJson]]
     any_loss: NotRequired[list[AnyLossJson]]
+
+
+class AdaptiveGroup(GroupJson):
+    """How far a group of an adaptive run came.
+
+    ``items`` of ``of`` were looked at. ``looks``, ``state`` and ``level`` are there where a gate is on it: how often it
+    was looked at, to what end, and the one-sided p-value that counted as shown at the last look. ``tokens`` are output
+    tokens; ``tokens_left`` is what the rest would take by estimate.
+    """
+
+    items: int
+    of: int
+    looks: NotRequired[int]
+    state: NotRequired[State]
+    level: NotRequired[float]
+    tokens: int | None
+    tokens_left: int | None
+
+
+class AdaptiveJson(TypedDict):
+    """How an adaptive run went. ``decided``: it ended before all of its items; ``decider`` is the gate that did it."""
+
+    decided: bool
+    decider: str | None
+    items: int
+    of: int
+    tokens: int | None
+    tokens_left: int | None
+    order_seed: int
+    spending: str
+    futility: float
+    sentence: str
+    groups: list[AdaptiveGroup]
 
 
 class GateJson(TypedDict):
@@ -544,6 +579,7 @@ class SettingsJson(TypedDict):
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
+    adaptive: NotRequired[bool]
     preset: NotRequired[str | None]
     preset_choices: NotRequired[list[str]]
 
@@ -564,6 +600,7 @@ class Results(TypedDict):
     stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
+    adaptive: NotRequired[AdaptiveJson]
     certificate: NotRequired[CertificateJson]
     certificates: NotRequired[list[CertificateJson]]
     gates: list[GateJson]

@@ -97,6 +97,7 @@ class Settings:
     gates: GateSpecs = field(default_factory=GateSpecs)
     gate_paper: bool = False
     allow_unevaluated: bool = False
+    adaptive: bool = False
     preset: str | None = None
     preset_choices: tuple[str, ...] = ()
     task_styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -192,6 +193,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         gates=_gates(raw),
         gate_paper=bool(raw.get("gate-paper")),
         allow_unevaluated=bool(raw.get("allow-unevaluated")),
+        adaptive=_adaptive(raw),
         preset=str(raw["preset"]) if raw.get("preset") else None,
         preset_choices=applied.choices,
         task_styles=task_styles,
@@ -319,6 +321,44 @@ def _baseline(raw: RawOptions) -> str | None:
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
+def _adaptive(raw: RawOptions) -> bool:
+    """Whether the run ends when its gates are decided. Raises ``UsageError`` where nothing could be."""
+    if not raw.get("adaptive"):
+        return False
+    gate, certify = (raw.get(option) not in (None, "") for option in ("gate", "certify"))
+    if not (gate or certify or raw.get("policy")):
+        raise UsageError(
+            "--adaptive ends a run as soon as its gates or its certificate are decided, and none is asked for: add "
+            "--gate MARGIN or --certify MARGIN (in points) with --baseline RUN, or with several variants of which the "
+            "first is the baseline"
+        )
+    if gate and (certify or raw.get("policy")):
+        raise UsageError("--adaptive ends a run by --gate or by --certify: give one of them")
+    if raw.get("stress"):
+        raise UsageError(
+            "--adaptive cannot be used with --stress: changed forms are compared on all of their items; leave one of "
+            "them out"
+        )
+    if _baseline(raw) == "paper":
+        raise UsageError(
+            "--adaptive cannot be used with --baseline paper: only its figures are known, not its items; give a run as "
+            "the baseline"
+        )
+    return True
+
+
+#: Said of a margin without anything to hold it against.
+NO_BASELINE = (
+    "--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a results.json or "
+    "'paper', or run several variants, of which the first is the baseline; for a fixed bar use --min-accuracy"
+)
+
+
+def _several(raw: RawOptions) -> bool:
+    """Whether the run may have several variants: it is known of recorded outputs when their file is read."""
+    return len(split_list(raw.get("model"))) > 1 or len(_quants(raw)) > 1 or raw.get("engine") == "replay"
+
+
 def _gates(raw: RawOptions) -> GateSpecs:
     """Every gate that is asked for, validated.
 
@@ -334,11 +374,8 @@ def _gates(raw: RawOptions) -> GateSpecs:
             if raw.get(option):
                 raise UsageError(f"--{option} is about --gate, which is not given: add --gate MARGIN (in points)")
         margin = None
-    elif baseline is None:
-        raise UsageError(
-            f"--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a "
-            "results.json or 'paper'; for a fixed bar use --min-accuracy"
-        )
+    elif baseline is None and not _several(raw):
+        raise UsageError(NO_BASELINE.format(margin=margin))
     elif baseline == "paper" and mode == "noninferiority":
         raise UsageError(
             "--gate-mode noninferiority cannot be used with --baseline paper: only its figures are known, so runs "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -173,3 +174,26 @@ def test_the_engine_is_seen_at_work_while_a_test_waits(
     assert seen[:2] == [None, None]
     assert seen[-1] is not None
     assert seen[-1] >= 0
+
+
+def test_what_nobody_needs_any_more_is_cancelled_and_can_be_asked_again(engine: Scripted, ahead: Ahead) -> None:
+    running, queued = ahead.submit([request("a"), request("b")])
+    engine.futures[0].set_running_or_notify_cancel()
+    ahead.withdraw([running, queued])
+    assert engine.futures[1].cancelled()
+    assert not engine.futures[0].cancelled()
+    (again,) = ahead.submit([request("b")])
+    engine.futures[2].set_result(Output("late"))
+    assert ahead.result(again).text == "late"
+
+
+def test_what_is_in_flight_is_drained_into_the_journal(engine: Scripted, ahead: Ahead, tmp_path: Path) -> None:
+    running, _ = ahead.submit([request("a"), request("b")])
+    engine.futures[0].set_running_or_notify_cancel()
+    timer = threading.Timer(0.05, lambda: engine.futures[0].set_result(Output("finished")))
+    timer.start()
+    ahead.close(drain=True)
+    timer.join()
+    assert engine.futures[1].cancelled()
+    kept = Journal(tmp_path, engine.fingerprint())
+    assert kept.get(request("a"), str(running)) == Output("finished")

@@ -90,6 +90,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     engines = ", ".join(dict.fromkeys(str(variant["engine"]) for variant in results["variants"]))
     settings, measured = results["settings"], results["measured"]
     facts = [("engine", engines), ("selection", summary.selection_of(results))]
+    if "adaptive" in results:
+        facts.append(("adaptive", results["adaptive"]["sentence"]))
     facts.append(("styles", ", ".join(settings["styles"])))
     words = [f"temperature {settings['temperature']:g}"]
     if settings["temperature"]:
