@@ -29,6 +29,7 @@ from pytest_thinkslm.gates.comparing import ComparedGroup, Comparison
 from pytest_thinkslm.reports.certificate_table import certificate_table
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
 from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+from pytest_thinkslm.runs.results import cluster_note
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.statistics import PairedResult
 
@@ -66,7 +67,7 @@ def _flips(paired: PairedResult[str]) -> str:
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     for row in comparison.rows:
-        if row.paired and (few := gating.cluster_note(row.paired.clusters, row.paired.effective_clusters)):
+        if row.paired and (few := cluster_note(row.paired.n, row.paired.clusters, row.paired.effective_clusters)):
             notes.append(f"{row.label} ({row.key.style}): {few}")
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
