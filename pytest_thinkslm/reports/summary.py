@@ -158,6 +158,8 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
             lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
         if row.get("cut_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
+        if row.get("cluster_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cluster_warning']}"] = None
     return list(lines)
 
 
