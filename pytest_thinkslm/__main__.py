@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from pytest_thinkslm.commands import (
     agreement,
     audit,
+    certify,
     compare,
     compress,
     data,
@@ -21,12 +23,15 @@ from pytest_thinkslm.commands import (
     prompts,
     shrink,
 )
+from pytest_thinkslm.core import redaction
 from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.text import safe_message
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
 COMMANDS = (
     compare,
+    certify,
     leaderboard,
     models,
     data,
@@ -59,6 +64,25 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status (4 for a usage error, as pytest's)."""
+    redaction.learn_environment()
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        redaction.learn_address(argument)
+    out, problems = redaction.Outlet(sys.stdout), redaction.Outlet(sys.stderr, messages=True)
+    with contextlib.redirect_stdout(cast("TextIO", out)), contextlib.redirect_stderr(cast("TextIO", problems)):
+        try:
+            return _run(arguments)
+        except ThinkSLMError as error:
+            print(f"thinkslm: {safe_message(error)}", file=sys.stderr)
+        except (OSError, RecursionError) as error:  # of a place or a file that no command thought of
+            where = f" {error.filename}" if isinstance(error, OSError) and error.filename else ""
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            print(f"thinkslm:{safe_message(where)}: {safe_message(why)} ({type(error).__name__})", file=sys.stderr)
+        finally:
+            out.flush()
+        return 4
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _Parser(prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -72,11 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(own)
         own.set_defaults(run=command.run)
     parsed = parser.parse_args(arguments)
-    try:
-        return int(parsed.run(parsed))
-    except ThinkSLMError as error:
-        print(f"thinkslm: {error}", file=sys.stderr)
-        return 4
+    return int(parsed.run(parsed))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.data)
 
 
+@pytest.fixture(autouse=True)
+def no_secrets():
+    """What one test's client learned is no secret in the next."""
+    from pytest_thinkslm.core import redaction
+
+    yield
+    redaction.forget()
+
+
 SAMPLES = Path(__file__).parents[1] / "fixtures" / "data"
 
 

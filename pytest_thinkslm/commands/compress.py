@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.schemes import named
 from pytest_thinkslm.models.compression import recipes
+from pytest_thinkslm.settings.values import checked_path
 
 if TYPE_CHECKING:
     from pytest_thinkslm.models.resolve import ResolvedModel
@@ -93,10 +94,10 @@ def _compress(arguments: argparse.Namespace) -> None:
     from pytest_thinkslm.models.compression.environment import interpreter
     from pytest_thinkslm.models.compression.plan import check_room, planned
 
-    out = Path(arguments.out).expanduser().absolute()
+    out = checked_path(arguments.out, "out").absolute()
     if out.exists():
         raise UsageError(f"compress: --out {out} exists already; name a folder that does not, or remove it")
-    data_dir = Path(arguments.data_dir).expanduser() if arguments.data_dir else None
+    data_dir = checked_path(arguments.data_dir, "data-dir") if arguments.data_dir else None
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"compress: --data-dir {data_dir} is no folder")
     scheme = named(arguments.quant)

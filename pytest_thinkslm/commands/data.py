@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from pytest_thinkslm.core.errors import DataError, UsageError
 from pytest_thinkslm.data.check import Checked, check
+from pytest_thinkslm.settings.values import checked_path
 from pytest_thinkslm.tasks import registry
 
 HELP = "hold data sets against their content pins"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else None
+    folder = checked_path(arguments.data_dir, "data-dir") if arguments.data_dir else None
     if folder is not None and not folder.is_dir():
         raise UsageError(f"data check: --data-dir {folder} is no folder: give the one that holds the data sets' files")
     hub = dict(map(_hub_id, arguments.hub_id))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 
@@ -27,8 +29,13 @@ class ModelError(ThinkSLMError):
         self.reason = reason or message
 
 
-#: ``no-schema``: a server refused the request because it knows no structured output.
-EngineErrorKind = Literal["failed", "no-schema"]
+class JournalError(ThinkSLMError):
+    """The journal cannot be written: nothing more is asked for, what is finished is kept in memory."""
+
+
+#: ``no-schema``: a server refused the request because it knows no structured output. ``not-asked``: the run had stopped
+#: asking before its turn came.
+EngineErrorKind = Literal["failed", "no-schema", "not-asked"]
 
 
 class EngineError(ThinkSLMError):
@@ -37,6 +44,13 @@ class EngineError(ThinkSLMError):
     def __init__(self, message: str, kind: EngineErrorKind = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def where_raised(error: BaseException) -> str:
+    """An exception of a user's code in a sentence: its type, what it says, and the file and line that raised it."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
 
 
 def nearest(name: str, valid: Iterable[str], otherwise: str | None = None) -> str:

@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+#: What stands for the version of a package that is not here: an engine can be described without it, not run.
+NOT_INSTALLED = "not installed"
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:

@@ -150,9 +150,14 @@ def limited(task: str, items: Sequence[int] | int, limit: int | None, data_seed:
     return sorted(sorted(items, key=lambda index: (rank(task, index, data_seed), index))[:limit])
 
 
-def rank(task: str, index: int, data_seed: int) -> bytes:
-    """The place of an item among its task's, drawn by the data seed."""
-    return hashlib.blake2b(f"limit|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()
+def rank(task: str, index: int, data_seed: int, purpose: str = "limit") -> bytes:
+    """The place of an item among its task's, drawn by the data seed; another ``purpose`` is another draw."""
+    return hashlib.blake2b(f"{purpose}|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()
+
+
+def shuffled(task: str, items: Iterable[int], data_seed: int) -> list[int]:
+    """These items in a random order that data seed and task fix, whatever else is among them."""
+    return sorted(items, key=lambda index: (rank(task, index, data_seed, "order"), index))
 
 
 def item_refs(

@@ -10,8 +10,10 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as html_escape
 from typing import TYPE_CHECKING, Literal
+
+from pytest_thinkslm.core.text import safe_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -203,7 +205,7 @@ def _least_width(console: Console, drawn: RichTable) -> int:
 def _rich_text(text: str, tone: Tone = "") -> Text:
     from rich.text import Text
 
-    return Text(text, style=_STYLES.get(tone, ""))
+    return Text(safe_text(text), style=_STYLES.get(tone, ""))
 
 
 # --- Markdown
@@ -211,7 +213,7 @@ def _rich_text(text: str, tone: Tone = "") -> Text:
 
 def markdown_line(text: object) -> str:
     """Text that cannot break out of a line or a table of Markdown, nor turn into HTML."""
-    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return safe_text(str(text)).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def markdown_text(text: object) -> str:
@@ -235,6 +237,16 @@ def markdown_table(table: Table) -> list[str]:
 _LONG = 40
 
 _CLASSES = {"strong": "plain strong", "quiet": "quiet", "good": "gained", "warning": "some", "bad": "lost"}
+
+
+def escape(text: str) -> str:
+    """Text as HTML: no markup, and no character that the eye cannot see for what it is."""
+    return html_escape(safe_text(text))
+
+
+def shown_in_html(value: object) -> object:
+    """For templates that escape by themselves (jinja2's ``finalize``): text with its unsafe characters visible."""
+    return safe_text(value) if type(value) is str else value
 
 
 def html_table(table: Table) -> str:

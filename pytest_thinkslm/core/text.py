@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_thinkslm.core.redaction import redacted, without_userinfo
+
 # What XML 1.0 forbids (control characters, surrogates, U+FFFE and U+FFFF), and what moves a terminal's cursor or text
-# direction: C0 and C1 controls but tab and newline, and the bidirectional overrides.
+# direction: C0 and C1 controls but tab and newline, and the bidirectional marks, embeddings, overrides and isolates.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
+    "\ufffe\uffff]"
 )
 
 
 def safe_text(text: str) -> str:
-    r"""The text with every unsafe character as a visible escape such as ``\x1b`` or ``\ud800``; clean text as it is."""
+    r"""The text with every unsafe character as a visible escape such as ``\x1b`` or ``\ud800``; clean text as it is.
+
+    Known secrets are taken out (``core.redaction``).
+    """
+    text = redacted(text)
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(_escape, text)
+
+
+def safe_values(value: Any) -> Any:
+    """A value of JSON with all of its texts safe."""
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, list):
+        return [safe_values(part) for part in value]
+    if isinstance(value, dict):
+        return {safe_text(name): safe_values(part) for name, part in value.items()}
+    return value
 
 
 def safe_line(text: str, limit: int = 80) -> str:
     """The text on one line, safe, cut to ``limit`` characters (the last of them an ellipsis)."""
     line = safe_text(" ".join(text[: limit * 4].split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def safe_message(text: object, limit: int = 2_000) -> str:
+    """A message for the user, whoever's words it quotes: safe, without credentials of addresses, bounded."""
+    shown = safe_text(without_userinfo(str(text)))
+    return shown if len(shown) <= limit else f"{shown[: limit // 2]} ... {shown[-limit // 2 :]}"
 
 
 def _escape(match: re.Match[str]) -> str:

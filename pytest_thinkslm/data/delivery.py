@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.errors import DataError
+from pytest_thinkslm.core.errors import DataError, where_raised
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.data import hub as hub_data
 from pytest_thinkslm.data.local import SUFFIXES, PinnedLines, content_of, find_file, parse_jsonl
 from pytest_thinkslm.data.matching import Built, Unbuildable
 from pytest_thinkslm.tasks import pins
-from pytest_thinkslm.tasks.registry import all_tasks
+from pytest_thinkslm.tasks.registry import all_tasks, is_of_the_suite
 from pytest_thinkslm.tasks.task import Record, Task
 
 #: Records whose fields are looked at before any is built: most of them have to be the task's.
@@ -99,8 +99,12 @@ def build_all(task: Task, delivery: Delivery) -> list[Built]:
     for position, record in enumerate(delivery.records):
         try:
             built.append(task.build(record, position))
-        except _UNBUILDABLE as error:
+        except Exception as error:
+            if not isinstance(error, _UNBUILDABLE) and is_of_the_suite(task.key):
+                raise
             what = f"has no field {error}" if isinstance(error, KeyError) else str(error)
+            if not is_of_the_suite(task.key):
+                what = f"the task's build raised {where_raised(error)}"
             problem = form_problem(task, record)
             why = f" {problem}" if problem else f": {what}"
             built.append(Unbuildable(safe_line(f"{delivery.places[position]}{why}", 300)))

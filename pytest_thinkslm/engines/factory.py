@@ -168,13 +168,12 @@ class EngineFactory:
 
     def _model_name(self, model: str) -> str:
         """A model's key in reports: a local folder by its own name, unless two are called the same."""
-        if self.name == "openai":
-            return model
-        from pytest_thinkslm.models.gguf_models import find_gguf
+        if self.local:
+            from pytest_thinkslm.models.gguf_models import find_gguf
 
-        gguf = find_gguf(model, self.settings.quants, self.name)
-        if gguf is not None and gguf.folder is None:
-            return gguf.name
+            gguf = find_gguf(model, self.settings.quants, self.name)
+            if gguf is not None and gguf.folder is None:
+                return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
         if not Path(model).expanduser().is_dir() or alike:

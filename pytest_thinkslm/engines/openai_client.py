@@ -33,9 +33,11 @@ from pytest_thinkslm.core.errors import (
     nearest,
 )
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.core.redaction import learn, learn_address, redacted
 from pytest_thinkslm.engines.openai_connection import connected, trusted
 from pytest_thinkslm.engines.openai_reply import refuses_schema
 from pytest_thinkslm.engines.openai_wire import (
+    NO_KEY,
     TRANSIENT,
     Chat,
     Dialect,
@@ -119,6 +121,9 @@ class ChatClient:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.endpoint = Endpoint.parse(server_url, os.environ if environ is None else environ)
+        learn_address(server_url)
+        if self.endpoint.key != NO_KEY:
+            learn(self.endpoint.key)
         self.model = model
         self.concurrency = concurrency
         self.retries = retries
@@ -169,10 +174,6 @@ class ChatClient:
         """One chat, awaited. Raises ``EngineError``."""
         return self.submit([chat])[0].result()
 
-    def _ended(self) -> bool:
-        """Whether another thread has closed this client."""
-        return self._closed
-
     def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
         """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
 
@@ -193,16 +194,13 @@ class ChatClient:
                 return None
             loop = self._running_loop()
         waited = asyncio.run_coroutine_threadsafe(send(), loop)
-        while True:
-            try:
+        while waited.done() or not self._closed:  # else its loop may end before it comes to this
+            with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                 result = waited.result(timeout=0.5)
-            except concurrent.futures.TimeoutError:
-                if self._ended():  # its loop may have ended before it came to this
-                    return None
-                continue
-            except concurrent.futures.CancelledError:
-                return None
-            return None if isinstance(result, Failure) else result
+                return None if isinstance(result, Failure) else result
+            if waited.cancelled():
+                break
+        return None
 
     def served(self, say: Callable[[str], None] = lambda line: None) -> ServedModel:
         """The model as the server lists it (id alone where it has no list). Asks the server once.
@@ -237,7 +235,7 @@ class ChatClient:
             except ThinkSLMError:
                 raise
             except Exception as error:  # what a library raises is no traceback for the user
-                problem = self.endpoint.scrub(f"{type(error).__name__}: {error}")
+                problem = redacted(f"{type(error).__name__}: {error}")
                 raise ModelError(f"the server {self.endpoint.url} cannot be used: {problem}") from error
 
     def close(self) -> None:
@@ -379,7 +377,7 @@ class ChatClient:
             self._slots = min(self._most_slots, self._slots + 1.0 / max(1.0, self._slots))
             job.future.set_result(result)
             return
-        result = dataclasses.replace(result, message=self.endpoint.scrub(result.message))
+        result = dataclasses.replace(result, message=redacted(result.message))
         if result.kind == "refused" and (narrower := dialect.without(result.message, body)) is not None:
             if narrower != self.dialect and dialect == self.dialect:
                 self._note(f"asking without {', '.join(narrower.refused)}: {result.message}")
@@ -475,7 +473,7 @@ class ChatClient:
         self.counters.failed += 1
         if job.started or job.future.set_running_or_notify_cancel():
             label = f"{job.chat.label}: " if job.chat.label else ""
-            job.future.set_exception(EngineError(self.endpoint.scrub(label + reason), kind))
+            job.future.set_exception(EngineError(redacted(label + reason), kind))
 
     async def _call(self, send: Any, timeout: float) -> bytes | Failure:
         """The body of a 200, or what went wrong. ``timeout`` covers everything, a body that drips in too."""
@@ -494,7 +492,7 @@ class ChatClient:
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}")
-        return dataclasses.replace(failure, message=self.endpoint.scrub(failure.message))
+        return dataclasses.replace(failure, message=redacted(failure.message))
 
     async def _stop(self) -> None:
         self._dead = f"the client of {self.endpoint.url} was closed"
@@ -524,7 +522,7 @@ class ChatClient:
 
     def _note(self, line: str) -> None:
         if self._log is not None:
-            print(f"openai: {self.endpoint.scrub(line)}", file=self._log, flush=True)
+            print(f"openai: {redacted(line)}", file=self._log, flush=True)
 
 
 def _near(model: str, known: Mapping[str, ServedModel]) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pytest_thinkslm.core.finish import broken_off, finish_reason
 from pytest_thinkslm.core.records import Output
+from pytest_thinkslm.core.redaction import redacted_json
 
 _NOTHING: Mapping[str, object] = {}
 #: New tokens above the limit that are no fault: some servers count the token that ends the turn.
@@ -220,7 +221,11 @@ def read_models(data: bytes) -> list[ServedModel] | None:
     return [
         ServedModel(
             line["id"],
-            {name: line[name] for name in ("root", "max_model_len", "meta") if line.get(name) is not None},
+            {
+                name: redacted_json(line[name])
+                for name in ("root", "max_model_len", "meta")
+                if line.get(name) is not None
+            },
             str(line.get("owned_by") or ""),
         )
         for line in lines

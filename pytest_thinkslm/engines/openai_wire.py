@@ -56,13 +56,12 @@ class Endpoint:
     """Where the server is and how to greet it.
 
     ``url`` carries neither user, password nor query, so that it can be shown anywhere. The secrets never
-    appear in a repr; ``scrub`` takes them out of texts that come from outside.
+    appear in a repr.
     """
 
     url: str
     key: str = field(repr=False)
     basic: str | None = field(default=None, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, url: str, environ: Mapping[str, str]) -> Endpoint:
@@ -71,7 +70,10 @@ class Endpoint:
         Raises:
             UsageError: no http(s) address, or one with a query (where keys would end up in logs).
         """
-        parts = urlsplit(url.strip())
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:  # brackets without an end, a host that Unicode makes another
+            raise UsageError("--server-url is no address of a server, e.g. http://127.0.0.1:8000/v1") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             hint = "" if parts.scheme in ("http", "https") else "; it begins with http:// or https://"
             raise UsageError(f"--server-url is no address of a server{hint}, e.g. http://127.0.0.1:8000/v1")
@@ -92,10 +94,7 @@ class Endpoint:
             )
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else None
-        secrets = {key, basic or "", password, parts.password or ""} - {"", NO_KEY}
-        if user and not password:
-            secrets |= {user, parts.username or user}
-        return cls(clean, key, basic, tuple(sorted(secrets, key=len, reverse=True)))
+        return cls(clean, key, basic)
 
     @property
     def host(self) -> str:
@@ -112,12 +111,6 @@ class Endpoint:
             return name == "localhost" or name.endswith(".localhost")
         mapped = getattr(address, "ipv4_mapped", None) or address
         return bool(mapped.is_loopback or mapped.is_unspecified)
-
-    def scrub(self, text: str) -> str:
-        """The text without the key, the password and their encodings."""
-        for secret in self.secrets:
-            text = text.replace(secret, "[secret]")
-        return text
 
 
 @dataclass(frozen=True, slots=True)

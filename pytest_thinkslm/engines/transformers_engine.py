@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
-from pytest_thinkslm.core.fingerprint import Fingerprint
+from pytest_thinkslm.core.fingerprint import NOT_INSTALLED, Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
@@ -72,7 +72,6 @@ class TransformersEngine:
 
     Raises:
         UsageError: an unknown or invalid engine argument, or CUDA asked for where there is none.
-        ModelError: torch or transformers are not installed.
     """
 
     def __init__(
@@ -104,7 +103,12 @@ class TransformersEngine:
         self._output_tokens, self._generating = 0, 0.0
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
-        """Queue all requests; returns their futures in the same order."""
+        """Queue all requests; returns their futures in the same order. Raises ``ModelError`` without torch."""
+        for name, version in self._versions.items():
+            if version == NOT_INSTALLED:
+                raise ModelError(
+                    f"--engine transformers: {name} is not installed; install 'pytest-thinkslm[transformers]'"
+                )
         asked = [_Asked(request) for request in requests]
         with self._wake:
             if self._closed:
@@ -397,10 +401,8 @@ def _out_of_memory(problem: Exception) -> bool:
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError as problem:
-        raise ModelError(
-            f"--engine transformers: {distribution} is not installed; install 'pytest-thinkslm[transformers]'"
-        ) from problem
+    except importlib.metadata.PackageNotFoundError:  # an error where it is needed: rescoring reads the journal alone
+        return NOT_INSTALLED
 
 
 def _close_if_alive(reference: weakref.ref[TransformersEngine]) -> None:

@@ -6,19 +6,17 @@ Imports neither pytest nor an engine. A run is read from ``results.json`` and th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
 from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import SCHEMA_VERSION
+from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
 
@@ -80,6 +78,13 @@ class RunFigures:
         """Its (model, quant) pairs, in order."""
         return list(dict.fromkeys(key.variant for key in self.groups))
 
+    def of(self, variant: VariantKey) -> RunFigures:
+        """One variant of it alone."""
+        return RunFigures(
+            {key: row for key, row in self.rows.items() if key.variant == variant},
+            {key: group for key, group in self.groups.items() if key.variant == variant},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun(RunFigures):
@@ -97,6 +102,12 @@ class RecordedRun(RunFigures):
     def selection(self) -> Selection:
         """full, limit or partial."""
         return self.results["selection"]
+
+    def alone(self, variant: VariantKey) -> RecordedRun:
+        """One variant of it, as a run of its own."""
+        own = self.of(variant)
+        name = f"{self.name}: {variant[0]} ({variant[1]})"
+        return RecordedRun(own.rows, own.groups, name, self.results)
 
     def templates(self) -> dict[VariantKey, str | None]:
         """Hash of the chat template by variant; None where it is not known (recorded outputs)."""
@@ -173,6 +184,12 @@ def counterpart(variant: VariantKey, baseline: Collection[VariantKey]) -> Varian
     if (variant[0], "none") in baseline:
         return variant[0], "none"
     return next(iter(baseline)) if len(baseline) == 1 else None
+
+
+def root_variant(variants: Sequence[VariantKey]) -> VariantKey:
+    """What a run's other variants are held against: the uncompressed one of its first model, else its first variant."""
+    plain = (variants[0][0], "none")
+    return plain if plain in variants else variants[0]
 
 
 def misfits(
@@ -308,7 +325,7 @@ def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
 
 def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_results(path)
     except OSError as error:
         or_paper = f", or '{PAPER}'" if paper else ""
         raise UsageError(
@@ -316,12 +333,4 @@ def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
             f"with its items.jsonl beside it{or_paper}"
         ) from None
     except ValueError as error:
-        raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None
-    if not isinstance(value, dict) or not {"settings", "results", "selection"} <= set(value):
-        raise UsageError(f"{asked}: {path.name} is no results.json of this suite")
-    if value.get("schema_version") != SCHEMA_VERSION:
-        raise UsageError(
-            f"{asked}: {path.name} has schema version {value.get('schema_version')}, this version reads "
-            f"{SCHEMA_VERSION}; run the baseline again"
-        )
-    return cast("Results", value)
+        raise UsageError(f"{asked}: {error}") from None

@@ -28,7 +28,8 @@ def evaluate(
             the exit status says that the run was cut.
         advisory: whether the margin gate's baseline is one that never fails a run.
     """
-    margins = {result.label: result for result in margin_gates(specs.margin, cells, advisory)} if specs.margin else {}
+    gated = [cell for cell in cells if not cell.reference]
+    margins = {result.label: result for result in margin_gates(specs.margin, gated, advisory)} if specs.margin else {}
     results = []
     for cell in cells:
         own = [*([margins[cell.label]] if cell.label in margins else []), *_plain_gates(specs, cell)]

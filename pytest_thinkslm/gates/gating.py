@@ -14,10 +14,11 @@ from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import evaluate
 from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
 from pytest_thinkslm.gates.sensitivity import sensitivity
-from pytest_thinkslm.runs.results import interval_of
+from pytest_thinkslm.runs.results import cluster_note, interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
+from pytest_thinkslm.statistics.counts import change_interval
 
 #: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
 LEAST_SHARED = 0.8
@@ -39,11 +40,16 @@ class Measured:
     unfit: str = ""
 
 
+#: What a group is compared with: whose row it is, and its items.
+Side = tuple[GroupKey, Group]
+
+
 def measure(
     groups: Mapping[GroupKey, Group],
     rows: Mapping[GroupKey, FigureRow],
     baseline: RunFigures | None = None,
     mode: GateMode = "regression",
+    sides: Mapping[GroupKey, Side | None] | None = None,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -52,12 +58,20 @@ def measure(
         rows: the figures of the same groups, as in results.json.
         baseline: what it is compared with.
         mode: of the gate that it is for, which says how errors count (``worst_case``).
+        sides: what each group is compared with, where that is not all of its counterpart in the baseline; None where
+            there is nothing. A group that is not in it is what others are compared with.
     """
     names = labels(list(rows))
+    if baseline is not None and sides is None:
+        sides = counterparts(rows, baseline)
     before = {} if baseline is None else baseline.rows
-    return [
-        _measure(key, names[key], groups.get(key, Group()), row, baseline, before, mode) for key, row in rows.items()
-    ]
+    return [_measure(key, names[key], groups.get(key, Group()), row, sides, before, mode) for key, row in rows.items()]
+
+
+def counterparts(keys: Iterable[GroupKey], baseline: RunFigures) -> dict[GroupKey, Side | None]:
+    """For each group the baseline's that it is compared with; None where there is none."""
+    found = {key: match(key, baseline) for key in keys}
+    return {key: None if other is None else (other, baseline.groups[other]) for key, other in found.items()}
 
 
 def decide(
@@ -182,30 +196,34 @@ def _measure(
     label: str,
     group: Group,
     row: FigureRow,
-    baseline: RunFigures | None,
+    sides: Mapping[GroupKey, Side | None] | None,
     before: Mapping[GroupKey, FigureRow],
     mode: GateMode,
 ) -> Measured:
     cell = GatedGroup(
         label, key.task, interval_of(group.scores, group.clusters), group.verdicts, void=str(row.get("void", ""))
     )
-    if baseline is None:
+    if sides is None:
         return Measured(key, cell)
-    against = match(key, baseline)
-    if against is None:
+    if key not in sides:
+        return Measured(key, replace(cell, reference=True))
+    side = sides[key]
+    if side is None:
         return Measured(key, cell, None, f"the baseline has no {key.task} ({key.style}) of {key.model} ({key.quant})")
+    against, baseline = side
     if before[against].get("void"):
         return Measured(key, cell, against, f"the baseline's accuracy is void: {before[against]['void']}")
-    comparison = compare_groups(baseline.groups[against], group)
+    comparison = compare_groups(baseline, group)
     if comparison.n == 0:
         return Measured(key, cell, against, "the baseline shares no item with it")
-    cell = replace(cell, unfit=too_few_shared(baseline.groups[against], group))
-    errors = counted_errors(baseline.groups[against], group, mode)
+    cell = replace(cell, unfit=too_few_shared(baseline, group))
+    errors = counted_errors(baseline, group, mode)
     if errors:
-        cell = replace(cell, worst=worst_case(baseline.groups[against], group, mode), errors=len(errors))
+        cell = replace(cell, worst=worst_case(baseline, group, mode), errors=len(errors))
     notes = [
+        cluster_note(comparison.n, comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
-        _repeats_note(baseline.groups[against], group, comparison),
+        _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
         *metric_notes(before[against], row),
     ]
@@ -229,10 +247,18 @@ def counted_errors(baseline: Group, candidate: Group, mode: GateMode) -> set[str
 
 def worst_case(baseline: Group, candidate: Group, mode: GateMode) -> PairedResult[str]:
     """The paired comparison in which an error is wrong in the candidate, right in the baseline (`counted_errors`)."""
+    scores = worst_scores(baseline, candidate, mode)
+    return compare_paired(*scores, {**baseline.clusters, **candidate.clusters})
+
+
+def worst_scores(
+    baseline: Group, candidate: Group, mode: GateMode
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """The scores of both sides in which an error is wrong in the candidate, right in the baseline."""
     before = baseline.comparable()
     if mode == "noninferiority":
         before |= {item: [1.0] * len(baseline.scores[item]) for item in baseline.errors}
-    return compare_paired(before, candidate.scores, {**baseline.clusters, **candidate.clusters})
+    return before, candidate.scores
 
 
 def too_few_shared(baseline: Group, candidate: Group) -> str:
@@ -277,14 +303,19 @@ def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
     old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
     for name in _METRICS:
         if name in old and name in new:
-            yield f"{name} {old[name]:.3f} before, {new[name]:.3f} now ({new[name] - old[name]:+.3f})"
+            (was, was_ends), (is_, ends) = old[name], new[name]
+            interval = ""
+            if was_ends and ends:
+                low, high = change_interval(was, was_ends, is_, ends)
+                interval = f", 95% interval {low:+.3f} to {high:+.3f} as if unpaired"
+            yield f"{name} {was:.3f} before, {is_:.3f} now ({is_ - was:+.3f}{interval})"
 
 
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics of the whole task, or their mean over subjects."""
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float] | None]]:
+    """Metrics of the whole task, or their mean over subjects, each with its interval where it has one."""
     flat = {**metrics, **metrics.get("macro", {})}
     return {
-        name: value["value"]
+        name: (value["value"], value.get("ci95"))
         for name, value in flat.items()
         if isinstance(value, Mapping) and isinstance(value.get("value"), float)
     }

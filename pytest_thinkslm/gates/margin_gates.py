@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_thinkslm.core.tables import percent
-from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, counted, p_text
+from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, Standing, counted, p_text
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.settings.gate_specs import Margin
-from pytest_thinkslm.statistics import PairedResult, holm, holm_levels, wilson
+from pytest_thinkslm.statistics import PairedResult, holm, holm_levels
+from pytest_thinkslm.statistics.sequential import FUTILITY
 
 
 def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) -> Iterator[GateResult]:
     """A gate for each cell; one without a sound comparison is not evaluated.
 
-    Errors count against the run: where a cell has ``worst``, that is what is tested.
+    Errors count against the run: where a cell has ``worst``, that is what is tested. Where the run was looked at while
+    it went on (``standing``), the level is that of the last look; a cell that was then not needed fails nothing.
     """
     compared = {
         cell.label: cell.comparison
@@ -29,6 +31,10 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
         raw = {label: comparison.worse(margin.points / 100).p for label, comparison in tested.items()}
         corrected, levels = holm(raw), holm_levels(raw, ALPHA)
     for cell in cells:
+        standing = cell.standing
+        if standing is not None and standing.decider:
+            yield _not_needed(margin, cell, standing, advisory)
+            continue
         comparison = compared.get(cell.label)
         if comparison is None:
             reason = cell.void or cell.unfit or "the baseline shares no item with it"
@@ -41,11 +47,15 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
                 advisory=advisory,
             )
             continue
-        level = levels.get(cell.label, ALPHA)
-        decision = _regression if margin.mode == "regression" else _noninferiority
-        passed, finding, fields = decision(
-            margin, tested[cell.label], corrected.get(cell.label, 1.0), level, len(compared)
-        )
+        if standing is not None:
+            passed, finding, fields = _sequential(margin, tested[cell.label], standing)
+        elif margin.mode == "regression":
+            level = levels[cell.label]
+            passed, finding, fields = _regression(
+                margin, tested[cell.label], corrected[cell.label], level, len(compared)
+            )
+        else:
+            passed, finding, fields = _noninferiority(margin, tested[cell.label])
         sense = sensitivity(
             margin,
             comparison.n,
@@ -60,7 +70,9 @@ def margin_gates(margin: Margin, cells: Sequence[GatedGroup], advisory: bool) ->
             f"any change: {change.test}, {p_text(change.p)}"
             + (f", {p_text(changes[cell.label])} after Holm's correction" if len(changes) > 1 else ""),
             f"{counted(cell.errors, 'error')} counted against this run" if cell.errors else "",
-            sense.sentence if passed is (margin.mode == "regression") and not sense.resolved else "",
+            sense.sentence
+            if passed is (margin.mode == "regression") and not sense.resolved and standing is None
+            else "",
             cell.note,
         ]
         yield GateResult(
@@ -100,19 +112,67 @@ def _regression(margin: Margin, comparison: PairedResult[str], corrected: float,
     return not failed, finding + ")", {**fields, "drop_at_least": bound, "bound_confidence": 100 * (1 - level)}
 
 
-def _noninferiority(
-    margin: Margin, comparison: PairedResult[str], corrected: float, level: float, family: int
-) -> Decision:
+def _noninferiority(margin: Margin, comparison: PairedResult[str]) -> Decision:
     test = comparison.not_worse(margin.points / 100)
-    passed = test.p <= level
-    bound = 100 * comparison.table.drop_at_most(1 - level)
+    passed = test.p <= ALPHA
+    bound = 100 * comparison.table.drop_at_most(1 - ALPHA)
     finding = (
         f"a drop of {margin.points:g} points is {'ruled out' if passed else 'not ruled out'} "
         f"({test.test}, {p_text(test.p)}; the drop is at most {bound:.1f} points "
-        f"at one-sided {100 * (1 - level):.3g}% confidence)"
+        f"at one-sided {100 * (1 - ALPHA):.3g}% confidence)"
     )
     fields: dict[str, FieldValue] = {"p": test.p, "test": test.test}
-    return passed, finding, {**fields, "drop_at_most": bound, "bound_confidence": 100 * (1 - level)}
+    return passed, finding, {**fields, "drop_at_most": bound, "bound_confidence": 100 * (1 - ALPHA)}
+
+
+def _sequential(margin: Margin, comparison: PairedResult[str], standing: Standing) -> Decision:
+    """What the last look at a gate says. Its bound holds at whichever look the run ended."""
+    regression = margin.mode == "regression"
+    test = (comparison.worse if regression else comparison.not_worse)(margin.points / 100)
+    shown = test.p <= standing.level
+    drop = "drop" if margin.points == 0 else f"drop of {'more than ' * regression}{margin.points:g} points"
+    confidence = 100 * (1 - standing.alpha)
+    finding = (
+        f"{'a' if shown or not regression else 'no'} {drop} is "
+        f"{'shown' if regression else 'ruled out' if shown else 'not ruled out'} by look {standing.look} of "
+        f"{standing.looks}, after {standing.items} of {standing.of} items ({test.test}, {p_text(test.p)}, to be at "
+        f"most {standing.level:.2g} at this look"
+    )
+    fields: dict[str, FieldValue] = {
+        "p": test.p,
+        "test": test.test,
+        "level": standing.level,
+        "look": standing.look,
+        "looks": standing.looks,
+        "items": standing.items,
+        "of": standing.of,
+        "bound_confidence": confidence,
+    }
+    if regression:
+        bound = fields["drop_at_least"] = 100 * comparison.table.drop_at_least(1 - standing.level)
+        side = "least"
+    else:
+        bound = fields["drop_at_most"] = 100 * comparison.table.drop_at_most(1 - standing.level)
+        side = "most"
+    if shown:
+        finding += f"; the drop is at {side} {bound:.1f} points at one-sided {confidence:.4g}% over all looks"
+    elif standing.items < standing.of:
+        finding += f"; all {standing.of} items would show it with a chance below {100 * FUTILITY:g}%"
+    return shown is not regression, finding + ")", fields
+
+
+def _not_needed(margin: Margin, cell: GatedGroup, standing: Standing, advisory: bool) -> GateResult:
+    """A gate that was open when another one decided the run."""
+    return GateResult(
+        f"gate::{cell.label}",
+        margin.mode,
+        cell.label,
+        None,
+        f"{cell.label}: not needed after {standing.items} of {standing.of} items, {standing.decider} decided the run",
+        {"look": standing.look, "looks": standing.looks, "items": standing.items, "of": standing.of},
+        advisory=advisory,
+        excused="not needed: decided",
+    )
 
 
 def _paired_summary(comparison: PairedResult[str]) -> str:
@@ -127,8 +187,7 @@ def _paired_summary(comparison: PairedResult[str]) -> str:
 
 
 def _paired_fields(comparison: PairedResult[str]) -> dict[str, FieldValue]:
-    flips = len(comparison.lost) + len(comparison.gained)
-    few, many = wilson(flips, comparison.n)
+    few, many = comparison.share_interval(len(comparison.lost) + len(comparison.gained))
     return {
         "baseline": 100 * comparison.baseline,
         "candidate": 100 * comparison.candidate,
@@ -140,7 +199,7 @@ def _paired_fields(comparison: PairedResult[str]) -> dict[str, FieldValue]:
         "repeats": comparison.repeats,
         "lost": len(comparison.lost),
         "gained": len(comparison.gained),
-        "flips": 100 * flips / comparison.n,
+        "flips": 100 * comparison.flips,
         "flips_low": 100 * few,
         "flips_high": 100 * many,
         "discordance": 100 * comparison.discordance,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.types import GateKind
 from pytest_thinkslm.statistics import AccuracyInterval, PairedResult
+from pytest_thinkslm.statistics.sequential import State
 
 FieldValue = str | int | float | None
 
@@ -36,6 +37,8 @@ class GatedGroup:
         inconsistent: items whose verdict is not the same in every form (``--stress``), and of how many; None where no
             changed form came.
         no_forms: why the command asks no changed form of it; empty where it does.
+        reference: whether other cells of the run are compared with this one, which then has no margin gate.
+        standing: where the run was looked at while it went on: how far this cell's margin gate has come.
     """
 
     label: str
@@ -50,6 +53,27 @@ class GatedGroup:
     errors: int = 0
     inconsistent: tuple[int, int] | None = None
     no_forms: str = ""
+    reference: bool = False
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the group-sequential test of a margin gate has come.
+
+    ``items`` of ``of`` comparable items are in its prefix; ``look`` of ``looks`` looks were taken. At the last of them
+    a one-sided p-value of ``level`` counts as shown, which makes ``alpha`` over all of them. ``decider`` is the label
+    of another gate that decided the run before this one was.
+    """
+
+    items: int
+    of: int
+    look: int
+    looks: int
+    level: float
+    alpha: float
+    state: State
+    decider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

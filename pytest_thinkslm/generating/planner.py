@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pytest_thinkslm.core.errors import DataError, ThinkSLMError, where_raised
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Sampling
 from pytest_thinkslm.data.exemplars import exemplars
-from pytest_thinkslm.data.reader import Dataset, load_cases
+from pytest_thinkslm.data.reader import Dataset, DataState, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
+from pytest_thinkslm.scoring.answers.custom import custom_reader
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.limits import default_max_tokens
@@ -31,7 +33,7 @@ class Planner:
 
     Raises:
         DataError: a selected task's data is missing or does not fit.
-        UsageError: a style that a selected task cannot have.
+        UsageError: a style that a selected task cannot have, or an answer kind that nobody knows.
     """
 
     def __init__(
@@ -51,8 +53,16 @@ class Planner:
             wanted[ref.task].add(ref.index)
             styles[ref.task][ref.style] = None
         self.datasets: dict[str, Dataset] = {}
+        #: Tasks of a user's whose own code raised, with what it raised: their items are errors, the others go on.
+        self.failed: dict[str, str] = {}
         for key, indices in wanted.items():
-            self.datasets[key] = self._load(key, sorted(indices))
+            try:
+                custom_reader(key, registry.get(key).kind)  # raises where nobody knows the kind
+                self.datasets[key] = self._load(key, sorted(indices))
+            except Exception as error:
+                if registry.is_of_the_suite(key) or (isinstance(error, ThinkSLMError) and len(wanted) == 1):
+                    raise
+                self.fail(key, error)
         self._exemplars: dict[tuple[str, str], tuple[Exemplar, ...]] = {
             (key, style): exemplars(
                 registry.get(key),
@@ -63,13 +73,23 @@ class Planner:
                 evaluated=self.datasets[key].cases.values(),
             )
             for key, asked in styles.items()
+            if key not in self.failed
             for style in asked
         }
         self._changed = self._change(refs)
+        self._try_requests(refs)
         self._carriers = self._find_carriers(refs)
 
+    def fail(self, task: str, error: Exception) -> None:
+        """The code of a user's task raised: nothing of it can be asked."""
+        why = str(error) if isinstance(error, ThinkSLMError) else f"the task's own code raised {where_raised(error)}"
+        self.failed[task] = f"task {task}: {why}"
+        self.datasets[task] = Dataset({}, DataState("not read", 0, 0))
+
     def case(self, ref: ItemRef) -> Case:
-        """The case of an item, or of a changed form of it."""
+        """The case of an item, or of a changed form of it. Raises ``DataError`` where its task's own code did."""
+        if ref.task in self.failed:
+            raise DataError(self.failed[ref.task])
         if ref.stress:
             return self._changed[ref.task, ref.index, ref.stress]
         cases = self.datasets[ref.task].cases
@@ -134,6 +154,16 @@ class Planner:
         system = self._settings.system
         return turns if system is None else (Message("system", system), *turns)
 
+    def _try_requests(self, refs: Sequence[ItemRef]) -> None:
+        """A user's case may be none that a prompt can be made of: that is seen before anything is asked."""
+        for ref in refs:
+            if registry.is_of_the_suite(ref.task) or ref.task in self.failed or self.left_out(ref):
+                continue
+            try:
+                self.messages(ref)
+            except Exception as error:
+                self.fail(ref.task, error)
+
     def _room(self, variant: int) -> ThoughtRoom:
         if variant not in self._rooms:
             self._rooms[variant] = self._ask_room(variant) if self._ask_room else ThoughtRoom(False, None)
@@ -167,7 +197,7 @@ class Planner:
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
-            if ref.stress or self.left_out(ref):
+            if ref.stress or ref.task in self.failed or self.left_out(ref):
                 continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)

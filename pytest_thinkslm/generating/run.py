@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections import Counter
+import io
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -14,11 +16,13 @@ from typing import TYPE_CHECKING, TextIO, cast
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
+from pytest_thinkslm.core.redaction import Outlet
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.plan import Load, loads, total
 from pytest_thinkslm.generating.planner import Planner
-from pytest_thinkslm.journal.journal import Journal
+from pytest_thinkslm.generating.space import check_space, report_bytes
+from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
 
 Announce = Callable[[Variant, Progress], None]
+
+#: Items that an engine is given beyond the one at its turn, under ``--adaptive``: a part of all of them, within bounds.
+#: The more, the fuller the engine; the fewer, the less is generated for nothing.
+_WINDOW_PARTS, _WINDOW = 16, (16, 256)
 
 
 class Run:
@@ -41,6 +49,9 @@ class Run:
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
         check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+
+    Everything is asked at once, but under ``--adaptive``: then only a window beyond the item that is at its turn, since
+    what is asked beyond the end of the run is generated for nothing.
     """
 
     def __init__(
@@ -67,11 +78,25 @@ class Run:
         self._mine: Sequence[ItemRef] = ()
         self._ahead: Ahead | None = None
         self._current = -1
+        self._waiting: deque[ItemRef] = deque()
+        self._window = 0
+        self._dropped = False
+        self._journal: AcceptingJournal | None = None
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
+        #: Why nothing more is asked for; empty while everything is.
+        self.stopped = ""
+        #: Finished outputs that the journal did not take.
+        self.unkept = 0
+
+    def stop(self, why: str) -> None:
+        """Ask for nothing more; what is finished, or being worked on, is still handed out."""
+        self.stopped = self.stopped or why
+        if self._ahead is not None:
+            self._ahead.stop(self.stopped)
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -85,8 +110,14 @@ class Run:
         """
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
-            self._check_plan(planner, [ref for ref in refs if not planner.left_out(ref)])
-        self._mine = [ref for ref in mine or () if not planner.left_out(ref)]
+            self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
+        run = [ref for ref in refs if _asked(planner, ref)]
+        if self.settings.report_dir is not None and run:
+            sizes = Counter((ref.task, ref.style) for ref in run)
+            first = {(ref.task, ref.style): ref for ref in reversed(run)}
+            groups = ((self.request(first[key]), count) for key, count in sizes.items())
+            check_space({self.settings.report_dir: report_bytes(groups)})
+        self._mine = [ref for ref in mine or () if _asked(planner, ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
@@ -126,11 +157,31 @@ class Run:
 
     def output(self, ref: ItemRef) -> Output:
         """Await an item's output. Raises ``EngineError``."""
+        if failed := self._plan.failed.get(ref.task):
+            raise EngineError(failed)
         ahead = self._activate(ref.variant)
         handle = self._handles.pop(ref, None)
+        if self._waiting and len(self._handles) <= self._window // 2:
+            self._admit(ahead)
+            handle = handle if handle is not None else self._handles.pop(ref, None)
         if handle is None:
             handle = ahead.submit([self.request(ref)])[0]
         return ahead.result(handle, self._tick)
+
+    def drop(self, needed: Callable[[ItemRef], bool]) -> None:
+        """Ask for no more items than those still ``needed``, and cancel what the engine has not started of the others.
+
+        What is being generated is finished and goes to the journal.
+        """
+        self._dropped = True
+        self._waiting = deque(ref for ref in self._waiting if needed(ref))
+        if self._ahead is None:
+            return
+        unwanted = [ref for ref in self._handles if not needed(ref)]
+        handles = [self._handles.pop(ref) for ref in unwanted]
+        handles += [handle for ref in unwanted for handle in self._extra.pop(ref, ())]
+        kept = {*self._handles.values(), *(handle for extra in self._extra.values() for handle in extra)}
+        self._ahead.withdraw(handle for handle in handles if handle not in kept)
 
     def auxiliary(self, ref: ItemRef) -> list[tuple[Auxiliary, Output | EngineError]]:
         """Await the outputs of the further cases that this item carries."""
@@ -217,7 +268,9 @@ class Run:
         if self._ahead is not None:
             label = self.variants[self._current].name
             progress = self._ahead.progress
-            self._ahead.close()
+            self._ahead.close(drain=self._dropped)
+            self.stopped = self.stopped or self._ahead.stopped
+            self.unkept += self._ahead.unkept
             measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
             generating = measured.get("generating_seconds", progress.generating_seconds())
             rate = progress.output_tokens / generating if generating and progress.output_tokens else None
@@ -228,6 +281,8 @@ class Run:
             measured["seconds"] = _rounded(progress.seconds())
             measured["generating_seconds"] = _rounded(generating)
             measured["tokens_per_second"] = _rounded(rate)
+            if self._journal is not None and self._journal.taken:
+                measured["accepted"] = dict(self._journal.taken)
             measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
             self._ahead = None
             self._current = -1
@@ -257,11 +312,16 @@ class Run:
         if self.measured:
             gpus.measured_from_here()
         self._opened_log = self._log()
-        engine = self.factory.build(variant, self._opened_log)
-        journal: Journal | None = None
+        asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
+        engine = self.factory.build(variant, self._opened_log) if asking else None
+        journal: AcceptingJournal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
-            journal = Journal(self.settings.journal_dir, fingerprint, read=not self.settings.fresh)
+            settings = self.settings
+            unknown_facts(settings.journal_accept, fingerprint)
+            journal = AcceptingJournal(
+                settings.journal_dir, fingerprint, settings.journal_accept, read=not settings.fresh
+            )
         thinks = self._plan.thinks(variant)
         before_it = self.factory.earlier(variant)
 
@@ -269,29 +329,43 @@ class Run:
             return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
 
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
-        refs = [ref for ref in self._mine if ref.variant == variant]
+        if self.stopped:
+            ahead.stop(self.stopped)
+        self._journal = journal
+        self._waiting = deque(ref for ref in self._mine if ref.variant == variant)
+        self._handles, self._extra = {}, {}
+        self._window = len(self._waiting)
+        if self.settings.adaptive:
+            self._window = max(_WINDOW[0], min(_WINDOW[1], len(self._waiting) // _WINDOW_PARTS))
+        self._admit(ahead, self._announce)
+        return ahead
+
+    def _admit(self, ahead: Ahead, announce: Announce | None = None) -> None:
+        """Hand the next items to the engine, as many as the window has room for, with their further cases."""
+        room = max(0, self._window - len(self._handles))
+        refs = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         requests = [self.request(ref) for ref in refs]
         owners: list[ItemRef] = []
         for ref in refs:
             for extra in self._plan.auxiliary(ref):
                 owners.append(ref)
                 requests.append(self.request(ref, extra.case))
-        before = self._announce
-        handles = ahead.submit(
-            requests, (lambda progress: before(self.variants[variant], progress)) if before and requests else None
-        )
-        self._handles = dict(zip(refs, handles, strict=False))
-        self._extra = {}
+        variant = self.variants[self._current]
+        before = functools.partial(announce, variant) if announce and requests else None
+        handles = ahead.submit(requests, before, more=bool(self._waiting))
+        if announce is not None and self._journal is not None and self._opened_log is not None:
+            for problem in self._journal.passed_over:
+                print(f"journal: passed over and asked for again: {problem}", file=self._opened_log, flush=True)
+        self._handles.update(zip(refs, handles, strict=False))
         for ref, handle in zip(owners, handles[len(refs) :], strict=True):
             self._extra.setdefault(ref, []).append(handle)
         if self.judge is not None:
-            self._judge_ahead(ahead)
-        return ahead
+            self._judge_ahead(ahead, refs)
 
-    def _judge_ahead(self, ahead: Ahead) -> None:
+    def _judge_ahead(self, ahead: Ahead, refs: Sequence[ItemRef]) -> None:
         """Have each output judged as soon as it is finished."""
-        own = [(ref, -1, handle) for ref, handle in self._handles.items()]
-        further = [(ref, place, handle) for ref, extra in self._extra.items() for place, handle in enumerate(extra)]
+        own = [(ref, -1, self._handles[ref]) for ref in refs]
+        further = [(ref, place, handle) for ref in refs for place, handle in enumerate(self._extra.get(ref, ()))]
         for ref, place, handle in [*own, *further]:
             waiting: Future[Ruling | None] = Future()
             self._rulings[ref, place] = waiting
@@ -314,12 +388,36 @@ class Run:
         return self.judge.consider(case, output, ref.style, ref.repeat)
 
 
+def _asked(planner: Planner, ref: ItemRef) -> bool:
+    return ref.task not in planner.failed and not planner.left_out(ref)
+
+
 def open_log(folder: Path | None, name: str) -> TextIO | None:
     """The engines' log in the report folder; None where there is no folder."""
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+    file = _Log(
+        (folder / name).open("ab", buffering=0), encoding="utf-8", errors="backslashreplace", write_through=True
+    )
+    return cast("TextIO", Outlet(file, messages=True))
+
+
+class _Log(io.TextIOWrapper):
+    """A file of chatter: where the disk takes no more of it, it is lost and nothing else is."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _rounded(value: float | None) -> float | None:

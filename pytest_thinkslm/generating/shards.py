@@ -7,7 +7,10 @@ own shard and can therefore hand all of it to its engine at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_thinkslm.core.identity import ItemRef, shuffled
+from pytest_thinkslm.statistics.sequential import interleaved
 
 #: Relative cost of one item, roughly its output tokens in hundreds.
 COSTS: Mapping[str, float] = {
@@ -78,6 +81,37 @@ def places_of(variants: Sequence[int], costs: Sequence[float]) -> list[float]:
         middles.append(before + cost / 2)
         totals[variant] = before + cost
     return [variant + middle / totals[variant] for variant, middle in zip(variants, middles, strict=True)]
+
+
+def in_turn(
+    refs: Sequence[ItemRef],
+    data_seed: int,
+    *,
+    pace: Callable[[ItemRef], float],
+    comparable: Callable[[ItemRef], bool],
+) -> list[int]:
+    """The order of ``--adaptive``, as positions in ``refs``: variant by variant, in each of them its tasks interleaved.
+
+    A test in a style is a queue: its items in a random order that ``data_seed`` fixes, an item's repeats together,
+    those that are not ``comparable`` behind all others. Queues advance by their ``pace``.
+    """
+    queues: dict[tuple[int, str, str, str], dict[int, list[int]]] = {}
+    for place, ref in enumerate(refs):
+        queue = queues.setdefault((ref.variant, ref.task, ref.test, ref.style), {})
+        queue.setdefault(ref.index, []).append(place)
+    order: list[int] = []
+    for variant in dict.fromkeys(key[0] for key in queues):
+        own = [(key[1], items) for key, items in queues.items() if key[0] == variant]
+        for shared in (True, False):
+            parts = []
+            for task, items in own:
+                wanted = (index for index, places in items.items() if comparable(refs[places[0]]) is shared)
+                parts.append([items[index] for index in shuffled(task, wanted, data_seed)])
+            paces = [pace(refs[next(iter(items.values()))[0]]) for _, items in own]
+            heads = [iter(part) for part in parts]
+            for turn in interleaved([len(part) for part in parts], paces):
+                order += next(heads[turn])
+    return order
 
 
 def _runs(ids: Sequence[str]) -> list[tuple[int, int, float]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.core.rulings import Ruling
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.journal.journal import Journal
@@ -221,7 +222,7 @@ class JudgeDesk:
     def _answered(self, asked: _Asked, key: str, done: Future[Output], enforced: bool) -> None:
         self.spent.ended = time.monotonic()
         try:
-            reply = done.result()
+            reply = redacted_output(done.result())
         except BaseException as error:  # cancelled, too: the desk is closing
             if enforced and isinstance(error, EngineError) and error.kind == "no-schema":
                 self._judge.enforced = False  # the strict reading of the text holds either way
@@ -236,10 +237,9 @@ class JudgeDesk:
         try:
             if self._journal is not None:
                 self._journal.put(_request(asked.question), key, reply)
-        except ThinkSLMError as error:
-            asked.future.set_result(Ruling("unjudged", reason=safe_line(str(error), 300)))
-        else:
-            self._read(asked, reply)
+        except ThinkSLMError as error:  # the reply counts, and nothing more is asked for
+            self._dead = self._dead or safe_line(str(error), 300)
+        self._read(asked, reply)
 
     def _no_reply(self, asked: _Asked, why: str) -> None:
         self._failed += 1

@@ -109,8 +109,9 @@ class ServerJudge:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             socket.create_connection((parts.hostname or "", port), timeout=5.0).close()
-        except OSError as error:
-            return f"the judge's server {self._endpoint.url} cannot be reached ({error.strerror or error})"
+        except (OSError, ValueError) as error:  # ValueError: a host that no name server can be asked for
+            why = getattr(error, "strerror", None) or error
+            return f"the judge's server {self._endpoint.url} cannot be reached ({why})"
         return ""
 
     def _connected(self) -> ChatClient:

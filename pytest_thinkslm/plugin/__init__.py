@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         activate(config, raw, [] if str(suite_path()) in config.args else config.args)
     except ThinkSLMError as error:
-        raise pytest.UsageError(f"thinkslm: {error}") from None
+        from pytest_thinkslm.core.text import safe_message
+
+        raise pytest.UsageError(f"thinkslm: {safe_message(error)}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -142,11 +145,15 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     asked = split_list(ours.slm_task)
     if not paths:
         beside = _own_tests(config, asked) if asked else []
-        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args[:0] = [str(suite_path()), *beside]
         # Initial conftests: the current folder's own, which may register tasks, but none of its testpaths.
         own_conftest = config.invocation_params.dir / "conftest.py"
-        known.file_or_dir = [str(own_conftest if own_conftest.exists() else suite_path()), *beside]
+        first = str(own_conftest if own_conftest.exists() else suite_path())
+        if not own.parse_known_args(list(map(str, config.invocation_params.args)))[0].slm_model:
+            beside = _all_tests(config)  # the model stands in an ini file, which keeps no test from running
+            first = beside[0]
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        args[:0] = [str(suite_path()), *beside]
+        known.file_or_dir = [first, *beside]
         return
     registered = compat_pytest.option_names(parser)
     if any(arg.startswith("-") and arg.partition("=")[0] not in registered for arg in rest):
@@ -157,6 +164,16 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
 
             if path in registry.suite_keys():
                 raise pytest.UsageError(f"thinkslm: there is no file or folder {path}; it is a task: --task {path}")
+
+
+def _all_tests(config: pytest.Config) -> list[str]:
+    """What pytest itself runs where no path is given."""
+    here = config.invocation_params.dir
+    found: list[str] = []
+    if here == config.rootpath:
+        for pattern in config.getini("testpaths"):
+            found += sorted(glob.glob(pattern, recursive=True))
+    return found or [str(here)]
 
 
 def _own_tests(config: pytest.Config, patterns: Sequence[str]) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
 
-from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core import redaction
+from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
 from pytest_thinkslm.engines.sampling import advice
@@ -21,7 +22,7 @@ from pytest_thinkslm.plugin.collected import CollectedPlugin
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.worker_input import WorkerInput, worker_input
 from pytest_thinkslm.settings.run_settings import Settings, build_settings, is_own_engine
-from pytest_thinkslm.settings.values import RawOptions
+from pytest_thinkslm.settings.values import RawOptions, split_list
 from pytest_thinkslm.tasks import registry
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
     Raises:
         ThinkSLMError: an option, a task, a model or the report folder cannot be used.
     """
+    _learn_secrets(raw)
+    compat_pytest.give_stdout(config)
     asked = build_settings(raw)
     if asked is None:
         return
@@ -56,6 +59,17 @@ def activate(config: pytest.Config, raw: RawOptions, paths: Sequence[str]) -> No
         _activate_collection(config, _final(asked, recorded, asked.report_dir, gates), recorded, gates)
     else:
         _activate_controller(config, asked, recorded, gates)
+
+
+def _learn_secrets(raw: RawOptions) -> None:
+    """From here on no text that leaves this process has a key or password of this run in it."""
+    redaction.learn_environment()
+    for name in ("server-url", "judge-url"):
+        redaction.learn_address(raw.get(name))
+    for argument in split_list(raw.get("engine-args")):
+        name, _, value = argument.partition("=")
+        if redaction.names_secret(name):
+            redaction.learn(value)
 
 
 def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None, gates: RunGates) -> Settings:
@@ -110,12 +124,14 @@ def _activate_controller(
 ) -> None:
     from pytest_thinkslm.plugin.controller import ControllerPlugin
     from pytest_thinkslm.plugin.runner import RunnerPlugin
-    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir
+    from pytest_thinkslm.reports.folder import ReportFolder
+    from pytest_thinkslm.reports.recorder import default_report_dir
 
     say = functools.partial(_say, config)
     _say_choices(asked, say)
-    folder = asked.report_dir or default_report_dir(asked)
-    prepare_report_dir(folder)
+    taken = ReportFolder(asked.report_dir or default_report_dir(asked), asked=asked.report_dir is not None)
+    taken.take(say)
+    folder = taken.path
     settings = _final(asked, recorded, folder, gates)
     try:
         factory = EngineFactory(settings, say, recorded)
@@ -128,10 +144,10 @@ def _activate_controller(
             from pytest_thinkslm.judging.session import open_session
 
             judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
-    except ThinkSLMError:
-        _remove_if_empty(folder)
+        controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot, folder=taken)
+    except BaseException:
+        taken.give_back()
         raise
-    controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
     config.pluginmanager.register(controller, "thinkslm-controller")
     if warning := workers.starving(config, factory):
         say(warning)
@@ -173,13 +189,8 @@ def _say_choices(settings: Settings, say: Say) -> None:
 def _say(config: pytest.Config, line: str) -> None:
     """One line for the user, before the terminal reporter has started."""
     if compat_pytest.verbosity(config) >= -1:
-        print(f"thinkslm: {line}", flush=True)
+        print(f"thinkslm: {safe_message(line)}", file=cast("TextIO", redaction.Outlet(sys.stdout)), flush=True)
 
 
 def _silent(line: str) -> None:
     """What a worker would say, the controller has said."""
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # it holds files of the user's
-        folder.rmdir()

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import pytest
+
+#: Lines of a kind that the terminal lists; the rest is a count, and where to find it.
+LISTED = 10
 
 
 def names_taken(parser: pytest.Parser, names: Mapping[str, str]) -> frozenset[str]:
@@ -181,6 +185,136 @@ class Terminal:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
             yield
+
+
+def guard_terminal(config: pytest.Config) -> None:
+    """From here on nothing that pytest writes can fail or carry a known secret, whatever its output's encoding.
+
+    ``TerminalReporter._tw`` and ``TerminalWriter._file``, pytest 9.0 to 9.2. Without them pytest writes as it does
+    alone.
+    """
+    from pytest_thinkslm.core.redaction import Outlet
+
+    writer = getattr(config.pluginmanager.getplugin("terminalreporter"), "_tw", None)
+    file = getattr(writer, "_file", None)
+    if writer is not None and file is not None and not isinstance(file, Outlet):
+        writer._file = Outlet(file)
+
+
+def give_stdout(config: pytest.Config) -> None:
+    """A process that was started without a standard output gets one that goes nowhere.
+
+    pytest flushes ``sys.stdout`` at its end, and its capture puts the one that it found back before: what it found is
+    ``SysCapture._old`` of ``CaptureManager._global_capturing.out``, pytest 9.0 to 9.2. Without them pytest ends with
+    its own traceback, after the run's files are written.
+    """
+    if sys.__stdout__ is not None:
+        return
+    from pytest_thinkslm.core.redaction import Outlet
+
+    nowhere = cast("TextIO", Outlet(None))
+    capture = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
+    for stream in (getattr(capture, "out", None), getattr(getattr(capture, "out", None), "syscapture", None)):
+        if getattr(stream, "_old", nowhere) is None:
+            stream._old = nowhere  # type: ignore[union-attr]
+    if sys.stdout is None:
+        sys.stdout = nowhere
+
+
+def ini_value(config: pytest.Config, name: str) -> object:
+    """An ini value of pytest's own; None where the plugin that it belongs to is switched off (``-p no:logging``)."""
+    try:
+        return config.getini(name)
+    except (ValueError, KeyError):
+        return None
+
+
+def redact(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Take known secrets out of what a report says and of what was captured, before terminal and JUnit see it.
+
+    ``BaseReport.longrepr`` and ``sections``, pytest 9.0 to 9.2. A traceback with a secret in it becomes plain text.
+    """
+    from pytest_thinkslm.core.redaction import any_known, redacted
+
+    if not any_known():
+        return
+    said = report.longrepr
+    if isinstance(said, tuple):
+        report.longrepr = (said[0], said[1], redacted(str(said[2])))
+    elif said is not None and (clean := redacted(text := str(said))) != text:
+        report.longrepr = clean
+    report.sections[:] = [(name, redacted(content)) for name, content in report.sections]
+    if isinstance(report, pytest.TestReport) and report.user_properties:
+        properties = (
+            (name, redacted(value) if isinstance(value, str) else value) for name, value in report.user_properties
+        )
+        report.user_properties = list(properties)
+
+
+class ItemTimer:
+    """pytest-timeout's timer of an item, which stands still while the item waits for the engine: that time is not its.
+
+    By pytest-timeout's own hooks (since 2.0); without pytest-timeout nothing is done.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._hook = config.pluginmanager.hook
+        self._running: tuple[pytest.Item, object] | None = None
+        config.pluginmanager.register(self, "thinkslm-item-timer")
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item, settings: object) -> None:
+        """Remember with which settings an item's timer runs; it is set by whoever does so."""
+        self._running = (item, settings)
+
+    @contextlib.contextmanager
+    def stopped(self, item: pytest.Item) -> Iterator[None]:
+        """Stop the item's timer, and set it anew at the end."""
+        if self._running is None or self._running[0] is not item:
+            yield
+            return
+        settings = self._running[1]
+        self._hook.pytest_timeout_cancel_timer(item=item)
+        try:
+            yield
+        finally:
+            self._hook.pytest_timeout_set_timer(item=item, settings=settings)
+
+
+class BoundedSections:
+    """Keeps a flood out of pytest's sections of failures and errors, and out of its list of them; counts stay whole.
+
+    Of the reports that ``bounded`` tells, a few with a traceback stay; one that is a line by itself is left to the
+    plugin's own list. With ``-v`` everything is listed. ``TerminalReporter.stats``, pytest 9.0 to 9.2; without it, too.
+    """
+
+    def __init__(self, bounded: Callable[[pytest.TestReport], bool]) -> None:
+        self._bounded = bounded
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> Iterator[None]:
+        """Around pytest's own sections."""
+        stats = getattr(terminalreporter, "stats", None)
+        if not isinstance(stats, dict) or verbosity(terminalreporter.config) > 0:
+            return (yield)
+        whole = {name: stats.pop(name) for name in ("error", "failed") if name in stats}
+        for name, reports in whole.items():
+            if kept := self._kept(reports):
+                stats[name] = kept
+        try:
+            return (yield)
+        finally:
+            stats.update(whole)
+
+    def _kept(self, reports: Sequence[pytest.TestReport]) -> list[pytest.TestReport]:
+        kept, told = [], 0
+        for report in reports:
+            if self._bounded(report):
+                told += not isinstance(report.longrepr, str)
+                if isinstance(report.longrepr, str) or told > LISTED:
+                    continue
+            kept.append(report)
+        return kept
 
 
 def narrowed_by_hand(config: pytest.Config) -> bool:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
-from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.selection import Selector
+from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.models.prices import price_of
-from pytest_thinkslm.plugin import identities
+from pytest_thinkslm.plugin import compat_pytest, identities
+from pytest_thinkslm.plugin.decisions import Decisions, Looking
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
+from pytest_thinkslm.plugin.termination import Termination
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
+from pytest_thinkslm.reports.folder import ReportFolder
 from pytest_thinkslm.reports.recorder import Recorder
-from pytest_thinkslm.runs.items import item_record, to_line
+from pytest_thinkslm.runs.items import item_record, payload
+from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
 from pytest_thinkslm.scoring.grading import Graded
 from pytest_thinkslm.settings.run_settings import Settings
@@ -43,9 +50,6 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "truncated": ("t", "TRUNCATED", "cyan"),
 }
 
-#: Wrong answers listed in the terminal.
-_LISTED = 10
-
 
 class ControllerPlugin:
     """Hooks of the process that the user started (with or without xdist)."""
@@ -58,11 +62,18 @@ class ControllerPlugin:
         gates: RunGates,
         judge: JudgeSession | None = None,
         devices_by_slot: Sequence[Sequence[int]] = (),
+        *,
+        folder: ReportFolder,
     ) -> None:
         assert settings.report_dir is not None
         self.config = config
         self.settings = settings
         self.recorder = Recorder(settings, factory, settings.report_dir, judge)
+        self.folder = folder
+        #: Why the run stopped asking before it was through; empty where it did not.
+        self.stopped = ""
+        self._unkept = 0
+        self._ended_by = Termination()
         self.results: Results | None = None
         self.scheduler: StaticShards | None = None
         self.team: TeamProgress | None = None
@@ -70,7 +81,8 @@ class ControllerPlugin:
         #: Which item each test of a task is, by test id: told by the workers. Empty where this process runs the tests.
         self._keys: Mapping[str, ItemKey] = {}
         self._table = settings.report_dir / ".collected.json"
-        self._table.unlink(missing_ok=True)  # of a killed run
+        self._decided = settings.report_dir / ".decided.json"
+        self._looking: Looking | None = None
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
         self.selector = Selector(settings, factory)
@@ -78,28 +90,38 @@ class ControllerPlugin:
         self._expected: list[str] = []
         self._seen: set[str] = set()
         self._others_failed: set[str] = set()
-        self._wrong: dict[str, str] = {}
+        #: By verdict, of those that are failed tests: the first lines for the terminal, by test id.
+        self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
+        self._nothing_ran = False
         self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
         self.progress = ProgressLine(config)
+        config.pluginmanager.register(compat_pytest.BoundedSections(_listed_below), "thinkslm-sections")
         for file in factory.replay_files:
             self.recorder.problems += [f"{file.path.name} {problem}" for problem in file.problems]
 
     # -- before and while generating ------------------------------------------------------------------------
 
-    def expect(self, keys: Collection[ItemKey]) -> None:
-        """The items that are going to be asked: say what a gate on them could not see."""
-        for line in self._gates.foresee(keys):
+    def expect(self, keys: Mapping[str, ItemKey]) -> None:
+        """The items that are going to be asked, by test id: say what a gate on them could not see."""
+        for line in [*self._gates.foresee(keys.values()), *self._gates.begin(list(keys.values()))]:
             self.progress.say(line)
-        if lacking := self._factory.lacking(keys):
+        if self._gates.watch is not None:
+            self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
+        if lacking := self._factory.lacking(keys.values()):
             self.progress.say(
                 f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
                 "them out"
             )
         if self._judge is not None:
             self.progress.say(self._judge.estimate(len(keys)))
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """Which items are not needed any more, for the runner in this process; None without ``--adaptive``."""
+        return self._looking
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """Say what is about to be done."""
@@ -108,7 +130,9 @@ class ControllerPlugin:
     def _announce(self, name: str, progress: Standing) -> None:
         index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
         label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
-        parts = [f"{progress.items} outputs"]
+        parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
+        if progress.passed_over:
+            parts.append(f"{progress.passed_over} entries of the journal cannot be read (engine.log names them)")
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
         if progress.new_tokens:
@@ -116,6 +140,12 @@ class ControllerPlugin:
             price = price_of(self._factory.given_as(index))
             parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
         self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+        if self._factory.journalled and progress.to_generate and not self.settings.fresh:
+            fingerprint = self._factory.fingerprint(index)
+            others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
+            accepted = {*self.settings.journal_accept}
+            if hint := advice([other for other in others if not {*other.differing} <= accepted]):
+                self.progress.say(f"{label}: {hint}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -124,7 +154,8 @@ class ControllerPlugin:
         if self.scheduler is None:
             self.scheduler = StaticShards(self.config, workers)
         slot = self.scheduler.claim_slot(node)
-        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers)
+        decided = str(self._decided) if self.settings.adaptive else None
+        given = WorkerInput(str(self.settings.report_dir), str(self._table), workers, decided=decided)
         if self._devices_by_slot:
             devices = self._devices_by_slot[slot]
             given = replace(given, devices=list(devices), visible_devices=gpus.visible(devices))
@@ -152,12 +183,13 @@ class ControllerPlugin:
             self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
             try:
                 self._keys = identities.read(self._table)
-            except OSError as error:
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
                 self.recorder.problems.append(
-                    f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
+                    f"the workers' table of tests, {self._table.name}, cannot be read ({why}): an "
                     "item that crashes its worker is not counted in its task"
                 )
-            self.expect([self._keys[nodeid] for nodeid in ids if nodeid in self._keys])
+            self.expect({nodeid: self._keys[nodeid] for nodeid in ids if nodeid in self._keys})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -169,30 +201,54 @@ class ControllerPlugin:
             self.recorder.add_process(output["data"], output["measured"])
             self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
+            self.stop(output["stopped"], output["unkept"])
+
+    def stop(self, why: str, unkept: int = 0) -> None:
+        """A process asks for nothing more; ``unkept`` of its outputs are not in the journal."""
+        self.stopped = self.stopped or why
+        self._unkept += unkept
 
     # -- reports --------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the item's record off its report."""
+        compat_pytest.redact(report)
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
+            self.folder.begun()
             for *key, verdict, line in records:
                 self.recorder.add(ItemKey(*key), verdict, line, self._unreported(report))
+            if self.recorder.full and not self.stopped:
+                self.stop(self.recorder.full)
+                if self.team is not None:
+                    self.team.tell(self.recorder.full)
+            if self._looking is not None:
+                self._looking.reported(report.nodeid, records)
             if self._expected:
                 self._seen.add(report.nodeid)
-            self._wrong.pop(report.nodeid, None)  # a rerun: the last report counts
-            if report.failed and getattr(report, "thinkslm_verdict", "") in _SHOWN and len(self._wrong) < _LISTED:
-                self._wrong[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
+            for listed in self._listed.values():
+                listed.pop(report.nodeid, None)  # a rerun: the last report counts
+            if report.failed:
+                listed = self._listed.setdefault(str(getattr(report, "thinkslm_verdict", "")), {})
+                if len(listed) < compat_pytest.LISTED:
+                    listed[report.nodeid] = f"{report.nodeid} - {report.longrepr}"
         elif str(report.when) == "???":  # xdist's mark of an item that crashed its worker
             self._crashed(report)
         else:
             if report.when == "call" or report.skipped:
                 self._seen.add(report.nodeid)
+                if self._looking is not None:
+                    self._looking.absent(report.nodeid)
                 self._others_failed.discard(report.nodeid)  # tried again after it had crashed its worker
             if report.failed:
                 self._seen.add(report.nodeid)
                 self._others_failed.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What cannot be collected may say what it must not."""
+        compat_pytest.redact(report)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """Wrong answers under their own name and colour."""
@@ -203,44 +259,98 @@ class ControllerPlugin:
         return None
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before pytest writes its header."""
+        compat_pytest.guard_terminal(self.config)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
         if self.team is not None:
             self.team.stop()
         if self._judge is not None:
             self._judge.end()
-        self._table.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._table.unlink(missing_ok=True)
+            self._decided.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             self.recorder.discard()
+            self._nothing_ran = True
             return
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
+        self._ended_by.writing()
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
         if missing and not interrupted:
             self.recorder.problems.append(
                 f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
             )
+        if self.stopped:
+            self.recorder.problems.append(self._why_stopped())
+        incomplete = interrupted or bool(missing or self.stopped)
+        if self._looking is not None and not incomplete:
+            self.recorder.leave_out(self._looking.beyond)
         self.results = self.recorder.results(
-            selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
+            selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
-        complete = not (interrupted or missing or self._sharded)
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
-        self.recorder.write(self.results)
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
+        self.folder.begun()
+        self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         told = self._tell_others(self.results)
-        session.exitstatus = self._status(exitstatus, interrupted, bool(missing) or any_failed(gates) or not told)
+        lacking = missing or failed_metrics(self.results["results"])
+        failed = bool(lacking or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
+        session.exitstatus = self._status(exitstatus, interrupted, failed)
+
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_of_others(self) -> Generator[None, None, None]:
+        """pytest writes junit.xml into the report folder: where that is full, the run ends all the same."""
+        try:
+            return (yield)
+        except OSError as error:
+            path = Path(str(getattr(self.config.option, "xmlpath", "")))
+            if self.results is None or path.parent != self.folder.path:
+                raise
+            self.recorder.unwritten.append(f"{path.name} was not written ({error.strerror or error})")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Other runs may use the folder. pytest's JUnit file comes late: of a start that failed it goes, too."""
+        self._ended_by.restore()
+        if self._nothing_ran:
+            path = self.folder.path / "junit.xml"
+            if self.config.option.xmlpath == str(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            self.folder.give_back()
+        self.folder.release()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
         if self._problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._problem)}", red=True)
         if self.results is None:
             return
         from pytest_thinkslm.plugin.terminal import show
 
-        show(terminalreporter, self.results, list(self._wrong.values()), self.recorder)
+        listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
+        show(terminalreporter, self.results, listed, self.recorder)
+        for problem in self.recorder.unwritten:
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
+        if self._ended_by.signal:
+            terminalreporter.write_line(
+                f"thinkslm: ended by {self._ended_by.signal}: the report has what was finished; the same command goes "
+                "on from here",
+                yellow=True,
+            )
         if self._others_problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {self._others_problem}", red=True)
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
+
+    def _why_stopped(self) -> str:
+        lost = f"; {self._unkept} finished outputs are in the report and not in the journal" if self._unkept else ""
+        return f"{self.stopped}; nothing more was asked, and the report has what was finished{lost}"
 
     # -- helpers --------------------------------------------------------------------------------------------
 
@@ -248,7 +358,7 @@ class ControllerPlugin:
         """Call ``pytest_thinkslm_results``; False where an implementation failed."""
         try:
             self.config.hook.pytest_thinkslm_results(
-                config=self.config, results=results, report_dir=self.settings.report_dir
+                config=self.config, results=results, report_dir=self.recorder.folder
             )
         except Exception as error:  # whatever a foreign function raises: the run's files are written
             self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
@@ -268,12 +378,14 @@ class ControllerPlugin:
         return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
 
     def _selection(self, incomplete: bool) -> Selection:
-        """full, limit or partial: a task counts as full when all its items were reported in every style and repeat.
+        """What the run has: a task counts as full when all its items were reported in every style and repeat.
 
         limit: a part that the run's own options chose. A shard is partial, whatever it holds.
         """
         if incomplete or self._sharded:
             return "partial"
+        if self._gates.watch is not None and self._gates.watch.cut:
+            return "adaptive"
         chosen = False
         for group, reported in self.recorder.groups().items():
             task = registry.get(group.task)
@@ -301,10 +413,17 @@ class ControllerPlugin:
         graded = Graded(Answer(None, "none"), Verdict("error", str(report.longrepr)))
         if self._judge is not None:
             graded = with_ruling(graded, None, None)
-        line = to_line(item_record(key, None, graded=graded))
-        self.recorder.add(key, "error", line, self._unreported(report))
+        record = payload(key, item_record(key, None, graded=graded))
+        self.recorder.add(key, "error", str(record[-1]), self._unreported(report))
+        if self._looking is not None:
+            self._looking.reported(report.nodeid, [record])
         report.__dict__["thinkslm_verdict"] = "error"
 
     def _unreported(self, report: pytest.TestReport) -> int:
         """How often the report's test was tried without a report: it had crashed its worker once."""
         return int(self.scheduler is not None and report.nodeid in self.scheduler.crashed)
+
+
+def _listed_below(report: pytest.TestReport) -> bool:
+    """Whether a report is an item's error: those are listed with the summary, no more than a few."""
+    return getattr(report, "thinkslm_verdict", "") == "error"

@@ -50,7 +50,9 @@ def write_gates_xml(path: Path, gates: Sequence[GateResult], errors: Iterable[tu
     total = 0
     for gate in gates:
         total += 1
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=gate.name.removeprefix("gate::"))
+        case = ElementTree.SubElement(
+            suite, "testcase", classname="gate", name=safe_text(gate.name.removeprefix("gate::"))
+        )
         if found := [(name, gate.fields[name]) for name in _PROPERTIES if gate.fields.get(name) is not None]:
             properties = ElementTree.SubElement(case, "properties")
             for name, value in found:
@@ -92,15 +94,15 @@ def _report(gate: GateResult) -> pytest.TestReport:
     result: Literal["passed", "failed", "skipped"]
     longrepr: str | tuple[str, int, str] | None
     if gate.fails:
-        result, longrepr = "failed", _Sentence(_why_failed(gate))
+        result, longrepr = "failed", _Sentence(safe_text(_why_failed(gate)))
     elif state == "passed":
         result, longrepr = "passed", None
     else:
-        result, longrepr = "skipped", ("gate", 0, f"Skipped: {state}: {gate.sentence}")
+        result, longrepr = "skipped", ("gate", 0, f"Skipped: {state}: {safe_text(gate.sentence)}")
     properties = [(name, _number(value)) for name in _PROPERTIES if (value := gate.fields.get(name)) is not None]
     return pytest.TestReport(
-        nodeid=gate.name,
-        location=("gate", None, gate.name.removeprefix("gate::")),
+        nodeid=safe_text(gate.name),
+        location=("gate", None, safe_text(gate.name.removeprefix("gate::"))),
         keywords={},
         outcome=result,
         longrepr=longrepr,

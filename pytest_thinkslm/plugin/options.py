@@ -8,6 +8,7 @@ prefixed names (``--slm-model``) always work.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -49,24 +50,25 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "model",
         "list",
-        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name) or a local "
-        "folder; with --engine replay a JSONL file of recorded outputs. Several are separated by commas. Without it "
-        "the plugin does nothing.",
+        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name), a local folder, "
+        "or GGUF files (FILE.gguf, owner/name:Q4_K_M); with --engine replay a JSONL file of recorded outputs. Several "
+        "are separated by commas. Without it the plugin does nothing.",
         "NAME,...",
     ),
     Option(
         "quant",
         "list",
-        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one "
-        "run with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
-        "else the model is compressed on demand (thinkslm compress). Default: the checkpoint as it is",
+        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4, or a type of GGUF "
+        "files (q8_0, q4_k_m, ...); several give one run with a column each, paired item by item. A published "
+        "checkpoint is taken where the catalogue has one, else the model is compressed on demand (thinkslm compress). "
+        "Default: the checkpoint as it is",
         "Q,...",
     ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
     Option(
         "engine",
         "text",
-        "auto, transformers, vllm, openai or replay (default: auto), or one that a package or conftest brings",
+        "auto, transformers, vllm, llamacpp, openai or replay (default: auto), or one of a package or conftest",
         "NAME",
     ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
@@ -145,6 +147,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("fresh", "flag", "do not read the journal (it is still written)"),
     Option("rescore", "flag", "score what the journal has, without any engine"),
+    Option(
+        "journal-accept",
+        "list",
+        "take outputs of a journal whose engine differs in these facts of its fingerprint only (transformers, device, "
+        "...); every report says so. A run names the facts where such a journal is there",
+        "FACT,...",
+    ),
     Option("report-dir", "path", "where the run's files go; default: reports/<time>-<model>-<quant>", "DIR"),
     Option("journal-dir", "path", "where outputs are kept as they finish; default: .thinkslm/journal", "DIR"),
     Option(
@@ -190,6 +199,21 @@ OPTIONS: tuple[Option, ...] = (
         "MODE",
     ),
     Option(
+        "certify",
+        "float",
+        "one decision over all tasks against --baseline (or the run's first variant): GO where a drop of the mean of "
+        "MARGIN points is ruled out and so is one of three times as much in every task of 1,000 items or more; NO-GO "
+        "where such a drop is shown; else INCONCLUSIVE. Only GO passes",
+        "MARGIN",
+    ),
+    Option(
+        "policy",
+        "path",
+        "TOML file for --certify: margin, guards, which tasks are critical, supporting or advisory, largest rates, "
+        "fewest items (docs/gates.md)",
+        "FILE",
+    ),
+    Option(
         "min-accuracy",
         "list",
         "fail below this accuracy in percent; 'lower:85' asks it of the lower end of the 95% interval",
@@ -207,12 +231,19 @@ OPTIONS: tuple[Option, ...] = (
         "a gate that could not be evaluated (nothing or too little shared with the baseline, a task that is missing, "
         "too many errors) does not fail the run",
     ),
+    Option(
+        "adaptive",
+        "flag",
+        "end the run as soon as --gate or --certify is decided: items in a fixed random order, looked at by "
+        "group-sequential tests; what is not needed is skipped (docs/adaptive.md)",
+    ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(
         "preset",
         "text",
         "thinkslm: the protocol of the ThinkSLM study (three sampled runs pooled, its prompt styles); what the paper "
-        "leaves open is printed and recorded. Options given explicitly win",
+        "leaves open is printed and recorded. tour: four self-written records of each task, short outputs, no data. "
+        "Options given explicitly win",
         "NAME",
     ),
 )
@@ -296,7 +327,7 @@ def raw_values(config: pytest.Config) -> dict[str, Any]:
             except (ValueError, TypeError) as error:
                 raise UsageError(f"ini value {option.dest}: {error}") from None
             if option.kind == "path" and value and config.inipath is not None:
-                value = str(config.inipath.parent / value)
+                value = str(config.inipath.parent / os.path.expanduser(str(value)))
         if option.kind == "flag" and not value:
             value = None
         values[option.name] = value

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey, matching
 from pytest_thinkslm.core.item_record import group_key
-from pytest_thinkslm.gates import gating, judges
+from pytest_thinkslm.gates import certifying, gating, judges
+from pytest_thinkslm.gates.adaptive import Watch, changing, pace
+from pytest_thinkslm.gates.adaptive_certificate import CertificateWatch, Part
+from pytest_thinkslm.gates.adaptive_gates import GateWatch
+from pytest_thinkslm.gates.adaptive_report import adaptive_block
 from pytest_thinkslm.gates.baselines import (
     PAPER,
+    Group,
     RecordedRun,
+    RunFigures,
     collect,
     counterpart,
     data_differences,
@@ -25,12 +33,16 @@ from pytest_thinkslm.gates.baselines import (
     prompt_differences,
     prompt_digest,
     refused,
+    root_variant,
 )
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.outcomes import ALLOW, GatedGroup, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
-from pytest_thinkslm.runs.types import BaselineJson, Results, StressRow
+from pytest_thinkslm.reports.deltas import references
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
-from pytest_thinkslm.settings.run_settings import Settings
+from pytest_thinkslm.settings.policies import Policy
+from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.sampling import Method
 
@@ -38,7 +50,6 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_thinkslm.core.identity import ItemRef, Variant
-    from pytest_thinkslm.core.item_record import ItemRecord
     from pytest_thinkslm.engines.factory import EngineFactory
     from pytest_thinkslm.generating.planner import Planner
     from pytest_thinkslm.reports.recorder import Recorder
@@ -67,8 +78,11 @@ class RunGates:
             self.baseline = load_run(Path(settings.baseline))
         self.specs = settings.gates
         if settings.baseline and self.specs.margin is None:
-            self.specs = GateSpecs(self.specs.min_accuracy, self.specs.max_rates, Margin(0.0))
+            self.specs = replace(self.specs, margin=Margin(0.0))
         self.advisory = settings.gates.margin is None or (self.paper and not settings.gate_paper)
+        #: The gates on their way, under ``--adaptive``.
+        self.watch: Watch | None = None
+        self._collected: list[GroupKey] = []
 
     @property
     def drawn(self) -> Method | None:
@@ -79,6 +93,9 @@ class RunGates:
 
     def check_settings(self, factory: EngineFactory) -> None:
         """Refuse a baseline that differs in style, sampling, template or selection. Raises ``UsageError``."""
+        if self._within and len(factory.variants) < 2:
+            assert self.specs.margin is not None
+            raise UsageError(NO_BASELINE.format(margin=f"{self.specs.margin.points:g}"))
         if self.baseline is None:
             return
         templates = {}
@@ -126,6 +143,70 @@ class RunGates:
         if found:
             raise refused(self._asked, list(dict.fromkeys(found)))
 
+    def pace(self, key: GroupKey) -> float:
+        """How fast a group's items are asked beside those of others, under ``--adaptive``.
+
+        From the baseline's accuracy and tokens where they are known. A group that nothing is compared with is asked at
+        its own price, too.
+        """
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        return pace(key.task, row)
+
+    def comparable(self, key: ItemKey) -> bool:
+        """Whether the baseline has an item (of a run that is its own baseline: always)."""
+        against = None if self.baseline is None else gating.match(key.group, self.baseline)
+        if self.baseline is None or against is None:
+            return True
+        return key.item in self.baseline.groups[against].scores
+
+    def begin(self, keys: Sequence[ItemKey]) -> list[str]:
+        """Under ``--adaptive``: begin to watch the gates; what will be done, in lines.
+
+        Args:
+            keys: every collected item, in the order in which they are asked.
+        """
+        if not self.settings.adaptive:
+            return []
+        groups = self._collected = list(dict.fromkeys(key.group for key in keys))
+        sides = self._sides(groups)
+        against: dict[GroupKey, Group | GroupKey] = {
+            key: side[0] if self.baseline is None else side[1] for key, side in sides.items() if side is not None
+        }
+        policy = self.specs.certify
+        if policy is not None:
+            parts = {key: self._part(key, groups) for key in sides}
+            allow = self.settings.allow_unevaluated
+            self.watch = CertificateWatch(policy, keys, against, parts, allow_unevaluated=allow)
+        elif self.specs.margin is not None:
+            self.watch = GateWatch(self.specs.margin, keys, against)
+        return [] if self.watch is None else [self.watch.plan()]
+
+    def _part(self, key: GroupKey, groups: Sequence[GroupKey]) -> Part:
+        """A group's part in a certificate."""
+        against = None if self.baseline is None else gating.match(key, self.baseline)
+        row = None if self.baseline is None or against is None else self.baseline.rows[against]
+        beside = groups if self.baseline is not None else [other for other in groups if other.variant == key.variant]
+        return Part(gating.labels(beside)[key], certifying.size_of(key.task), changing(row))
+
+    def _sides(self, groups: Sequence[GroupKey]) -> dict[GroupKey, gating.Side | None]:
+        """What each gated group is compared with: the baseline's group, or that of the run's first variant."""
+        if self.baseline is not None:
+            return gating.counterparts(groups, self.baseline)
+        variants = list(dict.fromkeys(key.variant for key in groups))
+        against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
+        found: dict[GroupKey, gating.Side | None] = {}
+        for key in groups:
+            if (variant := against.get(key.variant, key.variant)) != key.variant:
+                other = matching(key, variant, dict.fromkeys(groups))
+                found[key] = None if other is None else (other, Group())
+        return found
+
+    @property
+    def _within(self) -> bool:
+        """Whether the run's first variant is the baseline of the others."""
+        return self.settings.gates.margin is not None and self.settings.baseline is None
+
     def foresee(self, keys: Iterable[ItemKey], *, every: bool = False) -> list[str]:
         """What the margin gate will not be able to see or to compare: two lines, or all of them.
 
@@ -133,12 +214,20 @@ class RunGates:
             keys: every collected item.
             every: all of them, a line a task.
         """
-        if not self.settings.baseline or self.specs.margin is None:
+        policy = self.specs.certify
+        if policy is None and (not self.settings.baseline or self.specs.margin is None):
             return []
         wanted: dict[GroupKey, dict[str, None]] = defaultdict(dict)
         for key in keys:
             wanted[key.group][key.item] = None
-        if self.baseline is not None:
+        certificate: list[str] = []
+        if policy is not None:
+            wholes = {key.task: certifying.size_of(key.task) for key in wanted}
+            certificate = certifying.foresee(policy, wanted, self.baseline, wholes)
+        lines: list[str] = []
+        if self.specs.margin is None or (self.settings.gates.margin is None and policy is not None):
+            pass  # no gate but the certificate
+        elif self.baseline is not None:
             lines = gating.foresee(self.specs.margin, wanted, self.baseline)
         else:
             from pytest_thinkslm.reference.gates import foresee_paper
@@ -146,8 +235,9 @@ class RunGates:
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
         if every or len(lines) <= _LINES_SHOWN:
-            return lines
+            return [*certificate, *lines]
         return [
+            *certificate,
             *lines[: _LINES_SHOWN - 1],
             f"{len(lines) - _LINES_SHOWN + 1} more gates are like it: --plan has them all",
         ]
@@ -157,34 +247,52 @@ class RunGates:
     def finish(
         self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
     ) -> tuple[GateResult, ...]:
-        """Decide every gate, report each, put them into ``results`` and write ``gates.xml``.
+        """Decide every gate, report each, and put them into ``results``.
 
         Args:
             recorder: has the run's items, before its files are written.
             results: the content of results.json; gets ``gates`` and ``baseline``.
             complete: whether every collected item was reported and the run was not interrupted.
         """
-        from pytest_thinkslm.plugin.gate_reports import report_gates, write_gates_xml
+        from pytest_thinkslm.plugin.gate_reports import report_gates
 
         decided: tuple[GateResult, ...] = ()
+        any_loss: list[AnyLossJson] = []
         keys: dict[str, GroupKey] = {}
         if self.specs:
-            measured = self._measured(recorder.item_records(), results)
+            groups = collect(recorder.item_records())
+            measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(judges.parsers(recorder.item_records()), results)
+                alone = self._measured(collect(judges.parsers(recorder.item_records())), results)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
+            run = RunFigures({group_key(row): row for row in results["results"]}, groups)
+            if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
+                any_loss = certifying.any_loss(run, self.baseline)
+            if self.specs.certify is not None:
+                absent = self._missing(config, measured)
+                decided = (*decided, *self._certify(self.specs.certify, run, absent, results, complete))
             if self.settings.allow_unevaluated:
                 decided = excuse(decided, f"{ALLOW} is given")
         decided = (*decided, *self._judge_gates(results))
         results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
         if self.settings.baseline:
             results["baseline"] = self._described()
-        write_gates_xml(recorder.folder / "gates.xml", decided, _errors(recorder))
+            if any_loss:
+                results["baseline"]["any_loss"] = any_loss
+        if self.watch is not None and complete:
+            results["adaptive"] = self._adaptive(self.watch, results)
         report_gates(config, decided)
         return decided
+
+    @staticmethod
+    def xml(recorder: Recorder, decided: Sequence[GateResult]) -> Callable[[Path], None]:
+        """What writes ``gates.xml``: the gates, and the run's errors."""
+        from pytest_thinkslm.plugin.gate_reports import write_gates_xml
+
+        return functools.partial(write_gates_xml, gates=decided, errors=_errors(recorder))
 
     def _decide(self, measured: Sequence[gating.Measured], complete: bool) -> tuple[GateResult, ...]:
         if not self.paper:
@@ -200,10 +308,51 @@ class RunGates:
             *own,
         )
 
-    def _measured(self, records: Iterable[ItemRecord], results: Results) -> list[gating.Measured]:
+    def _certify(
+        self, policy: Policy, run: RunFigures, absent: Sequence[GroupKey], results: Results, complete: bool
+    ) -> tuple[GateResult, ...]:
+        """The certificate of each variant as a gate; puts them into ``results``."""
+        if not complete:
+            sentence = "certificate: not evaluated, the run is not complete"
+            gate = GateResult("gate::certificate", "certificate", "certificate", None, sentence)
+            return excuse([gate], "the run is not complete")
+        allow = self.settings.allow_unevaluated
+        misjudged = {group_key(row) for row in judges.misjudged(results)}
+
+        def levels(variant: VariantKey) -> Levels:
+            return self.watch.levels(variant) if isinstance(self.watch, CertificateWatch) else ONE_LOOK
+
+        if self.baseline is not None:
+            found = certifying.certificates(
+                policy, run, self.baseline, absent=absent, misjudged=misjudged, levels=levels, allow_unevaluated=allow
+            )
+        else:
+            found = certifying.within_run(policy, run, references(run.variants), levels=levels, allow_unevaluated=allow)
+        worst = certifying.overall(found)
+        if worst is None:
+            sentence = "certificate: INCONCLUSIVE: nothing could be compared"
+            return (GateResult("gate::certificate", "certificate", "certificate", False, sentence),)
+        results["certificate"] = certifying.as_json(worst, policy)
+        if len(found) > 1:
+            results["certificates"] = [certifying.as_json(one, policy) for one in found]
+        return tuple(map(certifying.gate_of, found))
+
+    def _measured(self, groups: Mapping[GroupKey, Group], results: Results) -> list[gating.Measured]:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
-        measured = gating.measure(collect(records), rows, self.baseline, mode)
+        if not self._within and self.watch is None:
+            return self._stressed(gating.measure(groups, rows, self.baseline, mode), results)
+        sides = self._sides(list(rows))
+        for key, side in sides.items():
+            if side is not None:
+                whole = groups.get(side[0], Group()) if self.baseline is None else side[1]
+                prefix = None if self.watch is None else self.watch.before(key)
+                sides[key] = side[0], whole if prefix is None else prefix
+        measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
+        return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
+
+    def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:
+        """The cells with what changed forms of their items did."""
         forms = {group_key(row): row for row in results.get("stress", ())}
         return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
 
@@ -214,6 +363,29 @@ class RunGates:
         unfit = not any(stress.fits(registry.get(entry.key.task), form) for form in self.settings.stress)
         return replace(entry.cell, no_forms="no transformation asked for fits the task" if unfit else "")
 
+    @staticmethod
+    def _standing(measured: Sequence[gating.Measured], watch: Watch) -> list[gating.Measured]:
+        """The cells with how far their gates have come; those that another gate's decision made needless name it."""
+        labels = {entry.key: entry.cell.label for entry in measured}
+        standings = watch.standings()
+        decider = "" if watch.decided is None else labels[watch.decided]
+        found = []
+        for entry in measured:
+            standing = standings.get(entry.key)
+            if standing is not None and standing.state == "open":
+                standing = replace(standing, decider=decider)
+            found.append(replace(entry, cell=replace(entry.cell, standing=standing)))
+        return found
+
+    def _missing(self, config: pytest.Config, measured: Sequence[gating.Measured]) -> list[GroupKey]:
+        """What the baseline has and this run should have, and has not: what the command left out is not missing."""
+        if self.baseline is None or narrowed_by_hand(config) or self.settings.where:
+            return []
+        # What was collected is not missing, also where the run ended before its turn.
+        present = dict.fromkeys([*(entry.key for entry in measured), *self._collected])
+        found = gating.missing(list(present), self.baseline)
+        return [key for key in found if self._asked_for(key.task, key.style)]
+
     def _absent(
         self, config: pytest.Config, measured: Sequence[gating.Measured], complete: bool
     ) -> tuple[GateResult, ...]:
@@ -222,11 +394,10 @@ class RunGates:
         What the command itself left out is no part of it: of a bar that is then not held it is said, and fails nothing.
         """
         by_hand = narrowed_by_hand(config) or bool(self.settings.where)
-        present = [entry.key for entry in measured]
+        present = list(dict.fromkeys([*(entry.key for entry in measured), *self._collected]))
         found: list[GateResult] = []
-        if self.baseline is not None and self.specs.margin is not None and not by_hand:
-            absent = [key for key in gating.missing(present, self.baseline) if self._asked_for(key.task, key.style)]
-            gates = gating.missing_gates(self.specs.margin, absent, present)
+        if self.specs.margin is not None:
+            gates = gating.missing_gates(self.specs.margin, self._missing(config, measured), present)
             found += [replace(gate, advisory=self.advisory) for gate in gates]
         for wanted in self.specs.min_accuracy:
             if any(fnmatchcase(key.task, wanted.task) for key in present):
@@ -242,6 +413,14 @@ class RunGates:
             found.append(GateResult("gate::run", kind, "run", None, sentence, advisory=self._only_advisory))
         return tuple(found) if complete else excuse(found, "the run is not complete")
 
+    def _adaptive(self, watch: Watch, results: Results) -> AdaptiveJson:
+        """How the run went."""
+        rows = {group_key(row): row for row in results["results"]}
+        sides = self._sides(self._collected)
+        theirs = rows if self.baseline is None else self.baseline.rows
+        before = {key: theirs[side[0]] for key, side in sides.items() if side is not None and side[0] in theirs}
+        return adaptive_block(watch, rows, before, gating.labels(list(rows)), self.settings.data_seed)
+
     def _asked_for(self, task: str, style: str = "") -> bool:
         """Whether ``--task`` and ``--style`` let a task in."""
         tasks = self.settings.tasks
@@ -251,12 +430,12 @@ class RunGates:
 
     @property
     def _only_advisory(self) -> bool:
-        return self.advisory and not (self.specs.min_accuracy or self.specs.max_rates)
+        return self.advisory and not (self.specs.min_accuracy or self.specs.max_rates or self.specs.certify)
 
     def _judge_gates(self, results: Results) -> list[GateResult]:
         """What fails because of a judge that failed its canaries: this run's, or that of a baseline that gates it."""
         found = [judges.judge_gate(results)]
-        if self.baseline is not None and not self.advisory:
+        if self.baseline is not None and (not self.advisory or self.specs.certify):
             found.append(judges.judge_gate(self.baseline.results, "judge of the baseline"))
         return [gate for gate in found if gate is not None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
-from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import EngineError, ThinkSLMError, UsageError, where_raised
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, id_of
 from pytest_thinkslm.core.records import Verdict
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.selection import Selector
-from pytest_thinkslm.generating.shards import COSTS, places_of, shard
+from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
+from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
@@ -73,7 +75,12 @@ class RunnerPlugin:
         self._too_late = too_late
         self._controller = controller
         self._worker = worker
+        self._gates = gates
+        self._decisions: Decisions | None = None
+        if worker is not None and worker.decided is not None:
+            self._decisions = ToldDecisions(Path(worker.decided))
         self._progress = _progress(controller, worker)
+        self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
         self.run = Run(
@@ -127,7 +134,7 @@ class RunnerPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
-        part that ``--shard`` asks for.
+        part that ``--shard`` asks for; under ``--adaptive`` tasks interleaved.
         """
         generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
         if generic:
@@ -137,14 +144,28 @@ class RunnerPlugin:
             items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
-        if (part := self.selector.shard) is not None:
-            variants = [max(0, _variant_of(item)) for item in items]
-            costs = [COSTS.get(ref.task, 1.0) if (ref := ref_of(item)) else 1.0 for item in items]
-            places = places_of(variants, costs)
-            kept = [part.has(place, len(self.run.variants)) for place in places]
+        if self.selector.shard is not None:
+            tasks = ["" if (ref := ref_of(item)) is None else ref.task for item in items]
+            kept = self.selector.in_shard([max(0, _variant_of(item)) for item in items], tasks)
             others = [item for item, mine in zip(items, kept, strict=True) if not mine]
             self.config.hook.pytest_deselected(items=others)
             items[:] = [item for item, mine in zip(items, kept, strict=True) if mine]
+        if self.settings.adaptive:
+            self._interleave(items)
+
+    def _interleave(self, items: list[pytest.Item]) -> None:
+        """Give the places of the tests of tasks to their items in the order of ``--adaptive``."""
+        places = [place for place, item in enumerate(items) if ref_of(item) is not None]
+        refs = [cast("ItemRef", ref_of(items[place])) for place in places]
+        order = in_turn(
+            refs,
+            self.settings.data_seed,
+            pace=lambda ref: self._gates.pace(self._key(ref).group),
+            comparable=lambda ref: self._gates.comparable(self._key(ref)),
+        )
+        items_of_refs = [items[place] for place in places]
+        for place, source in zip(places, order, strict=True):
+            items[place] = items_of_refs[source]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -175,9 +196,11 @@ class RunnerPlugin:
         keys = {session.items[place].nodeid: self._key(ref) for ref, place in zip(refs, places, strict=True)}
         _check_distinct(keys)
         if self._worker is not None:
-            identities.write(Path(self._worker.table), keys)
+            with contextlib.suppress(OSError):  # the controller says what it cannot read
+                identities.write(Path(self._worker.table), keys)
         if self._controller is not None:
-            self._controller.expect(keys.values())
+            self._controller.expect(keys)
+            self._decisions = self._controller.decisions
         if len(refs) == len(session.items):
             _spare_logging(self.config, session.items)
         try:
@@ -205,11 +228,25 @@ class RunnerPlugin:
             return
         start_item()
         self._records.clear()
+        with self._timer.stopped(item):
+            self._await(item, ref)
+
+    def _await(self, item: pytest.Item, ref: ItemRef) -> None:
+        """Wait for the item's output, and fill in what its test takes."""
         if self.problem is not None:
             raise EngineError(self.problem)
+        if self._decisions is not None:
+            self._skip_needless(self._decisions, ref)
         if left_out := self.run.left_out(ref):
             pytest.skip(safe_line(left_out, 400))
-        output = self.run.output(ref)
+        if not self.run.stopped and (why := self._told_to_stop()):
+            self.run.stop(why)
+        try:
+            output = self.run.output(ref)
+        except EngineError as error:
+            if error.kind == "not-asked":
+                pytest.skip(safe_line(f"not asked: {error}", 400))
+            raise
         if self._progress is not None:
             self._progress.settle()
         case = self.run.case(ref)
@@ -263,6 +300,8 @@ class RunnerPlugin:
                 "data": _wire(self.run.data_states()),
                 "measured": _wire(self.run.measured),
                 "problem": self.problem,
+                "stopped": self.run.stopped,
+                "unkept": self.run.unkept,
                 "judge": self._close_judge(),
             }
         else:
@@ -270,8 +309,16 @@ class RunnerPlugin:
 
     # -- helpers ------------------------------------------------------------------------------------------
 
+    def _skip_needless(self, decisions: Decisions, ref: ItemRef) -> None:
+        """Skip an item that what is decided has made needless, and ask for no more of them."""
+        if decisions.changed():
+            self.run.drop(lambda other: decisions.needed(self._key(other)))
+        if not decisions.needed(self._key(ref)):
+            pytest.skip(NOT_NEEDED)
+
     def _controller_add(self) -> None:
         if self._controller is not None:
+            self._controller.stop(self.run.stopped, self.run.unkept)
             self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
             self._controller.recorder.add_judge(self._close_judge())
 
@@ -290,6 +337,12 @@ class RunnerPlugin:
         if state is None:
             return with_ruling(graded, None, None)
         return with_ruling(graded, state.case, state.ruling, decides=by_parser)
+
+    def _told_to_stop(self) -> str:
+        """Why the process where results come together wants nothing more to be asked."""
+        if self._controller is not None:
+            return self._controller.stopped
+        return self._progress.stopped if isinstance(self._progress, WorkerProgress) else ""
 
     def _key(self, ref: ItemRef) -> ItemKey:
         return ref.key(self.run.variants)
@@ -313,6 +366,8 @@ class RunnerPlugin:
     def _seed_records(self, ref: ItemRef) -> None:
         """Records of the further cases that this item carries."""
         for place, (extra, output) in enumerate(self.run.auxiliary(ref)):
+            if isinstance(output, EngineError) and output.kind == "not-asked":
+                continue
             graded = error_graded(str(output)) if isinstance(output, EngineError) else grade(extra.case, output)
             if self.run.judge is not None:
                 from pytest_thinkslm.judging.policy import with_ruling
@@ -368,7 +423,7 @@ class RunnerPlugin:
             if error is None:
                 return Graded(answer, Verdict("correct", "the test's own assertions hold"))
             return Graded(answer, Verdict("incorrect", safe_line(str(error) or "assertion failed", 400)))
-        return error_graded(safe_line(f"{type(error).__name__}: {error}", 400))
+        return error_graded(safe_line("" if error is None else where_raised(error), 400))
 
     def _report(
         self, item: pytest.Item, call: pytest.CallInfo[None], error: BaseException | None, graded: Graded
@@ -443,7 +498,7 @@ def _spare_logging(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     It costs as much an item as reading the answer; an engine's messages go to engine.log anyway.
     """
     asked = [config.getoption(name, None) for name in ("log_cli_level", "log_file", "log_level")]
-    asked += [config.getini(name) for name in ("log_cli", "log_file", "log_level")]
+    asked += [compat_pytest.ini_value(config, name) for name in ("log_cli", "log_file", "log_level")]
     if not any(asked) and not any("caplog" in item.fixturenames for item in items):  # type: ignore[attr-defined]
         compat_pytest.silence_log_capture(config)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_thinkslm.core.tables import print_line, print_table
+from pytest_thinkslm.core.text import safe_message, safe_text
 from pytest_thinkslm.plugin.compat_pytest import Terminal
 from pytest_thinkslm.reports import summary
 from pytest_thinkslm.runs.types import Results
 
 if TYPE_CHECKING:
     from pytest_thinkslm.reports.recorder import Recorder
-
-_PROBLEMS_SHOWN = 10
 
 #: How the states of a gate are coloured.
 _COLOURS = {
@@ -25,25 +24,38 @@ _COLOURS = {
 }
 
 
-def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Recorder) -> None:
-    """Write the summary of a run through pytest's terminal reporter."""
+def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], recorder: Recorder) -> None:
+    """Write the summary of a run through pytest's terminal reporter.
+
+    Args:
+        listed: by verdict the lines that are shown of its items, at most a few.
+    """
     from rich.console import Console
     from rich.markup import escape
 
+    from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
-    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
     from pytest_thinkslm.reports.stress_table import stress_table
 
     terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
     counts = recorder.counts
-    listed = list(wrong)
-    if listed and reporter.config.option.verbose >= 0 and "f" in reporter.reportchars.lower():
-        for line in listed:
-            reporter.write_line(_one_line(line, terminal.width))
-        more = counts["incorrect"] + counts["unparsed"] + counts["truncated"] - len(listed)
-        if more > 0:
-            reporter.write_line(f"... and {more} more: see items.jsonl")
+
+    def write(line: str, **markup: bool) -> None:
+        reporter.write_line(safe_message(line), **markup)
+
+    if reporter.config.option.verbose >= 0:
+        for verdict, lines in listed.items():
+            letters = "e" if verdict == "error" else "f"
+            if letters in reporter.reportchars.lower():
+                for line in lines:
+                    if verdict == "error":  # its reason is what matters: whole
+                        write(f"ERROR {line}", red=True)
+                    else:
+                        write(_one_line(line, terminal.width))
+                if (more := counts[verdict] - len(lines)) > 0:
+                    write(f'... and {more} more {verdict}: see items.jsonl ("verdict":"{verdict}"), or -v')
     console = Console(
         file=terminal.file,
         force_terminal=terminal.coloured,
@@ -56,40 +68,47 @@ def show(reporter: Any, results: Results, wrong: Sequence[str], recorder: Record
         for row in rows:
             if detail := summary.details(row):
                 console.print(
-                    f"[bold]{summary.row_name(row)}[/bold] ({row['style']}): " + escape("; ".join(detail)),
+                    f"[bold]{escape(safe_text(summary.row_name(row)))}[/bold] ({row['style']}): "
+                    + escape(safe_text("; ".join(detail))),
                     soft_wrap=True,
                 )
         for note in summary.notes(rows):
             print_line(console, note, "warning")
-    if (table := stress_table(results)) is not None:
-        print_table(console, table, gap=1)
+    if (forms := stress_table(results)) is not None:
+        print_table(console, forms, gap=1)
     show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import terminal_lines
 
         for line, red in terminal_lines(results["judge"]):
-            reporter.write_line(line, red=red)
+            write(line, red=red)
     if results["gates"]:
         print_table(console, gate_table(results["gates"]), gap=1)
+    for certificate in certificates_of(results):
+        print_table(console, certificate_table(certificate), gap=1)
+    for line in any_loss_lines(results):
+        print_line(console, line)
     for state, sentence in gate_sentences(results["gates"]):
-        reporter.write_line(f"gate {state}: {sentence}", **_COLOURS[state])
+        write(f"gate {state}: {sentence}", **_COLOURS[state])
+    if "adaptive" in results:
+        write(f"adaptive: {results['adaptive']['sentence']}")
     if results["selection"] != "full":
-        reporter.write_line(f"selection: {summary.selection_of(results)}")
-    for problem in results["problems"][:_PROBLEMS_SHOWN]:
-        reporter.write_line(f"thinkslm: {problem}", yellow=True)
-    if len(results["problems"]) > _PROBLEMS_SHOWN:
-        reporter.write_line(
-            f"thinkslm: ... and {len(results['problems']) - _PROBLEMS_SHOWN} more problems: see results.json",
+        write(f"selection: {summary.selection_of(results)}")
+    for problem in results["problems"][: summary.PROBLEMS_LISTED]:
+        write(f"thinkslm: {problem}", yellow=True)
+    if len(results["problems"]) > summary.PROBLEMS_LISTED:
+        write(
+            f"thinkslm: ... and {len(results['problems']) - summary.PROBLEMS_LISTED} more problems: see results.json",
             yellow=True,
         )
     if recorder.page_problem:
-        reporter.write_line(f"thinkslm: {recorder.page_problem}", yellow=True)
-    reporter.write_line(
-        f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, gates.xml, junit.xml)"
-    )
+        write(f"thinkslm: {recorder.page_problem}", yellow=True)
+    names = ("results.json", "items.jsonl", "summary.md", "gates.xml", "junit.xml")
+    if written := [name for name in names if (recorder.folder / name).is_file()]:
+        write(f"files: {_shown(recorder.folder)} ({', '.join(written)})")
     if recorder.page is not None:
-        reporter.write_line(f"page: {_shown(recorder.page)}")
+        write(f"page: {_shown(recorder.page)}")
 
 
 def _one_line(text: str, width: int) -> str:

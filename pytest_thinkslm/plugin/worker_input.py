@@ -25,6 +25,7 @@ class WorkerInput:
         devices: positions of its GPUs among those of the run; None without GPUs.
         visible_devices: the same as CUDA_VISIBLE_DEVICES wants it.
         judge: what ``JudgeSession.for_worker`` made; None without a judge.
+        decided: where the controller says which gates are decided (``decisions``); None without ``--adaptive``.
         progress: its channel to the controller's progress line; None under another distribution.
     """
 
@@ -37,6 +38,7 @@ class WorkerInput:
     devices: list[int] | None = None
     visible_devices: str | None = None
     judge: Mapping[str, Any] | None = None
+    decided: str | None = None
     progress: Any = None
 
     def put(self, workerinput: dict[str, Any]) -> None:

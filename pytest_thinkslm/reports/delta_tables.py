@@ -44,6 +44,7 @@ _BRIEF = 32
 LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
 
 _COST_NAMES = {
+    "bits_per_weight": "bits per weight",
     "disk_bytes": "disk",
     "peak_memory_bytes": "peak memory",
     "peak_gpu_memory_bytes": "peak GPU memory",
@@ -98,7 +99,11 @@ def reference_tables(results: Results, *, apart: bool) -> list[Table]:
 
 
 def change_columns(kept: bool = True) -> list[Column]:
-    """The columns of what changed from one run or variant to another: those of ``change_cells`` and more."""
+    """The columns of what changed from one run or variant to another: those of ``change_cells`` and more.
+
+    Args:
+        kept: whether the share of the accuracy kept is shown, or the share of items that changed.
+    """
     more = figure_columns("kept") if kept else []
     change = Column("change", css="strong")
     return [
@@ -106,6 +111,7 @@ def change_columns(kept: bool = True) -> list[Column]:
         change,
         *figure_columns("95% CI"),
         *(Column(name, css="links") for name in ("lost", "gained")),
+        *([] if kept else figure_columns("flips")),
         Column("p"),
         *more,
     ]
@@ -286,6 +292,8 @@ def _amount(name: str, value: float | None) -> str:
         return "unknown"
     if name.endswith("_bytes"):
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+    if name == "bits_per_weight":
+        return f"{value:.2f}"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 

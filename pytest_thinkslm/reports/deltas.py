@@ -11,7 +11,7 @@ from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
 from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
-from pytest_thinkslm.gates.baselines import Group, RunFigures
+from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
 from pytest_thinkslm.runs.stressed import Stressed
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
@@ -34,8 +34,7 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
     """
     if not variants:
         return {}
-    plain = (variants[0][0], "none")
-    root = plain if plain in variants else variants[0]
+    root = root_variant(variants)
     found = {}
     for variant in variants:
         own = (variant[0], "none")
@@ -135,7 +134,9 @@ def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
 def costs(
     variants: Sequence[VariantFacts], measured: Mapping[str, VariantMeasured], pairs: Mapping[VariantKey, VariantKey]
 ) -> dict[str, dict[str, Change]]:
-    """Disk, memory and speed of each variant beside those of its reference, by "model|quant"; null is not known.
+    """Bits per weight, disk, memory and speed of each variant beside its reference, by "model|quant"; null: unknown.
+
+    Bits are those of engines that measure them over all tensors.
 
     Args:
         variants: as in results.json.
@@ -147,7 +148,9 @@ def costs(
         compression = variant.get("compression")
         size = compression and compression["bytes"]
         own = measured.get(f"{variant['model']}|{variant['quant']}", {})
+        measured_bits = compression["bits"] if compression and variant.get("engine") == "llamacpp" else None
         facts[_variant(variant)] = {
+            "bits_per_weight": measured_bits,
             "disk_bytes": variant.get("disk_bytes") if size is None else size,
             "peak_memory_bytes": own.get("peak_memory_bytes"),
             "peak_gpu_memory_bytes": own.get("peak_gpu_memory_bytes"),
@@ -207,6 +210,11 @@ def _fill(value: DeltaRow, paired: PairedResult[str]) -> None:
     value["ci95"] = [round(end, 6) for end in paired.interval]
     value["p"] = _significant(paired.change.p)
     value["kept"] = round(paired.candidate / paired.baseline, 6) if paired.baseline > 0 else None
+    value["flips"] = round(paired.flips, 6)
+    lost, gained = len(paired.lost), len(paired.gained)
+    value["flips_ci95"], value["lost_ci95"], value["gained_ci95"] = (
+        [round(end, 6) for end in paired.share_interval(count)] for count in (lost + gained, lost, gained)
+    )
     value["lost"] = list(paired.lost)
     value["gained"] = list(paired.gained)
     value["method"] = f"{paired.change.test}; interval: Tango's paired score test{counts}"

@@ -7,8 +7,9 @@ from typing import cast
 
 from pytest_thinkslm.core.item_record import GroupJson
 from pytest_thinkslm.core.tables import Cell, Column, Table, Tone, figure_columns, percent, text_columns
+from pytest_thinkslm.gates.certifying import any_loss_sentence
 from pytest_thinkslm.reports.delta_tables import change_cells, item_cells, p_value
-from pytest_thinkslm.runs.types import GateJson, GateState
+from pytest_thinkslm.runs.types import GateJson, GateState, Results
 
 _RANKS: Sequence[GateState] = ("failed", "advisory", "not evaluated", "passed")
 _TONES: Mapping[GateState, Tone] = {
@@ -19,7 +20,13 @@ _TONES: Mapping[GateState, Tone] = {
 }
 
 #: What each kind of gate asks, as it is shown.
-_KINDS = {"regression": "regression", "noninferiority": "non-inferiority", "paper": "the paper", "judge": "judge"}
+_KINDS = {
+    "regression": "regression",
+    "noninferiority": "non-inferiority",
+    "paper": "the paper",
+    "judge": "judge",
+    "certificate": "certify",
+}
 
 
 def gate_table(gates: Sequence[GateJson], title: str = "Gates", *, first: int = 0) -> Table:
@@ -47,6 +54,13 @@ def gate_sentences(gates: Sequence[GateJson]) -> list[tuple[GateState, str]]:
         (gate["state"], gate["sentence"] + (hint if gate["passed"] is None and gate.get("fails") else ""))
         for gate in ranked(gates)
     ]
+
+
+def any_loss_lines(results: Results) -> list[str]:
+    """The pooled test of any loss, in a sentence a variant."""
+    found = results["baseline"].get("any_loss", []) if "baseline" in results else []
+    several = len(found) > 1
+    return [any_loss_sentence(one) + (f", {one['model']} ({one['quant']})" if several else "") for one in found]
 
 
 def ranked(gates: Sequence[GateJson]) -> list[GateJson]:
@@ -90,4 +104,6 @@ def _asked(gate: GateJson, fields: Mapping[str, float]) -> str:
 
 
 def _decision(gate: GateJson) -> str:
+    if "decision" in gate["fields"]:
+        return str(gate["fields"]["decision"])
     return "not evaluated: fails" if gate["passed"] is None and gate.get("fails") else gate["state"]

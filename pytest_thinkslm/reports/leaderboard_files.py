@@ -15,6 +15,7 @@ from pytest_thinkslm.core.tables import (
     html_rows,
     markdown_table,
     markdown_text,
+    shown_in_html,
     text_columns,
 )
 from pytest_thinkslm.reports.leaderboard import SORTING, Leaderboard, Line, RankedGroup
@@ -41,7 +42,9 @@ def html(board: Leaderboard) -> str:
     from jinja2 import Environment
 
     source = resources.files("pytest_thinkslm.reports").joinpath("leaderboard.html").read_text("utf-8")
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    template = Environment(autoescape=True, finalize=shown_in_html, trim_blocks=True, lstrip_blocks=True).from_string(
+        source
+    )
     columns = board.columns
     heads = [*text_columns("model", "params", "quantization"), Column("GPU memory, GiB"), Column("disk, GiB")]
     heads += map(Column, _titles(columns))

@@ -14,9 +14,11 @@ def item_link(group: GroupKey, item: str, repeat: int = 1) -> str:
     """
     named = () if group.test == f"test_{group.task}" else ("item", group.test)
     parts = (*group.variant, group.task, group.style, item, str(repeat), *named)
-    return "#item=" + "|".join(quote(part, safe="/+.,:") for part in parts)
+    return "#item=" + "|".join(quote(part, safe="/+.,:", errors="backslashreplace") for part in parts)
 
 
 def filter_link(**filters: object) -> str:
     """The address of the browser of items with filters set."""
-    return "#" + "&".join(f"{name}={quote(str(value), safe='/+.,:')}" for name, value in filters.items())
+    return "#" + "&".join(
+        f"{name}={quote(str(value), safe='/+.,:', errors='backslashreplace')}" for name, value in filters.items()
+    )

@@ -6,26 +6,27 @@ import contextlib
 import json
 import os
 import platform
-import re
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.redaction import names_secret
+from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     FigureRow,
@@ -43,32 +44,19 @@ from pytest_thinkslm.settings.run_settings import Settings
 if TYPE_CHECKING:
     from pytest_thinkslm.judging.session import JudgeSession
 
-#: Names of engine arguments whose values are never written.
-_SECRET = re.compile(r"key|token(?!s)|secret|password|credential", re.IGNORECASE)
-
 #: Distributions whose versions a report states.
 _PACKAGES = ("pytest-thinkslm", "pytest", "pytest-xdist", "math-verify")
+
+
+#: Where the folders of runs are by default, under the current folder.
+REPORTS = "reports"
 
 
 def default_report_dir(settings: Settings) -> Path:
     """``reports/<time>-<model>-<quant>`` under the current folder."""
     models = "_".join(short_name(model) for model in settings.models)[:60]
     quants = "_".join(settings.quants) or "none"
-    return Path("reports").absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
-
-
-def prepare_report_dir(folder: Path) -> None:
-    """Make the folder and see that it can be written, before anything is generated. Raises ``UsageError``."""
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--report-dir {folder} cannot be written ({error.strerror or error}): choose another folder; "
-            "nothing was generated"
-        ) from None
+    return Path(REPORTS).absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
 
 
 class Recorder:
@@ -78,11 +66,17 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Settings, factory: EngineFactory, folder: Path, judge: JudgeSession | None = None
+        self,
+        settings: Settings,
+        factory: EngineFactory,
+        folder: Path,
+        judge: JudgeSession | None = None,
     ) -> None:
         self.settings = settings
         self.factory = factory
         self.folder = folder
+        #: Files of the run that could not be written, each with the reason.
+        self.unwritten: list[str] = []
         self.started = time.time()
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -105,6 +99,13 @@ class Recorder:
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
+
+    def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
+        """Forget the items that are ``unwanted``, as if they had not been run."""
+        for key in list(filter(unwanted, self._spool.reported())):
+            self._spool.forget(key)
+            if key.role == "item":
+                self.counts[self._verdicts.pop(key)] -= 1
 
     def groups(self) -> Counter[GroupKey]:
         """Number of reported items by group."""
@@ -137,6 +138,7 @@ class Recorder:
             records = collecting(records, groups)
         seeds = self._spool.records(lambda key: key.role == "seed")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
+        self.problems += self._accepted()
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
@@ -153,7 +155,7 @@ class Recorder:
             "results": rows,
             "loop_guard": self._loop_guard(variants, rows),
             "gates": [],
-            "problems": list(self.problems),
+            "problems": [*self.problems, *failed_metrics(rows)],
             "measured": measured,
         }
         if len(self.factory.variants) > 1:
@@ -169,6 +171,14 @@ class Recorder:
             results["problems"] += judge_problems(results["judge"])
             measured["judge"] = self._judge_spent
         return results
+
+    def _accepted(self) -> list[str]:
+        """What of the figures rests on outputs of another engine (``--journal-accept``, a package that is not here)."""
+        return [
+            f"{variant.name}: {count} outputs are those of an engine that differs in {what} (--journal-accept)"
+            for variant in self.factory.variants
+            for what, count in sorted(self._measured.get(variant.name, {}).get("accepted", {}).items())
+        ]
 
     def _add_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
         """The delta report, and the cost beside it."""
@@ -210,16 +220,58 @@ class Recorder:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
         return self._spool.records(lambda key: key.role == "item")
 
-    def write(self, results: Results) -> None:
-        """Write the files, each once and atomically."""
+    @property
+    def full(self) -> str:
+        """Why the report folder takes no more lines; empty while it does."""
+        if not self._spool.problem:
+            return ""
+        return f"the report folder {self.folder} cannot be written ({self._spool.problem})"
+
+    def write(self, results: Results, gates: Callable[[Path], object] | None = None) -> None:
+        """Write the files, each once and atomically. Where the report folder takes none of them another one is tried.
+
+        Never raises for a file that cannot be written: ``unwritten`` and ``folder`` say what became of it.
+
+        Args:
+            results: the content of results.json.
+            gates: writes gates.xml.
+        """
         from pytest_thinkslm.reports.summary import markdown
 
-        self._spool.finish()
-        ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
-        write_json(self.folder / "results.json", ordered)
+        if not any(self._write_figures(folder, results) for folder in (self.folder, *_other_folders(self.folder))):
+            return
+        self._spool.discard()
         self._write_page()
         page = None if self.page is None else self.page.name
-        write_text(self.folder / "summary.md", markdown(results, page=page))
+        self._beside("summary.md", lambda path: write_text(path, markdown(results, page=page)))
+        if gates is not None:
+            self._beside("gates.xml", gates)
+
+    def _write_figures(self, folder: Path, results: Results) -> bool:
+        """items.jsonl and results.json, both or neither; the room of the spool is given to them where they need it."""
+        ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
+        for again in (False, True):
+            if again:
+                self._spool.to_memory()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._spool.write(folder / "items.jsonl")
+                write_json(folder / "results.json", ordered)
+            except OSError as error:
+                why = error.strerror or str(error)
+                with contextlib.suppress(OSError):
+                    (folder / "items.jsonl").unlink(missing_ok=True)
+            else:
+                self.folder = folder
+                return True
+        self.unwritten.append(f"the report folder {folder} cannot be written ({why})")
+        return False
+
+    def _beside(self, name: str, write: Callable[[Path], object]) -> None:
+        try:
+            write(self.folder / name)
+        except OSError as error:
+            self.unwritten.append(f"{name} was not written ({error.strerror or error})")
 
     def _write_page(self) -> None:
         """Write ``report.html``; where that fails the run's figures stand all the same, and the terminal says why."""
@@ -234,10 +286,8 @@ class Recorder:
             )
 
     def discard(self) -> None:
-        """Nothing was run: remove the spool, and the folder where it is empty."""
+        """Nothing was run: remove the spool."""
         self._spool.discard()
-        with contextlib.suppress(OSError):  # it holds files: the engine's log, or the user's
-            self.folder.rmdir()
 
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
@@ -252,8 +302,7 @@ class Recorder:
         values["judge_url"] = _shown_url(self.settings.judge_url)
         values["judge"] = None if self.settings.judge is None else _model_name(self.settings.judge)
         values["engine_args"] = {
-            name: "(not written)" if _SECRET.search(name) else value
-            for name, value in self.settings.engine_args.items()
+            name: "(not written)" if names_secret(name) else value for name, value in self.settings.engine_args.items()
         }
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return cast("SettingsJson", plain)
@@ -286,6 +335,12 @@ class Recorder:
         return facts
 
 
+def _other_folders(asked: Path) -> list[Path]:
+    """Where a report goes that its folder does not take."""
+    name = f"{asked.name}-{os.getpid()}"
+    return [Path.cwd() / name, Path(tempfile.gettempdir()) / name]
+
+
 def _shown_url(url: str | None) -> str | None:
     return None if url is None else without_credentials(url)
 
@@ -307,7 +362,7 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    inner[key] = part
+                    inner[key] = inner.get(key, 0) + part if name == "accepted" else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

@@ -27,6 +27,9 @@ from pytest_thinkslm.runs.types import (
     VariantMeasured,
 )
 
+#: Problems of a run that are listed; the rest is a count.
+PROBLEMS_LISTED = 10
+
 
 def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: str) -> Table:
     """The figures of one variant, and how much of them was generated in this run (``measured``)."""
@@ -155,6 +158,8 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
             lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
         if row.get("cut_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
+        if row.get("cluster_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cluster_warning']}"] = None
     return list(lines)
 
 
@@ -190,8 +195,9 @@ def thought_line(row: FigureRow) -> str:
     if "thought_rate" not in row:
         return ""
     parts = [f"{percent(row['thought_rate'])} of outputs"]
-    parts += [f"{percent(row['unfinished_thought_rate'])} unfinished"]
-    parts += [f"{percent(row['closed_thought_rate'])} closed at the bound"] * bool(row["closed_thought_rate"])
+    parts += [f"{percent(row.get('unfinished_thought_rate', 0.0))} unfinished"]
+    closed = row.get("closed_thought_rate", 0.0)
+    parts += [f"{percent(closed)} closed at the bound"] * bool(closed)
     return "thoughts: " + ", ".join(parts)
 
 
@@ -267,13 +273,16 @@ def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]
 
 def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
-    from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+    from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
     from pytest_thinkslm.reports.stress_table import stress_table
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
         lines += [f"Selection: **{selection_of(results)}**.", ""]
+    if "adaptive" in results:
+        lines += [f"Adaptive: {markdown_line(results['adaptive']['sentence'])}.", ""]
     for table, speed, rows in variant_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), "", speed + ".", ""]
         for row in rows:
@@ -296,12 +305,18 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     if results["gates"]:
         lines += ["## Gates", "", *markdown_table(gate_table(results["gates"])), ""]
         lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(results["gates"])]
+        lines += [f"- {markdown_line(line)}" for line in any_loss_lines(results)]
         lines.append("")
+    for certificate in certificates_of(results):
+        table = certificate_table(certificate)
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]
-    for problem in results["problems"]:
-        lines.append(f"- {markdown_line(problem)}")
+    problems = results["problems"]
+    lines += [f"- {markdown_line(problem)}" for problem in problems[:PROBLEMS_LISTED]]
+    if len(problems) > PROBLEMS_LISTED:
+        lines.append(f"- ... and {len(problems) - PROBLEMS_LISTED} more problems: see results.json")
     if page:
         lines += ["", f"Every item with its prompt and output, and plots: [{page}]({page})."]
     return "\n".join(lines).rstrip() + "\n"
@@ -321,7 +336,9 @@ def _shown(value: Any) -> str:
         if value.get("value") is None:
             return f"undefined ({value.get('undefined', 'no items')})"
         count = f" (n={value['n']})" if "n" in value else ""
-        return f"{_shown(value['value'])}{count}"
+        ends = value.get("ci95")
+        interval = f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends else ""
+        return f"{_shown(value['value'])}{interval}{count}"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)

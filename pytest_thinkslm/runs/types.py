@@ -11,11 +11,13 @@ from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
+from pytest_thinkslm.statistics.sequential import State
 from pytest_thinkslm.tasks.sampling import Method
 
-#: limit: what the run's own options chose (--limit, --where, --recorded-only); partial: a shard, or what is left of a
+#: limit: what the run's own options chose (--limit, --where, --recorded-only); adaptive: ended when it was
+#: decided; partial: a shard, or what is left of a
 #: run that was narrowed by hand or interrupted.
-Selection = Literal["full", "limit", "partial"]
+Selection = Literal["full", "limit", "adaptive", "partial"]
 GateKind = Literal[
     "regression",
     "noninferiority",
@@ -26,6 +28,7 @@ GateKind = Literal[
     "max-error",
     "max-inconsistent",
     "judge",
+    "certificate",
 ]
 GateState = Literal["passed", "failed", "not evaluated", "advisory"]
 
@@ -129,6 +132,7 @@ class FigureRow(GroupJson):
     closed_thought_rate: NotRequired[float]
     cut: NotRequired[Cut]
     cut_warning: NotRequired[str]
+    cluster_warning: NotRequired[str]
     loops_stopped: NotRequired[int]
     judge: NotRequired[JudgeFigures]
     failures: dict[str, int]
@@ -195,6 +199,10 @@ class DeltaRow(GroupJson):
     p: float | None
     p_corrected: float | None
     kept: float | None
+    flips: NotRequired[float]
+    flips_ci95: NotRequired[list[float]]
+    lost_ci95: NotRequired[list[float]]
+    gained_ci95: NotRequired[list[float]]
     lost: list[str]
     gained: list[str]
     outcomes: NotRequired[Change]
@@ -274,14 +282,103 @@ class ReferenceRow(GroupJson):
     note: str
 
 
+class AnyLossJson(VariantJson):
+    """The pooled test of any loss of one variant, over all its tasks; numbers of items."""
+
+    tasks: int
+    n: int
+    lost: int
+    gained: int
+    p: float
+    test: str
+
+
+class GuardJson(TypedDict):
+    """One task of a certificate, held against its guard; points."""
+
+    label: str
+    task: str
+    tier: Literal["critical", "supporting", "advisory"]
+    guard: float
+    n: int
+    drop: float | None
+    at_most: float | None
+    at_least: float | None
+    p_within: float | None
+    p_broken: float | None
+    p_broken_corrected: float | None
+    state: Literal["within", "broken", "open", "not evaluated"]
+    why: str
+
+
+class PooledLoss(TypedDict):
+    """A p-value and the name of its test."""
+
+    p: float
+    test: str
+
+
+class CertificateJson(VariantJson):
+    """The decision on one variant over all its tasks; points. ``bounds`` of the mean drop are one-sided."""
+
+    against: VariantJson | None
+    policy: str | None
+    decision: Literal["GO", "NO-GO", "INCONCLUSIVE"]
+    margin: float
+    tasks: int
+    mean_drop: float | None
+    bounds: list[float] | None
+    p_within: float | None
+    p_beyond: float | None
+    guards: list[GuardJson]
+    any_loss: PooledLoss | None
+    decided_by: list[str]
+    sentence: str
+    needed: str
+
+
 class BaselineJson(TypedDict):
     """What the run was compared with."""
 
     name: str
     paired: bool
     advisory: bool
-    selection: NotRequired[Literal["full", "limit"]]
+    selection: NotRequired[Literal["full", "limit", "adaptive"]]
     variants: NotRequired[list[VariantJson]]
+    any_loss: NotRequired[list[AnyLossJson]]
+
+
+class AdaptiveGroup(GroupJson):
+    """How far a group of an adaptive run came.
+
+    ``items`` of ``of`` were looked at. ``looks``, ``state`` and ``level`` are there where a gate is on it: how often it
+    was looked at, to what end, and the one-sided p-value that counted as shown at the last look. ``tokens`` are output
+    tokens; ``tokens_left`` is what the rest would take by estimate.
+    """
+
+    items: int
+    of: int
+    looks: NotRequired[int]
+    state: NotRequired[State]
+    level: NotRequired[float]
+    tokens: int | None
+    tokens_left: int | None
+
+
+class AdaptiveJson(TypedDict):
+    """How an adaptive run went. ``decided``: it ended before all of its items; ``decider`` is the gate that did it."""
+
+    decided: bool
+    decider: str | None
+    items: int
+    of: int
+    tokens: int | None
+    tokens_left: int | None
+    order_seed: int
+    spending: str
+    futility: float
+    sentence: str
+    groups: list[AdaptiveGroup]
 
 
 class GateJson(TypedDict):
@@ -460,6 +557,7 @@ class VariantMeasured(TypedDict, total=False):
     peak_gpu_memory_source: str
     loaded: LoadedJson
     tasks: dict[str, Generated]
+    accepted: dict[str, int]
 
 
 class RunMeasured(TypedDict):
@@ -501,14 +599,17 @@ class SettingsJson(TypedDict):
     seed: int
     data_seed: int
     limit: int | None
+    tasks: NotRequired[list[str]]
     stress: NotRequired[list[str]]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
     shard: NotRequired[str | None]
+    journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
+    adaptive: NotRequired[bool]
     preset: NotRequired[str | None]
     preset_choices: NotRequired[list[str]]
 
@@ -529,6 +630,9 @@ class Results(TypedDict):
     stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
+    adaptive: NotRequired[AdaptiveJson]
+    certificate: NotRequired[CertificateJson]
+    certificates: NotRequired[list[CertificateJson]]
     gates: list[GateJson]
     problems: list[str]
     measured: RunMeasured

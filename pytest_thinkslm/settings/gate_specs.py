@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.settings.policies import Policy
 
 RateKind = Literal["unparsed", "truncated", "error", "inconsistent"]
 GateMode = Literal["regression", "noninferiority"]
@@ -51,14 +52,15 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class GateSpecs:
-    """All gates of a run."""
+    """All gates of a run; ``certify`` is the policy of a certificate."""
 
     min_accuracy: tuple[MinAccuracy, ...] = ()
     max_rates: tuple[MaxRate, ...] = ()
     margin: Margin | None = None
+    certify: Policy | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.min_accuracy or self.max_rates or self.margin)
+        return bool(self.min_accuracy or self.max_rates or self.margin or self.certify)
 
 
 def parse_min_accuracy(text: str, tasks: Collection[str] = ()) -> tuple[MinAccuracy, ...]:

@@ -13,9 +13,10 @@ from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, parse_margin, parse_max_rate, parse_min_accuracy
+from pytest_thinkslm.settings.policies import Policy, make_policy
 from pytest_thinkslm.settings.presets import apply_preset
 from pytest_thinkslm.settings.selections import parse_shard, parse_where
-from pytest_thinkslm.settings.values import RawOptions, resolve_path, split_list
+from pytest_thinkslm.settings.values import RawOptions, checked_path, resolve_path, split_list
 from pytest_thinkslm.tasks import stress
 from pytest_thinkslm.tasks.prompts import STYLES
 from pytest_thinkslm.tasks.sampling import METHODS, Method
@@ -26,6 +27,10 @@ ENGINE_GROUP = "pytest_thinkslm.engines"
 SAMPLINGS = ("greedy", "model")
 INCORRECT_MODES = ("data", "fail", "xfail")
 JUDGE_POLICIES = ("fallback", "all")
+
+#: Bounds of numbers, beyond which engines overflow and nothing is meant: of whole ones, seeds (what 64 bits hold with
+#: room for a repeat's), repeats of an item (each is a test), and other numbers.
+MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 
 JudgePolicy = Literal["fallback", "all"]
 IncorrectMode = Literal["data", "fail", "xfail"]
@@ -78,6 +83,7 @@ class Settings:
     strict_data: bool = False
     fresh: bool = False
     rescore: bool = False
+    journal_accept: tuple[str, ...] = ()
     report_dir: Path | None = None
     journal_dir: Path = Path(".thinkslm/journal")
     incorrect: IncorrectMode = "data"
@@ -91,6 +97,7 @@ class Settings:
     gates: GateSpecs = field(default_factory=GateSpecs)
     gate_paper: bool = False
     allow_unevaluated: bool = False
+    adaptive: bool = False
     preset: str | None = None
     preset_choices: tuple[str, ...] = ()
     task_styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,7 +132,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
     raw = applied.raw
     task_styles = dict(applied.styles or {})
     temperature = _number(raw, "temperature", 0.0, low=0.0)
-    repeats = _integer(raw, "repeats", 1, low=1)
+    repeats = _integer(raw, "repeats", 1, low=1, high=MOST_REPEATS)
     if repeats > 1 and temperature == 0 and (raw.get("sampling") != "model" or raw.get("temperature") is not None):
         raise UsageError(
             f"--repeats {repeats} at temperature 0 asks for the same greedy output {repeats} times: "
@@ -139,7 +146,11 @@ def build_settings(raw: RawOptions) -> Settings | None:
             "--accept-data runs records that differ from their pins and --strict-data stops at the first of them: "
             "give one of them"
         )
-    data_dir = resolve_path(raw.get("data-dir"))
+    for model in models:
+        checked_path(model, "model")
+    if raw.get("judge"):
+        checked_path(str(raw["judge"]), "judge")
+    data_dir = resolve_path(raw.get("data-dir"), "data-dir")
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir} is no folder: give the folder that holds the data sets' files")
     return Settings(
@@ -158,8 +169,8 @@ def build_settings(raw: RawOptions) -> Settings | None:
         max_tokens=_integer(raw, "max-tokens", None, low=1),
         thinking=_thinking(raw),
         system=_system(raw),
-        seed=_integer(raw, "seed", 0, low=0),
-        data_seed=_integer(raw, "data-seed", 0, low=0),
+        seed=_integer(raw, "seed", 0, low=0, high=MOST_SEED),
+        data_seed=_integer(raw, "data-seed", 0, low=0, high=MOST_SEED),
         limit=_integer(raw, "limit", None, low=1),
         stress=stress.parse(split_list(raw.get("stress"))),
         **_selection(raw),
@@ -168,8 +179,9 @@ def build_settings(raw: RawOptions) -> Settings | None:
         strict_data=bool(raw.get("strict-data")),
         fresh=bool(raw.get("fresh")),
         rescore=bool(raw.get("rescore")),
-        report_dir=resolve_path(raw.get("report-dir")),
-        journal_dir=resolve_path(raw.get("journal-dir")) or Path(".thinkslm/journal").absolute(),
+        journal_accept=_journal_accept(raw),
+        report_dir=resolve_path(raw.get("report-dir"), "report-dir"),
+        journal_dir=resolve_path(raw.get("journal-dir") or ".thinkslm/journal", "journal-dir") or Path(),
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
@@ -181,6 +193,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         gates=_gates(raw),
         gate_paper=bool(raw.get("gate-paper")),
         allow_unevaluated=bool(raw.get("allow-unevaluated")),
+        adaptive=_adaptive(raw),
         preset=str(raw["preset"]) if raw.get("preset") else None,
         preset_choices=applied.choices,
         task_styles=task_styles,
@@ -198,6 +211,15 @@ def _engine(raw: RawOptions) -> str:
     return _name(
         raw, "engine", (*ENGINES, *entry_points.names(ENGINE_GROUP)) if is_own_engine(given) else ENGINES, "auto"
     )
+
+
+def _journal_accept(raw: RawOptions) -> tuple[str, ...]:
+    facts = tuple(dict.fromkeys(split_list(raw.get("journal-accept"))))
+    if facts and raw.get("fresh"):
+        raise UsageError("--journal-accept takes outputs of journals and --fresh reads none: give one of them")
+    if facts and raw.get("engine") == "replay":
+        raise UsageError("--journal-accept is about the journal, and --engine replay has none: leave it out")
+    return facts
 
 
 def _quants(raw: RawOptions) -> tuple[str, ...]:
@@ -268,7 +290,7 @@ def _thinking(raw: RawOptions) -> str | None:
     text = str(value)
     if text in ("on", "off", "low", "medium", "high"):
         return text
-    if text.isascii() and text.isdecimal() and int(text) > 0:
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST)) and 0 < int(text) <= MOST:
         return str(int(text))
     raise UsageError(
         f"--thinking {text!r}: give on, off, low, medium, high, or the most tokens a thought may have (512, say)"
@@ -295,8 +317,46 @@ def _baseline(raw: RawOptions) -> str | None:
     value = raw.get("baseline")
     if not value:
         return None
-    path = Path(str(value)).expanduser().absolute()
+    path = checked_path(str(value), "baseline").absolute()
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
+
+
+def _adaptive(raw: RawOptions) -> bool:
+    """Whether the run ends when its gates are decided. Raises ``UsageError`` where nothing could be."""
+    if not raw.get("adaptive"):
+        return False
+    gate, certify = (raw.get(option) not in (None, "") for option in ("gate", "certify"))
+    if not (gate or certify or raw.get("policy")):
+        raise UsageError(
+            "--adaptive ends a run as soon as its gates or its certificate are decided, and none is asked for: add "
+            "--gate MARGIN or --certify MARGIN (in points) with --baseline RUN, or with several variants of which the "
+            "first is the baseline"
+        )
+    if gate and (certify or raw.get("policy")):
+        raise UsageError("--adaptive ends a run by --gate or by --certify: give one of them")
+    if raw.get("stress"):
+        raise UsageError(
+            "--adaptive cannot be used with --stress: changed forms are compared on all of their items; leave one of "
+            "them out"
+        )
+    if _baseline(raw) == "paper":
+        raise UsageError(
+            "--adaptive cannot be used with --baseline paper: only its figures are known, not its items; give a run as "
+            "the baseline"
+        )
+    return True
+
+
+#: Said of a margin without anything to hold it against.
+NO_BASELINE = (
+    "--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a results.json or "
+    "'paper', or run several variants, of which the first is the baseline; for a fixed bar use --min-accuracy"
+)
+
+
+def _several(raw: RawOptions) -> bool:
+    """Whether the run may have several variants: it is known of recorded outputs when their file is read."""
+    return len(split_list(raw.get("model"))) > 1 or len(_quants(raw)) > 1 or raw.get("engine") == "replay"
 
 
 def _gates(raw: RawOptions) -> GateSpecs:
@@ -314,11 +374,8 @@ def _gates(raw: RawOptions) -> GateSpecs:
             if raw.get(option):
                 raise UsageError(f"--{option} is about --gate, which is not given: add --gate MARGIN (in points)")
         margin = None
-    elif baseline is None:
-        raise UsageError(
-            f"--gate {margin} needs a baseline to hold the run against: add --baseline with a report folder, a "
-            "results.json or 'paper'; for a fixed bar use --min-accuracy"
-        )
+    elif baseline is None and not _several(raw):
+        raise UsageError(NO_BASELINE.format(margin=margin))
     elif baseline == "paper" and mode == "noninferiority":
         raise UsageError(
             "--gate-mode noninferiority cannot be used with --baseline paper: only its figures are known, so runs "
@@ -337,7 +394,31 @@ def _gates(raw: RawOptions) -> GateSpecs:
         parse_min_accuracy(",".join(minima), tuple(registry.all_tasks())) if minima else (),
         max_rates,
         None if margin is None else parse_margin(str(margin), mode),
+        _policy(raw, baseline),
     )
+
+
+def _policy(raw: RawOptions, baseline: str | None) -> Policy | None:
+    """What is to be certified; None where nothing is.
+
+    Raises:
+        UsageError: what cannot be read, or nothing to hold the run against.
+    """
+    from pytest_thinkslm.tasks import registry
+
+    certify, file = raw.get("certify"), resolve_path(raw.get("policy"), "policy")
+    if certify in (None, "") and file is None:
+        return None
+    if baseline == "paper":
+        raise UsageError(
+            "--certify cannot be used with --baseline paper: only its figures are known, so runs cannot be paired"
+        )
+    if baseline is None and len(split_list(raw.get("model"))) * len(split_list(raw.get("quant")) or ("",)) < 2:
+        raise UsageError(
+            "--certify needs something to hold the run against: add --baseline with a report folder, or several "
+            "variants (--quant none,w8a8), of which the first is the baseline"
+        )
+    return make_policy(certify, file, tuple(registry.all_tasks()))
 
 
 def _name(raw: RawOptions, option: str, valid: tuple[str, ...], default: str) -> str:
@@ -357,7 +438,7 @@ def _names(raw: RawOptions, option: str, valid: tuple[str, ...], default: tuple[
     return tuple(dict.fromkeys(values)) or default
 
 
-def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
+def _integer(raw: RawOptions, option: str, default: Any, *, low: int, high: int = MOST) -> Any:
     value = raw.get(option)
     if value is None or value == "":
         return default
@@ -365,8 +446,9 @@ def _integer(raw: RawOptions, option: str, default: Any, *, low: int) -> Any:
         number = int(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no whole number") from None
-    if number < low:
-        raise UsageError(f"--{option} {number} is out of range: at least {low}")
+    if not low <= number <= high:
+        bound = f"at least {low}" if number < low else f"at most {high}"
+        raise UsageError(f"--{option} {number} is out of range: {bound}")
     return number
 
 
@@ -378,8 +460,9 @@ def _number(raw: RawOptions, option: str, default: float, *, low: float) -> floa
         number = float(str(value))
     except ValueError:
         raise UsageError(f"--{option} {value!r} is no number") from None
-    if not math.isfinite(number) or number < low:
-        raise UsageError(f"--{option} {number:g} is out of range: at least {low:g}")
+    if not math.isfinite(number) or not low <= number <= HIGHEST:
+        bound = f"at most {HIGHEST:g}" if number > HIGHEST else f"at least {low:g}"
+        raise UsageError(f"--{option} {number:g} is out of range: {bound}")
     return number
 
 

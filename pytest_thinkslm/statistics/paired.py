@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import lcm
+from math import fsum, lcm
 from typing import Generic, TypeVar
 
 from pytest_thinkslm.statistics.clusters import ClusterSums
-from pytest_thinkslm.statistics.intervals import Interval, effective_n
+from pytest_thinkslm.statistics.intervals import Interval, effective_n, wilson
 from pytest_thinkslm.statistics.paired_table import PairedTable, Permutation, PValue
 from pytest_thinkslm.statistics.permutation import sign_flip
 
 K = TypeVar("K", bound=Hashable)
+
+#: How many losses are taken away at most.
+_MOST_RELIEVED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class PairedResult(Generic[K]):
     """Outcome of `compare_paired`. Accuracies, differences and margins are fractions.
 
     Attributes:
-        n: items in both runs; ``clusters``: independent groups of them (n where all stand alone).
+        n: items in both runs; ``clusters``: independent groups of them (n where all stand alone);
+            ``effective_clusters``: as many of one size would tell as much, if all items of a cluster were one.
         repeats: values an item that both runs have (the largest number of them).
         baseline, candidate: accuracies over the shared items, of item means; 0 without items.
         difference: candidate - baseline, with its two-sided ``interval`` at ``confidence``.
@@ -34,6 +38,7 @@ class PairedResult(Generic[K]):
 
     n: int
     clusters: int
+    effective_clusters: float
     repeats: int
     baseline: float
     candidate: float
@@ -48,6 +53,15 @@ class PairedResult(Generic[K]):
     design_effect: float
     change: PValue
     table: PairedTable
+
+    @property
+    def flips(self) -> float:
+        """Share of the items that were lost or gained."""
+        return (len(self.lost) + len(self.gained)) / self.n if self.n else 0.0
+
+    def share_interval(self, count: int) -> Interval:
+        """Wilson's interval of the share of so many items."""
+        return wilson(count, self.n, self.confidence)
 
     def worse(self, margin: float = 0.0) -> PValue:
         """One-sided test against "the drop is at most ``margin``": small where it is worse by more than that."""
@@ -102,11 +116,12 @@ def compare_paired(
     counts = set(both.values())
     differences = [b - a for a, b in zip(before, after, strict=True)]
     groups = _groups(keys, clusters)
-    table, design_effect, change, cluster_count = _tabulate(differences, groups, counts)
+    table, design_effect, change, sizes = _tabulate(differences, groups, counts)
     n = len(keys)
     return PairedResult(
         n=n,
-        clusters=cluster_count,
+        clusters=len(sizes),
+        effective_clusters=n * n / sum(size * size for size in sizes) if n else 0.0,
         repeats=max(counts, default=1),
         baseline=sum(before) / n if n else 0.0,
         candidate=sum(after) / n if n else 0.0,
@@ -126,16 +141,16 @@ def compare_paired(
 
 def _tabulate(
     differences: Sequence[float], groups: Sequence[Hashable] | None, counts: set[int]
-) -> tuple[PairedTable, float, PValue, int]:
-    """The table, the design effect, the test of any change and the number of clusters."""
+) -> tuple[PairedTable, float, PValue, Sequence[int]]:
+    """The table, the design effect, the test of any change and the sizes of the clusters."""
     lost = sum(-change for change in differences if change < 0)
     gained = sum(change for change in differences if change > 0)
     if groups is None and counts <= {1} and all(change in (-1, 0, 1) for change in differences):
         table, change = single_table(round(lost), round(gained), len(differences))
-        return table, 1.0, change, len(differences)
+        return table, 1.0, change, [1] * len(differences)
     sums = ClusterSums.of(differences, groups)
     table, change = clustered_table(sums, lost, gained, max(counts), lcm(*counts))
-    return table, sums.n / table.n, change, sums.count
+    return table, sums.n / table.n, change, sums.sizes
 
 
 def single_table(lost: int, gained: int, n: int) -> tuple[PairedTable, PValue]:
@@ -159,8 +174,38 @@ def clustered_table(
     effective = effective_n(sums, variance, sums.n * repeats)
     factor = effective / sums.n
     degrees = max(1, sums.count - 1)
-    table = PairedTable(lost * factor, gained * factor, effective, degrees, flips.fewer, flips.more, name)
+    relieved = tuple(_relieved(sums, lost, gained, sums.n * repeats))
+    table = PairedTable(lost * factor, gained * factor, effective, degrees, flips.fewer, flips.more, name, relieved)
     return table, PValue(flips.any, f"{name}, two-sided")
+
+
+def _relieved(sums: ClusterSums, lost: float, gained: float, most: float) -> Iterator[tuple[float, float, float]]:
+    """Effective counts with losses taken away one by one from the cluster that lost most beyond its share.
+
+    As long as that makes a loss the clearer: while the cluster's excess times the net loss is more than the summed
+    squares of all excesses, that is, while the variance falls faster than the drop.
+    """
+    losses = [-total for total in sums.sums]
+    if sums.count < 2:
+        return
+    for step in range(_MOST_RELIEVED):
+        net = fsum(losses)
+        share = net / sums.n
+        excess = [loss - share * size for loss, size in zip(losses, sums.sizes, strict=True)]
+        top = max((place for place, loss in enumerate(losses) if loss > 0), key=excess.__getitem__, default=None)
+        spread = fsum(value * value for value in excess)
+        # The first step is always taken: where no two clusters differ the variance says nothing.
+        if top is None or net <= 0 or (step and excess[top] * net <= spread):
+            return
+        unit = min(1.0, losses[top])
+        losses[top] -= unit
+        lost -= unit
+        if lost < gained:
+            return
+        now = ClusterSums(tuple(-loss for loss in losses), sums.sizes)
+        variance = (lost + gained) / sums.n - ((gained - lost) / sums.n) ** 2
+        effective = effective_n(now, variance, most)
+        yield lost * effective / sums.n, gained * effective / sums.n, effective
 
 
 def _groups(keys: Sequence[K], clusters: Mapping[K, Hashable] | None) -> list[Hashable] | None:

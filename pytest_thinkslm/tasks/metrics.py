@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from pytest_thinkslm.core.item_record import AnswerJson, ItemRecord, RulingJson
+from pytest_thinkslm.statistics import Interval, accuracy_interval
+from pytest_thinkslm.statistics.counts import function_interval, mean_interval
 
 
 class Value(TypedDict):
-    """A metric: its value and on how many items it rests, or why it is undefined."""
+    """A metric: its value, on how many items it rests, and its 95% interval by cluster; or why it is undefined."""
 
     value: float | None
     n: NotRequired[int]
+    ci95: NotRequired[list[float]]
     undefined: NotRequired[str]
 
 
@@ -56,9 +59,12 @@ def sorting_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     one counts under its verdict (unparsed, truncated, incorrect).
     """
     items = _items(records)
-    classes = Counter(str(item.get("failure") or item["verdict"]) for item in items if not _right(item))
+    classes = Counter(_error_class(item) for item in items if not _right(item))
     return {
-        "by_error": {name: _share(count, len(items), "no items") for name, count in sorted(classes.items())},
+        "by_error": {
+            name: _rate([not _right(item) and _error_class(item) == name for item in items], items, "no items")
+            for name in sorted(classes)
+        },
         "by_length": accuracy_by(records, "length"),
     }
 
@@ -80,21 +86,24 @@ def gsm_plus_metrics(records: Sequence[ItemRecord]) -> Mapping[str, object]:
     items = _items(records)
     pairs = [(item, (str(item.get("cluster", "")), item.get("repeat", 1))) for item in items]
     pairs = [(item, seed) for item, seed in pairs if seed in seeds]
+    paired = [item for item, _ in pairs]
     no_seeds = "no variation has its seed question beside it"
     asked = {seed for _, seed in pairs}
-    seed_accuracy = _share(sum(seeds[seed] for seed in asked), len(asked), no_seeds)
-    both = sum(_right(item) and seeds[seed] for item, seed in pairs)
+    seed_accuracy = _with(
+        _share(sum(seeds[seed] for seed in asked), len(asked), no_seeds), _seed_interval(seeds, asked)
+    )
+    both = [_right(item) and seeds[seed] for item, seed in pairs]
     metrics = {
         "by_perturbation": accuracy_by(records, "perturbation"),
         "seed_accuracy": seed_accuracy,
-        "pdr": _pdr(seed_accuracy, [_right(item) for item, _ in pairs]),
-        "asp": _share(both, len(pairs), no_seeds),
+        "pdr": _pdr(seed_accuracy, pairs, seeds),
+        "asp": _rate(both, paired, no_seeds),
     }
     answerable = [record for record in records if _facet(record, "perturbation") != CRITICAL_THINKING]
     if len(answerable) < len(records):
         without = gsm_plus_metrics(answerable)
-        right = [_right(item) for item in _items(answerable)]
-        accuracy = _share(sum(right), len(right), "no answerable questions")
+        left = _items(answerable)
+        accuracy = _rate(list(map(_right, left)), left, "no answerable questions")
         metrics["without_critical_thinking"] = {
             "accuracy": accuracy,
             **{name: without[name] for name in ("seed_accuracy", "pdr", "asp")},
@@ -139,12 +148,15 @@ def script_review_metrics(records: Sequence[ItemRecord], judged: bool | None = N
     if not (_judged(records) if judged is None else judged):
         return {"mcc": mcc, "acc_step": _undefined("no judge: in coding a step counts where its reason is accepted")}
     rulings = [_accepted(item.get("judge")) for item in found]
+    steps: set[int] = set()
     if None in rulings:
         accepted = _undefined(f"the judge left {rulings.count(None)} of {len(rulings)} reasons open")
     else:
-        accepted = _share(rulings.count(True), len(wrong), "no wrong solutions in the data")
+        reasons = _among(found, rulings)
+        accepted = _rate([id(item) in reasons for item in wrong], wrong, "no wrong solutions in the data")
+        steps = reasons
     metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": accepted}
-    metrics["mr_score"] = _mr_score(metrics)
+    metrics["mr_score"] = _mr_score(metrics, items, steps, steps)
     return metrics
 
 
@@ -160,7 +172,8 @@ def review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) ->
     wrong = [item for item in items if _judgement(item["gold"]) == "wrong"]
     no_wrong = "no wrong solutions in the data"
     found = [item for item in wrong if _judgement(item["answer"]) == "wrong" and _right(item)]
-    metrics = {"mcc": _mcc(items), "acc_step": _share(len(found), len(wrong), no_wrong)}
+    steps, reasons = {id(item) for item in found}, set[int]()
+    metrics = {"mcc": _mcc(items), "acc_step": _rate([id(item) in steps for item in wrong], wrong, no_wrong)}
     if not (_judged(records) if judged is None else judged):
         return metrics
     rulings = [_accepted(item.get("judge")) for item in found]
@@ -168,46 +181,67 @@ def review_metrics(records: Sequence[ItemRecord], judged: bool | None = None) ->
         left = rulings.count(None)
         metrics["acc_reason"] = _undefined(f"the judge left {left} of {len(rulings)} reasons open")
     else:
-        metrics["acc_reason"] = _share(rulings.count(True), len(wrong), no_wrong)
-    metrics["mr_score"] = _mr_score(metrics)
+        reasons = _among(found, rulings)
+        metrics["acc_reason"] = _rate([id(item) in reasons for item in wrong], wrong, no_wrong)
+    metrics["mr_score"] = _mr_score(metrics, items, steps, reasons)
     return metrics
 
 
 def accuracy_by(records: Sequence[ItemRecord], facet: str) -> dict[str, Value]:
     """Accuracy of the items in each group of a facet, groups in order of name."""
-    return {
-        name: _share(sum(map(_right, items)), len(items), "no items") for name, items in _groups(records, facet).items()
-    }
+    return {name: _rate(list(map(_right, items)), items, "no items") for name, items in _groups(records, facet).items()}
 
 
-def matthews(true_positive: int, false_negative: int, false_positive: int, true_negative: int) -> float:
+def matthews(true_positive: float, false_negative: float, false_positive: float, true_negative: float) -> float:
     """Matthews correlation coefficient of a 2 x 2 table; 0 where its denominator is 0 (Matthews 1975)."""
     tp, fn, fp, tn = true_positive, false_negative, false_positive, true_negative
-    denominator = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return (tp * tn - fp * fn) / denominator if denominator else 0.0
+    denominator = math.sqrt(max(0.0, (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    return (tp * tn - fp * fn) / denominator if denominator > 0 else 0.0
 
 
 def _mcc(items: Sequence[ItemRecord]) -> Value:
-    table: Counter[tuple[bool, bool]] = Counter()
-    for item in items:
-        positive = _judgement(item["gold"]) == "correct"
-        table[positive, _judgement(item["answer"]) == _judgement(item["gold"])] += 1
-    positives = table[True, True] + table[True, False]
+    rows = list(map(_confusion, items))
+    table = [sum(column) for column in zip(*rows, strict=True)] or [0.0] * 4
+    positives = table[0] + table[1]
     if not items or positives in (0, len(items)):
         only = "no items" if not items else "wrong solutions only" if not positives else "correct solutions only"
         return _undefined(f"{only} in the data: a correlation needs both classes")
-    value = matthews(table[True, True], table[True, False], table[False, False], table[False, True])
-    return {"value": value, "n": len(items)}
+    interval = function_interval(rows, _clusters(items), lambda sums: matthews(*sums), bounds=(-1.0, 1.0))
+    return _with({"value": matthews(*table), "n": len(items)}, interval)
 
 
-def _mr_score(metrics: Mapping[str, Value]) -> Value:
+def _confusion(item: ItemRecord) -> tuple[float, float, float, float]:
+    """Whether it is a true positive, a false negative, a false positive, a true negative."""
+    positive = _judgement(item["gold"]) == "correct"
+    right = _judgement(item["answer"]) == _judgement(item["gold"])
+    places = (positive and right, positive and not right, not positive and not right, not positive and right)
+    return tuple(map(float, places))  # type: ignore[return-value]
+
+
+def _mr_score(
+    metrics: Mapping[str, Value], items: Sequence[ItemRecord], steps: Collection[int], reasons: Collection[int]
+) -> Value:
+    """From MCC, ACC_step and ACC_reason, which count the records whose ``id`` is in ``steps`` and ``reasons``."""
+
+    def score(sums: Sequence[float]) -> float:
+        return 0.2 * max(0.0, matthews(*sums[:4])) + (0.3 * sums[4] + 0.5 * sums[5]) / max(sums[6], 1e-9)
+
     parts = []
     for name, weight in (("mcc", 0.2), ("acc_step", 0.3), ("acc_reason", 0.5)):
         value = metrics[name]["value"]
         if value is None:
             return _undefined(f"{name} is undefined: {metrics[name]['undefined']}")
         parts.append(weight * max(0.0, value))
-    return {"value": sum(parts), "n": metrics["mcc"]["n"]}
+    rows = [
+        (
+            *_confusion(item),
+            float(id(item) in steps),
+            float(id(item) in reasons),
+            float(_judgement(item["gold"]) == "wrong"),
+        )
+        for item in items
+    ]
+    return _with({"value": sum(parts), "n": metrics["mcc"]["n"]}, function_interval(rows, _clusters(items), score))
 
 
 def _means(subjects: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
@@ -216,23 +250,40 @@ def _means(subjects: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
 
 
 def _macro(values: Mapping[str, Value | None]) -> Value:
-    numbers = []
+    numbers, intervals = [], []
     for subject, value in values.items():
         if value is None:
             return _undefined(f"not judged in {subject}")
         if value["value"] is None:
             return _undefined(f"undefined in {subject}: {value['undefined']}")
         numbers.append(value["value"])
-    return {"value": sum(numbers) / len(numbers), "n": len(numbers)}
+        intervals.append(value.get("ci95"))
+    found: Value = {"value": sum(numbers) / len(numbers), "n": len(numbers)}
+    return _with(found, mean_interval(numbers, intervals))
 
 
-def _pdr(seed_accuracy: Value, variations: Sequence[bool]) -> Value:
+def _seed_interval(seeds: Mapping[tuple[str, int], bool], asked: Collection[tuple[str, int]]) -> Interval | None:
+    return _interval([seeds[seed] for seed in asked], [name for name, _ in asked]) if asked else None
+
+
+def _pdr(
+    seed_accuracy: Value,
+    pairs: Sequence[tuple[ItemRecord, tuple[str, int]]],
+    seeds: Mapping[tuple[str, int], bool],
+) -> Value:
+    variations = [_right(item) for item, _ in pairs]
     seed = seed_accuracy["value"]
     if seed is None:
         return _undefined(seed_accuracy["undefined"])
     if seed == 0:
         return _undefined("no seed question was answered right: a drop from 0 is undefined")
-    return {"value": (seed - sum(variations) / len(variations)) / seed, "n": len(variations)}
+    # Right seeds, seeds, right variations, variations: a seed counts once a repeat.
+    asked = list({seed: None for _, seed in pairs})
+    rows = [(float(seeds[key]), 1.0, 0.0, 0.0) for key in asked]
+    rows += [(0.0, 0.0, float(right), 1.0) for right in variations]
+    clusters = [name for name, _ in asked] + [name for _, (name, _) in pairs]
+    interval = function_interval(rows, clusters, lambda s: 1 - (s[2] / s[3]) / (s[0] / s[1]), bounds=(-math.inf, 1.0))
+    return _with({"value": (seed - sum(variations) / len(variations)) / seed, "n": len(variations)}, interval)
 
 
 def _groups(records: Sequence[ItemRecord], facet: str) -> dict[str, list[ItemRecord]]:
@@ -274,6 +325,38 @@ def _accepted(ruling: RulingJson | None) -> bool | None:
 
 def _share(count: int, total: int, none: str) -> Value:
     return {"value": count / total, "n": total} if total else _undefined(none)
+
+
+def _rate(flags: Sequence[bool], items: Sequence[ItemRecord], none: str) -> Value:
+    """The share of items with a flag, with its interval by cluster."""
+    value = _share(sum(flags), len(flags), none)
+    return _with(value, _interval(flags, _clusters(items)) if flags else None)
+
+
+def _interval(flags: Sequence[bool], clusters: Sequence[str]) -> Interval:
+    alone = len(set(clusters)) == len(clusters)
+    found = accuracy_interval(list(map(float, flags)), None if alone else clusters)
+    return Interval(found.low, found.high)
+
+
+def _clusters(items: Sequence[ItemRecord]) -> list[str]:
+    """What each record shares with others: its cluster, else the item that it is a repeat of."""
+    return [item.get("cluster") or f"item {item['item']}" for item in items]
+
+
+def _among(found: Sequence[ItemRecord], rulings: Sequence[bool | None]) -> set[int]:
+    """The records, by ``id``, whose reason the judge accepts."""
+    return {id(item) for item, ruling in zip(found, rulings, strict=True) if ruling}
+
+
+def _error_class(item: ItemRecord) -> str:
+    return str(item.get("failure") or item["verdict"])
+
+
+def _with(value: Value, interval: Interval | None) -> Value:
+    if interval is None or value["value"] is None:
+        return value
+    return {**value, "ci95": [round(end, 6) for end in interval]}
 
 
 def _undefined(reason: str) -> Value:

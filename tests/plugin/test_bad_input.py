@@ -176,3 +176,23 @@ def test_data_errors_are_usage_errors_in_one_process_and_with_workers(
         result = replay(lines, "--data-dir=data", *workers)
         assert result.ret == 4
         assert "--accept-data" in said(result)
+
+
+@pytest.mark.parametrize("gates", [(), ("--min-accuracy=sort8_positive=99",)], ids=["plain", "gates"])
+def test_a_hostile_name_is_shown_and_not_sent(
+    replay: Replay, pytester: pytest.Pytester, gates: tuple[str, ...]
+) -> None:
+    name = "evil\x1b[31m\u202e\u200f\x9b|<b>`"
+    lines = [{**line, "model": model, "quant": name} for line in four_sorts() for model in (name, "other")]
+    result = replay(lines, *FOUR, *gates)
+    commands = (["compare", "report", "report"], ["leaderboard", "report"], ["audit", "report"])
+    shown = [result, *(pytester.run("python", "-m", "pytest_thinkslm", *command) for command in commands)]
+    texts = {str(number): result.stdout.str() + result.stderr.str() for number, result in enumerate(shown)}
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in pytester.path.rglob("*.md")}
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in pytester.path.rglob("*.html")}
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in pytester.path.rglob("*.xml")}
+    assert {"0", "summary.md", "report.html", "leaderboard.html", "junit.xml"} <= texts.keys()
+    for place, text in texts.items():
+        assert "Traceback" not in text, place
+        found = [ascii(sign) for sign in ("\x1b[31m", "\u202e", "\u200f", "\x9b") if sign in text]
+        assert not found, f"{place}: {found}"

@@ -120,6 +120,19 @@ def others(wrong: Collection[int] = (), task: str = "sort8_mixed", **fields: obj
 GATE = ("--baseline=base", "--gate=2")
 
 
+def test_many_gates_take_two_lines_beforehand(replay: Replay) -> None:
+    tasks = ("sort8_mixed", "sort16_mixed", "sort32_mixed")
+    lines = [*sorts([], FEW), *(line for task in tasks for line in others(task=task))]
+    command = ("--task=sort8_*,sort16_mixed,sort32_mixed", "--limit=8")
+    replay(lines, *command, "--report-dir=base")
+    before = said(replay(lines, *command, *GATE)).partition("on replay")[0]
+    assert before.count("with 8 items only a drop of") == 1
+    assert "3 more gates are like it: --plan has them all" in before
+    planned = replay(lines, *command, *GATE, "--plan")
+    assert planned.ret == 0
+    assert planned.stdout.str().count("with 8 items only a drop of") == 4
+
+
 @pytest.mark.parametrize(
     ("before", "now", "arguments", "status", "says"),
     [

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback_server import LoopbackServer
 from plugin.replayed import four_sorts, items, results
+from plugin.test_plan import Terse
 
 from pytest_thinkslm.generating.shards import places_of
 from pytest_thinkslm.settings.selections import Shard
@@ -58,6 +60,19 @@ def test_shards_of_a_run_together_are_the_run(replay: Replay, pytester: pytest.P
     gated = replay(lines, *command, "--shard=1/3", "--min-accuracy=sort8_positive=99")
     assert gated.ret == 0  # decided on the whole, not on a part
     assert replay(lines, *command, "--min-accuracy=sort8_positive=99").ret == 1
+
+
+def test_shards_are_merged_by_the_journal(pytester: pytest.Pytester) -> None:
+    with LoopbackServer(Terse) as server:
+        command = ("--model=m", "--engine=openai", "--task=sort8_*", "--limit=5", f"--server-url={server.url}")
+        for index in (1, 2, 3):
+            part = pytester.runpytest_subprocess(*command, f"--shard={index}/3", f"--report-dir=part{index}")
+            assert part.ret == 0
+        whole = pytester.runpytest_subprocess(*command, "--rescore", "--report-dir=whole", timeout=120)
+    assert whole.ret == 0
+    ran = results(pytester.path / "whole")
+    assert [(row["n"], row["error_rate"]) for row in ran["results"]] == [(5, 0.0), (5, 0.0)]
+    assert ran["selection"] == "limit"
 
 
 def test_recorded_items_alone_are_a_run_of_their_own(replay: Replay, pytester: pytest.Pytester) -> None:

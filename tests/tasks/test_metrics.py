@@ -38,6 +38,44 @@ def value(entry):
     return entry["value"]
 
 
+def plain(entry):
+    """Without intervals."""
+    if "value" in entry:
+        return {name: inner for name, inner in entry.items() if name != "ci95"}
+    return {name: plain(inner) for name, inner in entry.items()}
+
+
+def test_every_metric_has_its_interval_by_cluster():
+    def variation(number, right, seed_right):
+        item = f"{number // 2:04d}"
+        seed = record("correct" if seed_right else "incorrect", item=item, role="seed")
+        own = record("correct" if right else "incorrect", item=f"{number:04d}", cluster=f"gsm8k-{item}")
+        return [own, seed] if number % 2 == 0 else [own]
+
+    records = [line for n in range(200) for line in variation(n, n % 4 < 2, n % 8 < 6)]
+    metrics = gsm_plus_metrics(records)
+    for name in ("pdr", "asp", "seed_accuracy"):
+        low, high = metrics[name]["ci95"]
+        assert low < value(metrics[name]) < high
+    # Of 100 clusters of two like items, not of 200 items: 50% +- 1.96 x 5 points.
+    assert metrics["by_perturbation"]["?"]["ci95"] == pytest.approx([0.4035, 0.5965], abs=0.003)
+    reviews = [
+        {
+            **review(("correct", "wrong")[n % 2], ("correct", "wrong")[n % 3 % 2], subject="ab"[n % 2 == n % 5]),
+            "item": f"{n}",
+        }
+        for n in range(120)
+    ]
+    for name in ("mcc", "acc_step"):
+        low, high = review_metrics(reviews)[name]["ci95"]
+        assert low < value(review_metrics(reviews)[name]) < high
+    judged = [{**line, "judge": {"verdict": ("correct", "incorrect")[n % 2]}} for n, line in enumerate(reviews)]
+    low, high = review_metrics(judged)["mr_score"]["ci95"]
+    assert low < value(review_metrics(judged)["mr_score"]) < high
+    low, high = mr_ben_metrics(reviews)["macro"]["mcc"]["ci95"]
+    assert low < value(mr_ben_metrics(reviews)["macro"]["mcc"]) < high
+
+
 def test_math_by_subject_and_level_in_order():
     records = [
         record(level="10", subject="B"),
@@ -45,13 +83,13 @@ def test_math_by_subject_and_level_in_order():
         record(level="2", subject="A"),
     ]
     metrics = math_metrics(records)
-    assert list(metrics["by_level"].items()) == [("2", {"value": 0.5, "n": 2}), ("10", {"value": 1.0, "n": 1})]
+    assert list(plain(metrics["by_level"]).items()) == [("2", {"value": 0.5, "n": 2}), ("10", {"value": 1.0, "n": 1})]
     assert list(metrics["by_subject"]) == ["A", "B"]
 
 
 def test_errors_are_left_out_and_seeds_are_no_items():
     records = [record(level="1"), record("error", level="1"), record("incorrect", role="seed", level="1")]
-    assert accuracy_by(records, "level") == {"1": {"value": 1.0, "n": 1}}
+    assert plain(accuracy_by(records, "level")) == {"1": {"value": 1.0, "n": 1}}
 
 
 def test_sorting_by_error_class_and_length():
@@ -69,7 +107,7 @@ def test_sorting_by_error_class_and_length():
         "repetition": 0.2,
         "truncated": 0.2,
     }
-    assert metrics["by_length"]["8"] == {"value": 0.5, "n": 2}
+    assert plain(metrics["by_length"]["8"]) == {"value": 0.5, "n": 2}
     assert sorting_metrics([]) == {"by_error": {}, "by_length": {}}
 
 
@@ -94,8 +132,8 @@ def test_gsm_plus_pdr_and_asp_by_hand():
     metrics = gsm_plus_metrics(records)
     assert value(metrics["seed_accuracy"]) == pytest.approx(2 / 3), "seed 0009 has no variation beside it"
     assert value(metrics["pdr"]) == pytest.approx((2 / 3 - 2 / 5) / (2 / 3))
-    assert metrics["asp"] == {"value": 1 / 5, "n": 5}
-    assert metrics["by_perturbation"]["critical thinking"] == {"value": 0.0, "n": 1}
+    assert plain(metrics["asp"]) == {"value": 1 / 5, "n": 5}
+    assert plain(metrics["by_perturbation"]["critical thinking"]) == {"value": 0.0, "n": 1}
 
 
 def test_gsm_plus_with_and_without_critical_thinking():
@@ -104,7 +142,7 @@ def test_gsm_plus_with_and_without_critical_thinking():
     metrics = gsm_plus_metrics(records)
     assert (value(metrics["pdr"]), value(metrics["asp"])) == (0.5, 0.5)
     without = metrics["without_critical_thinking"]
-    assert without["accuracy"] == {"value": 1.0, "n": 1}
+    assert plain(without["accuracy"]) == {"value": 1.0, "n": 1}
     assert (value(without["pdr"]), value(without["asp"]), value(without["seed_accuracy"])) == (0.0, 1.0, 1.0)
     assert "without_critical_thinking" not in gsm_plus_metrics(records[:2])
 
@@ -152,7 +190,7 @@ def test_review_metrics_without_a_judge_have_no_score():
     ]
     metrics = review_metrics(records)
     assert set(metrics) == {"mcc", "acc_step"}
-    assert metrics["acc_step"] == {"value": 1 / 4, "n": 4}
+    assert plain(metrics["acc_step"]) == {"value": 1 / 4, "n": 4}
     # An unparsed judgement is a miss of either class: tp 1, fn 2, fp 2, tn 2.
     assert value(metrics["mcc"]) == pytest.approx(matthews(1, 2, 2, 2))
 
@@ -166,7 +204,7 @@ def test_mr_score_with_a_judge():
         review("wrong", "correct", judge=None),
     ]
     metrics = review_metrics(records)
-    assert metrics["acc_reason"] == {"value": 1 / 3, "n": 3}
+    assert plain(metrics["acc_reason"]) == {"value": 1 / 3, "n": 3}
     expected = 0.2 * matthews(1, 1, 1, 2) + 0.3 * 2 / 3 + 0.5 * 1 / 3
     assert value(metrics["mr_score"]) == pytest.approx(expected)
 
@@ -174,7 +212,7 @@ def test_mr_score_with_a_judge():
 def test_a_reason_left_open_by_the_judge_is_neither_right_nor_wrong():
     records = [review("correct", "correct"), review("wrong", "wrong", judge={"verdict": None})]
     metrics = review_metrics(records)
-    assert metrics["acc_reason"] == {"value": None, "undefined": "the judge left 1 of 1 reasons open"}
+    assert plain(metrics["acc_reason"]) == {"value": None, "undefined": "the judge left 1 of 1 reasons open"}
     assert "acc_reason is undefined" in metrics["mr_score"]["undefined"]
 
 
@@ -196,7 +234,7 @@ def test_wrong_solutions_only_leave_mcc_undefined():
     assert metrics["mcc"]["value"] is None
     assert "wrong solutions only" in metrics["mcc"]["undefined"]
     assert value(metrics["acc_step"]) == 0.5
-    assert metrics["by_question_type"] == {"original": {"value": 0.5, "n": 2}}
+    assert plain(metrics["by_question_type"]) == {"original": {"value": 0.5, "n": 2}}
 
 
 def test_correct_solutions_only_leave_both_undefined():

@@ -8,8 +8,9 @@ from typing import Any
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
+from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
 from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables
-from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.stress_table import stress_table
@@ -86,11 +87,24 @@ def _disagreement_cells(row: Disagreement, labels: Mapping[tuple[str, str], str]
     ]
 
 
+def certificates(results: Results) -> list[View]:
+    """Each certificate: its decision, its sentence, and its tasks beside their guards."""
+    return [
+        {
+            "title": (table := certificate_table(certificate)).title,
+            "sentence": certificate["sentence"],
+            "table": html_table(table),
+        }
+        for certificate in certificates_of(results)
+    ]
+
+
 def gates(results: Results) -> View | None:
     """Gates as (state, sentence); where there are many, those that passed are folded away."""
-    lines = gate_sentences(results["gates"])
+    lines: list[tuple[str, str]] = [*gate_sentences(results["gates"])]
     if not lines:
         return None
+    lines += [("any loss", line) for line in any_loss_lines(results)]
     if len(lines) <= GATES_SHOWN:
         return {"shown": lines, "folded": []}
     return {

@@ -40,6 +40,7 @@ def sections(results: Results, index: Index) -> View:
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
         "gates": comparisons.gates(results),
+        "certificates": comparisons.certificates(results),
         "environment": _environment(results),
     }
 
@@ -90,6 +91,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     engines = ", ".join(dict.fromkeys(str(variant["engine"]) for variant in results["variants"]))
     settings, measured = results["settings"], results["measured"]
     facts = [("engine", engines), ("selection", summary.selection_of(results))]
+    if "adaptive" in results:
+        facts.append(("adaptive", results["adaptive"]["sentence"]))
     facts.append(("styles", ", ".join(settings["styles"])))
     words = [f"temperature {settings['temperature']:g}"]
     if settings["temperature"]:

@@ -1,0 +1,56 @@
+"""A certificate: each task beside its guard, the same on a terminal, in Markdown and on the page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_thinkslm.core.tables import Cell, Table, Tone, figure_columns, text_columns
+from pytest_thinkslm.reports.delta_tables import p_value
+from pytest_thinkslm.runs.types import CertificateJson, GuardJson, Results
+
+_TONES: Mapping[str, Tone] = {"within": "good", "broken": "bad"}
+_RANKS = ("broken", "not evaluated", "open", "within")
+
+
+def certificates_of(results: Results) -> list[CertificateJson]:
+    """Every certificate of a run."""
+    found = results.get("certificates")
+    if found is not None:
+        return found
+    return [results["certificate"]] if "certificate" in results else []
+
+
+def certificate_table(certificate: CertificateJson) -> Table:
+    """Each task in a row, those that forbid GO first; points."""
+    columns = [
+        *text_columns("task", "tier"),
+        *figure_columns("n", "drop", "at most", "at least", "guard", "p within", "p broken"),
+        *text_columns("state"),
+    ]
+    tiers = ("critical", "supporting", "advisory")
+    guards = sorted(certificate["guards"], key=lambda guard: (tiers.index(guard["tier"]), _RANKS.index(guard["state"])))
+    title = f"Certificate: {certificate['decision']} (margin {certificate['margin']:g})"
+    against = certificate["against"]
+    if against is not None and against["quant"] != certificate["quant"]:
+        title += f", {certificate['quant']} against {against['quant']}"
+    return Table(columns, [_cells(guard) for guard in guards], title)
+
+
+def _cells(guard: GuardJson) -> list[Cell]:
+    stopped = guard["why"] and guard["state"] != "not evaluated"
+    return [
+        Cell(guard["label"]),
+        Cell(guard["tier"]),
+        Cell(str(guard["n"])),
+        Cell(_points(guard["drop"])),
+        Cell(_points(guard["at_most"])),
+        Cell(_points(guard["at_least"])),
+        Cell(f"{guard['guard']:g}"),
+        Cell(p_value(guard["p_within"])),
+        Cell(p_value(guard["p_broken"] if guard["p_broken_corrected"] is None else guard["p_broken_corrected"])),
+        Cell("rates above the limit" if stopped else guard["state"], _TONES.get(guard["state"], "warning")),
+    ]
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.1f}"
