@@ -25,8 +25,7 @@ def main() -> None:
     arguments = read_arguments()
     engine = LlamaCppEngine(resolve_variant(arguments.model, None, "llamacpp", progress=print))
     requests = [request(number, arguments.tokens) for number in range(arguments.prompts)]
-    wait(engine.submit(requests[:2]))
-    wait(engine.submit(requests))  # the slots of all of them
+    wait(engine.submit(requests))  # loads the model
     ratios: dict[str, list[float]] = {"engine": [], "engine, no guard": []}
     for number in range(arguments.rounds):
         rates = {}

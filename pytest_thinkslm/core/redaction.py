@@ -206,7 +206,7 @@ class Outlet:
                 self.broken = True
 
     def __getattr__(self, name: str) -> Any:
-        if self._stream is None:
+        if name == "_stream" or self._stream is None:
             raise AttributeError(name)
         return getattr(self._stream, name)
 

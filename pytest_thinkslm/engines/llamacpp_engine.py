@@ -48,8 +48,8 @@ class LlamaCppEngine:
     """Answers requests with llama.cpp; implements ``engines.base.Engine``.
 
     Construction is cheap. The first ``submit`` starts one thread and one process. A prompt's tokens are at most its
-    bytes, so that the context of a slot is known before anything is loaded; a longer request that comes later starts
-    the process anew, once what is running has ended.
+    bytes, so that the context of a slot is known before anything is loaded; a longer request that comes later, or many
+    after few, start the process anew, once what is running has ended.
 
     Args:
         model: a GGUF model.
@@ -81,6 +81,7 @@ class LlamaCppEngine:
         self._closed: str | None = None
         self._running = 0
         self._slots = self._context = 0
+        self._most_slots = False
         self._server: LlamaCppServer | None = None
         self._client: CompletionClient | None = None
         self._prompts: Prompts | None = None
@@ -172,11 +173,13 @@ class LlamaCppEngine:
         self._drop([])
 
     def _prepare(self, batch: Sequence[_Pending]) -> None:
-        """Have a server whose slots are long enough for these requests."""
+        """Have a server whose slots are long enough for these requests, and not far too few."""
         most = self._model.context or 1 << 20
         wanted = max((_longest(one.request) for one in batch), default=0)
         context = min(most, -(-wanted // _STEP) * _STEP)
-        if self._server is not None and (context <= self._context or self._args["context"]):
+        slots = self._args["slots"] or min(SLOTS, len(batch))
+        long_enough = context <= self._context or bool(self._args["context"])
+        if self._server is not None and long_enough and (slots <= 2 * self._slots or self._most_slots):
             return
         with self._lock:
             self._lock.wait_for(lambda: self._running == 0 or self._closed is not None)
@@ -187,7 +190,9 @@ class LlamaCppEngine:
             self._client.close()
             self._server.stop()
         self._context = self._args["context"] or max(context, self._context)
-        self._slots = self._args["slots"] or self._fitting(max(len(batch), self._slots))
+        wanted = max(slots, self._slots)
+        self._slots = self._args["slots"] or self._fitting(wanted)
+        self._most_slots = self._slots < wanted  # memory has no room for more
         threads = self._args["threads"] or max(1, cpus() // self._beside)
         order = Order(
             file=str(self._model.path), key="", slots=self._slots, context=self._context, threads=threads,
@@ -228,7 +233,7 @@ class LlamaCppEngine:
         """Slots for so many requests, as far as half of the free memory has room for their keys and values."""
         room = max(0, free_memory() // (2 * self._beside) - self._header.bytes)
         slot = max(1, kv_bytes_per_token(self._header.config) * self._context)
-        return max(1, min(SLOTS, wanted, room // slot))
+        return max(1, min(wanted, room // slot))
 
     def _ask(self, one: _Pending) -> None:
         assert self._prompts is not None

@@ -13,6 +13,7 @@ from pytest_thinkslm.core.records import Auxiliary, Case, Message, Request, Samp
 from pytest_thinkslm.data.exemplars import exemplars
 from pytest_thinkslm.data.reader import Dataset, DataState, load_cases
 from pytest_thinkslm.models.thought import ThoughtRoom
+from pytest_thinkslm.scoring.answers.custom import custom_reader
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.limits import default_max_tokens
@@ -32,7 +33,7 @@ class Planner:
 
     Raises:
         DataError: a selected task's data is missing or does not fit.
-        UsageError: a style that a selected task cannot have.
+        UsageError: a style that a selected task cannot have, or an answer kind that nobody knows.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Planner:
         self.failed: dict[str, str] = {}
         for key, indices in wanted.items():
             try:
+                custom_reader(key, registry.get(key).kind)  # raises where nobody knows the kind
                 self.datasets[key] = self._load(key, sorted(indices))
             except Exception as error:
                 if registry.is_of_the_suite(key) or (isinstance(error, ThinkSLMError) and len(wanted) == 1):

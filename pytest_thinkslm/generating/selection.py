@@ -12,6 +12,7 @@ from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.identity import GroupKey, ItemRef, item_refs
 from pytest_thinkslm.data.reader import item_indices, load_cases
 from pytest_thinkslm.engines.factory import EngineFactory
+from pytest_thinkslm.generating.shards import COSTS, places_of
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.settings.selections import parse_shard
 from pytest_thinkslm.tasks import pins, registry, stress
@@ -98,6 +99,18 @@ class Selector:
         for ref in item_refs(variants, task.key, styles, self.indices(task), settings.repeats, test, forms):
             if first <= ref.variant <= last and (not settings.recorded_only or self._factory.has_output(ref)):
                 yield ref
+
+    def in_shard(self, variants: Sequence[int], tasks: Sequence[str]) -> list[bool]:
+        """Whether each test of the whole run is in the shard; all are where there is none.
+
+        Args:
+            variants: the variant of each test, in ascending order; 0 for a test without one.
+            tasks: its task; empty for any other test.
+        """
+        if self.shard is None:
+            return [True] * len(variants)
+        places = places_of(variants, [COSTS.get(task, 1.0) for task in tasks])
+        return [self.shard.has(place, len(self._factory.variants)) for place in places]
 
     @property
     def drops(self) -> bool:

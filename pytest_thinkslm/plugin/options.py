@@ -50,17 +50,18 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "model",
         "list",
-        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name) or a local "
-        "folder; with --engine replay a JSONL file of recorded outputs. Several are separated by commas. Without it "
-        "the plugin does nothing.",
+        "model under test: 'embedded' (SmolLM2-135M-Instruct, no hub, no GPU), a hub id (owner/name), a local folder, "
+        "or GGUF files (FILE.gguf, owner/name:Q4_K_M); with --engine replay a JSONL file of recorded outputs. Several "
+        "are separated by commas. Without it the plugin does nothing.",
         "NAME,...",
     ),
     Option(
         "quant",
         "list",
-        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4; several give one "
-        "run with a column each, paired item by item. A published checkpoint is taken where the catalogue has one, "
-        "else the model is compressed on demand (thinkslm compress). Default: the checkpoint as it is",
+        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4, or a type of GGUF "
+        "files (q8_0, q4_k_m, ...); several give one run with a column each, paired item by item. A published "
+        "checkpoint is taken where the catalogue has one, else the model is compressed on demand (thinkslm compress). "
+        "Default: the checkpoint as it is",
         "Q,...",
     ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),
@@ -238,7 +239,8 @@ OPTIONS: tuple[Option, ...] = (
         "preset",
         "text",
         "thinkslm: the protocol of the ThinkSLM study (three sampled runs pooled, its prompt styles); what the paper "
-        "leaves open is printed and recorded. Options given explicitly win",
+        "leaves open is printed and recorded. tour: four self-written records of each task, short outputs, no data. "
+        "Options given explicitly win",
         "NAME",
     ),
 )

@@ -17,7 +17,7 @@ from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.run import Run, open_log
 from pytest_thinkslm.generating.selection import Selector
-from pytest_thinkslm.generating.shards import COSTS, in_turn, places_of, shard
+from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
@@ -143,11 +143,9 @@ class RunnerPlugin:
             items[:] = [item for item in items if id(item) not in replaced]
         if len(self.run.variants) > 1:
             items.sort(key=_variant_of)
-        if (part := self.selector.shard) is not None:
-            variants = [max(0, _variant_of(item)) for item in items]
-            costs = [COSTS.get(ref.task, 1.0) if (ref := ref_of(item)) else 1.0 for item in items]
-            places = places_of(variants, costs)
-            kept = [part.has(place, len(self.run.variants)) for place in places]
+        if self.selector.shard is not None:
+            tasks = ["" if (ref := ref_of(item)) is None else ref.task for item in items]
+            kept = self.selector.in_shard([max(0, _variant_of(item)) for item in items], tasks)
             others = [item for item, mine in zip(items, kept, strict=True) if not mine]
             self.config.hook.pytest_deselected(items=others)
             items[:] = [item for item, mine in zip(items, kept, strict=True) if mine]

@@ -319,8 +319,7 @@ def _add_measured(into: dict[str, Any], values: Mapping[str, Any]) -> None:
                 if isinstance(part, Mapping):
                     _add_measured(inner.setdefault(key, {}), part)
                 else:
-                    counts = isinstance(part, int) and isinstance(inner.get(key), int)
-                    inner[key] = inner[key] + part if counts else part
+                    inner[key] = inner.get(key, 0) + part if name == "accepted" else part
         elif value is None and before is not None:
             continue
         elif name == "devices":

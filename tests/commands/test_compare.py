@@ -159,7 +159,7 @@ def test_markdown_is_one_table_a_run_that_hostile_names_cannot_break(
     name = "a|b<c>"
     first = write_run(tmp_path / "a", [record(0, True, model=name), record(1, True, model=name)])
     second = write_run(tmp_path / "b", [record(0, False, model=name), record(1, True, model=name)])
-    for gate, columns in (([], 12), (["--gate", "0"], 12)):
+    for gate, columns in (([], 13), (["--gate", "0"], 12)):
         assert main(["compare", str(first), str(second), str(first), "--format", "markdown", *gate]) == 0
         text = capsys.readouterr().out
         assert text.count("### a → ") == 2

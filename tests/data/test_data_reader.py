@@ -419,3 +419,9 @@ def test_a_hostile_record_stops_no_other(tmp_path):
     lines = [json.dumps({**record, "uuid": str(n), "model_output_steps": "a"}) for n in range(3)]
     (tmp_path / "mr_gsm8k.jsonl").write_text("\n".join([*lines, json.dumps(record)]))
     assert len(accepted("mr_gsm", tmp_path).cases) >= 3
+
+
+def test_without_the_library_the_hub_is_an_error_that_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"gsm8k: .*pip install 'pytest-thinkslm\[hub\]'.*--data-dir"):
+        load_cases(get("gsm8k"), [0], None, data_seed=0)

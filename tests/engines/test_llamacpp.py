@@ -156,6 +156,17 @@ def test_a_longer_request_starts_the_server_anew(model):
         engine.close()
 
 
+def test_many_requests_after_few_get_more_slots(model):
+    engine = LlamaCppEngine(model, engine_args={"threads": "1"})
+    try:
+        engine.submit([ask("Hi.", max_tokens=1)])[0].result()
+        assert engine._slots == 1
+        outputs = [future.result() for future in engine.submit([ask("Hi.", max_tokens=1) for _ in range(6)])]
+        assert (len(outputs), engine._slots) == (6, 6)
+    finally:
+        engine.close()
+
+
 def test_cancelled_requests_are_not_asked_and_closing_ends_the_process(engine):
     futures = engine.submit([ask("Tell a long story.", max_tokens=200) for _ in range(12)])
     futures[-1].cancel()
