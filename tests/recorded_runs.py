@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.item_record import item_key
+from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.runs.items import to_line
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.runs.results import figures
 
 SETTINGS: Mapping[str, Any] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": None, "data_seed": 0}
 

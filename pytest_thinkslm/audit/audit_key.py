@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading, named
 from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.item_record import ItemRecord, item_key
+from pytest_thinkslm.core.item_record import GroupJson, ItemRecord, RulingJson, item_key
+from pytest_thinkslm.core.shapes import misfit
+from pytest_thinkslm.core.text import safe_values
 
 KEY_VERSION = 1
 
@@ -93,19 +95,54 @@ def read_key(path: Path) -> AuditKey:
         UsageError: the file is missing, damaged or of another version.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["key_version"] != KEY_VERSION:
+        value = files.read_json(path)
+        if isinstance(value, dict) and isinstance(value.get("key_version"), int) and value["key_version"] > KEY_VERSION:
             raise UsageError(
                 f"key {path} has version {value['key_version']}, this version of the suite reads {KEY_VERSION}"
             )
-        return _from_json(value)
+        if wrong := misfit(value, _KeyJson, (_PickJson,)):
+            raise ValueError(wrong.strip())
+        return _from_json(safe_values(value))
     except OSError as error:
         raise UsageError(
             f"key {path} cannot be read ({error.strerror or error}); `thinkslm audit` wrote it beside the label file: "
             "put it there again, or name it with --key"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UsageError(f"key {path} is damaged, or no key of `thinkslm audit`; draw the sample again") from None
+    except (ValueError, KeyError) as error:
+        raise UsageError(
+            f"key {path} is damaged, or no key of `thinkslm audit` ({error}); draw the sample again"
+        ) from None
+
+
+class _StratumJson(TypedDict):
+    name: dict[str, str]
+    population: int
+    drawn: int
+
+
+class _PickJson(GroupJson):
+    item: str
+    repeat: int
+    stratum: int
+    cluster: str
+    output_digest: str
+    parser_verdict: str
+    verdict: str
+    source: str
+    judge: RulingJson | None
+
+
+class _KeyJson(TypedDict):
+    """A key file, as far as it is read."""
+
+    key_version: int
+    run: str
+    judge: str | None
+    seed: int
+    disagreement_share: float
+    tasks: list[str]
+    strata: list[_StratumJson]
+    items: dict[str, _PickJson]
 
 
 def _from_json(value: Mapping[str, Any]) -> AuditKey:
@@ -113,8 +150,8 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
         Stratum(dict(entry["name"]), int(entry["population"]), int(entry["drawn"])) for entry in value["strata"]
     )
     picks = tuple(Pick(name, _item(entry), int(entry["stratum"])) for name, entry in value["items"].items())
-    if any(not 0 <= pick.stratum < len(strata) for pick in picks):
-        raise ValueError("stratum")
+    if any(not 0 <= pick.stratum < len(strata) for pick in picks) or any(stratum.drawn < 1 for stratum in strata):
+        raise ValueError("its strata are not those of its items")
     return AuditKey(
         Sample(picks, strata),
         str(value["run"]),
@@ -132,7 +169,9 @@ def _item(entry: Mapping[str, Any]) -> AuditItem:
         parser=entry["parser_verdict"],
         verdict=entry["verdict"],
         source=entry["source"],
-        judge=None if judge is None else JudgeReading(**judge),
+        judge=None
+        if judge is None
+        else JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"]),
         digest=entry["output_digest"],
         cluster=entry["cluster"],
     )

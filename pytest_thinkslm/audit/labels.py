@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_text
 
@@ -96,9 +97,9 @@ def read_labels(path: Path) -> LabelSheet:
         UsageError: the file is missing, no such CSV, or its rows do not have an id of their own.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        text = files.read_text(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UsageError(f"labels {path} cannot be read ({why}); `thinkslm audit RUN` makes such a file") from None
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.item_record import ItemLine, item_key, read_lines
+from pytest_thinkslm.core.run_file import read_results_file
 from pytest_thinkslm.core.text import safe_text
 
 #: Characters of an output or question that an annotator gets; a cell of a spreadsheet holds 32,767.
@@ -116,17 +116,16 @@ def open_run(place: Path) -> AuditedRun:
     folder = place if place.is_dir() else place.parent
     path = folder / "results.json"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        judge = results.get("judge") or {}
-        model = judge.get("model")
+        judge = read_results_file(path).get("judge")
     except OSError as error:
         raise UsageError(
             f"no run in {place}: {path} cannot be read ({error.strerror or error}); give the report folder that "
             "a run left (--report-dir, by default reports/<time>-<model>-<quant>)"
         ) from None
-    except (ValueError, AttributeError):
-        raise UsageError(f"{path} is no results.json of this suite; give the report folder of a run") from None
-    return AuditedRun(folder, folder.absolute().name, None if model is None else str(model))
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}; give the report folder of a run") from None
+    model = judge.get("model") if isinstance(judge, dict) else None
+    return AuditedRun(folder, folder.absolute().name, model if isinstance(model, str) else None)
 
 
 def bounded(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_thinkslm.commands import compare
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
+from pytest_thinkslm.gates.comparing import compare as hold
 from pytest_thinkslm.gates.outcomes import ALLOW
 from pytest_thinkslm.reports.deltas import references
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     allow = bool(arguments.allow_unevaluated)
     first, *others = (load_run(Path(place), "certify") for place in arguments.runs)
     pairs = [(first, other) for other in others] or _within(first)
-    comparisons = [compare.compare(before, now, None, policy, allow_unevaluated=allow) for before, now in pairs]
+    comparisons = [hold(before, now, None, policy, allow_unevaluated=allow) for before, now in pairs]
     return compare.report(first, comparisons, arguments.format, decides=True, allow=allow)
 
 

@@ -29,8 +29,13 @@ class ModelError(ThinkSLMError):
         self.reason = reason or message
 
 
-#: ``no-schema``: a server refused the request because it knows no structured output.
-EngineErrorKind = Literal["failed", "no-schema"]
+class JournalError(ThinkSLMError):
+    """The journal cannot be written: nothing more is asked for, what is finished is kept in memory."""
+
+
+#: ``no-schema``: a server refused the request because it knows no structured output. ``not-asked``: the run had stopped
+#: asking before its turn came.
+EngineErrorKind = Literal["failed", "no-schema", "not-asked"]
 
 
 class EngineError(ThinkSLMError):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, Stopped, VerdictName
 from pytest_thinkslm.core.rulings import JudgeVerdict, Status
+from pytest_thinkslm.core.shapes import misfit
 
 #: How an output's thought ended: by itself, closed at its bound, or not at all.
 Thought = Literal["ended", "closed", "unfinished"]
@@ -115,34 +116,31 @@ def item_key(record: ItemRecord) -> ItemKey:
     )
 
 
-_TEXTS = ("model", "quant", "task", "style", "item", "verdict")
+#: What a line has to have; the others are absent in files of earlier versions.
+_NEEDED = ("model", "quant", "task", "style", "item", "verdict")
 
 
 def read_lines(path: Path) -> Iterator[ItemLine]:
     """The lines of ``items.jsonl``, one at a time. Raises ``OSError``, and ``ValueError`` that names a damaged line."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = read_line(line)
-            except ValueError:
-                raise ValueError(f"line {number} of {path.name} is damaged; fetch or make the run again") from None
-            yield record
+    for number, line in files.read_lines(path):
+        try:
+            record = read_line(line)
+        except ValueError as error:
+            raise ValueError(
+                f"line {number} of {path.name} is damaged ({error}); fetch or make the run again"
+            ) from None
+        yield record
 
 
 def read_line(text: str | bytes) -> ItemLine:
     """One line as it was written. Raises ``ValueError`` where it is not what a run writes."""
-    try:
-        record = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in _TEXTS):
-        raise ValueError(f"no object with {', '.join(_TEXTS)}")
-    judge, turns = record.get("judge"), record.get("messages") or []
-    if judge is not None and not (isinstance(judge, dict) and RulingJson.__required_keys__ <= set(judge)):
-        raise ValueError("judge is no ruling")
-    turn_keys = Turn.__required_keys__
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) and turn_keys <= set(turn) for turn in turns):
-        raise ValueError("messages are none")
+    record = files.parse_json(text)
+    wrong = misfit(record, ItemLine, lenient=(ItemLine,))
+    if wrong:
+        raise ValueError(wrong.strip())
+    for name in _NEEDED:
+        if name not in record:
+            raise ValueError(f"{name} is missing")
     for name, usual in (("test", f"test_{record['task']}"), ("repeat", 1), ("role", "item")):
         record.setdefault(name, usual)  # files of earlier versions lack them
     return cast("ItemLine", record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_thinkslm.core.redaction import redacted, without_userinfo
@@ -25,6 +26,17 @@ def safe_text(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(_escape, text)
+
+
+def safe_values(value: Any) -> Any:
+    """A value of JSON with all of its texts safe."""
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, list):
+        return [safe_values(part) for part in value]
+    if isinstance(value, dict):
+        return {safe_text(name): safe_values(part) for name, part in value.items()}
+    return value
 
 
 def safe_line(text: str, limit: int = 80) -> str:

@@ -154,7 +154,7 @@ class ServedTokenizer:
         reply = self._client.post("tokenize", asked)
         try:
             return {"input_ids": [int(token) for token in json.loads(reply or b"")["tokens"]]}
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise EngineError("the llama.cpp server does not tokenize") from None
 
     def apply_chat_template(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
@@ -83,9 +84,9 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
     tasks: dict[str, None] = {}
     starts = array("q")
     try:
-        with path.open("rb") as file, path.open("rb") as again:
+        with files.open_file(path) as again:
             offset = 0
-            for number, line in enumerate(file, 1):
+            for number, line in files.read_lines(path):
                 starts.append(offset)
                 start, offset = offset, offset + len(line)
                 if line.isspace():
@@ -116,9 +117,10 @@ def read_replay_file(path: Path, item_counts: Callable[[str], int | None]) -> Re
                     continue
                 offsets[item] = start
                 tasks[task] = None
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"--model {path}: the file of recorded outputs cannot be read ({error.strerror or error}); "
+            f"--model {path}: the file of recorded outputs cannot be read ({why}); "
             "--engine replay takes a JSONL file with the fields task, item and output"
         ) from None
     if not result.offsets:
@@ -167,8 +169,12 @@ class ReplayEngine:
         if self._latency:
             time.sleep(self._latency)
         self._handle.seek(offset)
-        entry = plain_entry(_loads(self._handle.readline()))
-        assert not isinstance(entry, str)  # such lines are in no index
+        try:
+            entry = plain_entry(_loads(self._handle.readline()))
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{self._file.path.name} was changed while it was read ({error})") from None
+        if isinstance(entry, str):  # such lines are in no index
+            raise EngineError(f"{self._file.path.name} was changed while it was read ({entry})")
         if "error" in entry:
             raise EngineError(str(entry["error"]))
         reasoning = entry.get("reasoning")
@@ -220,7 +226,12 @@ class _LazyFutures(Sequence["Future[Output]"]):
 
 def _loads(line: bytes) -> Any:
     """A line's JSON; its encoding is only guessed where it does not begin as UTF-8 does."""
-    return json.loads(line.decode("utf-8", "surrogatepass") if line.startswith(b"{") else line)
+    if line.startswith(b"{"):
+        return files.parse_json(line.decode("utf-8", "surrogatepass"))
+    try:
+        return json.loads(line)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _count(value: object) -> int | None:
@@ -234,7 +245,7 @@ def _parse(
     try:
         entry = _loads(line)
     except ValueError as error:
-        return f"not JSON ({getattr(error, 'msg', error)})"
+        return f"not JSON ({error})"
     if not isinstance(entry, dict):
         return "not a JSON object"
     entry = plain_entry(entry)

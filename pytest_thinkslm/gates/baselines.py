@@ -6,19 +6,17 @@ Imports neither pytest nor an engine. A run is read from ``results.json`` and th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
 from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
-from pytest_thinkslm.runs.results import SCHEMA_VERSION
+from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
 
@@ -327,7 +325,7 @@ def _digest(turns: Iterable[tuple[str, str]]) -> bytes:
 
 def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_results(path)
     except OSError as error:
         or_paper = f", or '{PAPER}'" if paper else ""
         raise UsageError(
@@ -335,12 +333,4 @@ def _read_results(path: Path, asked: str, *, paper: bool) -> Results:
             f"with its items.jsonl beside it{or_paper}"
         ) from None
     except ValueError as error:
-        raise UsageError(f"{asked}: {path.name} is no JSON ({error})") from None
-    if not isinstance(value, dict) or not {"settings", "results", "selection"} <= set(value):
-        raise UsageError(f"{asked}: {path.name} is no results.json of this suite")
-    if value.get("schema_version") != SCHEMA_VERSION:
-        raise UsageError(
-            f"{asked}: {path.name} has schema version {value.get('schema_version')}, this version reads "
-            f"{SCHEMA_VERSION}; run the baseline again"
-        )
-    return cast("Results", value)
+        raise UsageError(f"{asked}: {error}") from None

@@ -12,14 +12,13 @@ from typing import Any
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import evaluate
-from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult, counted
+from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
 from pytest_thinkslm.gates.sensitivity import sensitivity
-from pytest_thinkslm.runs.results import interval_of
+from pytest_thinkslm.runs.results import cluster_note, interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
 from pytest_thinkslm.statistics.counts import change_interval
-from pytest_thinkslm.statistics.paired import FEWEST_CLUSTERS
 
 #: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
 LEAST_SHARED = 0.8
@@ -222,7 +221,7 @@ def _measure(
     if errors:
         cell = replace(cell, worst=worst_case(baseline, group, mode), errors=len(errors))
     notes = [
-        cluster_note(comparison.clusters, comparison.effective_clusters),
+        cluster_note(comparison.n, comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
         _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
@@ -278,17 +277,6 @@ def match(key: GroupKey, baseline: RunFigures) -> GroupKey | None:
     """The baseline's group that a group is compared with."""
     variant = counterpart(key.variant, baseline.variants)
     return None if variant is None else matching(key, variant, baseline.groups)
-
-
-def cluster_note(clusters: int, effective: float) -> str:
-    """A warning where items come in few clusters, or in a few that hold most of them; empty where they do not."""
-    if effective >= FEWEST_CLUSTERS or clusters == 0:
-        return ""
-    uneven = "" if effective > 0.8 * clusters else f", which are worth {effective:.0f} of equal size"
-    return (
-        f"few independent items: {counted(clusters, 'cluster')}{uneven} (fewer than {FEWEST_CLUSTERS}), so that "
-        "interval and tests may err more often than they say"
-    )
 
 
 def selection_note(comparison: PairedResult[str], before_name: str = "the baseline", now_name: str = "this run") -> str:

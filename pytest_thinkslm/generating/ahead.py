@@ -10,12 +10,13 @@ from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 
-from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
+from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.generating.plan import Load
+from pytest_thinkslm.generating.space import check_space, journal_bytes
 from pytest_thinkslm.journal.journal import Journal, entry_key
 from pytest_thinkslm.runs.types import Generated
 
@@ -58,6 +59,7 @@ class Progress:
     output_tokens: int = 0
     loading: float | None = None
     shares: dict[str, Share] = field(default_factory=dict)
+    passed_over: int = 0
     to_judge: int = 0
     judged: int = 0
     load: Load = field(default_factory=Load)
@@ -127,7 +129,10 @@ class Ahead:
         self._direct: list[Sequence[Future[Output]]] = []
         self._starts: list[int] = []
         self._lock = threading.Lock()
+        self._unkept: list[tuple[Request, str, Output]] = []
         self.progress = Progress()
+        #: Why nothing more is asked for; empty while everything is.
+        self.stopped = ""
 
     def submit(
         self, requests: Sequence[Request], before: Callable[[Progress], None] | None = None, *, more: bool = False
@@ -153,6 +158,7 @@ class Ahead:
                 self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
+        self.progress.passed_over = len(self._journal.passed_over)
         if not more:
             self._journal.forget()
         self.progress.to_generate += len(missing)
@@ -161,7 +167,9 @@ class Ahead:
             if self._weigh is not None:
                 self.progress.load += self._weigh(missing.values())
             before(self.progress)
-        if missing and self._engine is not None:
+        if missing and self._engine is not None and not self.stopped:
+            check_space({self._journal.root: journal_bytes(missing.values())})
+            self._journal.check()
             with self._lock:
                 self.progress.clock.begin(len(missing), time.monotonic())
             inner = self._engine.submit(list(missing.values()))
@@ -179,11 +187,15 @@ class Ahead:
             EngineError: the engine failed on it, or the journal lacks it under ``--rescore``.
         """
         if isinstance(handle, int):
-            return redacted_output(_wait(self._direct_future(handle), None))
+            if self.stopped:
+                raise EngineError(self.stopped, "not-asked")
+            return redacted_output(self._awaited(self._direct_future(handle), None))
         output = self._kept.get(handle)
         if output is not None:
             return output
         future = self._outer.get(handle)
+        if future is None and self.stopped:
+            raise EngineError(self.stopped, "not-asked")
         if future is None:
             raise EngineError(
                 "the journal has no output of this engine for it: run it without --rescore, or see --journal-accept"
@@ -194,7 +206,7 @@ class Ahead:
             if tick:
                 tick(self.progress)
 
-        return _wait(future, look)
+        return self._awaited(future, look)
 
     def when_done(self, handle: Handle, finished: Callable[[Output | None], None]) -> None:
         """Call ``finished`` with the output as soon as it is there, from any thread; with None where none will be.
@@ -211,6 +223,11 @@ class Ahead:
         future.add_done_callback(
             lambda done: finished(None if done.cancelled() or done.exception() else redacted_output(done.result()))
         )
+
+    def stop(self, why: str) -> None:
+        """Ask for nothing more; what the engine is working on is still taken."""
+        self.stopped = self.stopped or why
+        self.cancel()
 
     def cancel(self) -> None:
         """Cancel everything that the engine has not started."""
@@ -234,7 +251,24 @@ class Ahead:
         if self._engine is not None:
             self._engine.close()
         if self._journal is not None:
+            self._keep_again(self._journal)
             self._journal.close()
+
+    @property
+    def unkept(self) -> int:
+        """Finished outputs that the journal did not take."""
+        return len(self._unkept)
+
+    def _keep_again(self, journal: Journal) -> None:
+        """There may be room by now."""
+        left = self._unkept
+        self._unkept = []
+        for place, (request, key, output) in enumerate(left):
+            try:
+                journal.put(request, key, output)
+            except JournalError:
+                self._unkept = left[place:]
+                return
 
     def measured(self) -> Mapping[str, object]:
         """The engine's volatile facts; empty where there is no engine."""
@@ -254,14 +288,21 @@ class Ahead:
         return self._direct[part][handle - self._starts[part]]
 
     def _keeper(self, key: str, request: Request) -> Callable[[Future[Output]], None]:
-        """Journal first, then hand over: what a test has seen is on disk."""
+        """Journal first, then hand over: what a test has seen is on disk.
+
+        Where the journal does not take it, it is handed over all the same, and nothing more is asked for.
+        """
 
         def keep(inner: Future[Output]) -> None:
             outer = self._outer[key]
             try:
                 output = redacted_output(inner.result())
                 assert self._journal is not None
-                self._journal.put(request, key, output)
+                try:
+                    self._journal.put(request, key, output)
+                except JournalError as error:
+                    self._unkept.append((request, key, output))
+                    self.stop(str(error))
             except CancelledError:
                 with self._lock:
                     self.progress.clock.drop(1)
@@ -290,6 +331,18 @@ class Ahead:
             else:
                 self.progress.finish(group, output.output_tokens or 0, time.monotonic())
 
+    def _awaited(self, future: Future[Output], tick: Callable[[], None] | None) -> Output:
+        while True:
+            try:
+                return future.result(timeout=TICK if tick else None)
+            except FutureTimeout:
+                if tick:
+                    tick()
+            except CancelledError:
+                if self.stopped:
+                    raise EngineError(self.stopped, "not-asked") from None
+                raise EngineError("cancelled before it was generated") from None
+
     def _look(self) -> None:
         """Note when the engine has begun: it says so by the state of the futures that it works on."""
         if self.progress.loading is None and any(
@@ -297,14 +350,3 @@ class Ahead:
         ):
             with self._lock:
                 self.progress.working(time.monotonic())
-
-
-def _wait(future: Future[Output], tick: Callable[[], None] | None) -> Output:
-    while True:
-        try:
-            return future.result(timeout=TICK if tick else None)
-        except FutureTimeout:
-            if tick:
-                tick()
-        except CancelledError:
-            raise EngineError("cancelled before it was generated") from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -19,6 +21,7 @@ from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.ahead import TICK, Ahead, Handle, Progress
 from pytest_thinkslm.generating.plan import Load, loads, total
 from pytest_thinkslm.generating.planner import Planner
+from pytest_thinkslm.generating.space import check_space, report_bytes
 from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
@@ -84,6 +87,16 @@ class Run:
         self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
+        #: Why nothing more is asked for; empty while everything is.
+        self.stopped = ""
+        #: Finished outputs that the journal did not take.
+        self.unkept = 0
+
+    def stop(self, why: str) -> None:
+        """Ask for nothing more; what is finished, or being worked on, is still handed out."""
+        self.stopped = self.stopped or why
+        if self._ahead is not None:
+            self._ahead.stop(self.stopped)
 
     def start(self, refs: Sequence[ItemRef], mine: Sequence[ItemRef] | None) -> None:
         """Open the data of the selected tasks and hand the first variant's requests to its engine.
@@ -98,6 +111,12 @@ class Run:
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
             self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
+        run = [ref for ref in refs if _asked(planner, ref)]
+        if self.settings.report_dir is not None and run:
+            sizes = Counter((ref.task, ref.style) for ref in run)
+            first = {(ref.task, ref.style): ref for ref in reversed(run)}
+            groups = ((self.request(first[key]), count) for key, count in sizes.items())
+            check_space({self.settings.report_dir: report_bytes(groups)})
         self._mine = [ref for ref in mine or () if _asked(planner, ref)]
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
@@ -229,6 +248,8 @@ class Run:
             label = self.variants[self._current].name
             progress = self._ahead.progress
             self._ahead.close(drain=self._dropped)
+            self.stopped = self.stopped or self._ahead.stopped
+            self.unkept += self._ahead.unkept
             measured = self.measured[label] = cast("VariantMeasured", dict(self._ahead.measured()))
             generating = measured.get("generating_seconds", progress.generating_seconds())
             rate = progress.output_tokens / generating if generating and progress.output_tokens else None
@@ -270,7 +291,8 @@ class Run:
         if self.measured:
             gpus.measured_from_here()
         self._opened_log = self._log()
-        engine = self.factory.build(variant, self._opened_log)
+        asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
+        engine = self.factory.build(variant, self._opened_log) if asking else None
         journal: AcceptingJournal | None = None
         if self.factory.journalled:
             fingerprint = self.factory.fingerprint(variant)
@@ -286,6 +308,8 @@ class Run:
             return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
 
         ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
+        if self.stopped:
+            ahead.stop(self.stopped)
         self._journal = journal
         self._waiting = deque(ref for ref in self._mine if ref.variant == variant)
         self._handles, self._extra = {}, {}
@@ -308,6 +332,9 @@ class Run:
         variant = self.variants[self._current]
         before = functools.partial(announce, variant) if announce and requests else None
         handles = ahead.submit(requests, before, more=bool(self._waiting))
+        if announce is not None and self._journal is not None and self._opened_log is not None:
+            for problem in self._journal.passed_over:
+                print(f"journal: passed over and asked for again: {problem}", file=self._opened_log, flush=True)
         self._handles.update(zip(refs, handles, strict=False))
         for ref, handle in zip(owners, handles[len(refs) :], strict=True):
             self._extra.setdefault(ref, []).append(handle)
@@ -349,8 +376,27 @@ def open_log(folder: Path | None, name: str) -> TextIO | None:
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+    file = _Log(
+        (folder / name).open("ab", buffering=0), encoding="utf-8", errors="backslashreplace", write_through=True
+    )
     return cast("TextIO", Outlet(file, messages=True))
+
+
+class _Log(io.TextIOWrapper):
+    """A file of chatter: where the disk takes no more of it, it is lost and nothing else is."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _rounded(value: float | None) -> float | None:

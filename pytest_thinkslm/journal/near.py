@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.fingerprint import NOT_INSTALLED, Fingerprint
 from pytest_thinkslm.core.records import Output, Request
@@ -49,7 +50,7 @@ def near(root: Path, fingerprint: Fingerprint, accepted: Collection[str] = ()) -
     found = []
     for path in sorted(root.glob("*/manifest.json")):
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = files.read_json(path)
             written = path.stat().st_mtime
         except (OSError, ValueError, RecursionError):
             continue

@@ -237,10 +237,9 @@ class JudgeDesk:
         try:
             if self._journal is not None:
                 self._journal.put(_request(asked.question), key, reply)
-        except ThinkSLMError as error:
-            asked.future.set_result(Ruling("unjudged", reason=safe_line(str(error), 300)))
-        else:
-            self._read(asked, reply)
+        except ThinkSLMError as error:  # the reply counts, and nothing more is asked for
+            self._dead = self._dead or safe_line(str(error), 300)
+        self._read(asked, reply)
 
     def _no_reply(self, asked: _Asked, why: str) -> None:
         self._failed += 1

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TextIO
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Case, Output, Request
@@ -181,7 +182,7 @@ def _remembered(settings: Settings) -> Fingerprint:
     found = []
     for path in sorted(settings.journal_dir.glob("*/manifest.json")):
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = files.read_json(path)
         except (OSError, ValueError):
             continue
         if isinstance(facts, dict) and wanted.items() <= facts.items():

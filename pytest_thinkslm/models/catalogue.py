@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.entries import CardSampling, Entry, Format, Kind, Published, Thinking
@@ -241,11 +242,12 @@ def pyproject(folder: Path) -> Path | None:
 @cache
 def _with_own(file: Path, _modified: int) -> Mapping[str, Entry]:
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = files.read_toml(file)
     except (OSError, ValueError) as problem:
         raise UsageError(f"{file} cannot be read: {problem}") from None
-    tool = document.get("tool", {}).get("thinkslm", {})
-    tables = tool.get("models", {}) if isinstance(tool, dict) else {}
+    tables: Any = document
+    for name in ("tool", "thinkslm", "models"):
+        tables = tables.get(name, {}) if isinstance(tables, dict) else {}
     if not isinstance(tables, dict):
         raise UsageError(f"{file}: [tool.thinkslm.models] is no table of models")
     if not tables:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TextIO, cast
 import pytest
 
 from pytest_thinkslm.core import redaction
-from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.data.reader import item_indices
 from pytest_thinkslm.engines.factory import EngineFactory, Share, recorded_outputs
@@ -125,12 +124,14 @@ def _activate_controller(
 ) -> None:
     from pytest_thinkslm.plugin.controller import ControllerPlugin
     from pytest_thinkslm.plugin.runner import RunnerPlugin
-    from pytest_thinkslm.reports.recorder import default_report_dir, prepare_report_dir, remove_if_empty
+    from pytest_thinkslm.reports.folder import ReportFolder
+    from pytest_thinkslm.reports.recorder import default_report_dir
 
     say = functools.partial(_say, config)
     _say_choices(asked, say)
-    folder = asked.report_dir or default_report_dir(asked)
-    prepare_report_dir(folder)
+    taken = ReportFolder(asked.report_dir or default_report_dir(asked), asked=asked.report_dir is not None)
+    taken.take(say)
+    folder = taken.path
     settings = _final(asked, recorded, folder, gates)
     try:
         factory = EngineFactory(settings, say, recorded)
@@ -143,10 +144,10 @@ def _activate_controller(
             from pytest_thinkslm.judging.session import open_session
 
             judge = open_session(settings, say, functools.partial(open_log, folder, "engine.log"))
-    except ThinkSLMError:
-        remove_if_empty(folder)
+        controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot, folder=taken)
+    except BaseException:
+        taken.give_back()
         raise
-    controller = ControllerPlugin(config, settings, factory, gates, judge, devices_by_slot)
     config.pluginmanager.register(controller, "thinkslm-controller")
     if warning := workers.starving(config, factory):
         say(warning)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,9 +28,11 @@ from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
+from pytest_thinkslm.plugin.termination import Termination
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
-from pytest_thinkslm.reports.recorder import Recorder, remove_if_empty
+from pytest_thinkslm.reports.folder import ReportFolder
+from pytest_thinkslm.reports.recorder import Recorder
 from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
@@ -58,11 +62,18 @@ class ControllerPlugin:
         gates: RunGates,
         judge: JudgeSession | None = None,
         devices_by_slot: Sequence[Sequence[int]] = (),
+        *,
+        folder: ReportFolder,
     ) -> None:
         assert settings.report_dir is not None
         self.config = config
         self.settings = settings
         self.recorder = Recorder(settings, factory, settings.report_dir, judge)
+        self.folder = folder
+        #: Why the run stopped asking before it was through; empty where it did not.
+        self.stopped = ""
+        self._unkept = 0
+        self._ended_by = Termination()
         self.results: Results | None = None
         self.scheduler: StaticShards | None = None
         self.team: TeamProgress | None = None
@@ -70,9 +81,7 @@ class ControllerPlugin:
         #: Which item each test of a task is, by test id: told by the workers. Empty where this process runs the tests.
         self._keys: Mapping[str, ItemKey] = {}
         self._table = settings.report_dir / ".collected.json"
-        self._table.unlink(missing_ok=True)  # of a killed run
         self._decided = settings.report_dir / ".decided.json"
-        self._decided.unlink(missing_ok=True)
         self._looking: Looking | None = None
         self._given_distribution = chosen_distribution(config) is not None
         self._factory = factory
@@ -122,6 +131,8 @@ class ControllerPlugin:
         index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
         label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
         parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
+        if progress.passed_over:
+            parts.append(f"{progress.passed_over} entries of the journal cannot be read (engine.log names them)")
         if self._factory.journalled:
             parts += [f"{progress.journalled} already journalled", f"{progress.to_generate} to generate"]
         if progress.new_tokens:
@@ -172,9 +183,10 @@ class ControllerPlugin:
             self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
             try:
                 self._keys = identities.read(self._table)
-            except OSError as error:
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
                 self.recorder.problems.append(
-                    f"the workers' table of tests, {self._table.name}, cannot be read ({error.strerror or error}): an "
+                    f"the workers' table of tests, {self._table.name}, cannot be read ({why}): an "
                     "item that crashes its worker is not counted in its task"
                 )
             self.expect({nodeid: self._keys[nodeid] for nodeid in ids if nodeid in self._keys})
@@ -189,6 +201,12 @@ class ControllerPlugin:
             self.recorder.add_process(output["data"], output["measured"])
             self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
+            self.stop(output["stopped"], output["unkept"])
+
+    def stop(self, why: str, unkept: int = 0) -> None:
+        """A process asks for nothing more; ``unkept`` of its outputs are not in the journal."""
+        self.stopped = self.stopped or why
+        self._unkept += unkept
 
     # -- reports --------------------------------------------------------------------------------------------
 
@@ -198,8 +216,13 @@ class ControllerPlugin:
         compat_pytest.redact(report)
         records = report.__dict__.pop("thinkslm", None)
         if records is not None:
+            self.folder.begun()
             for *key, verdict, line in records:
                 self.recorder.add(ItemKey(*key), verdict, line, self._unreported(report))
+            if self.recorder.full and not self.stopped:
+                self.stop(self.recorder.full)
+                if self.team is not None:
+                    self.team.tell(self.recorder.full)
             if self._looking is not None:
                 self._looking.reported(report.nodeid, records)
             if self._expected:
@@ -247,8 +270,9 @@ class ControllerPlugin:
             self.team.stop()
         if self._judge is not None:
             self._judge.end()
-        self._table.unlink(missing_ok=True)
-        self._decided.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._table.unlink(missing_ok=True)
+            self._decided.unlink(missing_ok=True)
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -256,31 +280,52 @@ class ControllerPlugin:
             self._nothing_ran = True
             return
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
+        self._ended_by.writing()
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
         if missing and not interrupted:
             self.recorder.problems.append(
                 f"{len(missing)} collected tests were not reported, the first is {missing[0]}"
             )
-        if self._looking is not None and not (interrupted or missing):
+        if self.stopped:
+            self.recorder.problems.append(self._why_stopped())
+        incomplete = interrupted or bool(missing or self.stopped)
+        if self._looking is not None and not incomplete:
             self.recorder.leave_out(self._looking.beyond)
         self.results = self.recorder.results(
-            selection=self._selection(interrupted or bool(missing)), seconds=time.monotonic() - self._started
+            selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
-        complete = not (interrupted or missing or self._sharded)
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=complete)
-        self.recorder.write(self.results)
+        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
+        self.folder.begun()
+        self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         told = self._tell_others(self.results)
-        lacking = missing or failed_metrics(self.results["results"]) or not told
-        session.exitstatus = self._status(exitstatus, interrupted, bool(lacking) or any_failed(gates))
+        lacking = missing or failed_metrics(self.results["results"])
+        failed = bool(lacking or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
+        session.exitstatus = self._status(exitstatus, interrupted, failed)
+
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_of_others(self) -> Generator[None, None, None]:
+        """pytest writes junit.xml into the report folder: where that is full, the run ends all the same."""
+        try:
+            return (yield)
+        except OSError as error:
+            path = Path(str(getattr(self.config.option, "xmlpath", "")))
+            if self.results is None or path.parent != self.folder.path:
+                raise
+            self.recorder.unwritten.append(f"{path.name} was not written ({error.strerror or error})")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """pytest's JUnit file is written after ``pytest_sessionfinish``: of a start that failed it goes, too."""
-        folder = self.recorder.folder
+        """Other runs may use the folder. pytest's JUnit file comes late: of a start that failed it goes, too."""
+        self._ended_by.restore()
         if self._nothing_ran:
-            if self.config.option.xmlpath == str(folder / "junit.xml"):
-                (folder / "junit.xml").unlink(missing_ok=True)
-            remove_if_empty(folder)
+            path = self.folder.path / "junit.xml"
+            if self.config.option.xmlpath == str(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            self.folder.give_back()
+        self.folder.release()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
@@ -292,8 +337,20 @@ class ControllerPlugin:
 
         listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
         show(terminalreporter, self.results, listed, self.recorder)
+        for problem in self.recorder.unwritten:
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
+        if self._ended_by.signal:
+            terminalreporter.write_line(
+                f"thinkslm: ended by {self._ended_by.signal}: the report has what was finished; the same command goes "
+                "on from here",
+                yellow=True,
+            )
         if self._others_problem:
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
+
+    def _why_stopped(self) -> str:
+        lost = f"; {self._unkept} finished outputs are in the report and not in the journal" if self._unkept else ""
+        return f"{self.stopped}; nothing more was asked, and the report has what was finished{lost}"
 
     # -- helpers --------------------------------------------------------------------------------------------
 
@@ -301,7 +358,7 @@ class ControllerPlugin:
         """Call ``pytest_thinkslm_results``; False where an implementation failed."""
         try:
             self.config.hook.pytest_thinkslm_results(
-                config=self.config, results=results, report_dir=self.settings.report_dir
+                config=self.config, results=results, report_dir=self.recorder.folder
             )
         except Exception as error:  # whatever a foreign function raises: the run's files are written
             self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import ItemKey
 
 
@@ -27,7 +28,8 @@ def read(path: Path) -> dict[str, ItemKey]:
     """The keys by test id. The file stays until the run ends: a worker that collects later would make it again.
 
     Raises:
-        OSError: it is not there (a worker on another machine, with another file system).
+        OSError: it is not there (a worker on another machine, with another file system; a full disk).
+        ValueError: it is damaged.
     """
-    content = json.loads(path.read_text(encoding="ascii"))
+    content = files.read_json(path)
     return {nodeid: ItemKey(*key) for nodeid, key in content.items()}

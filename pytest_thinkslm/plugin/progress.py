@@ -34,6 +34,7 @@ class Standing:
     left: float | None = None
     to_judge: int = 0
     judged: int = 0
+    passed_over: int = 0
     prompt_tokens: int = 0
     new_tokens: int = 0
 
@@ -49,6 +50,7 @@ class Standing:
             left=progress.seconds_left(),
             to_judge=progress.to_judge,
             judged=progress.judged,
+            passed_over=progress.passed_over,
             prompt_tokens=progress.load.prompt_tokens,
             new_tokens=progress.load.new_tokens,
         )
@@ -74,6 +76,7 @@ def add(standings: Iterable[Standing]) -> Standing:
         left=None if None in waits else max((wait for wait in waits if wait is not None), default=None),
         to_judge=sum(part.to_judge for part in parts),
         judged=sum(part.judged for part in parts),
+        passed_over=sum(part.passed_over for part in parts),
         prompt_tokens=sum(part.prompt_tokens for part in parts),
         new_tokens=sum(part.new_tokens for part in parts),
     )

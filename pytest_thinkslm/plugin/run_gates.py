@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -246,14 +247,14 @@ class RunGates:
     def finish(
         self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
     ) -> tuple[GateResult, ...]:
-        """Decide every gate, report each, put them into ``results`` and write ``gates.xml``.
+        """Decide every gate, report each, and put them into ``results``.
 
         Args:
             recorder: has the run's items, before its files are written.
             results: the content of results.json; gets ``gates`` and ``baseline``.
             complete: whether every collected item was reported and the run was not interrupted.
         """
-        from pytest_thinkslm.plugin.gate_reports import report_gates, write_gates_xml
+        from pytest_thinkslm.plugin.gate_reports import report_gates
 
         decided: tuple[GateResult, ...] = ()
         any_loss: list[AnyLossJson] = []
@@ -283,9 +284,15 @@ class RunGates:
                 results["baseline"]["any_loss"] = any_loss
         if self.watch is not None and complete:
             results["adaptive"] = self._adaptive(self.watch, results)
-        write_gates_xml(recorder.folder / "gates.xml", decided, _errors(recorder))
         report_gates(config, decided)
         return decided
+
+    @staticmethod
+    def xml(recorder: Recorder, decided: Sequence[GateResult]) -> Callable[[Path], None]:
+        """What writes ``gates.xml``: the gates, and the run's errors."""
+        from pytest_thinkslm.plugin.gate_reports import write_gates_xml
+
+        return functools.partial(write_gates_xml, gates=decided, errors=_errors(recorder))
 
     def _decide(self, measured: Sequence[gating.Measured], complete: bool) -> tuple[GateResult, ...]:
         if not self.paper:

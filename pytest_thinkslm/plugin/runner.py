@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 from collections.abc import Mapping, Sequence
@@ -193,7 +194,8 @@ class RunnerPlugin:
         keys = {session.items[place].nodeid: self._key(ref) for ref, place in zip(refs, places, strict=True)}
         _check_distinct(keys)
         if self._worker is not None:
-            identities.write(Path(self._worker.table), keys)
+            with contextlib.suppress(OSError):  # the controller says what it cannot read
+                identities.write(Path(self._worker.table), keys)
         if self._controller is not None:
             self._controller.expect(keys)
             self._decisions = self._controller.decisions
@@ -235,7 +237,14 @@ class RunnerPlugin:
             self._skip_needless(self._decisions, ref)
         if left_out := self.run.left_out(ref):
             pytest.skip(safe_line(left_out, 400))
-        output = self.run.output(ref)
+        if not self.run.stopped and (why := self._told_to_stop()):
+            self.run.stop(why)
+        try:
+            output = self.run.output(ref)
+        except EngineError as error:
+            if error.kind == "not-asked":
+                pytest.skip(safe_line(f"not asked: {error}", 400))
+            raise
         if self._progress is not None:
             self._progress.settle()
         case = self.run.case(ref)
@@ -289,6 +298,8 @@ class RunnerPlugin:
                 "data": _wire(self.run.data_states()),
                 "measured": _wire(self.run.measured),
                 "problem": self.problem,
+                "stopped": self.run.stopped,
+                "unkept": self.run.unkept,
                 "judge": self._close_judge(),
             }
         else:
@@ -305,6 +316,7 @@ class RunnerPlugin:
 
     def _controller_add(self) -> None:
         if self._controller is not None:
+            self._controller.stop(self.run.stopped, self.run.unkept)
             self._controller.recorder.add_process(_wire(self.run.data_states()), self.run.measured)
             self._controller.recorder.add_judge(self._close_judge())
 
@@ -323,6 +335,12 @@ class RunnerPlugin:
         if state is None:
             return with_ruling(graded, None, None)
         return with_ruling(graded, state.case, state.ruling, decides=by_parser)
+
+    def _told_to_stop(self) -> str:
+        """Why the process where results come together wants nothing more to be asked."""
+        if self._controller is not None:
+            return self._controller.stopped
+        return self._progress.stopped if isinstance(self._progress, WorkerProgress) else ""
 
     def _key(self, ref: ItemRef) -> ItemKey:
         return ref.key(self.run.variants)
@@ -346,6 +364,8 @@ class RunnerPlugin:
     def _seed_records(self, ref: ItemRef) -> None:
         """Records of the further cases that this item carries."""
         for place, (extra, output) in enumerate(self.run.auxiliary(ref)):
+            if isinstance(output, EngineError) and output.kind == "not-asked":
+                continue
             graded = error_graded(str(output)) if isinstance(output, EngineError) else grade(extra.case, output)
             if self.run.judge is not None:
                 from pytest_thinkslm.judging.policy import with_ruling

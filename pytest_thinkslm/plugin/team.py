@@ -32,6 +32,12 @@ class WorkerProgress:
         self._label = ""
         self._progress: Progress | None = None
         self._due = 0.0
+        #: Why the controller wants nothing more to be asked; empty while it does.
+        self.stopped = ""
+        channel.setcallback(self._told)
+
+    def _told(self, why: str) -> None:
+        self.stopped = why
 
     def announce(self, variant: Variant, progress: Progress) -> None:
         """What is about to be done; sent at once."""
@@ -93,6 +99,12 @@ class TeamProgress:
             if self._ticker is None and not self._end.is_set():
                 self._ticker = threading.Thread(target=self._tick, name="thinkslm-progress", daemon=True)
                 self._ticker.start()
+
+    def tell(self, why: str) -> None:
+        """Have the workers ask for nothing more."""
+        for channel in self._channels:
+            with contextlib.suppress(OSError):  # the worker has gone
+                channel.send(why)
 
     def stop(self) -> None:
         """The run is over: say what has not been said, and be silent from now on."""

@@ -101,7 +101,9 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         )
     if recorder.page_problem:
         write(f"thinkslm: {recorder.page_problem}", yellow=True)
-    write(f"files: {_shown(recorder.folder)} (results.json, items.jsonl, summary.md, gates.xml, junit.xml)")
+    names = ("results.json", "items.jsonl", "summary.md", "gates.xml", "junit.xml")
+    if written := [name for name in names if (recorder.folder / name).is_file()]:
+        write(f"files: {_shown(recorder.folder)} ({', '.join(written)})")
     if recorder.page is not None:
         write(f"page: {_shown(recorder.page)}")
 

@@ -44,6 +44,7 @@ _BRIEF = 32
 LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
 
 _COST_NAMES = {
+    "bits_per_weight": "bits per weight",
     "disk_bytes": "disk",
     "peak_memory_bytes": "peak memory",
     "peak_gpu_memory_bytes": "peak GPU memory",
@@ -278,6 +279,8 @@ def _amount(name: str, value: float | None) -> str:
         return "unknown"
     if name.endswith("_bytes"):
         return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+    if name == "bits_per_weight":
+        return f"{value:.2f}"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 

@@ -113,7 +113,9 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
 def costs(
     variants: Sequence[VariantFacts], measured: Mapping[str, VariantMeasured], pairs: Mapping[VariantKey, VariantKey]
 ) -> dict[str, dict[str, Change]]:
-    """Disk, memory and speed of each variant beside those of its reference, by "model|quant"; null is not known.
+    """Bits per weight, disk, memory and speed of each variant beside its reference, by "model|quant"; null: unknown.
+
+    Bits are those of engines that measure them over all tensors.
 
     Args:
         variants: as in results.json.
@@ -125,7 +127,9 @@ def costs(
         compression = variant.get("compression")
         size = compression and compression["bytes"]
         own = measured.get(f"{variant['model']}|{variant['quant']}", {})
+        measured_bits = compression["bits"] if compression and variant.get("engine") == "llamacpp" else None
         facts[_variant(variant)] = {
+            "bits_per_weight": measured_bits,
             "disk_bytes": variant.get("disk_bytes") if size is None else size,
             "peak_memory_bytes": own.get("peak_memory_bytes"),
             "peak_gpu_memory_bytes": own.get("peak_gpu_memory_bytes"),

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,17 +16,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord
 from pytest_thinkslm.core.redaction import names_secret
+from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, failed_metrics, figures
+from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
     FigureRow,
@@ -58,28 +59,6 @@ def default_report_dir(settings: Settings) -> Path:
     return Path(REPORTS).absolute() / f"{time.strftime('%Y%m%d-%H%M%S')}-{models}-{quants}"
 
 
-def prepare_report_dir(folder: Path) -> None:
-    """Make the folder and see that it can be written, before anything is generated. Raises ``UsageError``."""
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--report-dir {folder} cannot be written ({error.strerror or error}): choose another folder; "
-            "nothing was generated"
-        ) from None
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Of a start that failed nothing is left: the folder, and the one of all runs; not where they hold anything."""
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-        if folder.parent == Path(REPORTS).absolute():
-            folder.parent.rmdir()
-
-
 class Recorder:
     """Collects item records and makes ``items.jsonl``, ``results.json``, ``summary.md`` and ``report.html``.
 
@@ -87,11 +66,17 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Settings, factory: EngineFactory, folder: Path, judge: JudgeSession | None = None
+        self,
+        settings: Settings,
+        factory: EngineFactory,
+        folder: Path,
+        judge: JudgeSession | None = None,
     ) -> None:
         self.settings = settings
         self.factory = factory
         self.folder = folder
+        #: Files of the run that could not be written, each with the reason.
+        self.unwritten: list[str] = []
         self.started = time.time()
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -224,16 +209,58 @@ class Recorder:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
         return self._spool.records(lambda key: key.role == "item")
 
-    def write(self, results: Results) -> None:
-        """Write the files, each once and atomically."""
+    @property
+    def full(self) -> str:
+        """Why the report folder takes no more lines; empty while it does."""
+        if not self._spool.problem:
+            return ""
+        return f"the report folder {self.folder} cannot be written ({self._spool.problem})"
+
+    def write(self, results: Results, gates: Callable[[Path], object] | None = None) -> None:
+        """Write the files, each once and atomically. Where the report folder takes none of them another one is tried.
+
+        Never raises for a file that cannot be written: ``unwritten`` and ``folder`` say what became of it.
+
+        Args:
+            results: the content of results.json.
+            gates: writes gates.xml.
+        """
         from pytest_thinkslm.reports.summary import markdown
 
-        self._spool.finish()
-        ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
-        write_json(self.folder / "results.json", ordered)
+        if not any(self._write_figures(folder, results) for folder in (self.folder, *_other_folders(self.folder))):
+            return
+        self._spool.discard()
         self._write_page()
         page = None if self.page is None else self.page.name
-        write_text(self.folder / "summary.md", markdown(results, page=page))
+        self._beside("summary.md", lambda path: write_text(path, markdown(results, page=page)))
+        if gates is not None:
+            self._beside("gates.xml", gates)
+
+    def _write_figures(self, folder: Path, results: Results) -> bool:
+        """items.jsonl and results.json, both or neither; the room of the spool is given to them where they need it."""
+        ordered = {name: value for name in Results.__annotations__ if (value := results.get(name)) is not None}
+        for again in (False, True):
+            if again:
+                self._spool.to_memory()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._spool.write(folder / "items.jsonl")
+                write_json(folder / "results.json", ordered)
+            except OSError as error:
+                why = error.strerror or str(error)
+                with contextlib.suppress(OSError):
+                    (folder / "items.jsonl").unlink(missing_ok=True)
+            else:
+                self.folder = folder
+                return True
+        self.unwritten.append(f"the report folder {folder} cannot be written ({why})")
+        return False
+
+    def _beside(self, name: str, write: Callable[[Path], object]) -> None:
+        try:
+            write(self.folder / name)
+        except OSError as error:
+            self.unwritten.append(f"{name} was not written ({error.strerror or error})")
 
     def _write_page(self) -> None:
         """Write ``report.html``; where that fails the run's figures stand all the same, and the terminal says why."""
@@ -248,9 +275,8 @@ class Recorder:
             )
 
     def discard(self) -> None:
-        """Nothing was run: remove the spool, and the folder where it is empty."""
+        """Nothing was run: remove the spool."""
         self._spool.discard()
-        remove_if_empty(self.folder)
 
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
@@ -296,6 +322,12 @@ class Recorder:
             facts["compression"] = cast("CompressionJson", compression)
             facts["catalogue"] = model.catalogue
         return facts
+
+
+def _other_folders(asked: Path) -> list[Path]:
+    """Where a report goes that its folder does not take."""
+    name = f"{asked.name}-{os.getpid()}"
+    return [Path.cwd() / name, Path(tempfile.gettempdir()) / name]
 
 
 def _shown_url(url: str | None) -> str | None:

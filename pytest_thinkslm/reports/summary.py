@@ -158,6 +158,8 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
             lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
         if row.get("cut_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
+        if row.get("cluster_warning"):
+            lines[f"{row_name(row)} ({row['style']}): {row['cluster_warning']}"] = None
     return list(lines)
 
 
@@ -193,8 +195,9 @@ def thought_line(row: FigureRow) -> str:
     if "thought_rate" not in row:
         return ""
     parts = [f"{percent(row['thought_rate'])} of outputs"]
-    parts += [f"{percent(row['unfinished_thought_rate'])} unfinished"]
-    parts += [f"{percent(row['closed_thought_rate'])} closed at the bound"] * bool(row["closed_thought_rate"])
+    parts += [f"{percent(row.get('unfinished_thought_rate', 0.0))} unfinished"]
+    closed = row.get("closed_thought_rate", 0.0)
+    parts += [f"{percent(closed)} closed at the bound"] * bool(closed)
     return "thoughts: " + ", ".join(parts)
 
 

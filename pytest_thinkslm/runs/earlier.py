@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import Variant
 
 #: Runs that are looked at, the newest first, and outputs below which a run says nothing.
@@ -51,13 +51,13 @@ def _same(facts: Mapping[str, Any], variant: Variant, engine: str) -> bool:
 
 def _newest(folder: Path) -> Iterator[dict[str, Any]]:
     try:
-        files = sorted(folder.glob("*/results.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        found = sorted(folder.glob("*/results.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     except OSError:
         return
-    for file in files[:_RUNS]:
+    for file in found[:_RUNS]:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            content = files.read_json(file)
+        except (OSError, ValueError):
             continue
         if isinstance(content, dict):
             yield content

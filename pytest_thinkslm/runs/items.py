@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, cast
 
+from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
 from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
@@ -142,14 +145,16 @@ def plain(value: AnswerValue | None) -> AnswerJson:
 class ItemSpool:
     """Item lines on their way to ``items.jsonl``: on disk as they come, in order at the end.
 
-    Only positions stay in memory. ``finish`` writes the sorted file atomically and removes the spool.
+    Only positions stay in memory, as long as the disk takes the lines; ``problem`` says why it does not any more, and
+    from then on lines stay in memory, so that none is lost.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._target = folder / "items.jsonl"
+        self.problem = ""
         self._path = folder / ".items.unsorted.jsonl"
-        self._file = self._path.open("wb")
-        self._places: dict[ItemKey, int] = {}
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        #: Place and length on the disk, or the line itself.
+        self._places: dict[ItemKey, tuple[int, int] | bytes] = {}
         self._attempts: dict[ItemKey, int] = {}
         self._offset = 0
 
@@ -163,9 +168,7 @@ class ItemSpool:
         if attempts > 1:
             self._attempts[key] = attempts
         data = line.encode("ascii")
-        self._file.write(data)
-        self._places[key] = self._offset
-        self._offset += len(data)
+        self._places[key] = data if self.problem or not self._append(data) else (self._offset - len(data), len(data))
         return attempts
 
     def forget(self, key: ItemKey) -> None:
@@ -183,31 +186,53 @@ class ItemSpool:
 
     def lines(self, wanted: Callable[[ItemKey], bool]) -> Iterator[ItemLine]:
         """The wanted records in order, whole, read back from the disk one at a time."""
-        self._file.flush()
-        with self._path.open("rb") as source:
-            for key in sorted(self._places):
-                if wanted(key):
-                    yield json.loads(self._line(source, key))
+        for key in sorted(self._places):
+            if wanted(key):
+                yield json.loads(self._line(key))
 
-    def finish(self) -> Path:
-        """Write ``items.jsonl`` in order; returns its path."""
-        self._file.close()
-        draft = self._target.with_name(".items.sorted.jsonl")
-        with self._path.open("rb") as source, draft.open("wb") as target:
-            for key in sorted(self._places):
-                target.write(self._line(source, key))
-        draft.replace(self._target)
-        self._path.unlink()
-        return self._target
+    def write(self, target: Path) -> None:
+        """Write the lines in order to a file, atomically. The spool stays. Raises ``OSError``."""
+        write_file(target, self._write_sorted)
 
-    def _line(self, source: BinaryIO, key: ItemKey) -> bytes:
+    def to_memory(self) -> None:
+        """Give the room of the spool back; the lines stay in memory."""
+        self._places = {key: self._stored(place) for key, place in self._places.items()}
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+
+    def discard(self) -> None:
+        """Remove the spool."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, data: bytes) -> bool:
+        """Write a line at the spool's end; False, with the problem kept, where the disk does not take it whole."""
+        try:
+            written = os.pwrite(self._descriptor, data, self._offset)
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], self._offset + written)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+            return False
+        self._offset += len(data)
+        return True
+
+    def _write_sorted(self, draft: Path) -> None:
+        with draft.open("wb") as target:
+            for key in sorted(self._places):
+                target.write(self._line(key))
+
+    def _line(self, key: ItemKey) -> bytes:
         """The line of a key; ``attempts`` is in it where there was more than one."""
-        source.seek(self._places[key])
-        line = source.readline()
+        line = self._stored(self._places[key])
         attempts = self._attempts.get(key)
         return line if attempts is None else b'%s,"attempts":%d}\n' % (line[:-2], attempts)
 
-    def discard(self) -> None:
-        """Remove the spool without writing anything."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+    def _stored(self, place: tuple[int, int] | bytes) -> bytes:
+        if isinstance(place, bytes):
+            return place
+        start, length = place
+        return os.pread(self._descriptor, length, start)

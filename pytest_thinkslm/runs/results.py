@@ -18,10 +18,9 @@ from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
+from pytest_thinkslm.statistics.clusters import FEWEST_CLUSTERS
 from pytest_thinkslm.tasks.metrics import by_facets
 from pytest_thinkslm.tasks.task import Task
-
-SCHEMA_VERSION = 1
 
 _WRONG: Sequence[VerdictName] = ("incorrect", "unparsed", "truncated", "error")
 
@@ -98,6 +97,8 @@ def summarise(
         row["cut"], warning = cut_figures(records)
         if warning:
             row["cut_warning"] = warning
+    if warning := _cluster_warning(scores, clusters):
+        row["cluster_warning"] = warning
     if stopped := sum(record.get("stopped") == "loop" for record in records):
         row["loops_stopped"] = stopped
     if records and "parser_verdict" in records[0]:
@@ -173,6 +174,27 @@ def interval_of(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, st
     repeats = max(map(len, scores.values()), default=1)
     groups = [("cluster", name) if (name := clusters.get(item)) else ("item", item) for item in scores]
     return accuracy_interval(means, groups if len(set(groups)) < len(groups) else None, repeats=repeats)
+
+
+def cluster_note(n: int, clusters: int, effective: float) -> str:
+    """A warning where ``n`` items come in few clusters, or in a few that hold most of them; empty where they do not.
+
+    Args:
+        effective: how many clusters of one size they are worth: n^2 over the sum of squared sizes.
+    """
+    if effective >= FEWEST_CLUSTERS or clusters in (0, n):
+        return ""
+    uneven = "" if effective > 0.8 * clusters else f", which are worth {effective:.0f} of equal size"
+    return (
+        f"few independent items: {clusters} cluster{'' if clusters == 1 else 's'}{uneven} (fewer than "
+        f"{FEWEST_CLUSTERS}), so that interval and tests may err more often than they say"
+    )
+
+
+def _cluster_warning(scores: Mapping[str, Sequence[float]], clusters: Mapping[str, str]) -> str:
+    sizes = Counter(("cluster", name) if (name := clusters.get(item)) else ("item", item) for item in scores)
+    squares = sum(size * size for size in sizes.values())
+    return cluster_note(len(scores), len(sizes), len(scores) ** 2 / squares if squares else 0.0)
 
 
 def figures(

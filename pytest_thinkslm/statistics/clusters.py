@@ -10,6 +10,9 @@ from statistics import NormalDist
 
 _EXPANDED = 1_000
 
+#: Below so many clusters of equal size tests and intervals are not to be relied on.
+FEWEST_CLUSTERS = 25
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterSums:

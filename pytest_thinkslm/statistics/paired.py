@@ -17,9 +17,6 @@ K = TypeVar("K", bound=Hashable)
 #: How many losses are taken away at most.
 _MOST_RELIEVED = 200
 
-#: Below so many clusters of equal size tests and intervals are not to be relied on.
-FEWEST_CLUSTERS = 25
-
 
 @dataclass(frozen=True, slots=True)
 class PairedResult(Generic[K]):

@@ -315,7 +315,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path, capsys: pytest.Ca
     path = tmp_path / "labels.csv"
     path.write_bytes(",".join(COLUMNS).encode() + b"\n\xff\xfe\n")
     assert main(["label", str(path)]) == 4
-    assert "it is no UTF-8 text" in capsys.readouterr().err
+    assert "line 2 is no UTF-8 text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.errors import EngineError, JournalError, UsageError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.generating.ahead import Ahead, Progress
@@ -174,6 +174,44 @@ def test_the_engine_is_seen_at_work_while_a_test_waits(
     assert seen[:2] == [None, None]
     assert seen[-1] is not None
     assert seen[-1] >= 0
+
+
+def test_a_journal_that_takes_no_more_stops_the_asking_and_costs_no_output(
+    engine: Scripted, ahead: Ahead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles = ahead.submit([request(text) for text in "abcd"])
+    first, second, *_ = engine.futures
+    first.set_result(Output("kept"))
+    assert second.set_running_or_notify_cancel()
+
+    def full(*arguments: object) -> None:
+        raise JournalError("the journal is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "put", full)
+        second.set_result(Output("in memory"))
+    assert [ahead.result(handle).text for handle in handles[:2]] == ["kept", "in memory"]
+    assert ahead.stopped == "the journal is full"
+    for handle in (*handles[2:], *ahead.submit([request("e")])):
+        with pytest.raises(EngineError, match="the journal is full") as caught:
+            ahead.result(handle)
+        assert caught.value.kind == "not-asked"
+    assert len(engine.asked) == 4
+    assert ahead.unkept == 1
+    ahead.close()
+    assert ahead.unkept == 0, "there is room again at the end"
+    again = Ahead(None, Journal(tmp_path, engine.fingerprint()))
+    assert [again.result(handle).text for handle in again.submit([request("a"), request("b")])] == ["kept", "in memory"]
+
+
+def test_less_room_than_the_outputs_will_take_is_said_before_anything_is_asked(
+    engine: Scripted, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10_000}))
+    ahead.submit([request(str(number)) for number in range(5)])
+    with pytest.raises(UsageError, match=r"make room.*nothing was generated"):
+        ahead.submit([request(str(number)) for number in range(5, 500)])
+    assert len(engine.asked) == 5
 
 
 def test_what_nobody_needs_any_more_is_cancelled_and_can_be_asked_again(engine: Scripted, ahead: Ahead) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
-from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.errors import JournalError, ThinkSLMError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.journal.journal import Journal, entry_key
@@ -240,3 +244,94 @@ def test_a_journal_that_cannot_be_written_is_said(journal: Callable[..., Journal
     (tmp_path / FACTS.digest).write_text("a file where the folder should be")
     with pytest.raises(ThinkSLMError, match="--journal-dir"):
         journal().put(REQUEST, entry_key(REQUEST), OUTPUT)
+
+
+def entry(key: str = "k", **fields: object) -> bytes:
+    return json.dumps({"key": key, "output": "text", "time": 1.0, **fields}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (entry(time=[]), "time"),
+        (entry(reasoning=3), "reasoning"),
+        (entry(finish_reason={}), "finish_reason"),
+        (entry(output_tokens=1.5), "output_tokens"),
+        (entry(prompt_tokens=10**400), "prompt_tokens"),
+        (entry(output=None), "output is null, no text"),
+        (entry(time=1.0).replace(b"1.0", b"1e999"), "time"),
+        (entry(time=1.0).replace(b"1.0", b"NaN"), "NaN is no number"),
+        (b"[" * 100_000 + b"\n", "nested too deeply"),
+        (b"9" * 10_000 + b"\n", "line 2"),
+        (b"\xff\xfe\n", "no UTF-8"),
+        (b"[]\n", "no object"),
+        (b"{\n", "column"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_entry_costs_that_entry(journal: Callable[..., Journal], tmp_path: Path, damage: bytes, why: str) -> None:
+    folder = tmp_path / FACTS.digest / "gsm8k"
+    folder.mkdir(parents=True)
+    good = entry(entry_key(REQUEST))
+    (folder / "a-1-x.jsonl").write_bytes(entry("before") + damage + good)
+    opened = journal()
+    assert text_of(opened) == "text"
+    (problem,) = opened.passed_over
+    assert problem.startswith("gsm8k/a-1-x.jsonl, line 2: ")
+    assert why in problem
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere", "device"])
+def test_what_is_no_file_costs_itself(journal: Callable[..., Journal], tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / FACTS.digest / "gsm8k"
+    folder.mkdir(parents=True)
+    (folder / "b-1-x.jsonl").write_bytes(entry(entry_key(REQUEST)))
+    odd = folder / "a-1-x.jsonl"
+    if kind == "folder":
+        odd.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("/dev/zero" if kind == "device" else tmp_path / "nowhere")
+    opened = journal()
+    assert text_of(opened) == "text"
+    assert len(opened.passed_over) == 1
+
+
+def test_a_file_that_was_removed_is_made_again(journal: Callable[..., Journal], tmp_path: Path) -> None:
+    opened = journal()
+    opened.put(replace(REQUEST, repeat=2), "gone", OUTPUT)
+    shutil.rmtree(tmp_path / FACTS.digest)
+    opened.put(REQUEST, entry_key(REQUEST), OUTPUT)
+    assert journal().get(REQUEST, entry_key(REQUEST)) == OUTPUT
+    assert (tmp_path / FACTS.digest / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("kib", [4, 16, 64, 256])
+def test_a_full_disk_leaves_whole_entries_alone(tmp_path: Path, kib: int) -> None:
+    with small_disk(tmp_path / "disk", kib):
+        opened = Journal(tmp_path / "disk", FACTS)
+        requests = [replace(REQUEST, messages=(Message("user", str(number)),)) for number in range(400)]
+        kept = []
+        for request in requests:
+            with contextlib.suppress(JournalError):
+                opened.put(request, entry_key(request), replace(OUTPUT, text="x" * 1_500))
+                kept.append(request)
+        opened.close()
+        again = Journal(tmp_path / "disk", FACTS)
+        assert [request for request in requests if again.get(request, entry_key(request))] == kept
+        assert not again.passed_over
+        assert len(kept) < len(requests)
+        assert (len(kept) > 0) == (kib > 4)
+
+
+def test_the_check_writes_and_reads_back_and_leaves_nothing(
+    journal: Callable[..., Journal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = journal()
+    opened.check()
+    assert list((tmp_path / FACTS.digest).iterdir()) == []
+    monkeypatch.setattr("pytest_thinkslm.core.files.read_bytes", lambda path: b"other")
+    with pytest.raises(JournalError, match="not what is read back"):
+        journal().check()
+    assert list((tmp_path / FACTS.digest).iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -161,7 +162,11 @@ def test_the_sum_is_of_the_variants_at_work_now() -> None:
 
 def test_a_worker_sends_now_and_then_and_survives_a_closed_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[Any] = []
-    worker = WorkerProgress(SimpleNamespace(send=received.append))
+    told: list[Callable[[str], None]] = []
+    worker = WorkerProgress(SimpleNamespace(send=received.append, setcallback=told.append))
+    assert worker.stopped == ""
+    told[0]("the disk is full")
+    assert worker.stopped == "the disk is full", "the controller wants nothing more to be asked"
     worker.settle()
     assert not received, "nothing is being generated"
     progress = Progress(items=3, to_generate=3)

@@ -236,6 +236,15 @@ def test_costs_beside_each_other() -> None:
     assert found["m|r"]["disk_bytes"] == {"before": 100, "now": None}
 
 
+def test_bits_that_were_measured_stand_beside_each_other() -> None:
+    variants: list[dict[str, Any]] = [
+        {"model": "m", "quant": quant, "engine": "llamacpp", "compression": {"bytes": 1, "bits": bits}}
+        for quant, bits in (("q8_0", 8.506), ("q4_1", 5.744))
+    ]
+    found = costs(variants, {}, references([("m", "q8_0"), ("m", "q4_1")]))
+    assert found["m|q4_1"]["bits_per_weight"] == {"before": 8.506, "now": 5.744}
+
+
 HOSTILE = "[red]x[/red] | `y` <script>alert(1)</script> ![](http://e/) \\"
 
 

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.reports.recorder import Recorder, default_report_dir, prepare_report_dir
+from pytest_thinkslm.reports.recorder import Recorder, default_report_dir
 from pytest_thinkslm.settings.run_settings import Settings
 
 
@@ -39,9 +36,3 @@ def test_folders_of_this_machine_are_not_written(tmp_path: Path) -> None:
 def test_the_default_folder_names_time_model_and_quant() -> None:
     name = default_report_dir(Settings(("owner/Model-1B", "b"), quants=("none",))).name
     assert name.endswith("-Model-1B_b-none")
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="nothing was generated"):
-        prepare_report_dir(tmp_path / "file" / "below")

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_thinkslm.gates.baselines import Group
-from pytest_thinkslm.gates.gating import cluster_note, compare_groups, too_few_shared, worst_case
+from pytest_thinkslm.gates.gating import compare_groups, too_few_shared, worst_case
+from pytest_thinkslm.runs.results import cluster_note
 from pytest_thinkslm.statistics import compare_paired
 
 
@@ -68,8 +69,13 @@ def test_errors_exactly_on_the_lost_items_cannot_pass():
 
 @pytest.mark.parametrize(
     ("clusters", "effective", "says"),
-    [(24, 24.0, "24 clusters (fewer than 25)"), (300, 8.0, "300 clusters, which are worth 8"), (300, 290.0, "")],
+    [
+        (2400, 24.0, ""),
+        (24, 24.0, "24 clusters (fewer than 25)"),
+        (300, 8.0, "300 clusters, which are worth 8"),
+        (300, 290.0, ""),
+    ],
 )
 def test_few_or_uneven_clusters_are_warned_of(clusters, effective, says):
-    assert says in cluster_note(clusters, effective)
-    assert bool(cluster_note(clusters, effective)) is bool(says)
+    assert says in cluster_note(2400, clusters, effective)
+    assert bool(cluster_note(2400, clusters, effective)) is bool(says)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.page import write_page
 from pytest_thinkslm.reports.page.charts import charts
+from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import Results
 
 _EXAMPLES = """\
@@ -69,8 +69,10 @@ def _results(folder: Path) -> Results:
     for name in ("results.json", "items.jsonl"):
         if not (folder / name).is_file():
             raise UsageError(f"{folder} has no {name}: give the report folder of a finished run")
-    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return results
+    try:
+        return read_results(folder / "results.json")
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
 
 
 if __name__ == "__main__":

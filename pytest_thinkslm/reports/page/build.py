@@ -13,11 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.tables import shown_in_html
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
 from pytest_thinkslm.reports.page.view import sections
+from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import Results
 
 #: The plotting library, in the order in which it is loaded.
@@ -39,13 +41,11 @@ def write_page(folder: Path) -> Path:
         OSError: a file cannot be read or written.
         ValueError: a file is not what a run writes.
     """
-    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_results(folder / "results.json")
     draft = folder / ".report.html.draft"
     try:
         with tempfile.TemporaryFile(dir=folder) as blocks, draft.open("wb") as page:
-            with (folder / "items.jsonl").open("rb") as lines:
-                count = _Counter(blocks)
-                index = pack(lines, count.write)
+            index = pack((line for _, line in files.read_lines(folder / "items.jsonl")), _Counter(blocks).write)
             head, tail = _frame(results, index)
             page.write(head)
             blocks.seek(0)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from pytest_thinkslm.core.identity import GroupKey, short_names
 from pytest_thinkslm.core.item_record import GroupJson, VariantJson, group_key
+from pytest_thinkslm.core.shapes import misfit
 from pytest_thinkslm.reports.page.vegalite import (
     ROW_HEIGHT,
     Spec,
@@ -344,8 +345,16 @@ class _Share:
         return self.value, [interval.low, interval.high]
 
 
+class _ShareJson(TypedDict):
+    """Such a group in results.json; a user's task may have others."""
+
+    value: float
+    n: int
+
+
 def _shares(row: FigureRow, metric: str) -> Iterator[tuple[str, _Share]]:
     """The groups of a metric such as ``by_level`` that have an accuracy."""
-    for group, value in (row.get("metrics") or {}).get(metric, {}).items():
-        if isinstance(value, Mapping) and isinstance(value.get("value"), float | int) and value.get("n"):
-            yield group, _Share(float(value["value"]), int(value["n"]))
+    groups = (row.get("metrics") or {}).get(metric)
+    for group, value in groups.items() if isinstance(groups, Mapping) else ():
+        if isinstance(value, Mapping) and not misfit(value, _ShareJson) and value["n"] > 0:
+            yield group, _Share(float(value["value"]), value["n"])

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pytest_thinkslm.core.item_record import ItemLine
+from pytest_thinkslm.core.item_record import ItemLine, read_line
 from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
@@ -51,15 +51,15 @@ class Index:
         columns, tables = self._columns, self.tables
         for name in CODED:
             table = tables[name]
-            value = f"test_{record['task']}" if name == "test" and "test" not in record else record.get(name)
+            value = record.get(name)
             columns[name] += b"%d," % table.setdefault(value, len(table))
-        columns["repeat"] += b"%d," % int(str(record["repeat"]))
+        columns["repeat"] += b"%d," % record["repeat"]
         tokens = record.get("output_tokens")
         columns["output_tokens"] += b"%d," % tokens if isinstance(tokens, int) else b"null,"
         columns["item"] += json.dumps(record["item"]).encode("ascii") + b","
         for name in ("answer", "gold"):
             columns[name] += json.dumps(preview(record.get(name))).encode("ascii") + b","
-        if record.get("role", "item") == "item":
+        if record["role"] == "item":
             self.verdicts[str(record["verdict"])] += 1
         self.count += 1
 
@@ -78,14 +78,16 @@ def pack(lines: Iterable[bytes], write: Callable[[bytes], object]) -> Index:
     """Read the lines of ``items.jsonl``, hand each compressed block to ``write``, and return the index.
 
     Raises:
-        ValueError: a line is no JSON object.
-        KeyError: a line lacks the fields that name an item.
+        ValueError: a line is not what a run writes; names it.
     """
     index = Index()
     block: list[bytes] = []
     size = 0
-    for line in lines:
-        index.add(json.loads(line))
+    for number, line in enumerate(lines, 1):
+        try:
+            index.add(read_line(line))
+        except ValueError as error:
+            raise ValueError(f"line {number} of items.jsonl is damaged ({error})") from None
         block.append(line)
         size += len(line)
         if size >= BLOCK_BYTES or len(block) >= BLOCK_LINES:

@@ -10,7 +10,8 @@ from typing import Any
 from recorded_runs import record
 
 from pytest_thinkslm.core.item_record import item_key
-from pytest_thinkslm.runs.results import SCHEMA_VERSION, figures
+from pytest_thinkslm.core.run_file import SCHEMA_VERSION
+from pytest_thinkslm.runs.results import figures
 
 SETTINGS: Mapping[str, Any] = {
     "models": ["m"],
