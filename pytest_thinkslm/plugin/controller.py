@@ -110,6 +110,8 @@ class ControllerPlugin:
             self.progress.say(line)
         if self._gates.watch is not None:
             self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
+        if forms := sum(key.role == "stress" for key in keys.values()):
+            self.progress.say(f"{forms} of {len(keys)} tests are changed forms of items (--stress)")
         if lacking := self._factory.lacking(keys.values()):
             self.progress.say(
                 f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "

@@ -56,6 +56,7 @@ def test_the_table_says_what_changed(pytester: pytest.Pytester) -> None:
         ]
     )
     result.stdout.fnmatch_lines(["*75.0% of 4 items are right in every form*"])
+    result.stdout.fnmatch_lines(["*8 of 12 tests are changed forms of items (--stress)*"])
     (row,) = results(pytester.path / "report")["stress"]
     assert (row["consistency"], row["errors"]) == (0.75, 0)
     assert row["transformations"]["order"]["flips"] == 1
@@ -135,3 +136,12 @@ def test_forms_of_an_item_differ() -> None:
     forms = [stress.apply(case, f"layout-{n}", 0) for n in range(1, 6)]
     questions = [form.question for form in forms if form is not None]
     assert len(set(questions)) == len(questions) >= 3
+
+
+def test_frames_leave_changed_forms_out_unless_asked(pytester: pytest.Pytester) -> None:
+    frames = pytest.importorskip("pytest_thinkslm.frames")
+    replay(pytester, recorded(order=1), *FOUR, "--stress", "order:1,layout:1")
+    folder = pytester.path / "report"
+    assert frames.items(folder).correct.mean() == 1.0
+    whole = frames.items(folder, forms=True)
+    assert whole.groupby("stress").correct.mean().to_dict() == {"layout-1": 1.0, "order-1": 0.75}
