@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,7 +40,8 @@ def on_files(files: Files, config: Any) -> Files:
         seen.add(origin)
         place = _place(origin)
         if not origin.startswith("docs/"):
-            files.append(File.generated(config, place, abs_src_path=str(ROOT / origin)))
+            level = InclusionLevel.NOT_IN_NAV if place.startswith(OTHERS) else InclusionLevel.UNDEFINED
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / origin), inclusion=level))
         if origin.endswith(".md"):
             text = (ROOT / origin).read_text(encoding="utf-8")
             waiting += filter(None, (_target(origin, match[1]) for match in _LINK.finditer(text)))
