@@ -5,8 +5,8 @@
 The outputs are drawn from families of text that breaks graders: control characters, lone surrogates, markup of HTML,
 XML, terminals and chat templates, unclosed and nested brackets, towers of powers, digits by the hundred thousand, deep
 JSON, thoughts without an end, pieces of right answers in all of that. They are graded one by one, then replayed as a
-run with all its reports; the run's JUnit file is parsed and its page opened in Chromium (needs Playwright). An output that
-took over 2 s is graded again: what is slow is so each time.
+run with all its reports; the run's JUnit file is parsed and its page opened in Chromium (needs Playwright). An output
+that took over 2 s is graded again: what is slow is so each time.
 
 Prints a Markdown table; exit status 1 where an exception, an output that took over 2 s, a file that cannot be parsed or
 a line in the browser's console was found.
