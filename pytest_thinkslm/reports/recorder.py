@@ -100,6 +100,11 @@ class Recorder:
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
 
+    @property
+    def empty(self) -> bool:
+        """Whether no item was reported, and no process has said that it generated an output."""
+        return not self._verdicts and not any(values.get("generated") for values in self._measured.values())
+
     def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
         """Forget the items that are ``unwanted``, as if they had not been run."""
         for key in list(filter(unwanted, self._spool.reported())):
