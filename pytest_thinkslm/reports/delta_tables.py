@@ -181,7 +181,7 @@ def _delta_columns(several_styles: bool) -> list[Column]:
         Column("task", "left"),
         Column("style", "left", forms=("terminal", "markdown", "html") if several_styles else ("markdown", "html")),
         *change_columns(),
-        Column("rates and failures", "left", wrap=True, forms=("html",)),
+        Column("rates, failures, lengths", "left", wrap=True, forms=("html",)),
     ]
 
 
@@ -204,7 +204,7 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
         *counts,
         Cell(p_value(row["p_corrected"])),
         Cell(percent(row["kept"], 0)),
-        Cell("; ".join([*rates, *classes]), small=row.get("note", "")),
+        Cell("; ".join([*rates, *classes, *_lengths(row)]), small=row.get("note", "")),
     ]
 
 
@@ -215,11 +215,11 @@ def _paper_cells(row: ReferenceRow) -> list[str]:
 
 
 def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
-    """What changed beside accuracy, one line a row: rates, and failure classes by number of outcomes."""
+    """What changed beside accuracy, one line a row: rates, failure classes by number of outcomes, lengths."""
     lines = []
     for row in rows:
         rates, classes = _moved_figures(row)
-        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else [])]
+        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else []), *_lengths(row)]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
@@ -232,6 +232,27 @@ def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:
         row["failures"].items(), key=lambda pair: ((pair[1]["before"] or 0) - (pair[1]["now"] or 0), pair[0])
     )
     return rates, [f"{name} {v['before']} → {v['now']}" for name, v in changed if _moved(v)]
+
+
+def _lengths(row: DeltaRow) -> list[str]:
+    """What became of the outputs' lengths, and how many lost items had the right value; as phrases."""
+    found = row.get("lengths")
+    if found is None:
+        return []
+    tokens, ends = found["tokens"], found["ratio_ci95"]
+    within = "" if ends is None else f", 95% {ends[0]:.2f} to {ends[1]:.2f}"
+    phrases = [
+        f"tokens {_amount('', tokens['before'])} → {_amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
+    ]
+    if _moved(found["loops"]):
+        phrases.append(f"loops {percent(found['loops']['before'])} → {percent(found['loops']['now'])}")
+    solved = found["tokens_per_solved"]
+    if _moved(solved):
+        phrases.append(f"tokens per solved item {_amount('', solved['before'])} → {_amount('', solved['now'])}")
+    reached = found.get("reached")
+    if reached is not None and reached["lost"]:
+        phrases.append(f"{reached['lost_had_it']} of {reached['lost']} lost had the right value")
+    return phrases
 
 
 def _moved(value: Change) -> bool:

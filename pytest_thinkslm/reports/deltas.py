@@ -12,6 +12,7 @@ from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
+from pytest_thinkslm.runs.lengths import length_change, lengths
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, holm
 
@@ -108,6 +109,20 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
                 examples.append({"item": item, "change": "lost" if lost else "gained", "before": before, "now": now})
         if examples:
             row["examples"] = examples
+
+
+def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
+    """Put into each row that compares something ``lengths``: what became of the outputs' tokens.
+
+    Args:
+        records: whole item records of the run, in order.
+    """
+    kept = lengths(records)
+    for row in found:
+        key = group_key(row)
+        before, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        if row["n"] and before and now and (change := length_change(before, now, row["lost"])) is not None:
+            row["lengths"] = change
 
 
 def costs(

@@ -192,6 +192,7 @@ class Recorder:
         if wanted:
             outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
             deltas.add_examples(found, outputs)
+        deltas.add_lengths(found, self._spool.lines(lambda key: key.role == "item"))
         results["deltas"] = found
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))

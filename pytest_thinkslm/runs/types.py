@@ -172,6 +172,39 @@ class Example(TypedDict):
     now: Ending
 
 
+class ReachedJson(TypedDict):
+    """Where the right value first stands in outputs, of items whose gold is a number that the question does not have.
+
+    ``position`` is the median over the items that have it on both sides, in fractions of an output's characters;
+    ``lost_had_it`` of the ``lost`` items had the right value in their output, and answered another one.
+    """
+
+    checked: int
+    both: int
+    position: Change
+    lost: int
+    lost_had_it: int
+    lost_had_it_ci95: list[float] | None
+
+
+class LengthsJson(TypedDict):
+    """Output tokens, thoughts included, of the items that both have; shares are of outcomes. See ``runs.lengths``.
+
+    ``tokens`` are means an item; ``ratio`` is of means, ``median_ratio`` of the items' own ratios, now to before.
+    """
+
+    n: int
+    tokens: Change
+    ratio: float
+    ratio_ci95: list[float] | None
+    median_ratio: float
+    median_ratio_ci95: list[float] | None
+    loops: Change
+    cut: Change
+    tokens_per_solved: Change
+    reached: NotRequired[ReachedJson]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -195,6 +228,7 @@ class DeltaRow(GroupJson):
     rates: dict[str, Change]
     failures: dict[str, Change]
     method: str | None
+    lengths: NotRequired[LengthsJson]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 

@@ -106,3 +106,18 @@ def test_variants_of_two_models_and_a_task_that_only_one_was_asked(replay: Repla
     assert [(row["model"], row["task"], row["n"]) for row in rows] == [("b", TASKS[0], 100), ("b", TASKS[1], 0)]
     assert rows[1]["note"] == "not compared: b (none) has no outcome of it"
     assert f"b, none against {MODEL}, none" in result.stdout.str()
+
+
+def test_lengths_are_paired_and_shown(replay: Replay, pytester: pytest.Pytester) -> None:
+    """Three halves of the tokens for as many right answers."""
+    by_quant = [{**line, "output_tokens": 150 if line["quant"] == "w8a8" else 100} for line in lines(("none", "w8a8"))]
+    result = replay(by_quant)
+    assert result.ret == 0
+    report = pytester.path / "report"
+    for row in results(report)["deltas"]:
+        assert (row["lengths"]["ratio"], row["lengths"]["median_ratio_ci95"]) == (1.5, [1.5, 1.5])
+        assert row["lengths"]["tokens_per_solved"]["now"] == pytest.approx(150 * 100 / 91, abs=1e-5)
+        assert "reached" not in row["lengths"]
+    said = "tokens 100 → 150 (x1.50, 95% 1.50 to 1.50); tokens per solved item 111 → 165"
+    for text in (str(result.stdout), (report / "summary.md").read_text(), (report / "report.html").read_text()):
+        assert said in re.sub(r"\s+", " ", text)
