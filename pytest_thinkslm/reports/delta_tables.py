@@ -242,13 +242,13 @@ def _lengths(row: DeltaRow) -> list[str]:
     tokens, ends = found["tokens"], found["ratio_ci95"]
     within = "" if ends is None else f", 95% {ends[0]:.2f} to {ends[1]:.2f}"
     phrases = [
-        f"tokens {_amount('', tokens['before'])} → {_amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
+        f"tokens {amount('', tokens['before'])} → {amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
     ]
     if _moved(found["loops"]):
         phrases.append(f"loops {percent(found['loops']['before'])} → {percent(found['loops']['now'])}")
     solved = found["tokens_per_solved"]
     if _moved(solved):
-        phrases.append(f"tokens per solved item {_amount('', solved['before'])} → {_amount('', solved['now'])}")
+        phrases.append(f"tokens per solved item {amount('', solved['before'])} → {amount('', solved['now'])}")
     reached = found.get("reached")
     if reached is not None and reached["lost"]:
         phrases.append(f"{reached['lost_had_it']} of {reached['lost']} lost had the right value")
@@ -292,10 +292,11 @@ def _cost_line(cost: Mapping[str, Change]) -> str:
 def _cost(name: str, value: Change) -> str:
     before, now = value["before"], value["now"]
     share = f" ({100 * now / before:.0f}%)" if before and now is not None else ""
-    return f"{_amount(name, before)} → {_amount(name, now)}{share}"
+    return f"{amount(name, before)} → {amount(name, now)}{share}"
 
 
-def _amount(name: str, value: float | None) -> str:
+def amount(name: str, value: float | None) -> str:
+    """A cost by its name in ``deltas.costs``, or another amount, as text."""
     if value is None:
         return "unknown"
     if name.endswith("_bytes"):

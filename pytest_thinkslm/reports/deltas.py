@@ -137,6 +137,21 @@ def costs(
         measured: its ``measured.variants``.
         pairs: from ``references``.
     """
+    facts = own_costs(variants, measured)
+    return {
+        f"{variant[0]}|{variant[1]}": {
+            name: {"before": facts[reference][name], "now": value}
+            for name, value in facts[variant].items()
+            if value is not None or facts[reference][name] is not None
+        }
+        for variant, reference in pairs.items()
+    }
+
+
+def own_costs(
+    variants: Sequence[VariantFacts], measured: Mapping[str, VariantMeasured]
+) -> dict[VariantKey, dict[str, float | None]]:
+    """What each variant takes by itself, by the names of ``costs``."""
     facts: dict[VariantKey, dict[str, float | None]] = {}
     for variant in variants:
         compression = variant.get("compression")
@@ -150,14 +165,7 @@ def costs(
             "peak_gpu_memory_bytes": own.get("peak_gpu_memory_bytes"),
             "tokens_per_second": own.get("tokens_per_second"),
         }
-    return {
-        f"{variant[0]}|{variant[1]}": {
-            name: {"before": facts[reference][name], "now": value}
-            for name, value in facts[variant].items()
-            if value is not None or facts[reference][name] is not None
-        }
-        for variant, reference in pairs.items()
-    }
+    return facts
 
 
 def _delta(

@@ -144,7 +144,7 @@ def _whole(item: ItemLengths) -> bool:
 
 
 def _share(side: Sequence[ItemLengths], name: str) -> float:
-    return sum(getattr(item, name) for item in side) / sum(item.outcomes for item in side)
+    return float(sum(getattr(item, name) for item in side) / sum(item.outcomes for item in side))
 
 
 def _per_solved(side: Sequence[ItemLengths]) -> float | None:
