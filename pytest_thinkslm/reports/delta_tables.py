@@ -181,7 +181,7 @@ def _delta_columns(several_styles: bool) -> list[Column]:
         Column("task", "left"),
         Column("style", "left", forms=("terminal", "markdown", "html") if several_styles else ("markdown", "html")),
         *change_columns(),
-        Column("rates, failures, lengths", "left", wrap=True, forms=("html",)),
+        Column("rates, failures, lengths, drift", "left", wrap=True, forms=("html",)),
     ]
 
 
@@ -204,7 +204,7 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
         *counts,
         Cell(p_value(row["p_corrected"])),
         Cell(percent(row["kept"], 0)),
-        Cell("; ".join([*rates, *classes, *_lengths(row)]), small=row.get("note", "")),
+        Cell("; ".join([*rates, *classes, *_lengths(row), *_drift(row)]), small=row.get("note", "")),
     ]
 
 
@@ -219,7 +219,7 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     lines = []
     for row in rows:
         rates, classes = _moved_figures(row)
-        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else []), *_lengths(row)]
+        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else []), *_lengths(row), *_drift(row)]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
@@ -253,6 +253,16 @@ def _lengths(row: DeltaRow) -> list[str]:
     if reached is not None and reached["lost"]:
         phrases.append(f"{reached['lost_had_it']} of {reached['lost']} lost had the right value")
     return phrases
+
+
+def _drift(row: DeltaRow) -> list[str]:
+    """The token-level distance, as a phrase."""
+    found = row.get("drift")
+    if found is None:
+        return []
+    low, high = found["kl_low"], found["kl_high"]
+    within = "" if low is None or high is None else f" ({low:.2g} to {high:.2g})"
+    return [f"drift {found['kl_mean']:.3g} nats a token{within}, top token kept {percent(found['top1_agreement'])}"]
 
 
 def _moved(value: Change) -> bool:

@@ -205,6 +205,36 @@ class LengthsJson(TypedDict):
     reached: NotRequired[ReachedJson]
 
 
+class DriftClass(TypedDict):
+    """The drift of one class of tokens, over all of them alike."""
+
+    tokens: int
+    kl_mean: float
+    top1_agreement: float
+
+
+class DriftJson(TypedDict):
+    """``--drift``: along the outputs of the variant that it is held against. See ``runs.drift``.
+
+    ``kl_low`` and ``kl_high`` are the 95% interval of ``kl_mean``; ``kl_most`` is what the mean may be at most, given
+    that of each distribution only the likeliest tokens are known.
+    """
+
+    items: int
+    tokens: int
+    kl_mean: float
+    kl_low: float | None
+    kl_high: float | None
+    kl_most: float
+    top1_agreement: float
+    perplexity: Change
+    rank: float
+    diverged: float
+    first_divergence: float | None
+    end_probability: Change
+    classes: dict[str, DriftClass]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -229,6 +259,7 @@ class DeltaRow(GroupJson):
     failures: dict[str, Change]
     method: str | None
     lengths: NotRequired[LengthsJson]
+    drift: NotRequired[DriftJson]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
@@ -606,6 +637,7 @@ class SettingsJson(TypedDict):
     limit: int | None
     tasks: NotRequired[list[str]]
     stress: NotRequired[list[str]]
+    drift: NotRequired[int | None]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
