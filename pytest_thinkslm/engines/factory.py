@@ -89,6 +89,11 @@ class EngineFactory:
             self.variants = tuple(self._arguments)
         if settings.drift is not None:
             self._check_drift()
+        if settings.noise_floor and len(self.variants) < 2:
+            raise UsageError(
+                "--noise-floor says which flips of other variants are beyond numerics, and there is one variant: give "
+                "several, say --quant none,w8a8"
+            )
 
     @functools.cached_property
     def labels(self) -> Mapping[Variant, str]:
@@ -107,8 +112,10 @@ class EngineFactory:
 
     def has_output(self, ref: ItemRef) -> bool:
         """Whether an item's output is recorded (or two that differ), under ``--engine replay``."""
+        from pytest_thinkslm.engines.replay import form_of
+
         file, position = self._files[ref.variant]
-        return file.has(position, ref.task, ref.index, ref.style, ref.repeat, ref.stress)
+        return file.has(position, ref.task, ref.index, ref.style, ref.repeat, form_of(ref))
 
     def lacking(self, keys: Iterable[ItemKey]) -> int:
         """How many items have no recorded output; 0 on any engine that makes them."""

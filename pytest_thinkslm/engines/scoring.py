@@ -18,9 +18,9 @@ TokenClass = Literal["digit", "operator", "hesitation", "end", "other"]
 class Distributions:
     """The next-token distributions of a model along one text, each as its likeliest tokens and what is left.
 
-    ``tokens`` are the text's. The rest are tensors: ``own``, the logarithms of these tokens' probabilities; ``ids`` and ``logs`` (natural logarithms of probabilities) of the
-    kept tokens, one position after the other, likeliest first, ``counts`` of them at each position; ``rest``, the
-    probability of all others, and ``rest_logs``, the sum of p log p over these.
+    ``tokens`` are the text's. The rest are tensors: ``own``, the natural logarithms of these tokens' probabilities;
+    ``ids`` and ``logs`` (the same) of the kept tokens, one position after the other, likeliest first, ``counts`` of
+    them at each position; ``rest``, the probability of all others, and ``rest_logs``, the sum of p log p over these.
     """
 
     tokens: Sequence[int]

@@ -248,10 +248,15 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _next_window(self) -> list[_Asked]:
-        """The next requests in submission order; waits for some, empty when closed."""
+        """The next requests in submission order, of one run of ``--noise-floor``; waits for some, empty when closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._queue or self._texts or self._closed)
-            return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_rows * _WINDOW_BATCHES))]
+            window: list[_Asked] = []
+            while self._queue and len(window) < self._max_rows * _WINDOW_BATCHES:
+                if window and self._queue[0].request.noise != window[0].request.noise:
+                    break
+                window.append(self._queue.popleft())
+            return window
 
     def _answer_window(self, loaded: Any, window: Sequence[_Asked]) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
@@ -270,7 +275,10 @@ class TransformersEngine:
                 ready.append(one)
         prints = footprint(text_config(self._resolved.config), self._placement.dtype)
         sizes = [Size(len(one.prompt), one.limit) for one in ready]
-        for batch in plan(sizes, prints, self._free_memory(), self._max_rows, self._arguments.batch_tokens):
+        # A further run differs by the size of its batches: a half, a third, ... of what they are else.
+        noise = window[0].request.noise if window else 0
+        rows = max(1, min(self._max_rows, len(ready)) // (noise + 1)) if noise else self._max_rows
+        for batch in plan(sizes, prints, self._free_memory(), rows, self._arguments.batch_tokens):
             if self._closed:
                 for index in batch:
                     ready[index].future.cancel()

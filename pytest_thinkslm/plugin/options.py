@@ -120,6 +120,13 @@ OPTIONS: tuple[Option, ...] = (
         "N",
     ),
     Option(
+        "noise-floor",
+        "int",
+        "K further runs of the first variant that differ in batches and order alone: which flips of the other variants "
+        "are beyond numerics (docs/deltas.md)",
+        "K",
+    ),
+    Option(
         "sample",
         "text",
         "how --limit draws: stratified, in proportion to facets and classes (default), or hash, by the data seed alone "

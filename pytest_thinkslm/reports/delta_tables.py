@@ -204,7 +204,7 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
         *counts,
         Cell(p_value(row["p_corrected"])),
         Cell(percent(row["kept"], 0)),
-        Cell("; ".join([*rates, *classes, *_lengths(row), *_drift(row)]), small=row.get("note", "")),
+        Cell("; ".join([*rates, *classes, *_lengths(row), *_drift(row), *_noise(row)]), small=row.get("note", "")),
     ]
 
 
@@ -219,7 +219,13 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     lines = []
     for row in rows:
         rates, classes = _moved_figures(row)
-        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else []), *_lengths(row), *_drift(row)]
+        parts = [
+            *rates,
+            *(["failures " + ", ".join(classes)] if classes else []),
+            *_lengths(row),
+            *_drift(row),
+            *_noise(row),
+        ]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
@@ -263,6 +269,17 @@ def _drift(row: DeltaRow) -> list[str]:
     low, high = found["kl_low"], found["kl_high"]
     within = "" if low is None or high is None else f" ({low:.2g} to {high:.2g})"
     return [f"drift {found['kl_mean']:.3g} nats a token{within}, top token kept {percent(found['top1_agreement'])}"]
+
+
+def _noise(row: DeltaRow) -> list[str]:
+    """Which share of the flips is beyond numerics, as a phrase."""
+    found = row.get("noise")
+    if found is None:
+        return []
+    return [
+        f"flips {percent(found['flips'])}, by numerics alone {percent(found['numerics'])} "
+        f"({found['runs']} further {'run' if found['runs'] == 1 else 'runs'}; excess p {p_value(found['p'])})"
+    ]
 
 
 def _moved(value: Change) -> bool:

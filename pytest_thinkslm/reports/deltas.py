@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
-from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
 from pytest_thinkslm.runs.lengths import length_change, lengths
+from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, holm
 
@@ -123,6 +124,20 @@ def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
         before, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
         if row["n"] and before and now and (change := length_change(before, now, row["lost"])) is not None:
             row["lengths"] = change
+
+
+def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:
+    """Put into each row that is held against a variant with further runs ``noise``: which flips are beyond numerics.
+
+    Args:
+        records: item records of the run, roles ``item`` and ``noise``.
+    """
+    kept = outcomes(records)
+    for row in found:
+        key = group_key(row)
+        first, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        if row["n"] and first and now and (figures := noise_figures(first, now.right)) is not None:
+            row["noise"] = figures
 
 
 def costs(

@@ -198,6 +198,8 @@ class Recorder:
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
                 row["drift"] = drift
+        if self.settings.noise_floor:
+            deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
         results["deltas"] = found
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))

@@ -235,6 +235,22 @@ class DriftJson(TypedDict):
     classes: dict[str, DriftClass]
 
 
+class NoiseJson(TypedDict):
+    """``--noise-floor``: shares of items that flipped in the variant, in further runs of the first one, and more.
+
+    ``compression`` is the excess of the one over the other, ``p`` its test against none. See ``runs.noise``.
+    """
+
+    runs: int
+    items: int
+    flips: float
+    numerics: float
+    numerics_ci95: list[float] | None
+    compression: float
+    compression_ci95: list[float] | None
+    p: float
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -260,6 +276,7 @@ class DeltaRow(GroupJson):
     method: str | None
     lengths: NotRequired[LengthsJson]
     drift: NotRequired[DriftJson]
+    noise: NotRequired[NoiseJson]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
@@ -638,6 +655,7 @@ class SettingsJson(TypedDict):
     tasks: NotRequired[list[str]]
     stress: NotRequired[list[str]]
     drift: NotRequired[int | None]
+    noise_floor: NotRequired[int]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]

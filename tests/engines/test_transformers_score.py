@@ -146,3 +146,22 @@ def test_scoring_and_answering_share_an_engine_that_can_be_closed(engines: list[
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.score([Forced(REQUEST, TEXT)])[0].result(timeout=10)
+
+
+def test_further_runs_have_batches_of_their_own(
+    engines: list[TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_thinkslm.engines import transformers_decode
+
+    sizes: list[int] = []
+    decode = transformers_decode.decode
+
+    def counted(model: Any, rows: Any, *further: Any, **more: Any) -> None:
+        sizes.append(len(rows))
+        decode(model, rows, *further, **more)
+
+    monkeypatch.setattr(transformers_decode, "decode", counted)
+    requests = [Request(REQUEST.messages, Sampling(max_tokens=3), noise=noise) for noise in (0, 1, 2) for _ in range(6)]
+    texts = [future.result(timeout=120).text for future in engines[0].submit(requests)]
+    assert sizes == [6, 3, 3, 2, 2, 2]
+    assert len(set(texts)) == 1  # in float32 the batch makes no difference
