@@ -204,7 +204,10 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
         *counts,
         Cell(p_value(row["p_corrected"])),
         Cell(percent(row["kept"], 0)),
-        Cell("; ".join([*rates, *classes, *_lengths(row), *_drift(row), *_noise(row)]), small=row.get("note", "")),
+        Cell(
+            "; ".join([*rates, *classes, *_further(row)]),
+            small=row.get("note", ""),
+        ),
     ]
 
 
@@ -222,9 +225,7 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
         parts = [
             *rates,
             *(["failures " + ", ".join(classes)] if classes else []),
-            *_lengths(row),
-            *_drift(row),
-            *_noise(row),
+            *_further(row),
         ]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
@@ -238,6 +239,10 @@ def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:
         row["failures"].items(), key=lambda pair: ((pair[1]["before"] or 0) - (pair[1]["now"] or 0), pair[0])
     )
     return rates, [f"{name} {v['before']} → {v['now']}" for name, v in changed if _moved(v)]
+
+
+def _further(row: DeltaRow) -> list[str]:
+    return [*_lengths(row), *_drift(row), *_noise(row), *_breaks(row)]
 
 
 def _lengths(row: DeltaRow) -> list[str]:
@@ -280,6 +285,16 @@ def _noise(row: DeltaRow) -> list[str]:
         f"flips {percent(found['flips'])}, by numerics alone {percent(found['numerics'])} "
         f"({found['runs']} further {'run' if found['runs'] == 1 else 'runs'}; excess p {p_value(found['p'])})"
     ]
+
+
+def _breaks(row: DeltaRow) -> list[str]:
+    """Where the lost items' outputs broke, the most frequent first, as a phrase."""
+    found = row.get("breaks")
+    if found is None:
+        return []
+    classes = sorted(found["classes"].items(), key=lambda pair: (-pair[1], pair[0]))
+    said = "lost by " + ", ".join(f"{name} {count}" for name, count in classes)
+    return [said + "".join(f" (“{one['equation']}” in {one['item']})" for one in found["false_equations"][:1])]
 
 
 def _moved(value: Change) -> bool:

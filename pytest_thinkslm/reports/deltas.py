@@ -12,6 +12,7 @@ from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, 
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
+from pytest_thinkslm.runs.breaks import breaks
 from pytest_thinkslm.runs.lengths import length_change, lengths
 from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
@@ -124,6 +125,17 @@ def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
         before, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
         if row["n"] and before and now and (change := length_change(before, now, row["lost"])) is not None:
             row["lengths"] = change
+
+
+def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
+    """Put into each row with lost items ``breaks``: where their outputs broke.
+
+    Args:
+        records: whole item records of at least the lost items (of the variant that lost them), in order.
+    """
+    rows = {group_key(row): row for row in found}
+    for key, own in breaks(records, {key: frozenset(row["lost"]) for key, row in rows.items()}).items():
+        rows[key]["breaks"] = own
 
 
 def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:

@@ -53,12 +53,9 @@ def lengths(lines: Iterable[ItemLine]) -> dict[GroupKey, dict[str, ItemLengths]]
         item.cut += line.get("finish_reason") == "length" and not loops(line)
         if isinstance(tokens := line.get("output_tokens"), int):
             item.tokens.append(tokens)
-        question = next(
-            (turn["content"] for turn in reversed(line.get("messages") or ()) if turn["role"] == "user"), ""
-        )
-        item.checked = can_be_looked_for(line.get("gold"), question)
+        item.checked = can_be_looked_for(line.get("gold"), question_of(line))
         if item.checked:
-            text = (line.get("reasoning") or "") + "\n" + (line.get("output") or "")
+            text = text_of(line)
             place = value_position(text, line["gold"])
             item.reached.append(None if place is None else place / len(text))
     return found
@@ -95,6 +92,16 @@ def length_change(
     if checked:
         value["reached"] = _reached(before, now, checked, lost)
     return value
+
+
+def text_of(line: ItemLine) -> str:
+    """What a model wrote, its thought first."""
+    return (line.get("reasoning") or "") + "\n" + (line.get("output") or "")
+
+
+def question_of(line: ItemLine) -> str:
+    """The last turn of the user."""
+    return next((turn["content"] for turn in reversed(line.get("messages") or ()) if turn["role"] == "user"), "")
 
 
 def can_be_looked_for(gold: AnswerJson, question: str) -> bool:

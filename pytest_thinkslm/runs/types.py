@@ -251,6 +251,24 @@ class NoiseJson(TypedDict):
     p: float
 
 
+#: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
+Break = Literal["loop", "cut", "form", "abandoned", "equation", "plan"]
+
+
+class FalseEquation(TypedDict):
+    """The first false equation of an item's output."""
+
+    item: str
+    equation: str
+
+
+class BreaksJson(TypedDict):
+    """Where the outputs of lost items broke: items by class, and the first ones' first false equations."""
+
+    classes: dict[str, int]
+    false_equations: list[FalseEquation]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -277,6 +295,7 @@ class DeltaRow(GroupJson):
     lengths: NotRequired[LengthsJson]
     drift: NotRequired[DriftJson]
     noise: NotRequired[NoiseJson]
+    breaks: NotRequired[BreaksJson]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -16,6 +17,7 @@ from pytest_thinkslm.statistics import compare_paired
 Replay = Callable[..., pytest.RunResult]
 TASKS = ("sort8_positive", "sort16_mixed")
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
+DATA = Path(__file__).parents[2] / "fixtures" / "data"
 WRONG = {"none": range(10), "w8a8": range(5, 14), "gptq4": range(60)}
 
 
@@ -121,3 +123,24 @@ def test_lengths_are_paired_and_shown(replay: Replay, pytester: pytest.Pytester)
     said = "tokens 100 → 150 (x1.50, 95% 1.50 to 1.50); tokens per solved item 111 → 165"
     for text in (str(result.stdout), (report / "summary.md").read_text(), (report / "report.html").read_text()):
         assert said in re.sub(r"\s+", " ", text)
+
+
+def test_lost_items_say_where_they_broke(replay: Replay, pytester: pytest.Pytester) -> None:
+    by_quant = [
+        {
+            "task": "gsm8k",
+            "item": 0,
+            "model": "m",
+            "quant": quant,
+            "output": f"2 + 2 = {value}. The answer is {value}",
+        }
+        for quant, value in (("none", "25"), ("w8a8", "5"))
+    ]
+    result = replay(by_quant, f"--data-dir={DATA}", "--accept-data", "--recorded-only")
+    assert result.ret == 0
+    (row,) = results(pytester.path / "report")["deltas"]
+    assert row["breaks"] == {
+        "classes": {"equation": 1},
+        "false_equations": [{"item": "0000", "equation": "2 + 2 = 5"}],
+    }
+    assert "lost by equation 1 (“2 + 2 = 5” in 0000)" in str(result.stdout)
