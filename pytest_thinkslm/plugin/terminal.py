@@ -36,6 +36,7 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
     from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
     from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
+    from pytest_thinkslm.reports.stress_table import stress_table
 
     terminal = Terminal(reporter.config)
     reporter.write_sep("=", "thinkslm")
@@ -73,6 +74,8 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
                 )
         for note in summary.notes(rows):
             print_line(console, note, "warning")
+    if (forms := stress_table(results)) is not None:
+        print_table(console, forms, gap=1)
     show_deltas(console, results)
     show_reference(console, results)
     if "judge" in results:

@@ -26,6 +26,7 @@ GateKind = Literal[
     "max-unparsed",
     "max-truncated",
     "max-error",
+    "max-inconsistent",
     "judge",
     "certificate",
 ]
@@ -269,6 +270,19 @@ class BreaksJson(TypedDict):
     false_equations: list[FalseEquation]
 
 
+class ConsistencyChange(TypedDict):
+    """Whether items stay right, or wrong, in every form (``--stress``): of one variant against the other, by item."""
+
+    n: int
+    before: float
+    now: float
+    difference: float
+    ci95: list[float]
+    p: float
+    lost: list[str]
+    gained: list[str]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -296,20 +310,26 @@ class DeltaRow(GroupJson):
     drift: NotRequired[DriftJson]
     noise: NotRequired[NoiseJson]
     breaks: NotRequired[BreaksJson]
+    consistency: NotRequired[ConsistencyChange]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
 
 class StressFigures(TypedDict):
-    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes."""
+    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes.
+
+    ``unchanged`` items gave it nothing to change. ``p_corrected`` is Holm's over all transformations of the run.
+    """
 
     items: int
+    unchanged: int
     n: int
     accuracy: float
     before: float
     change: float
     ci95: list[float] | None
     p: float
+    p_corrected: float
     consistency: float | None
     same_answer: float | None
     flips: int
@@ -325,7 +345,10 @@ class PositionBiasJson(TypedDict):
 
 
 class VarianceJson(TypedDict):
-    """A share of the variance of a single score: of the item, of a transformation within it, of a single form."""
+    """A share of the variance of a single score: of the item, and of what differs within it, each within the last.
+
+    These are the style, the transformation, the single form and the repeat, where the run has several.
+    """
 
     source: str
     share: float
@@ -333,9 +356,15 @@ class VarianceJson(TypedDict):
 
 
 class StressRow(GroupJson):
-    """A group's items and their changed forms (``--stress``)."""
+    """A group's items and their changed forms (``--stress``).
 
+    ``variance`` is that of the task and test over all styles. ``errors`` are outcomes that are in no other figure here.
+    """
+
+    label: NotRequired[str]
     items: int
+    errors: int
+    consistency_ci95: list[float] | None
     consistency: float | None
     transformations: dict[str, StressFigures]
     variance: NotRequired[list[VarianceJson]]

@@ -13,6 +13,7 @@ from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
+from pytest_thinkslm.reports.stress_table import stress_table
 from pytest_thinkslm.runs.types import Disagreement, Results
 
 #: Variables of the page's template.
@@ -30,6 +31,12 @@ def deltas(results: Results) -> list[View]:
     return [
         {"title": table.title, "table": html_table(table), "measured": cost} for table, _, cost in delta_tables(results)
     ]
+
+
+def stress(results: Results) -> View | None:
+    """What changed forms of items did; None where none was asked."""
+    table = stress_table(results)
+    return None if table is None else {"title": table.title, "table": html_table(table), "notes": table.notes}
 
 
 def baseline(results: Results) -> View | None:

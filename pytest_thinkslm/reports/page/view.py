@@ -34,6 +34,7 @@ def sections(results: Results, index: Index) -> View:
             {"name": chart.name, "title": chart.title, "note": chart.note, "height": chart.spec["height"] + 90}
             for chart in charts(results)
         ],
+        "stress": comparisons.stress(results),
         "deltas": comparisons.deltas(results),
         "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
