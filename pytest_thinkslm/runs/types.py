@@ -627,7 +627,7 @@ class LoadedJson(TypedDict):
     activation_bits: NotRequired[int]
     kernel: NotRequired[str]
     dtype: NotRequired[str]
-    sparsity: float
+    sparsity: float | None
     quantized_layers: int
     linear_layers: int
 
