@@ -19,11 +19,14 @@ import tiny_checkpoints
 pytest.importorskip("torch")
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made outside of pytester: it takes back what was imported, and torch bears no second import."""
+    return tiny_checkpoints.random_llama(tmp_path_factory.mktemp("made") / "first", hidden=32)
+
+
 @pytest.mark.model
-def test_each_variant_is_led_along_the_outputs_of_the_first(
-    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    first = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("made") / "first", hidden=32)
+def test_each_variant_is_led_along_the_outputs_of_the_first(pytester: pytest.Pytester, first: Path) -> None:
     shutil.copytree(first, pytester.path / "first")
     shutil.copytree(first, pytester.path / "second")
     result = pytester.runpytest_subprocess(
