@@ -12,6 +12,7 @@ from pytest_thinkslm.commands import (
     agreement,
     audit,
     certify,
+    choose,
     compare,
     compress,
     data,
@@ -32,6 +33,7 @@ from pytest_thinkslm.core.text import safe_message
 COMMANDS = (
     compare,
     certify,
+    choose,
     leaderboard,
     models,
     data,

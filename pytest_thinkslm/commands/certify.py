@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    policy = compare.policy_of(arguments)
+    policy = compare.policy_of(arguments, "--margin")
     if policy is None:
         raise UsageError(
             "certify: say how much may be lost: --margin MARGIN (in points), or --policy FILE with one in it"

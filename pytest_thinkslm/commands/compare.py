@@ -85,13 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
     return report(first, comparisons, arguments.format, decides=margin is not None or policy is not None, allow=allow)
 
 
-def policy_of(arguments: argparse.Namespace) -> Policy | None:
-    """What is to be certified; None where nothing is. Raises ``UsageError``."""
+def policy_of(arguments: argparse.Namespace, option: str = "--certify") -> Policy | None:
+    """What is to be certified, its margin given as ``option``; None where nothing is. Raises ``UsageError``."""
     from pytest_thinkslm.tasks import registry
 
     if arguments.certify is None and arguments.policy is None:
         return None
-    return make_policy(arguments.certify, resolve_path(arguments.policy, "policy"), tuple(registry.all_tasks()))
+    return make_policy(arguments.certify, resolve_path(arguments.policy, "policy"), tuple(registry.all_tasks()), option)
 
 
 def report(first: RecordedRun, comparisons: Sequence[Comparison], how: str, *, decides: bool, allow: bool) -> int:

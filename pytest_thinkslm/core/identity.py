@@ -51,7 +51,8 @@ class ItemKey(NamedTuple):
     """What one line of ``items.jsonl`` is about, in the order by which lines are sorted.
 
     ``item`` is the item's index, padded to four digits; ``repeat`` counts from 1; ``role`` is "seed" for a further
-    case that was asked beside an item, "stress" for a changed form of the item, which ``stress`` names ("options-2").
+    case that was asked beside an item, "stress" for a changed form of the item, which ``stress`` names ("options-2"),
+    "noise" for a further run of the same item, which ``repeat`` counts.
     """
 
     model: str
@@ -74,7 +75,8 @@ class ItemKey(NamedTuple):
 class ItemRef:
     """A parametrized test's index: which item, asked how, of which variant. ``repeat`` counts from 1.
 
-    ``test`` is the test function's name, without its path; ``stress`` names a changed form of the item.
+    ``test`` is the test function's name, without its path; ``stress`` names a changed form of the item; ``noise``
+    counts from 1 the further runs that ask the same in other batches.
     """
 
     variant: int
@@ -84,13 +86,14 @@ class ItemRef:
     repeat: int = 1
     test: str = ""
     stress: str = ""
+    noise: int = 0
 
     def key(self, variants: Sequence[Variant]) -> ItemKey:
         """Its key in a run of these variants."""
         variant = variants[self.variant]
-        role = "stress" if self.stress else "item"
+        role = "stress" if self.stress else "noise" if self.noise else "item"
         group = GroupKey(variant.model, variant.quant, self.task, self.test, self.style)
-        return ItemKey(*group, f"{self.index:04d}", self.repeat, role, self.stress)
+        return ItemKey(*group, f"{self.index:04d}", self.noise or self.repeat, role, self.stress)
 
 
 def short_name(model: str) -> str:
@@ -155,9 +158,9 @@ def rank(task: str, index: int, data_seed: int, purpose: str = "limit") -> bytes
     return hashlib.blake2b(f"{purpose}|{data_seed}|{task}|{index}".encode(), digest_size=8).digest()
 
 
-def shuffled(task: str, items: Iterable[int], data_seed: int) -> list[int]:
-    """These items in a random order that data seed and task fix, whatever else is among them."""
-    return sorted(items, key=lambda index: (rank(task, index, data_seed, "order"), index))
+def shuffled(task: str, items: Iterable[int], data_seed: int, purpose: str = "order") -> list[int]:
+    """These items in a random order that data seed, task and purpose fix, whatever else is among them."""
+    return sorted(items, key=lambda index: (rank(task, index, data_seed, purpose), index))
 
 
 def item_refs(
@@ -168,8 +171,13 @@ def item_refs(
     repeats: int,
     test: str = "",
     stress: Sequence[str] = (),
+    noise: int = 0,
+    data_seed: int = 0,
 ) -> Iterator[ItemRef]:
-    """Every reference of one test, variant by variant, style by style, item by item, changed forms after the item."""
+    """Every reference of one test, variant by variant, style by style, item by item, changed forms after the item.
+
+    ``noise`` further runs of the first variant come after its items, each in a random order of its own.
+    """
     for variant in range(variants):
         for style in styles:
             for index in indices:
@@ -178,6 +186,10 @@ def item_refs(
                 for name in stress:
                     for repeat in range(1, repeats + 1):
                         yield ItemRef(variant, task, style, index, repeat, test, name)
+        for run in range(1, 1 + noise if variant == 0 else 0):
+            for style in styles:
+                for index in shuffled(task, indices, data_seed, f"noise-{run}"):
+                    yield ItemRef(variant, task, style, index, 1, test, noise=run)
 
 
 def id_of(ref: ItemRef, *, repeats: int, label: str = "") -> str:
@@ -185,7 +197,9 @@ def id_of(ref: ItemRef, *, repeats: int, label: str = "") -> str:
     label in front when there are several.
     """
     name = f"{ref.style}-{ref.index:04d}" + (f"-{ref.stress}" if ref.stress else "")
-    if repeats > 1:
+    if ref.noise:
+        name += f"-noise-{ref.noise}"
+    elif repeats > 1:
         name += f"-r{ref.repeat}"
     return f"{label}-{name}" if label else name
 

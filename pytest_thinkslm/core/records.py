@@ -16,7 +16,7 @@ Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
 Stopped = Literal["loop"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
-ItemRole = Literal["item", "seed", "stress"]
+ItemRole = Literal["item", "seed", "stress", "noise"]
 
 #: Of a task's data: content verified or generated; fails its pins and was accepted; has no pins.
 PinState = Literal["ok", "accepted", "unpinned"]
@@ -61,7 +61,8 @@ class Request:
 
     ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
     ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names
-    the changed form of the item that is asked.
+    the changed form of the item that is asked. ``noise`` counts the further runs that ask the same in other batches
+    (``--noise-floor``); 0 is none of them.
     """
 
     messages: tuple[Message, ...]
@@ -74,6 +75,7 @@ class Request:
     thinking: str | None = None
     prefix: str = ""
     stress: str = ""
+    noise: int = 0
 
 
 @dataclass(frozen=True, slots=True)

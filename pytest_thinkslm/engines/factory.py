@@ -23,6 +23,7 @@ from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
+    from pytest_thinkslm.engines.transformers_engine import TransformersEngine
     from pytest_thinkslm.machine.gpus import Gpu
     from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
@@ -86,6 +87,13 @@ class EngineFactory:
                 for quant in (settings.quants or (self._own_quant(model),))
             }
             self.variants = tuple(self._arguments)
+        if settings.drift is not None:
+            self._check_drift()
+        if settings.noise_floor and len(self.variants) < 2:
+            raise UsageError(
+                "--noise-floor says which flips of other variants are beyond numerics, and there is one variant: give "
+                "several, say --quant none,w8a8"
+            )
 
     @functools.cached_property
     def labels(self) -> Mapping[Variant, str]:
@@ -104,8 +112,10 @@ class EngineFactory:
 
     def has_output(self, ref: ItemRef) -> bool:
         """Whether an item's output is recorded (or two that differ), under ``--engine replay``."""
+        from pytest_thinkslm.engines.replay import form_of
+
         file, position = self._files[ref.variant]
-        return file.has(position, ref.task, ref.index, ref.style, ref.repeat, ref.stress)
+        return file.has(position, ref.task, ref.index, ref.style, ref.repeat, form_of(ref))
 
     def lacking(self, keys: Iterable[ItemKey]) -> int:
         """How many items have no recorded output; 0 on any engine that makes them."""
@@ -276,6 +286,26 @@ class EngineFactory:
         from pytest_thinkslm.engines.thinking import ThinkingEngine
 
         return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
+
+    def scorer(self, index: int, log: TextIO | None) -> TransformersEngine:
+        """The engine of the variant at this position, to score texts."""
+        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+
+        engine = self._backend(index, log)
+        assert isinstance(engine, TransformersEngine)
+        return engine
+
+    def _check_drift(self) -> None:
+        """Raises ``UsageError`` where ``--drift`` could measure nothing."""
+        if len(self.variants) < 2:
+            raise UsageError(
+                "--drift holds variants against each other, and there is one: give several, say --quant none,w8a8"
+            )
+        if self.name != "transformers":
+            raise UsageError(
+                f"--drift needs the model's probabilities of a given text, and the engine {self.name} does not give "
+                "them: --engine transformers does"
+            )
 
     def _backend(self, index: int, log: TextIO | None) -> Engine:
         if self.name == "replay":

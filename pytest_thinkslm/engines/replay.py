@@ -22,7 +22,7 @@ from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
-from pytest_thinkslm.core.identity import Variant
+from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batch_files import plain_entry
 
@@ -163,7 +163,7 @@ class ReplayEngine:
 
     def _place(self, request: Request) -> tuple[int | None, str]:
         item = int(request.item)
-        return self._file.find(self._variant, request.task, item, request.style, request.repeat, request.stress)
+        return self._file.find(self._variant, request.task, item, request.style, request.repeat, form_of(request))
 
     def _read(self, offset: int) -> Output:
         if self._latency:
@@ -186,6 +186,11 @@ class ReplayEngine:
             output_tokens=_count(entry.get("output_tokens")),
             stopped="loop" if entry.get("stopped") == "loop" else None,
         )
+
+
+def form_of(asked: Request | ItemRef) -> str:
+    """As what an output is recorded beside the item's own: a changed form of it, or a further run."""
+    return asked.stress or (f"noise-{asked.noise}" if asked.noise else "")
 
 
 def _groups(variant: int, task: str, style: str, repeat: int, stress: str) -> Iterator[_Group]:
@@ -273,6 +278,10 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant), ("stress", stress)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
+    noise = entry.get("noise")
+    if noise is not None and (not isinstance(noise, int) or isinstance(noise, bool) or noise < 1):
+        return f"'noise' is {noise!r}: further runs are counted from 1"
+    stress = stress or (f"noise-{noise}" if noise else "")
     if style is not None and style not in styles:
         return f"unknown style {style!r}: {nearest(style, styles)}"
-    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress or ""), output
+    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress), output

@@ -12,9 +12,9 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from pytest_thinkslm.core.configs import text_config
 from pytest_thinkslm.core.errors import EngineError, ModelError, ThinkSLMError
@@ -23,6 +23,7 @@ from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
+from pytest_thinkslm.engines.scoring import Forced, Scored
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
@@ -47,6 +48,17 @@ class _Asked:
     prompt: list[int] = field(default_factory=list)
     limit: int = 0
     opened: str = ""
+
+
+@dataclass(slots=True)
+class _Text:
+    """A text to be scored, on its way."""
+
+    forced: Forced
+    future: Future[Scored] = field(default_factory=Future)
+
+
+_Job = TypeVar("_Job", _Asked, _Text)
 
 
 class TransformersEngine:
@@ -91,6 +103,7 @@ class TransformersEngine:
         self._gpu, self._beside = gpu, max(1, beside)
         self._wake = threading.Condition()
         self._queue: deque[_Asked] = deque()
+        self._texts: deque[_Text] = deque()
         self._closed = False
         self._thread: threading.Thread | None = None
         self._max_rows = self._arguments.max_batch or _MAX_ROWS[self._placement.device]
@@ -104,20 +117,17 @@ class TransformersEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Queue all requests; returns their futures in the same order. Raises ``ModelError`` without torch."""
-        for name, version in self._versions.items():
-            if version == NOT_INSTALLED:
-                raise ModelError(
-                    f"--engine transformers: {name} is not installed; install 'pytest-thinkslm[transformers]'"
-                )
         asked = [_Asked(request) for request in requests]
-        with self._wake:
-            if self._closed:
-                for one in asked:
-                    one.future.set_exception(EngineError("the engine is closed"))
-            else:
-                self._queue.extend(asked)
-                self._start()
-                self._wake.notify()
+        self._put(asked, self._queue)
+        return [one.future for one in asked]
+
+    def score(self, texts: Sequence[Forced]) -> Sequence[Future[Scored]]:
+        """Queue texts that the model is led along: one forward pass each, alone, and the full vocabulary.
+
+        A text is tokenized after its prompt; what the context does not hold of it is left out.
+        """
+        asked = [_Text(forced) for forced in texts]
+        self._put(asked, self._texts)
         return [one.future for one in asked]
 
     def fingerprint(self) -> Fingerprint:
@@ -157,12 +167,29 @@ class TransformersEngine:
         """Cancel what is queued, end the running batch (its rows fail with ``EngineError``), free the model."""
         with self._wake:
             self._closed = True
-            for one in self._queue:
+            waiting: list[_Asked | _Text] = [*self._queue, *self._texts]
+            for one in waiting:
                 one.future.cancel()
             self._queue.clear()
+            self._texts.clear()
             self._wake.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def _put(self, asked: Sequence[_Job], queue: deque[_Job]) -> None:
+        for name, version in self._versions.items():
+            if version == NOT_INSTALLED:
+                raise ModelError(
+                    f"--engine transformers: {name} is not installed; install 'pytest-thinkslm[transformers]'"
+                )
+        with self._wake:
+            if self._closed:
+                for one in asked:
+                    one.future.set_exception(EngineError("the engine is closed"))
+            else:
+                queue.extend(asked)
+                self._start()
+                self._wake.notify()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -183,8 +210,9 @@ class TransformersEngine:
             error = problem if isinstance(problem, EngineError) else EngineError(one_line(problem))
             with self._wake:
                 self._closed = True
-                waiting = list(self._queue)
+                waiting: list[_Asked | _Text] = [*self._queue, *self._texts]
                 self._queue.clear()
+                self._texts.clear()
             for one in waiting:
                 _fail(one, error)
 
@@ -209,8 +237,9 @@ class TransformersEngine:
             "loaded": loaded.facts,
             "threads": torch.get_num_threads(),
         }
-        while window := self._next_window():
+        while (window := self._next_window()) or self._texts:
             self._answer_window(loaded, window)
+            self._score_next(loaded)
         if self._placement.device == "cuda":
             self._measured |= _peak_gpu_memory()
         del loaded
@@ -219,10 +248,15 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _next_window(self) -> list[_Asked]:
-        """The next requests in submission order; waits for some, empty when closed."""
+        """The next requests in submission order, of one run of ``--noise-floor``; waits for some, empty when closed."""
         with self._wake:
-            self._wake.wait_for(lambda: self._queue or self._closed)
-            return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_rows * _WINDOW_BATCHES))]
+            self._wake.wait_for(lambda: self._queue or self._texts or self._closed)
+            window: list[_Asked] = []
+            while self._queue and len(window) < self._max_rows * _WINDOW_BATCHES:
+                if window and self._queue[0].request.noise != window[0].request.noise:
+                    break
+                window.append(self._queue.popleft())
+            return window
 
     def _answer_window(self, loaded: Any, window: Sequence[_Asked]) -> None:
         from pytest_thinkslm.engines.transformers_load import one_line
@@ -241,7 +275,10 @@ class TransformersEngine:
                 ready.append(one)
         prints = footprint(text_config(self._resolved.config), self._placement.dtype)
         sizes = [Size(len(one.prompt), one.limit) for one in ready]
-        for batch in plan(sizes, prints, self._free_memory(), self._max_rows, self._arguments.batch_tokens):
+        # A further run differs by the size of its batches: a half, a third, ... of what they are else.
+        noise = window[0].request.noise if window else 0
+        rows = max(1, min(self._max_rows, len(ready)) // (noise + 1)) if noise else self._max_rows
+        for batch in plan(sizes, prints, self._free_memory(), rows, self._arguments.batch_tokens):
             if self._closed:
                 for index in batch:
                     ready[index].future.cancel()
@@ -249,14 +286,40 @@ class TransformersEngine:
             running = [ready[index] for index in batch if ready[index].future.set_running_or_notify_cancel()]
             self._answer_batch(loaded, running)
 
+    def _score_next(self, loaded: Any) -> None:
+        """Score the next text that waits, if one does."""
+        from pytest_thinkslm.engines.transformers_load import one_line
+        from pytest_thinkslm.engines.transformers_score import score
+
+        with self._wake:
+            one = self._texts.popleft() if self._texts else None
+        if one is None or not one.future.set_running_or_notify_cancel():
+            return
+        request = one.forced.request
+        try:
+            prompt = self._ids(loaded, request)
+            whole = self._ids(loaded, replace(request, prefix=one.forced.text)) if one.forced.text else prompt
+            text = whole[len(prompt) :] + ([loaded.stop_ids[0]] if one.forced.ended and loaded.stop_ids else [])
+            text = text[: None if self._resolved.context is None else max(0, self._resolved.context - len(prompt))]
+            if not text:
+                raise EngineError(f"{request.label}: no token of its output can be scored")
+            one.future.set_result(score(loaded, prompt, text, one.forced))
+        except ThinkSLMError as problem:
+            one.future.set_exception(EngineError(str(problem)))
+        except Exception as problem:  # whatever the model raises concerns this text alone
+            one.future.set_exception(EngineError(f"{request.label}: {one_line(problem)}"))
+
+    def _ids(self, loaded: Any, request: Request) -> list[int]:
+        if self._prompts is None:
+            self._prompts = Prompts(loaded.tokenizer, self._resolved)
+        return self._prompts.ids(request)
+
     def _render(self, loaded: Any, one: _Asked) -> None:
         sampling, context = one.request.sampling, self._resolved.context
         if sampling.temperature > 0 and sampling.seed is None:
             raise EngineError(f"{one.request.label}: a sampled request needs a seed")
         request = one.request
-        if self._prompts is None:
-            self._prompts = Prompts(loaded.tokenizer, self._resolved)
-        one.prompt = self._prompts.ids(request)
+        one.prompt = self._ids(loaded, request)
         if loaded.vocabulary is not None and max(one.prompt, default=0) >= loaded.vocabulary:
             raise EngineError(
                 f"{one.request.label}: the tokenizer gives token {max(one.prompt)}, and the model's embedding has "
@@ -381,7 +444,7 @@ def _peak_gpu_memory() -> dict[str, object]:
     return {"peak_gpu_memory_bytes": max(held, reserved), "peak_gpu_memory_source": source}
 
 
-def _fail(one: _Asked, error: EngineError) -> None:
+def _fail(one: _Asked | _Text, error: EngineError) -> None:
     if one.future.set_running_or_notify_cancel():
         one.future.set_exception(error)
 

@@ -19,6 +19,7 @@ from pytest_thinkslm.gates.baselines import (
     refused,
     sampling_differences,
 )
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.certifying import (
     Certified,
     any_loss,
@@ -76,6 +77,7 @@ def compare(
     policy: Policy | None = None,
     *,
     allow_unevaluated: bool = False,
+    levels: Levels = ONE_LOOK,
 ) -> Comparison:
     """Hold ``other`` against ``first``.
 
@@ -83,6 +85,7 @@ def compare(
     were asked with other prompts never are.
 
     What one of the two has alone because the other's command left it out (``--task``, ``--style``) is not missing.
+    Certificates are given at ``levels``.
 
     Raises:
         UsageError: with a margin or a policy, where the runs do not fit.
@@ -115,7 +118,7 @@ def compare(
         if margin is not None:
             gates = _gates(margin, measured, first, other)
         if policy is not None:
-            certified = _certified(policy, measured, first, other, allow_unevaluated)
+            certified = _certified(policy, measured, first, other, allow_unevaluated, levels)
             gates += tuple(map(gate_of, certified))
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
@@ -149,7 +152,12 @@ def compare(
 
 
 def _certified(
-    policy: Policy, measured: Sequence[gating.Measured], first: RecordedRun, other: RecordedRun, allow: bool
+    policy: Policy,
+    measured: Sequence[gating.Measured],
+    first: RecordedRun,
+    other: RecordedRun,
+    allow: bool,
+    levels: Levels,
 ) -> list[Certified]:
     present = {entry.key for entry in measured}
     left_out = {entry.key for entry in measured if _left_out(entry, first)}
@@ -161,7 +169,15 @@ def _certified(
         {key: group for key, group in other.groups.items() if key not in left_out},
     )
     absent = [key for key in gating.missing(list(present), first) if asked_for(other.settings, key)]
-    return certificates(policy, now, first, absent=absent, misjudged=misjudged, allow_unevaluated=allow)
+    return certificates(
+        policy,
+        now,
+        first,
+        absent=absent,
+        misjudged=misjudged,
+        levels=lambda variant: levels,
+        allow_unevaluated=allow,
+    )
 
 
 def asked_for(settings: SettingsJson, key: GroupKey) -> bool:

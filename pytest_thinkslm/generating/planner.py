@@ -125,13 +125,14 @@ class Planner:
         return Request(
             messages=messages,
             sampling=sampling,
-            label=f"{case.task} {case.item} ({ref.style}{', ' + ref.stress if ref.stress else ''})",
+            label=f"{case.task} {case.item} ({ref.style}{_form(ref)})",
             repeat=ref.repeat,
             task=case.task,
             item=case.item,
             style=ref.style,
             thinking=self._settings.thinking,
             stress=ref.stress,
+            noise=ref.noise,
         )
 
     def max_tokens(self, case: Case, style: str, variant: int = 0) -> int:
@@ -197,7 +198,7 @@ class Planner:
         carriers: dict[ItemRef, tuple[Auxiliary, ...]] = {}
         seen: set[tuple[object, ...]] = set()
         for ref in refs:
-            if ref.stress or ref.task in self.failed or self.left_out(ref):
+            if ref.stress or ref.noise or ref.task in self.failed or self.left_out(ref):
                 continue
             for extra in self.datasets[ref.task].cases[ref.index].auxiliary:
                 mark = (ref.variant, ref.style, ref.repeat, extra.role, extra.case.task, extra.case.index)
@@ -205,6 +206,10 @@ class Planner:
                     seen.add(mark)
                     carriers[ref] = (*carriers.get(ref, ()), extra)
         return carriers
+
+
+def _form(ref: ItemRef) -> str:
+    return f", {ref.stress}" if ref.stress else f", noise {ref.noise}" if ref.noise else ""
 
 
 def _seed(seed: int, repeat: int, messages: tuple[Message, ...]) -> int:

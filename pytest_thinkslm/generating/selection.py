@@ -111,7 +111,8 @@ class Selector:
         first, last = (0, variants - 1) if self.shard is None else self.shard.span(variants)
         styles = settings.styles_for(task.key)
         forms = [form for form in settings.stress if stress.fits(task, form)]
-        for ref in item_refs(variants, task.key, styles, self.indices(task), settings.repeats, test, forms):
+        further = settings.noise_floor, settings.data_seed
+        for ref in item_refs(variants, task.key, styles, self.indices(task), settings.repeats, test, forms, *further):
             if first <= ref.variant <= last and (not settings.recorded_only or self._factory.has_output(ref)):
                 yield ref
 
@@ -139,7 +140,7 @@ class Selector:
             return len(self.indices(task)) * self._settings.repeats
         variants = [(variant.model, variant.quant) for variant in self._factory.variants]
         return sum(
-            variants[ref.variant] == group.variant and ref.style == group.style and not ref.stress
+            variants[ref.variant] == group.variant and ref.style == group.style and not (ref.stress or ref.noise)
             for ref in self.refs(task)
         )
 

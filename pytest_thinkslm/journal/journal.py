@@ -31,7 +31,7 @@ from pytest_thinkslm.core.shapes import misfit
 
 
 def entry_key(request: Request) -> str:
-    """The content key of a request: SHA-256 over messages, every sampling parameter, repeat, thinking and prefix."""
+    """The content key of a request: SHA-256 over messages, sampling, repeat, thinking, prefix and noise."""
     sampling = request.sampling
     content = [
         [[message.role, message.content] for message in request.messages],
@@ -40,6 +40,7 @@ def entry_key(request: Request) -> str:
         request.thinking,
         # Absent from the keys of journals that know of none.
         *([request.prefix] if request.prefix else []),
+        *([["noise", request.noise]] if request.noise else []),
         *([further] if (further := _further(sampling)) else []),
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()[:40]

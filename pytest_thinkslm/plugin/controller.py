@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.core.text import safe_line, safe_message
@@ -18,6 +19,7 @@ from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.gates.outcomes import any_failed
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.plan import Load, words
+from pytest_thinkslm.generating.run import open_log
 from pytest_thinkslm.generating.selection import Selector
 from pytest_thinkslm.journal.near import advice, near
 from pytest_thinkslm.machine import gpus
@@ -298,6 +300,8 @@ class ControllerPlugin:
         incomplete = interrupted or bool(missing or self.stopped)
         if self._looking is not None and not incomplete:
             self.recorder.leave_out(self._looking.beyond)
+        if self.settings.drift is not None and not incomplete:
+            self._measure_drift()
         self.results = self.recorder.results(
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
@@ -360,6 +364,18 @@ class ControllerPlugin:
         return f"{self.stopped}; nothing more was asked, and the report has what was finished{lost}"
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _measure_drift(self) -> None:
+        """The models are loaded once more, one after the other; what goes wrong costs the drift and nothing else."""
+        self.progress.say(f"--drift: scoring outputs to {self.settings.drift} items a task, variant by variant")
+        log = open_log(self.settings.report_dir, "engine.log")
+        try:
+            self.recorder.measure_drift(log)
+        except ThinkSLMError as error:
+            self.recorder.problems.append(f"--drift: nothing was measured: {error}")
+        finally:
+            if log is not None:
+                log.close()
 
     def _tell_others(self, results: Results) -> bool:
         """Call ``pytest_thinkslm_results``; False where an implementation failed."""

@@ -113,6 +113,20 @@ OPTIONS: tuple[Option, ...] = (
         "T[:K],...",
     ),
     Option(
+        "drift",
+        "int",
+        "with several variants: token-level distance of each from the one it is held against, along that one's outputs "
+        "to N items a task (engine transformers)",
+        "N",
+    ),
+    Option(
+        "noise-floor",
+        "int",
+        "K further runs of the first variant that differ in batches and order alone: which flips of the other variants "
+        "are beyond numerics (docs/deltas.md)",
+        "K",
+    ),
+    Option(
         "sample",
         "text",
         "how --limit draws: stratified, in proportion to facets and classes (default), or hash, by the data seed alone "

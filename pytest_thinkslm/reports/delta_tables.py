@@ -181,7 +181,7 @@ def _delta_columns(several_styles: bool) -> list[Column]:
         Column("task", "left"),
         Column("style", "left", forms=("terminal", "markdown", "html") if several_styles else ("markdown", "html")),
         *change_columns(),
-        Column("rates and failures", "left", wrap=True, forms=("html",)),
+        Column("rates, failures, lengths, drift", "left", wrap=True, forms=("html",)),
     ]
 
 
@@ -204,7 +204,10 @@ def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
         *counts,
         Cell(p_value(row["p_corrected"])),
         Cell(percent(row["kept"], 0)),
-        Cell("; ".join([*rates, *classes]), small=row.get("note", "")),
+        Cell(
+            "; ".join([*rates, *classes, *_further(row)]),
+            small=row.get("note", ""),
+        ),
     ]
 
 
@@ -215,11 +218,16 @@ def _paper_cells(row: ReferenceRow) -> list[str]:
 
 
 def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
-    """What changed beside accuracy, one line a row: rates, and failure classes by number of outcomes."""
+    """What changed beside accuracy, one line a row: rates, failure classes by number of outcomes, lengths."""
     lines = []
     for row in rows:
         rates, classes = _moved_figures(row)
-        parts = [*_consistency(row), *rates, *(["failures " + ", ".join(classes)] if classes else [])]
+        parts = [
+            *_consistency(row),
+            *rates,
+            *(["failures " + ", ".join(classes)] if classes else []),
+            *_further(row),
+        ]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
@@ -245,6 +253,62 @@ def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:
         row["failures"].items(), key=lambda pair: ((pair[1]["before"] or 0) - (pair[1]["now"] or 0), pair[0])
     )
     return rates, [f"{name} {v['before']} → {v['now']}" for name, v in changed if _moved(v)]
+
+
+def _further(row: DeltaRow) -> list[str]:
+    return [*_lengths(row), *_drift(row), *_noise(row), *_breaks(row)]
+
+
+def _lengths(row: DeltaRow) -> list[str]:
+    """What became of the outputs' lengths, and how many lost items had the right value; as phrases."""
+    found = row.get("lengths")
+    if found is None:
+        return []
+    tokens, ends = found["tokens"], found["ratio_ci95"]
+    within = "" if ends is None else f", 95% {ends[0]:.2f} to {ends[1]:.2f}"
+    phrases = [
+        f"tokens {amount('', tokens['before'])} → {amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
+    ]
+    if _moved(found["loops"]):
+        phrases.append(f"loops {percent(found['loops']['before'])} → {percent(found['loops']['now'])}")
+    solved = found["tokens_per_solved"]
+    if _moved(solved):
+        phrases.append(f"tokens per solved item {amount('', solved['before'])} → {amount('', solved['now'])}")
+    reached = found.get("reached")
+    if reached is not None and reached["lost"]:
+        phrases.append(f"{reached['lost_had_it']} of {reached['lost']} lost had the right value")
+    return phrases
+
+
+def _drift(row: DeltaRow) -> list[str]:
+    """The token-level distance, as a phrase."""
+    found = row.get("drift")
+    if found is None:
+        return []
+    low, high = found["kl_low"], found["kl_high"]
+    within = "" if low is None or high is None else f" ({low:.2g} to {high:.2g})"
+    return [f"drift {found['kl_mean']:.3g} nats a token{within}, top token kept {percent(found['top1_agreement'])}"]
+
+
+def _noise(row: DeltaRow) -> list[str]:
+    """Which share of the flips is beyond numerics, as a phrase."""
+    found = row.get("noise")
+    if found is None:
+        return []
+    return [
+        f"flips {percent(found['flips'])}, by numerics alone {percent(found['numerics'])} "
+        f"({found['runs']} further {'run' if found['runs'] == 1 else 'runs'}; excess p {p_value(found['p'])})"
+    ]
+
+
+def _breaks(row: DeltaRow) -> list[str]:
+    """Where the lost items' outputs broke, the most frequent first, as a phrase."""
+    found = row.get("breaks")
+    if found is None:
+        return []
+    classes = sorted(found["classes"].items(), key=lambda pair: (-pair[1], pair[0]))
+    said = "lost by " + ", ".join(f"{name} {count}" for name, count in classes)
+    return [said + "".join(f" (“{one['equation']}” in {one['item']})" for one in found["false_equations"][:1])]
 
 
 def _moved(value: Change) -> bool:
@@ -284,10 +348,11 @@ def _cost_line(cost: Mapping[str, Change]) -> str:
 def _cost(name: str, value: Change) -> str:
     before, now = value["before"], value["now"]
     share = f" ({100 * now / before:.0f}%)" if before and now is not None else ""
-    return f"{_amount(name, before)} → {_amount(name, now)}{share}"
+    return f"{amount(name, before)} → {amount(name, now)}{share}"
 
 
-def _amount(name: str, value: float | None) -> str:
+def amount(name: str, value: float | None) -> str:
+    """A cost by its name in ``deltas.costs``, or another amount, as text."""
     if value is None:
         return "unknown"
     if name.endswith("_bytes"):

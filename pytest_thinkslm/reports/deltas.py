@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
-from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
+from pytest_thinkslm.runs.breaks import breaks
+from pytest_thinkslm.runs.lengths import length_change, lengths
+from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.stressed import Stressed
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
 from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
@@ -111,6 +114,45 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
             row["examples"] = examples
 
 
+def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
+    """Put into each row that compares something ``lengths``: what became of the outputs' tokens.
+
+    Args:
+        records: whole item records of the run, in order.
+    """
+    kept = lengths(records)
+    for row in found:
+        key = group_key(row)
+        before, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        if row["n"] and before and now and (change := length_change(before, now, row["lost"])) is not None:
+            row["lengths"] = change
+
+
+def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
+    """Put into each row with lost items ``breaks``: where their outputs broke.
+
+    Args:
+        records: whole item records of at least the lost items (of the variant that lost them), in order.
+    """
+    rows = {group_key(row): row for row in found}
+    for key, own in breaks(records, {key: frozenset(row["lost"]) for key, row in rows.items()}).items():
+        rows[key]["breaks"] = own
+
+
+def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:
+    """Put into each row that is held against a variant with further runs ``noise``: which flips are beyond numerics.
+
+    Args:
+        records: item records of the run, roles ``item`` and ``noise``.
+    """
+    kept = outcomes(records)
+    for row in found:
+        key = group_key(row)
+        first, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        if row["n"] and first and now and (figures := noise_figures(first, now.right)) is not None:
+            row["noise"] = figures
+
+
 def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
     """Put into each row how many items stay right, or wrong, in every form, paired by item (``--stress``)."""
     for row in found:
@@ -143,6 +185,21 @@ def costs(
         measured: its ``measured.variants``.
         pairs: from ``references``.
     """
+    facts = own_costs(variants, measured)
+    return {
+        f"{variant[0]}|{variant[1]}": {
+            name: {"before": facts[reference][name], "now": value}
+            for name, value in facts[variant].items()
+            if value is not None or facts[reference][name] is not None
+        }
+        for variant, reference in pairs.items()
+    }
+
+
+def own_costs(
+    variants: Sequence[VariantFacts], measured: Mapping[str, VariantMeasured]
+) -> dict[VariantKey, dict[str, float | None]]:
+    """What each variant takes by itself, by the names of ``costs``."""
     facts: dict[VariantKey, dict[str, float | None]] = {}
     for variant in variants:
         compression = variant.get("compression")
@@ -156,14 +213,7 @@ def costs(
             "peak_gpu_memory_bytes": own.get("peak_gpu_memory_bytes"),
             "tokens_per_second": own.get("tokens_per_second"),
         }
-    return {
-        f"{variant[0]}|{variant[1]}": {
-            name: {"before": facts[reference][name], "now": value}
-            for name, value in facts[variant].items()
-            if value is not None or facts[reference][name] is not None
-        }
-        for variant, reference in pairs.items()
-    }
+    return facts
 
 
 def _delta(

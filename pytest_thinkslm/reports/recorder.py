@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
-from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.core.redaction import names_secret
 from pytest_thinkslm.core.run_file import SCHEMA_VERSION
 from pytest_thinkslm.core.text import without_credentials
@@ -29,6 +29,7 @@ from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
+    DriftJson,
     FigureRow,
     LoopGuard,
     OpenedData,
@@ -88,6 +89,7 @@ class Recorder:
         self._measured: dict[str, VariantMeasured] = {}
         self.judge = judge
         self._judge_spent: dict[str, float] = {}
+        self._drift: dict[GroupKey, DriftJson] = {}
 
     def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
         """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
@@ -195,9 +197,28 @@ class Recorder:
         if wanted:
             outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
             deltas.add_examples(found, outputs)
+        deltas.add_lengths(found, self._spool.lines(lambda key: key.role == "item"))
+        for row in found:
+            if (drift := self._drift.get(group_key(row))) is not None:
+                row["drift"] = drift
+        lost = {(group_key(row), item) for row in found for item in row["lost"] if _reckons(row["task"])}
+        if lost:
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in lost)
+            deltas.add_breaks(found, outputs)
+        if self.settings.noise_floor:
+            deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
         results["deltas"] = found
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))
+
+    def measure_drift(self, log: TextIO | None) -> None:
+        """``--drift``: have each variant led along the outputs of the one that it is held against."""
+        from pytest_thinkslm.generating.drifting import measure
+        from pytest_thinkslm.reports.deltas import references
+
+        pairs = references([(variant.model, variant.quant) for variant in self.factory.variants])
+        self._drift, problems = measure(self.factory, self._spool.lines, pairs, log)
+        self.problems += problems
 
     def _add_stress(self, results: Results) -> None:
         """The figures of changed forms, and how consistency differs between variants."""
@@ -338,6 +359,14 @@ class Recorder:
             facts["compression"] = cast("CompressionJson", compression)
             facts["catalogue"] = model.catalogue
         return facts
+
+
+def _reckons(task: str) -> bool:
+    """Whether the task's answers are worked out: numbers and expressions."""
+    from pytest_thinkslm.tasks import registry
+
+    known = registry.all_tasks().get(task)
+    return known is not None and known.kind in ("number", "expression")
 
 
 def _other_folders(asked: Path) -> list[Path]:

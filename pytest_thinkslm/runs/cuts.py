@@ -23,8 +23,8 @@ def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
     are not known.
     """
     cut = [record for record in records if record.get("finish_reason") == "length"]
-    looping = [record for record in cut if _loops(record)]
-    others = [record for record in cut if not _loops(record)]
+    looping = [record for record in cut if loops(record)]
+    others = [record for record in cut if not loops(record)]
     ended_p99 = _percentile(_tokens(record for record in records if record.get("finish_reason") == "stop"))
     limit = max(_tokens(others), default=None)
     # Of outputs that do not loop: where all but one in a hundred ended by themselves, their own length is the answer.
@@ -61,7 +61,8 @@ def _sentence(
     return "; ".join(parts)
 
 
-def _loops(record: ItemRecord) -> bool:
+def loops(record: ItemRecord) -> bool:
+    """Whether an output runs in a loop: one that was ended early, or one that repeats itself up to its end."""
     return record.get("stopped") == "loop" or record.get("failure") == "repetition"
 
 

@@ -173,6 +173,103 @@ class Example(TypedDict):
     now: Ending
 
 
+class ReachedJson(TypedDict):
+    """Where the right value first stands in outputs, of items whose gold is a number that the question does not have.
+
+    ``position`` is the median over the items that have it on both sides, in fractions of an output's characters;
+    ``lost_had_it`` of the ``lost`` items had the right value in their output, and answered another one.
+    """
+
+    checked: int
+    both: int
+    position: Change
+    lost: int
+    lost_had_it: int
+    lost_had_it_ci95: list[float] | None
+
+
+class LengthsJson(TypedDict):
+    """Output tokens, thoughts included, of the items that both have; shares are of outcomes. See ``runs.lengths``.
+
+    ``tokens`` are means an item; ``ratio`` is of means, ``median_ratio`` of the items' own ratios, now to before.
+    """
+
+    n: int
+    tokens: Change
+    ratio: float
+    ratio_ci95: list[float] | None
+    median_ratio: float
+    median_ratio_ci95: list[float] | None
+    loops: Change
+    cut: Change
+    tokens_per_solved: Change
+    reached: NotRequired[ReachedJson]
+
+
+class DriftClass(TypedDict):
+    """The drift of one class of tokens, over all of them alike."""
+
+    tokens: int
+    kl_mean: float
+    top1_agreement: float
+
+
+class DriftJson(TypedDict):
+    """``--drift``: along the outputs of the variant that it is held against. See ``runs.drift``.
+
+    ``kl_low`` and ``kl_high`` are the 95% interval of ``kl_mean``; ``kl_most`` is what the mean may be at most, given
+    that of each distribution only the likeliest tokens are known.
+    """
+
+    items: int
+    tokens: int
+    kl_mean: float
+    kl_low: float | None
+    kl_high: float | None
+    kl_most: float
+    top1_agreement: float
+    perplexity: Change
+    rank: float
+    diverged: float
+    first_divergence: float | None
+    end_probability: Change
+    classes: dict[str, DriftClass]
+
+
+class NoiseJson(TypedDict):
+    """``--noise-floor``: shares of items that flipped in the variant, in further runs of the first one, and more.
+
+    ``compression`` is the excess of the one over the other, ``p`` its test against none. See ``runs.noise``.
+    """
+
+    runs: int
+    items: int
+    flips: float
+    numerics: float
+    numerics_ci95: list[float] | None
+    compression: float
+    compression_ci95: list[float] | None
+    p: float
+
+
+#: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
+Break = Literal["loop", "cut", "form", "abandoned", "equation", "plan"]
+
+
+class FalseEquation(TypedDict):
+    """The first false equation of an item's output."""
+
+    item: str
+    equation: str
+
+
+class BreaksJson(TypedDict):
+    """Where the outputs of lost items broke: items by class, and the first ones' first false equations."""
+
+    classes: dict[str, int]
+    false_equations: list[FalseEquation]
+
+
 class ConsistencyChange(TypedDict):
     """Whether items stay right, or wrong, in every form (``--stress``): of one variant against the other, by item."""
 
@@ -209,6 +306,10 @@ class DeltaRow(GroupJson):
     rates: dict[str, Change]
     failures: dict[str, Change]
     method: str | None
+    lengths: NotRequired[LengthsJson]
+    drift: NotRequired[DriftJson]
+    noise: NotRequired[NoiseJson]
+    breaks: NotRequired[BreaksJson]
     consistency: NotRequired[ConsistencyChange]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
@@ -601,6 +702,8 @@ class SettingsJson(TypedDict):
     limit: int | None
     tasks: NotRequired[list[str]]
     stress: NotRequired[list[str]]
+    drift: NotRequired[int | None]
+    noise_floor: NotRequired[int]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]

@@ -98,22 +98,25 @@ class Policy:
         return None
 
 
-def make_policy(certify: str | float | None, file: Path | None, tasks: Collection[str] = ()) -> Policy:
+def make_policy(
+    certify: str | float | None, file: Path | None, tasks: Collection[str] = (), option: str = "--certify"
+) -> Policy:
     """The policy of ``--certify`` (a margin in points) and ``--policy`` (a TOML file); the option's margin wins.
 
     Args:
         tasks: keys that there are; a name in the file that matches none of them is refused. Empty: not checked.
+        option: the name under which ``certify`` was given.
 
     Raises:
         UsageError: neither gives a margin, or what cannot be read, is unknown or out of range.
     """
-    given = None if certify is None or certify == "" else _points("--certify", certify)
+    given = None if certify is None or certify == "" else _points(option, certify)
     stated = {} if file is None else _read(file)
     asked = f"--policy {file}"
     _known(asked, stated, (*_WHOLE, *_RULES, "tasks"))
     if given is None and "margin" not in stated:
         raise UsageError(
-            f"{asked}: it states no margin: write 'margin = 1.0' in it, or give --certify MARGIN (in points)"
+            f"{asked}: it states no margin: write 'margin = 1.0' in it, or give {option} MARGIN (in points)"
         )
     points = _points(f"{asked}: margin", stated["margin"]) if given is None else given
     guard = _points(f"{asked}: guard", stated["guard"]) if "guard" in stated else GUARD_MARGINS * points

@@ -45,6 +45,8 @@ class Settings:
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
+    ``drift`` is how many items a task each variant is led along; ``noise_floor`` how many further runs of the first
+    variant there are.
     ``stress`` are the changed forms that are asked beside each item (``options-1``).
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     ``sample`` None means as the baseline was drawn, else stratified; ``where`` has pairs of facet and value; ``shard``
@@ -73,6 +75,8 @@ class Settings:
     data_seed: int = 0
     limit: int | None = None
     stress: tuple[str, ...] = ()
+    drift: int | None = None
+    noise_floor: int = 0
     sample: Method | None = None
     where: tuple[tuple[str, str], ...] = ()
     recorded_only: bool = False
@@ -173,6 +177,8 @@ def build_settings(raw: RawOptions) -> Settings | None:
         data_seed=_integer(raw, "data-seed", 0, low=0, high=MOST_SEED),
         limit=_integer(raw, "limit", None, low=1),
         stress=stress.parse(split_list(raw.get("stress"))),
+        drift=_drift(raw),
+        noise_floor=_integer(raw, "noise-floor", 0, low=0, high=MOST_REPEATS),
         **_selection(raw),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
@@ -321,6 +327,17 @@ def _baseline(raw: RawOptions) -> str | None:
     return "paper" if str(value) == "paper" or (path.name == "paper" and not path.exists()) else str(path)
 
 
+def _drift(raw: RawOptions) -> int | None:
+    """How many items a task the drift is measured on. Raises ``UsageError`` where no model may be loaded for it."""
+    items: int | None = _integer(raw, "drift", None, low=1)
+    if items is not None and raw.get("rescore"):
+        raise UsageError(
+            "--drift leads the models along outputs, and --rescore loads none: leave one of them out (what the journal "
+            "has is not generated again without --rescore, either)"
+        )
+    return items
+
+
 def _adaptive(raw: RawOptions) -> bool:
     """Whether the run ends when its gates are decided. Raises ``UsageError`` where nothing could be."""
     if not raw.get("adaptive"):
@@ -334,6 +351,8 @@ def _adaptive(raw: RawOptions) -> bool:
         )
     if gate and (certify or raw.get("policy")):
         raise UsageError("--adaptive ends a run by --gate or by --certify: give one of them")
+    if raw.get("noise-floor"):
+        raise UsageError("--adaptive cannot be used with --noise-floor, whose flips are of all items: leave one out")
     if raw.get("stress"):
         raise UsageError(
             "--adaptive cannot be used with --stress: changed forms are compared on all of their items; leave one of "

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -16,6 +17,7 @@ from pytest_thinkslm.statistics import compare_paired
 Replay = Callable[..., pytest.RunResult]
 TASKS = ("sort8_positive", "sort16_mixed")
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
+DATA = Path(__file__).parents[2] / "fixtures" / "data"
 WRONG = {"none": range(10), "w8a8": range(5, 14), "gptq4": range(60)}
 
 
@@ -106,3 +108,39 @@ def test_variants_of_two_models_and_a_task_that_only_one_was_asked(replay: Repla
     assert [(row["model"], row["task"], row["n"]) for row in rows] == [("b", TASKS[0], 100), ("b", TASKS[1], 0)]
     assert rows[1]["note"] == "not compared: b (none) has no outcome of it"
     assert f"b, none against {MODEL}, none" in result.stdout.str()
+
+
+def test_lengths_are_paired_and_shown(replay: Replay, pytester: pytest.Pytester) -> None:
+    """Three halves of the tokens for as many right answers."""
+    by_quant = [{**line, "output_tokens": 150 if line["quant"] == "w8a8" else 100} for line in lines(("none", "w8a8"))]
+    result = replay(by_quant)
+    assert result.ret == 0
+    report = pytester.path / "report"
+    for row in results(report)["deltas"]:
+        assert (row["lengths"]["ratio"], row["lengths"]["median_ratio_ci95"]) == (1.5, [1.5, 1.5])
+        assert row["lengths"]["tokens_per_solved"]["now"] == pytest.approx(150 * 100 / 91, abs=1e-5)
+        assert "reached" not in row["lengths"]
+    said = "tokens 100 → 150 (x1.50, 95% 1.50 to 1.50); tokens per solved item 111 → 165"
+    for text in (str(result.stdout), (report / "summary.md").read_text(), (report / "report.html").read_text()):
+        assert said in re.sub(r"\s+", " ", text)
+
+
+def test_lost_items_say_where_they_broke(replay: Replay, pytester: pytest.Pytester) -> None:
+    by_quant = [
+        {
+            "task": "gsm8k",
+            "item": 0,
+            "model": "m",
+            "quant": quant,
+            "output": f"2 + 2 = {value}. The answer is {value}",
+        }
+        for quant, value in (("none", "25"), ("w8a8", "5"))
+    ]
+    result = replay(by_quant, f"--data-dir={DATA}", "--accept-data", "--recorded-only")
+    assert result.ret == 0
+    (row,) = results(pytester.path / "report")["deltas"]
+    assert row["breaks"] == {
+        "classes": {"equation": 1},
+        "false_equations": [{"item": "0000", "equation": "2 + 2 = 5"}],
+    }
+    assert "lost by equation 1 (“2 + 2 = 5” in 0000)" in str(result.stdout)

@@ -1,0 +1,90 @@
+"""What an engine offers that can score given texts: the optional capability ``score``. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pytest_thinkslm.core.records import Request
+
+#: digit: it has one; operator: of arithmetic and comparison; hesitation: a word by which a model takes something back;
+#: end: of the turn or of a thought.
+TokenClass = Literal["digit", "operator", "hesitation", "end", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """The next-token distributions of a model along one text, each as its likeliest tokens and what is left.
+
+    ``tokens`` are the text's. The rest are tensors: ``own``, the natural logarithms of these tokens' probabilities;
+    ``ids`` and ``logs`` (the same) of the kept tokens, one position after the other, likeliest first, ``counts`` of
+    them at each position; ``rest``, the probability of all others, and ``rest_logs``, the sum of p log p over these.
+    """
+
+    tokens: Sequence[int]
+    own: Any
+    ids: Any
+    logs: Any
+    counts: Any
+    rest: Any
+    rest_logs: Any
+
+    @property
+    def bytes(self) -> int:
+        """What they take of the memory."""
+        parts = (self.own, self.ids, self.logs, self.counts, self.rest, self.rest_logs)
+        return sum(int(part.numel() * part.element_size()) for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """A request, and the text that a model is led along after its prompt.
+
+    ``ended``: the end of the turn belongs to it. ``against``: the distributions that it is held against; None: those of
+    the model are wanted.
+    """
+
+    request: Request
+    text: str
+    ended: bool = True
+    against: Distributions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """One token of a text, under the model that is scored ("now") and under the one it is held against ("before").
+
+    ``kl`` is the divergence of the distributions, KL(before || now) in nats, with everything that was not kept of
+    "before" taken as one token: no more than the true one, which is at most ``kl_most``. ``agrees``: both have the same
+    likeliest token. ``log_probability`` and ``rank`` (from 1) are the token's own. ``end_before`` and ``end_now`` are
+    the probabilities that the turn ends here.
+    """
+
+    kind: TokenClass
+    kl: float
+    kl_most: float
+    agrees: bool
+    log_probability_before: float
+    log_probability: float
+    rank: int
+    end_before: float
+    end_now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One text's result: ``distributions`` where these were wanted, else a score a token."""
+
+    distributions: Distributions | None = None
+    tokens: Sequence[TokenScore] = ()
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """An engine that can score texts, beside answering requests."""
+
+    def score(self, texts: Sequence[Forced]) -> Sequence[Future[Scored]]:
+        """Queue all texts; futures in the same order, which end as those of ``Engine.submit`` do."""
+        ...
