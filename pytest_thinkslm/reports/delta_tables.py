@@ -35,6 +35,9 @@ LINKS_SHOWN = 12
 #: Lines on single items in the terminal: of a row, and of a variant.
 _ITEMS_OF_ROW, _ITEMS_OF_VARIANT = 2, 6
 
+#: Lines on rates, failures and remarks in the terminal: of a variant.
+_LINES_OF_VARIANT = 4
+
 #: Names of items that summary.md lists of a row.
 _NAMES = 200
 
@@ -129,17 +132,27 @@ def _item_cell(group: GroupJson, items: Sequence[str], name: str, tone: Literal[
     return Cell(str(len(items)), tone, filter_link(set=name), links=links, more=max(0, len(items) - LINKS_SHOWN))
 
 
-def show_deltas(console: Console, results: Results) -> None:
-    """Print the delta report of a run, if it has one."""
-    for table, rows, cost in delta_tables(results):
+def show_deltas(console: Console, results: Results, detail: int = 0) -> None:
+    """Print the delta report of a run, if it has one.
+
+    Args:
+        detail: pytest's verbosity: 1 has all of it, 0 what fits, -1 the tables alone.
+    """
+    tables = delta_tables(results)
+    for table, rows, cost in tables:
         print_table(console, table, gap=1)
-        for line in [cost, *_behaviour(rows), *_notes(rows)]:
+        if detail < 0:
+            continue
+        lines = [*_behaviour(rows), *_notes(rows)]
+        if detail == 0 and len(lines) > _LINES_OF_VARIANT:
+            lines = [*lines[:_LINES_OF_VARIANT], f"... and {len(lines) - _LINES_OF_VARIANT} more: summary.md, or -v"]
+        for line in [cost, *lines]:
             if line:
                 print_line(console, line)
         shown = [line for row in rows for line in _examples(row, brief=True)[:_ITEMS_OF_ROW]]
-        for line in shown[:_ITEMS_OF_VARIANT]:
+        for line in shown[: _ITEMS_OF_VARIANT if len(rows) <= _LINES_OF_VARIANT else _ITEMS_OF_ROW]:
             print_line(console, line, "quiet")
-    if results.get("deltas"):
+    if tables and detail >= 0:
         print_line(console, LEGEND, "quiet")
 
 
