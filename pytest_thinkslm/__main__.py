@@ -20,6 +20,7 @@ from pytest_thinkslm.commands import (
     label,
     leaderboard,
     models,
+    page,
     prompts,
 )
 from pytest_thinkslm.core import redaction
@@ -28,7 +29,21 @@ from pytest_thinkslm.core.text import safe_message
 
 #: Modules of this name with HELP, DESCRIPTION, EXAMPLES, add_arguments and ``run(arguments) -> exit status``; in the
 #: order of ``--help``.
-COMMANDS = (compare, certify, leaderboard, models, data, prompts, import_, export, compress, audit, label, agreement)
+COMMANDS = (
+    compare,
+    certify,
+    leaderboard,
+    page,
+    models,
+    data,
+    prompts,
+    import_,
+    export,
+    compress,
+    audit,
+    label,
+    agreement,
+)
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:

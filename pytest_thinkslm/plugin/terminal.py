@@ -149,7 +149,7 @@ def _show_changes(console: Console, results: Results, detail: int, *, overview: 
     """What changed between variants, and beside the paper."""
     if overview:
         if (table := terminal_tables.change_overview(results)) is not None:
-            print_table(console, table, gap=2)
+            print_table(console, replace(table, title=""), gap=2)
             print_line(console, "p after Holm's correction over all tasks and variants; by task: summary.md", "quiet")
     else:
         show_deltas(console, results, detail)

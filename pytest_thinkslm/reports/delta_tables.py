@@ -82,6 +82,19 @@ def delta_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
     return found
 
 
+def style_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
+    """By variant and style: the table of what changed against its first style, and its rows; as ``delta_tables``."""
+    numbered = list(enumerate(results.get("style_deltas", ())))
+    found = []
+    for model, quant, style in dict.fromkeys((row["model"], row["quant"], row["style"]) for _, row in numbered):
+        own = [(n, row) for n, row in numbered if (row["model"], row["quant"], row["style"]) == (model, quant, style)]
+        against = ", ".join(dict.fromkeys(row.get("against_style", "") for _, row in own))
+        cells = [_delta_cells(row, number, "style") for number, row in own]
+        title = f"{model} ({quant}): {style} against {against}"
+        found.append((Table(_delta_columns(False), cells, title), [row for _, row in own], ""))
+    return found
+
+
 def reference_tables(results: Results, *, apart: bool) -> list[Table]:
     """The run's figures beside the paper's, variants ``apart`` or together; none where the paper has none of them."""
     rows = results.get("reference", [])
@@ -138,7 +151,7 @@ def show_deltas(console: Console, results: Results, detail: int = 0) -> None:
     Args:
         detail: pytest's verbosity: 1 has all of it, 0 what fits, -1 the tables alone.
     """
-    tables = delta_tables(results)
+    tables = [*delta_tables(results), *style_tables(results)]
     for table, rows, cost in tables:
         print_table(console, table, gap=1)
         if detail < 0:
@@ -167,7 +180,7 @@ def show_reference(console: Console, results: Results) -> None:
 def markdown_deltas(results: Results) -> list[str]:
     """The delta report's lines of ``summary.md``; none where there is none."""
     lines: list[str] = []
-    for table, rows, cost in delta_tables(results):
+    for table, rows, cost in [*delta_tables(results), *style_tables(results)]:
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
         if cost:
             lines += [markdown_line(cost) + ".", ""]
@@ -198,13 +211,13 @@ def _delta_columns(several_styles: bool) -> list[Column]:
     ]
 
 
-def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
+def _delta_cells(row: DeltaRow, number: int, kind: str = "delta") -> list[Cell]:
     known, difference = row["difference"] is not None, row["difference"] or 0.0
     before, now, change, interval = change_cells(
         row["accuracy_against"], row["accuracy"], row["difference"], row["ci95"]
     )
     shown = row["p_corrected"] is not None and row["p_corrected"] <= 0.05
-    counts = item_cells(row, row["lost"], row["gained"], f"delta-{number}") if known else [Cell("–"), Cell("–")]
+    counts = item_cells(row, row["lost"], row["gained"], f"{kind}-{number}") if known else [Cell("–"), Cell("–")]
     rates, classes = _moved_figures(row)
     return [
         Cell(_task(row)),

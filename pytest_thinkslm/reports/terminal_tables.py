@@ -1,4 +1,4 @@
-"""Tables that only a terminal needs, so that a run stays readable at 80 columns. Pure.
+"""Short tables for many rows, so that a run stays readable at 80 columns of a terminal. Pure.
 
 Break-downs as aligned columns, many variants in blocks of tasks, and gates without what summary.md has in full.
 """
@@ -148,7 +148,7 @@ def _block(
 
 
 def change_overview(results: Results) -> Table | None:
-    """Many variants: a row each on what changed against its reference; None where nothing was compared."""
+    """A row a variant on what changed against its reference; None where nothing was compared."""
     groups: dict[tuple[str, str], list[DeltaRow]] = {}
     for row in results.get("deltas", ()):
         groups.setdefault((row["model"], row["quant"]), []).append(row)
@@ -183,9 +183,9 @@ def change_overview(results: Results) -> Table | None:
         Column("lost"),
         Column("gained"),
         Column("drops with p <= 0.05", narrow="drops,\np <= 0.05"),
-        Column("certificate", "left", forms=("terminal",) if decisions else ()),
+        Column("certificate", "left", forms=("terminal", "markdown", "html") if decisions else ()),
     ]
-    return Table(columns, rows)
+    return Table(columns, rows, "What changed")
 
 
 def gates_shown(gates: Sequence[GateJson], *, every: bool, certified: bool) -> tuple[list[GateJson], str]:

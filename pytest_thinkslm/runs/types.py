@@ -177,6 +177,7 @@ class DeltaRow(GroupJson):
 
     label: NotRequired[str]
     against: VariantJson
+    against_style: NotRequired[str]
     n: int
     accuracy: float | None
     accuracy_against: float | None
@@ -597,6 +598,7 @@ class Results(TypedDict):
     results: list[FigureRow]
     baseline: NotRequired[BaselineJson]
     deltas: NotRequired[list[DeltaRow]]
+    style_deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]

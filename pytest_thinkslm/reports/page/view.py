@@ -27,6 +27,7 @@ def sections(results: Results, index: Index) -> View:
         "lines": index.count,
         "facts": _facts(results),
         "overview": _overview(results),
+        "changed": comparisons.changed(results),
         "notes": summary.notes(results["results"]),
         "variants": _variants(results),
         "charts": [
@@ -35,6 +36,7 @@ def sections(results: Results, index: Index) -> View:
             for chart in charts(results)
         ],
         "deltas": comparisons.deltas(results),
+        "styles": comparisons.styles(results),
         "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
