@@ -169,7 +169,9 @@ def change_overview(results: Results) -> Table | None:
             [
                 f"{model.rpartition('/')[2]} {quant}" if several else quant,
                 f"{100 * sum(changes) / len(changes):+.1f}" if changes else "–",
-                "–" if worst is None else f"{100 * (worst['difference'] or 0):+.1f} {worst['label'].partition('[')[0]}",
+                "–"
+                if worst is None
+                else f"{100 * (worst['difference'] or 0):+.1f} {worst.get('label') or worst['task']}",
                 str(sum(len(row["lost"]) for row in known)),
                 str(sum(len(row["gained"]) for row in known)),
                 Cell(str(drops), "bad" if drops else ""),
