@@ -11,6 +11,7 @@ from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.records import FinishReason, ItemRole, Role, Stopped, VerdictName
 from pytest_thinkslm.core.rulings import JudgeVerdict, Status
 from pytest_thinkslm.core.shapes import misfit
+from pytest_thinkslm.core.text import safe_text
 
 #: How an output's thought ended: by itself, closed at its bound, or not at all.
 Thought = Literal["ended", "closed", "unfinished"]
@@ -141,6 +142,7 @@ def read_line(text: str | bytes) -> ItemLine:
     for name in _NEEDED:
         if name not in record:
             raise ValueError(f"{name} is missing")
+        record[name] = safe_text(record[name])  # as results.json is read, so that names of the two are equal
     for name, usual in (("test", f"test_{record['task']}"), ("repeat", 1), ("role", "item")):
         record.setdefault(name, usual)  # files of earlier versions lack them
     return cast("ItemLine", record)

@@ -203,7 +203,8 @@ def _choose(asked: Asked, place: GgufPlace, files: Mapping[str, Path]) -> tuple[
             return "none", files["none"]
         if place.name == "embedded":  # 4-bit itself: there is nothing better
             return next(iter(files.items()))
-    raise UsageError(f"{asked}: there is {', '.join(files)}, but no {wanted}; {_how_to_have(wanted, place, files)}")
+    lacks = "file that is not compressed" if wanted == "none" else wanted
+    raise UsageError(f"{asked}: there is {', '.join(files)}, but no {lacks}; {_how_to_have(wanted, place, files)}")
 
 
 def _how_to_have(wanted: str, place: GgufPlace, files: Iterable[str]) -> str:
@@ -213,6 +214,8 @@ def _how_to_have(wanted: str, place: GgufPlace, files: Iterable[str]) -> str:
             f"{wanted} is made on demand from a file that is not compressed (bf16, f16 or f32), and there is none: "
             "quantizing what is quantized measures both together"
         )
+    if wanted == "none" and place.name == "embedded":
+        return "--engine transformers and vllm run its bfloat16 copy"
     if wanted == "none":
         return "a file that is not compressed is named ...-bf16.gguf or ...-f16.gguf; fetch or convert one"
     key = wanted.upper()

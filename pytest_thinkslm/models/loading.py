@@ -49,7 +49,7 @@ _PICKLE = (
     "save_pretrained, which writes safetensors, and give that folder (or its hub id in pyproject.toml)"
 )
 _NO_GGUF = (
-    "it reads GGUF files alone: a repository of them is mostly called ...-GGUF (--model owner/name-GGUF:Q4_K_M), and "
+    "llama.cpp reads GGUF files alone: a repository of them is mostly called ...-GGUF (--model owner/x-GGUF:Q4_K_M); "
     "llama.cpp's convert_hf_to_gguf.py makes one of a folder"
 )
 _OTHERS = (("vllm", "vLLM"), ("transformers", "transformers"))

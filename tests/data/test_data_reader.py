@@ -391,7 +391,7 @@ def test_user_task_from_its_own_folder(tmp_path):
     assert data.cases[1].question == "2 + 2?"
     assert (data.state.pin, data.state.partial, data.state.expected) == ("unpinned", None, 2)
     (tmp_path / "mine.jsonl").write_text('{"other": 1}\n')
-    with pytest.raises(DataError, match=r"line 1: has no field 'q'"):
+    with pytest.raises(DataError, match=r"line 1: the task's build raised KeyError: 'q'"):
         load_cases(task, [0], None, data_seed=0)
 
 
@@ -401,10 +401,11 @@ def test_a_record_of_a_users_file_that_cannot_be_built_stops_a_run_that_asks_for
     task = Task("mine", "Mine", "number", lambda record, i: Case("mine", i, "number", record["q"], "2"), source)
     data = load_cases(task, [0, 2], None, data_seed=0)
     assert sorted(data.cases) == [0, 2]
-    assert data.state.notes == ("1 records cannot be built (the first: line 2: has no field 'q')",)
-    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+    (note,) = data.state.notes
+    assert note.startswith("1 records cannot be built (the first: line 2: the task's build raised KeyError: 'q' (")
+    with pytest.raises(DataError, match=r"line 2: the task's build raised KeyError: 'q'"):
         load_cases(task, [0, 1], None, data_seed=0)
-    with pytest.raises(DataError, match=r"line 2: has no field 'q'"):
+    with pytest.raises(DataError, match=r"line 2: the task's build raised KeyError: 'q'"):
         load_cases(task, [0], None, data_seed=0, strict_data=True)
     accepted_data = load_cases(task, [0, 1], None, data_seed=0, accept_data=True)
     assert sorted(accepted_data.left_out) == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ pytest.importorskip("xllamacpp")
 
 from pytest_thinkslm.core.errors import EngineError, UsageError
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
-from pytest_thinkslm.engines.llamacpp_client import Asked, Completion
+from pytest_thinkslm.engines.llamacpp_client import Asked, Completion, _watched
 from pytest_thinkslm.engines.llamacpp_engine import LlamaCppEngine, loaded, stop_texts
 from pytest_thinkslm.models.variants import resolve_variant
 
@@ -121,19 +122,35 @@ def test_a_stop_word_ends_an_output_and_is_no_part_of_it(running):
     assert "3" not in output.text
 
 
-def test_a_loop_is_ended_where_the_rule_says(running, model):
-    """'1 1 1 ...' forced by the prompt's own pattern; with the guard off it runs to its limit."""
-    prompt = running._prompts.ids(ask("x")) + running._tokenizer(" go on" * 60, add_special_tokens=False)["input_ids"]
+def test_a_streamed_output_is_the_whole_one(running):
+    """Greedy outputs are streamed for the loop guard; sampled ones and those without a guard are not."""
+    prompt = running._prompts.ids(ask("What is the capital of France?"))
 
     def output(guarded: bool) -> Output:
-        body = Completion(prompt, guarded=guarded)
-        return running._client.submit([Asked((), Sampling(max_tokens=290), "", completion=body)])[0].result()
+        asked = Asked((), Sampling(max_tokens=12), "", completion=Completion(prompt, guarded=guarded))
+        return replace(running._client.submit([asked])[0].result(), latency=None)
 
-    free, guarded = output(False), output(True)
-    if free.output_tokens < 290:
-        pytest.fail("the model left the pattern: another prompt is needed")
-    assert guarded.output_tokens == 290 or guarded.stopped == "loop"
-    assert free.text.startswith(guarded.text)
+    assert output(True) == output(False)
+
+
+@pytest.mark.parametrize(("thought", "ends"), [("", True), ("<think>", False)])
+def test_a_loop_is_ended_where_the_rule_says_and_not_inside_a_thought(thought, ends):
+    block = list(range(20))
+    events = [{"content": f"{token} ", "tokens": [token], "stop": False} for token in block * 12]
+    last = {"content": "", "tokens": [], "stop": True, "tokens_predicted": 240, "stop_type": "limit"}
+
+    async def stream():
+        for event in (*events, last):
+            yield event
+
+    reply = asyncio.run(_watched(stream(), Completion((1, 2, 3), opened=thought, guarded=True)))
+    if ends:
+        # Twenty tokens a block: the first look, of every 32 tokens, at which they fill 192.
+        assert (reply["tokens_predicted"], reply["tokens_evaluated"], reply["looped"]) == (192, 3, True)
+        assert reply["content"] == "".join(f"{token} " for token in (block * 12)[:192])
+    else:
+        assert (reply["tokens_predicted"], reply.get("looped")) == (240, None)
+        assert reply["content"] == "".join(f"{token} " for token in block * 12)
 
 
 def test_a_prompt_beyond_the_context_is_an_error_of_its_own(running):

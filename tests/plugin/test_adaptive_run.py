@@ -217,6 +217,8 @@ def test_a_server_is_asked_no_further_than_a_window_beyond_the_prefix(
     block = adaptive(pytester.path / "report")
     assert block["decided"] is True
     assert block["tokens"] == 7 * block["items"]
-    journalled = [line for file in (pytester.path / "journal").rglob("*.jsonl") for line in file.open()]
+    journalled = [
+        line for file in (pytester.path / "journal").rglob("*.jsonl") for line in file.read_text().splitlines()
+    ]
     # 16 items beyond the one at its turn; what was answered is kept, needed or not.
     assert block["items"] <= len(journalled) <= _Wrong.asked <= block["items"] + 17
