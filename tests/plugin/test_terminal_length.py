@@ -55,6 +55,9 @@ def test_lines_of_a_run_with_all_gates(replay: Replay, models: int, quants: int,
     )
     text = found.outlines
     assert len(text) <= most
+    ours = [line for line in text if "thinkslm: " in line]
+    assert [line for line in ours if not line.startswith("thinkslm: ")] == [], "it goes on behind the dots"
+    assert len([line for line in ours if "on replay" in line]) == models * quants
     assert not [line for line in text if "FAILURES" in line or "at the table of gates" in line]
     assert [line for line in text if line.startswith("mean: each task weighs the same")]
     assert [line for line in text if line.startswith("gates: ")]
