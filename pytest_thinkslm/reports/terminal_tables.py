@@ -159,7 +159,7 @@ def change_overview(results: Results) -> Table | None:
         (one["model"], one["quant"]): one["decision"]
         for one in results.get("certificates", [results["certificate"]] if "certificate" in results else [])
     }
-    rows = []
+    rows: list[list[Cell | str]] = []
     for (model, quant), own in groups.items():
         known = [row for row in own if row["difference"] is not None]
         changes = [row["difference"] for row in known if row["difference"] is not None]
