@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -24,6 +24,8 @@ TOP = {"README.md": "index.md"} | {name: name for name in ("CHANGELOG.md", "CONT
 #: Other files that pages link to are put under this folder.
 OTHERS = "repository"
 
+#: A paragraph of nothing but names of options, which becomes a table of them.
+_OPTION_NAMES = re.compile(r"(?m)^(?:`--[\w-]+`\s)+$")
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|[#/])([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
@@ -38,7 +40,8 @@ def on_files(files: Files, config: Any) -> Files:
         seen.add(origin)
         place = _place(origin)
         if not origin.startswith("docs/"):
-            files.append(File.generated(config, place, abs_src_path=str(ROOT / origin)))
+            level = InclusionLevel.NOT_IN_NAV if place.startswith(OTHERS) else InclusionLevel.UNDEFINED
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / origin), inclusion=level))
         if origin.endswith(".md"):
             text = (ROOT / origin).read_text(encoding="utf-8")
             waiting += filter(None, (_target(origin, match[1]) for match in _LINK.finditer(text)))
@@ -50,7 +53,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if page.file.src_uri == "api.md":
         markdown = re.sub(r"<!-- names:.*?-->", _names(), markdown)
     if page.file.src_uri == "options.md":
-        markdown = re.sub(r"<!-- options:.*?-->", lambda found: _options(), markdown)
+        markdown = _OPTION_NAMES.sub(_options, markdown)
     origin = next((top for top, place in TOP.items() if place == page.file.src_uri), None)
     if origin is None:
         inside = page.file.src_uri.removeprefix(f"{OTHERS}/")
@@ -84,12 +87,14 @@ def _names() -> str:
     return "\n\n".join(f"::: pytest_thinkslm.{name}" for name in sorted(pytest_thinkslm.__all__))
 
 
-def _options() -> str:
+def _options(names: re.Match[str]) -> str:
     from pytest_thinkslm.plugin.options import OPTIONS
 
+    table = {option.short: option for option in OPTIONS}
     rows = ["| option | meaning |", "|---|---|"]
-    for option in OPTIONS:
+    for short in re.findall(r"`(--[\w-]+)`", names[0]):
+        option = table[short]
         name = f"{option.short} {option.metavar}" if option.metavar else option.short
         cells = (f"`{name}`", option.help.replace("<", "&lt;").replace("*", "\\*"))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(rows)
+    return "\n".join([*rows, ""])

@@ -5,7 +5,8 @@
 The outputs are drawn from families of text that breaks graders: control characters, lone surrogates, markup of HTML,
 XML, terminals and chat templates, unclosed and nested brackets, towers of powers, digits by the hundred thousand, deep
 JSON, thoughts without an end, pieces of right answers in all of that. They are graded one by one, then replayed as a
-run with all its reports; the run's JUnit file is parsed and its page opened in Chromium (needs Playwright).
+run with all its reports; the run's JUnit file is parsed and its page opened in Chromium (needs Playwright). An output
+that took over 2 s is graded again: what is slow is so each time.
 
 Prints a Markdown table; exit status 1 where an exception, an output that took over 2 s, a file that cannot be parsed or
 a line in the browser's console was found.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -30,6 +32,9 @@ SAMPLES = Path(__file__).parents[1] / "fixtures" / "data"
 
 #: A task of each answer kind, and of each way of reading one.
 TASKS = ("gsm8k", "gsm_plus", "math", "mathqa", "arc_challenge", "mr_gsm", "mr_ben", "sort8_mixed")
+
+#: Times that an output which seems slow is graded; the least counts, since on a busy machine any may have to wait.
+TRIES = 3
 
 #: Seconds that an output may take, and items of a task that are asked (the sample records have no more).
 SLOW, ITEMS = 2.0, 3
@@ -160,13 +165,19 @@ def graded(lines: Sequence[dict[str, object]]) -> tuple[Counter[str], list[str],
     slowest, which = 0.0, ""
     for line in lines:
         case = cases[str(line["task"])][int(str(line["item"]))]
-        begun = time.perf_counter()
-        try:
-            output = Output(str(line["output"]), finish_reason=finish_reason(line["finish_reason"]))
-            verdicts[grade(case, output).verdict.name] += 1
-        except Exception as error:
-            raised.append(f"{line['task']}: {type(error).__name__}: {error} on {ascii(line['output'])[:200]}")
-        seconds = time.perf_counter() - begun
+        seconds, found = math.inf, ""
+        for _ in range(TRIES):
+            begun = time.perf_counter()
+            try:
+                output = Output(str(line["output"]), finish_reason=finish_reason(line["finish_reason"]))
+                found = grade(case, output).verdict.name
+            except Exception as error:
+                raised.append(f"{line['task']}: {type(error).__name__}: {error} on {ascii(line['output'])[:200]}")
+            seconds = min(seconds, time.perf_counter() - begun)
+            if seconds <= SLOW:
+                break
+        if found:
+            verdicts[found] += 1
         if seconds > slowest:
             slowest, which = seconds, f"{line['task']}, {ascii(line['output'])[:60]}"
     return verdicts, raised, slowest, which

@@ -22,6 +22,7 @@ from pytest_thinkslm.commands import (
     models,
     page,
     prompts,
+    shrink,
 )
 from pytest_thinkslm.core import redaction
 from pytest_thinkslm.core.errors import ThinkSLMError
@@ -37,6 +38,7 @@ COMMANDS = (
     models,
     data,
     prompts,
+    shrink,
     import_,
     export,
     compress,
@@ -51,7 +53,7 @@ Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
   pytest --model embedded --task gsm8k --limit 50      run it (pytest --help: group pytest-thinkslm)
   pytest --model MODEL --baseline RUN --gate 2         fail when accuracy has dropped, beyond chance
 
-Every run leaves a report folder; these commands read such folders."""
+Every run leaves a report folder, which most of these commands read. COMMAND --help has examples of each."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pytest_thinkslm.plugin.options import OPTIONS
+
 ROOT = Path(__file__).parents[1]
+CI = ROOT / ".ci"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -53,11 +58,53 @@ def test_each_dependency_has_a_lower_bound_that_ci_installs() -> None:
     assert {line.partition("==")[0] for line in listed} > {"pytest", "pytest-xdist", "transformers", "numpy"}
 
 
-def test_the_map_of_the_package_names_files_that_are_there() -> None:
+def test_the_map_names_only_what_is_there() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")][1:]
-    named = {name for row in rows for name in re.findall(r"`([\w/.]+(?:/|\.\w+))`", row)}
-    assert len(named) > 50
-    places = [*(ROOT / "pytest_thinkslm").rglob("*"), *(ROOT / "docs").iterdir(), ROOT / "reasoning_tests"]
-    known = {f"/{place.relative_to(ROOT)}{'/' if place.is_dir() else ''}" for place in places}
-    assert [name for name in sorted(named) if not any(there.endswith(f"/{name}") for there in known)] == []
+    known = {f"/{place.relative_to(ROOT)}" for place in (ROOT / "pytest_thinkslm").rglob("*")}
+    known |= {f"/{name}" for name in ("docs", ".importlinter", ".ci", *(f".ci/{place.name}" for place in CI.iterdir()))}
+    known |= {f"/docs/{place.name}" for place in (ROOT / "docs").iterdir()} | {"/reasoning_tests"}
+    paths = re.findall(r"`(\.?[\w*]+(?:/[\w.*]+)+/?|[\w*]+\.(?:py|schema\.json)|\.\w+)`", page)
+    # "models/": `hub`, `places` ... are the modules of that room.
+    for room, listed in re.findall(r"`(\w+)/`: ((?:`[^`]+`[^`;|]*)+)", page):
+        paths += [f"{room}/{name}" for name in re.findall(r"`([a-z_*]+)`", listed)]
+    assert len(paths) > 100
+    missing = [
+        path
+        for path in sorted(set(paths))
+        if not any(fnmatch(there.removesuffix(".py"), f"*/{path.rstrip('/').removesuffix('.py')}") for there in known)
+    ]
+    assert missing == []
+
+
+def test_the_map_has_every_room_on_its_floor() -> None:
+    floors = configparser.ConfigParser()
+    floors.read(ROOT / ".importlinter")
+    layers = floors["importlinter:contract:floors"]["layers"].split("\n")
+    floor_of = {room: floor for floor, rooms in enumerate(layers) for room in re.findall(r"\w+", rooms)}
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = [room for room in re.findall(r"\b(\w+)/", page.split("```")[3]) if room in floor_of]
+    assert sorted(drawn) == sorted(floor_of)
+    assert [floor_of[room] for room in drawn] == sorted(floor_of.values())
+
+
+def test_the_page_of_options_has_each_of_them_once() -> None:
+    page = (ROOT / "docs" / "options.md").read_text()
+    paragraphs = re.findall(r"(?m)^(?:`--[\w-]+`\s)+$", page)
+    assert sorted(re.findall(r"`(--[\w-]+)`", "".join(paragraphs))) == sorted(option.short for option in OPTIONS)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    pages = [f"docs/{place.name}" for place in (ROOT / "docs").iterdir() if place.suffix in (".md", ".ipynb")]
+    assert [page for page in sorted(pages) if f"({page})" not in readme] == []
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_in_commands_exist(page: Path) -> None:
+    known = {name for option in OPTIONS for name in (option.short, option.prefixed)}
+    commands = [line for line in page.read_text().splitlines() if re.match(r"\s*(\$ .*&& )?pytest ", line)]
+    used = {name for line in commands for name in re.findall(r"(?<!\S)--[a-z][\w-]+", line.partition("#")[0])}
+    assert used <= known

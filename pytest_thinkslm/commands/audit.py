@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="report folder of a run")
     parser.add_argument("--n", type=int, default=1000, help="size of the sample (default: 1000, as in the study)")
     parser.add_argument("--out", metavar="FILE", help="CSV to write (default: audit-<name of the run>.csv)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw and the order (default: 0)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the draw and the order (default: 0)")
     parser.add_argument("--task", metavar="T,...", help="of these tasks alone; globs allowed (default: all)")
     parser.add_argument(
         "--disagreements",

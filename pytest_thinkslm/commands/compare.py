@@ -27,8 +27,9 @@ DESCRIPTION = """\
 Compare runs that have been made: each with the first one, on the items that both have.
 
 A run is its report folder (or its results.json, with items.jsonl beside it). Runs are paired item by item, so
-that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate 1 when a gate fails
-or could not be evaluated and 2 when a run is not complete; 4 when nothing could be compared, or runs do not fit."""
+that far smaller changes show than by comparing two accuracies. Exit status: 0, or with --gate or --certify 1
+when it fails or could not be evaluated and 2 when a run is not complete; 4 when nothing could be compared, or runs do
+not fit."""
 
 EXAMPLES = """\
 examples:
@@ -64,9 +65,12 @@ def add_certificate_arguments(parser: argparse.ArgumentParser, name: str = "--ce
         name,
         dest="certify",
         metavar="MARGIN",
-        help="one decision over all tasks: GO, NO-GO or INCONCLUSIVE; MARGIN is in points of the mean drop",
+        help="one decision over all tasks, GO, NO-GO or INCONCLUSIVE: whether the mean of accuracies fell by less than "
+        "MARGIN percentage points",
     )
-    parser.add_argument("--policy", metavar="FILE", help="TOML file with margin, guards and tiers (docs/gates.md)")
+    parser.add_argument(
+        "--policy", metavar="FILE", help="TOML file with margin, guards of single tasks and tiers (docs/gates.md)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ HELP = "write a run's requests as a batch file (OpenAI's form)"
 DESCRIPTION = """\
 Write what a run would ask, one request a line, in the form of OpenAI's batches (vLLM's run-batch takes it, too): for
 engines that are not asked over a network. The results are scored by 'pytest --engine replay --model RESULTS' with the
-same options. Options mean what they mean for pytest."""
+same options. Options mean what they mean for pytest (pytest --help says more)."""
 
 EXAMPLES = """\
 examples:
@@ -32,39 +32,39 @@ examples:
   vllm run-batch -i batch.jsonl -o results.jsonl --model Qwen/Qwen2.5-1.5B-Instruct
   pytest --engine replay --model results.jsonl --task gsm8k --limit 100"""
 
-#: Options of a run that have a say in what is asked, with their metavar; flags have none.
+#: Options of a run that have a say in what is asked, with their metavar (flags have none) and what they are.
 _OPTIONS = {
-    "task": "T,...",
-    "style": "S,...",
-    "limit": "N",
-    "where": "FACET=VALUE,...",
-    "sample": "HOW",
-    "repeats": "N",
-    "temperature": "T",
-    "top-p": "P",
-    "top-k": "K",
-    "min-p": "P",
-    "presence-penalty": "X",
-    "max-tokens": "N",
-    "system": "TEXT",
-    "seed": "N",
-    "data-seed": "N",
-    "data-dir": "DIR",
-    "hub-id": "TASK=ID,...",
-    "preset": "NAME",
-    "accept-data": None,
-    "strict-data": None,
+    "task": ("T,...", "task keys, globs allowed (default: all)"),
+    "style": ("S,...", "direct, cot, 5shot, 5shot-cot, 8shot (default: direct)"),
+    "limit": ("N", "N items a task (default: all)"),
+    "where": ("FACET=VALUE,...", "only items with these facets"),
+    "sample": ("METHOD", "how --limit draws: stratified (default) or hash"),
+    "repeats": ("N", "samples an item (default: 1)"),
+    "temperature": ("T", "0 is greedy decoding (default: 0)"),
+    "top-p": ("P", "nucleus sampling mass (default: 1)"),
+    "top-k": ("K", "the K likeliest tokens alone (default: 0, all)"),
+    "min-p": ("P", "least share of the likeliest token's probability (default: 0)"),
+    "presence-penalty": ("X", "taken off the logits of tokens that are there (default: 0)"),
+    "max-tokens": ("N", "bound on new tokens an item (default: by task)"),
+    "system": ("TEXT", "a system message in every prompt (default: none)"),
+    "seed": ("N", "of the sampling noise (default: 0)"),
+    "data-seed": ("N", "of sorting lists, exemplars and the sample (default: 0)"),
+    "data-dir": ("DIR", "folder with the data sets' files (default: the hub)"),
+    "hub-id": ("TASK=ID,...", "other hub ids for data sets"),
+    "preset": ("NAME", "thinkslm (the study's protocol) or tour"),
+    "accept-data": (None, "ask records that differ from their content pin, too"),
+    "strict-data": (None, "stop at any record that differs from its content pin"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the subcommand takes."""
     parser.add_argument("--model", metavar="NAME", required=True, help="the model's name in the requests")
-    for name, metavar in _OPTIONS.items():
+    for name, (metavar, meaning) in _OPTIONS.items():
         if metavar is None:
-            parser.add_argument(f"--{name}", action="store_true", help="as for pytest")
+            parser.add_argument(f"--{name}", action="store_true", help=meaning)
         else:
-            parser.add_argument(f"--{name}", metavar=metavar, help="as for pytest")
+            parser.add_argument(f"--{name}", metavar=metavar, help=meaning)
     parser.add_argument(
         "--thinks",
         action="store_true",

@@ -115,7 +115,7 @@ class EngineFactory:
         found = 0
         for key in keys:
             file, position = files[key.model, key.quant]
-            found += not file.has(position, key.task, int(key.item), key.style, key.repeat)
+            found += not file.has(position, key.task, int(key.item), key.style, key.repeat, key.stress)
         return found
 
     def recorded_items(self, task: str) -> set[int]:

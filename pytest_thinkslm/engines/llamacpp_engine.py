@@ -320,7 +320,7 @@ def loaded(header: Header) -> Mapping[str, object]:
         "bits": header.bits_per_weight,
         "kernel": "llama.cpp",
         "dtype": ", ".join(f"{kind} x {count}" for kind, count in kinds.items()),
-        "sparsity": 0.0,
+        "sparsity": None,
         "quantized_layers": sum(few.values()),
         "linear_layers": len(matrices),
     }

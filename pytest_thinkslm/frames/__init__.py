@@ -10,7 +10,7 @@ Shares are fractions. pandas (and pyarrow, for ``DataFrame.to_parquet``) come wi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,7 +66,7 @@ LOST_COLUMNS = {
 }
 
 
-def items(runs: Runs, *, seeds: bool = False, text: bool = False) -> pd.DataFrame:
+def items(runs: Runs, *, seeds: bool = False, forms: bool = False, text: bool = False) -> pd.DataFrame:
     """One row an output, in the order of the runs and of their ``items.jsonl``.
 
     ``correct`` is False for outputs that were wrong, cut, unread or errors, as in the report, so that
@@ -79,6 +79,8 @@ def items(runs: Runs, *, seeds: bool = False, text: bool = False) -> pd.DataFram
         runs: a report folder, its ``results.json``, or several of them.
         seeds: also the seed questions that GSM-Plus asks beside its items (``role`` is ``seed``); they count in no
             accuracy of the report, so leave them out of one of yours.
+        forms: also the changed forms of items (``--stress``; ``role`` is ``stress``), which a column ``stress`` names
+            (``options-2``; missing for the items as they are); they count in no accuracy either.
         text: also ``prompt``, ``output`` and ``reasoning``, which are most of a run's bytes.
 
     Raises:
@@ -86,8 +88,9 @@ def items(runs: Runs, *, seeds: bool = False, text: bool = False) -> pd.DataFram
     """
     pandas = _pandas()
     read = list(_loaded(runs))
-    rows = [row for name, place, run in read for row in _item_rows(name, place, run, seeds=seeds, text=text)]
-    names = [*ITEM_COLUMNS, *(TEXT_COLUMNS if text else ())]
+    roles = {"item", *["seed"] * seeds, *["stress"] * forms}
+    rows = [row for name, place, run in read for row in _item_rows(name, place, run, roles=roles, text=text)]
+    names = [*ITEM_COLUMNS, *["stress"] * forms, *(TEXT_COLUMNS if text else ())]
     facets = sorted({name for row in rows for name in row if name.startswith("facet_")})
     frame = pandas.DataFrame(rows, columns=[*names, *facets])
     return frame.astype({**ITEM_COLUMNS, **dict.fromkeys([*names[len(ITEM_COLUMNS) :], *facets], "string")})
@@ -156,12 +159,14 @@ def _variant(model: str, quant: str) -> str:
     return f"{model} ({quant})"
 
 
-def _item_rows(name: str, folder: Path, run: RecordedRun, *, seeds: bool, text: bool) -> Iterator[dict[str, Any]]:
+def _item_rows(
+    name: str, folder: Path, run: RecordedRun, *, roles: Collection[str], text: bool
+) -> Iterator[dict[str, Any]]:
     counts = {(key, item): len(scores) for key, group in run.groups.items() for item, scores in group.scores.items()}
     for record in read_lines(folder / "items.jsonl"):
-        if record["role"] != "item" and not seeds:
+        if record["role"] not in roles:
             continue
-        row: dict[str, Any] = {column: record.get(column) for column in ITEM_COLUMNS}
+        row: dict[str, Any] = {column: record.get(column) for column in (*ITEM_COLUMNS, "stress")}
         row |= {
             "run": name,
             "variant": _variant(record["model"], record["quant"]),

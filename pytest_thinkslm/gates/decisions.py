@@ -89,12 +89,21 @@ _MAX_RATE: Mapping[RateKind, GateKind] = {
     "unparsed": "max-unparsed",
     "truncated": "max-truncated",
     "error": "max-error",
+    "inconsistent": "max-inconsistent",
 }
 
 
 def _max_rate_gate(allowed: MaxRate, cell: GatedGroup) -> GateResult:
     name, kind = f"gate::{cell.label}", _MAX_RATE[allowed.kind]
-    n, count = sum(cell.verdicts.values()), cell.verdicts.get(allowed.kind, 0)
+    if allowed.kind == "inconsistent":
+        if cell.inconsistent is None:
+            why = cell.no_forms or "no changed form of its items came without an error"
+            return GateResult(
+                name, kind, cell.label, None, f"{cell.label}: not evaluated, {why}", excused=cell.no_forms
+            )
+        count, n = cell.inconsistent
+    else:
+        n, count = sum(cell.verdicts.values()), cell.verdicts.get(allowed.kind, 0)
     if n == 0:
         return GateResult(name, kind, cell.label, None, f"{cell.label}: not evaluated, it has no items")
     low, high = wilson(count, n)

@@ -34,6 +34,9 @@ class GatedGroup:
         unfit: why a margin gate cannot be decided, though there may be a comparison to show; else empty.
         worst: the comparison with errors counted against the run; None where there are none.
         errors: how many shared items ``worst`` counts so.
+        inconsistent: items whose verdict is not the same in every form (``--stress``), and of how many; None where no
+            changed form came.
+        no_forms: why the command asks no changed form of it; empty where it does.
         reference: whether other cells of the run are compared with this one, which then has no margin gate.
         standing: where the run was looked at while it went on: how far this cell's margin gate has come.
     """
@@ -48,6 +51,8 @@ class GatedGroup:
     unfit: str = ""
     worst: PairedResult[str] | None = None
     errors: int = 0
+    inconsistent: tuple[int, int] | None = None
+    no_forms: str = ""
     reference: bool = False
     standing: Standing | None = None
 

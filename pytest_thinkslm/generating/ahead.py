@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 
-from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError
+from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
@@ -112,6 +112,8 @@ class Ahead:
         engine: None for ``--rescore``: what the journal lacks is an error.
         journal: None on the replay engine, which needs none.
         weigh: what requests will take, for those who are told before; None: not known.
+        beside: how many other processes of the run begin to write to the journal at this time, each about as much.
+            None: nothing of the run was done before, and no other process works for it: so it can be refused.
     """
 
     def __init__(
@@ -119,8 +121,11 @@ class Ahead:
         engine: Engine | None,
         journal: Journal | None,
         weigh: Callable[[Iterable[Request]], Load] | None = None,
+        beside: int | None = None,
     ) -> None:
         self._weigh = weigh
+        self._beside = beside
+        self._begun = False
         self._engine = engine
         self._journal = journal
         self._inner: dict[str, Future[Output]] = {}
@@ -142,6 +147,10 @@ class Ahead:
         With ``more`` to come, what was read of the journal stays in memory.
 
         Returns one handle a request, in the same order.
+
+        Raises:
+            UsageError: the journal has no room for the outputs, or cannot be written. Where something of the run may
+                have been generated before, that stops the asking instead.
         """
         self.progress.items += len(requests)
         if self._journal is None:
@@ -167,9 +176,7 @@ class Ahead:
             if self._weigh is not None:
                 self.progress.load += self._weigh(missing.values())
             before(self.progress)
-        if missing and self._engine is not None and not self.stopped:
-            check_space({self._journal.root: journal_bytes(missing.values())})
-            self._journal.check()
+        if missing and self._engine is not None and not self.stopped and self._has_room(self._journal, missing):
             with self._lock:
                 self.progress.clock.begin(len(missing), time.monotonic())
             inner = self._engine.submit(list(missing.values()))
@@ -273,6 +280,19 @@ class Ahead:
     def measured(self) -> Mapping[str, object]:
         """The engine's volatile facts; empty where there is no engine."""
         return dict(self._engine.measured()) if self._engine is not None else {}
+
+    def _has_room(self, journal: Journal, missing: Mapping[str, Request]) -> bool:
+        """Whether the journal can take these outputs, and about as many of each process beside this one."""
+        try:
+            check_space({journal.root: journal_bytes(missing.values()) * (1 + (self._beside or 0))})
+            journal.check()
+        except (UsageError, JournalError) as error:
+            if self._beside is None and not self._begun:
+                raise UsageError(f"{error}; nothing was generated") from None
+            self.stop(str(error))
+            return False
+        self._begun = True
+        return True
 
     def _submit_direct(self, requests: Sequence[Request], before: Callable[[Progress], None] | None) -> list[Handle]:
         assert self._engine is not None

@@ -102,7 +102,7 @@ class Planner:
         dataset = self.datasets.get(ref.task)
         why = "" if dataset is None else dataset.left_out.get(ref.index, "")
         if not why and ref.stress and (ref.task, ref.index, ref.stress) not in self._changed:
-            why = f"{ref.stress}: there is nothing in it that could be changed without a doubt about its gold"
+            why = f"{ref.stress}: nothing (more) in it could be changed without a doubt about its gold"
         return why
 
     def release(self, ref: ItemRef) -> None:

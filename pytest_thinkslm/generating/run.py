@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.errors import EngineError, UsageError
 from pytest_thinkslm.core.identity import ItemRef, Variant
 from pytest_thinkslm.core.records import Auxiliary, Case, Message, Output, Request, Sampling
 from pytest_thinkslm.core.redaction import Outlet
@@ -49,6 +49,9 @@ class Run:
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
         check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        beside: how many other processes of the run begin together with this one, each with a share like its own; 0
+            where it takes over from one that died; None: it is the only one. Of several one may have finished outputs
+            when another finds no room: what the only one refuses only stops the asking there.
 
     Everything is asked at once, but under ``--adaptive``: then only a window beyond the item that is at its turn, since
     what is asked beyond the end of the run is generated for nothing.
@@ -64,6 +67,7 @@ class Run:
         tick: Callable[[Progress], None] | None = None,
         judge: JudgeSession | None = None,
         check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None,
+        beside: int | None = None,
     ) -> None:
         self.settings = settings
         self.judge = judge
@@ -87,6 +91,7 @@ class Run:
         self.measured: dict[str, VariantMeasured] = {}
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
+        self._beside = beside
         #: Why nothing more is asked for; empty while everything is.
         self.stopped = ""
         #: Finished outputs that the journal did not take.
@@ -106,21 +111,33 @@ class Run:
             mine: those that this process will execute; None where it cannot know (they are asked one by one).
 
         Raises:
-            ThinkSLMError: data, model or journal cannot be used.
+            ThinkSLMError: data, model or journal cannot be used, or there is no room for the report.
         """
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
         if self._check_plan is not None:
             self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
-        run = [ref for ref in refs if _asked(planner, ref)]
-        if self.settings.report_dir is not None and run:
-            sizes = Counter((ref.task, ref.style) for ref in run)
-            first = {(ref.task, ref.style): ref for ref in reversed(run)}
-            groups = ((self.request(first[key]), count) for key, count in sizes.items())
-            check_space({self.settings.report_dir: report_bytes(groups)})
         self._mine = [ref for ref in mine or () if _asked(planner, ref)]
+        if mine is None:
+            self._check_report_room([ref for ref in refs if _asked(planner, ref)], 1)
+        else:
+            self._check_report_room(self._mine, 1 + (self._beside or 0))
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
         if self._mine:
             self._activate(self._mine[0].variant)
+
+    def _check_report_room(self, run: Sequence[ItemRef], times: int) -> None:
+        """See that a report of so many times these items has room."""
+        if self.settings.report_dir is None or not run:
+            return
+        sizes = Counter((ref.task, ref.style) for ref in run)
+        first = {(ref.task, ref.style): ref for ref in reversed(run)}
+        groups = ((self.request(first[key]), count * times) for key, count in sizes.items())
+        try:
+            check_space({self.settings.report_dir: report_bytes(groups)})
+        except UsageError as error:
+            if self._beside is None:
+                raise UsageError(f"{error}; nothing was generated") from None
+            self.stop(str(error))
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -221,11 +238,33 @@ class Run:
 
     def ask(self, variant: int, messages: Sequence[Message], sampling: Sampling) -> Output:
         """One free question to a variant (for a user's own tests), with the run's thinking and system message."""
+        (found,) = self.ask_all(variant, [messages], sampling)
+        if isinstance(found, EngineError):
+            raise found
+        return found
+
+    def ask_all(
+        self, variant: int, questions: Sequence[Sequence[Message]], sampling: Sampling
+    ) -> list[Output | EngineError]:
+        """Several such questions, all handed to the engine at once; of one that failed its error."""
+        return self.outputs([self._free_request(messages, sampling) for messages in questions], variant)
+
+    def outputs(self, requests: Sequence[Request], variant: int = 0) -> list[Output | EngineError]:
+        """The outputs of requests, all handed to the engine at once; of one that failed its error."""
         ahead = self._activate(variant)
+        found: list[Output | EngineError] = []
+        for handle in ahead.submit(requests):
+            try:
+                found.append(ahead.result(handle, self._tick))
+            except EngineError as error:
+                found.append(error)
+        return found
+
+    def _free_request(self, messages: Sequence[Message], sampling: Sampling) -> Request:
         system = self.settings.system
         if system is not None and not any(message.role == "system" for message in messages):
             messages = [Message("system", system), *messages]
-        request = Request(
+        return Request(
             tuple(messages),
             sampling,
             label="slm.ask",
@@ -234,7 +273,6 @@ class Run:
             style="direct",
             thinking=self.settings.thinking,
         )
-        return ahead.result(ahead.submit([request])[0], self._tick)
 
     def data_states(self) -> Mapping[str, OpenedData]:
         """The state of each opened data set, as plain values."""
@@ -307,7 +345,8 @@ class Run:
         def weigh(asked: Iterable[Request]) -> Load:
             return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
 
-        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh)
+        beside = self._beside or 0 if self.measured else self._beside
+        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh, beside)
         if self.stopped:
             ahead.stop(self.stopped)
         self._journal = journal

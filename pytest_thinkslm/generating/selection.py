@@ -39,12 +39,14 @@ class Selector:
         self.shard = parse_shard(settings.shard)
 
     def check(self) -> None:
-        """Whether every facet and value of ``--where`` is that of an item of a selected task.
+        """Whether every facet and value of ``--where`` is that of an item of a selected task, and every transformation
+        of ``--stress`` one for a selected task.
 
         Raises:
             UsageError: one is not; the message names those that there are.
             DataError: the data of a selected task cannot be read.
         """
+        self._check_stress()
         wanted: dict[str, list[str]] = defaultdict(list)
         for facet, value in self._settings.where:
             wanted[_plain(facet)].append(value)
@@ -74,6 +76,19 @@ class Selector:
         if not any(self.indices(task) for task in tasks):
             asked = ",".join(f"{facet}={value}" for facet, value in self._settings.where)
             raise UsageError(f"--where {asked}: no item has all of these facets; give fewer, or another value")
+
+    def _check_stress(self) -> None:
+        selected = registry.select(self._settings.tasks)
+        for form in self._settings.stress:
+            if not any(stress.fits(task, form) for task in selected):
+                name = form.rpartition("-")[0]
+                fitting = [task.key for task in registry.all_tasks().values() if stress.fits(task, form)]
+                others = [key for key in stress.TRANSFORMATIONS if any(stress.fits(t, f"{key}-1") for t in selected)]
+                raise UsageError(
+                    f"--stress {name} ({stress.TRANSFORMATIONS[name].says}) fits none of the selected tasks "
+                    f"({_keys(selected)}): it is for {', '.join(fitting)}"
+                    + (f"; these tasks take {', '.join(others)}" if others else "; these tasks take none")
+                )
 
     def indices(self, task: Task) -> list[int]:
         """The items of a task in the run, in order."""

@@ -56,8 +56,7 @@ def check_space(needs: Mapping[Path, int]) -> None:
         if free < need:
             raise UsageError(
                 f"{' and '.join(map(str, folders))}: this run is going to write about {_size(need)} there, and "
-                f"{_size(free)} are free: make room, or choose another place with --report-dir and --journal-dir; "
-                "nothing was generated"
+                f"{_size(free)} are free: make room, or choose another place with --report-dir and --journal-dir"
             )
 
 

@@ -124,6 +124,8 @@ class ControllerPlugin:
             self.progress.say(line)
         if self._gates.watch is not None:
             self._looking = Looking(self._gates.watch, keys, self._decided if self._expected else None)
+        if forms := sum(key.role == "stress" for key in keys.values()):
+            self.progress.say(f"{forms} of {len(keys)} tests are changed forms of items (--stress)")
         if lacking := self._factory.lacking(keys.values()):
             self.progress.say(
                 f"{lacking} of {len(keys)} items have no recorded output and will be errors; --recorded-only leaves "
@@ -294,13 +296,18 @@ class ControllerPlugin:
         with contextlib.suppress(OSError):
             self._table.unlink(missing_ok=True)
             self._decided.unlink(missing_ok=True)
+        interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
+        if self._problem and not self.recorder.empty:
+            self.stop(self._problem)  # of a worker that came when others had begun: what they finished is kept
+            self._problem = None
+        elif self.stopped and self.recorder.empty and not interrupted:
+            self._problem = f"{self.stopped}; nothing was generated"
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             self.recorder.discard()
             self._nothing_ran = True
             return
-        interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
         self._ended_by.writing()
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
         if missing and not interrupted:

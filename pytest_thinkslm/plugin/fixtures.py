@@ -74,6 +74,32 @@ class Model:
         sampling = Sampling(temperature, top_p, max_tokens, drawn, top_k, min_p, presence_penalty)
         return self._run.ask(self._index, turns, sampling)
 
+    def ask_cases(
+        self,
+        cases: Sequence[Case],
+        *,
+        style: str = "direct",
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Output]:
+        """The outputs for cases of any kind, asked in the suite's own prompts, all at once: for tests over many cases.
+
+        Raises:
+            EngineError: the engine failed on one of them.
+        """
+        from pytest_thinkslm.core.errors import EngineError
+        from pytest_thinkslm.core.records import Sampling
+        from pytest_thinkslm.tasks.prompts import prompt_messages
+
+        sampling = Sampling(temperature, max_tokens=max_tokens, seed=seed if temperature > 0 else None)
+        found = []
+        for output in self._run.ask_all(self._index, [prompt_messages(case, style) for case in cases], sampling):
+            if isinstance(output, EngineError):
+                raise output
+            found.append(output)
+        return found
+
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:

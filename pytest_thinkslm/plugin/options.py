@@ -152,7 +152,7 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
     ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
-    Option("engine-args", "list", "settings of the engine, validated by it", "K=V,..."),
+    Option("engine-args", "list", "settings of the engine, validated by it (docs/scaling.md, docs/gguf.md)", "K=V,..."),
     Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),
     Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
     Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
@@ -173,7 +173,7 @@ OPTIONS: tuple[Option, ...] = (
         "model",
     ),
     Option("system", "text", "a system message in every prompt (default: none)", "TEXT"),
-    Option("max-tokens", "int", "bound on new tokens an item; default: by task and style", "N"),
+    Option("max-tokens", "int", "bound on new tokens an item; default: by task (docs/limits.md)", "N"),
     Option(
         "thinking",
         "text",
@@ -269,7 +269,10 @@ OPTIONS: tuple[Option, ...] = (
         "RUN",
     ),
     Option(
-        "gate", "float", "fail when a drop of more than MARGIN percentage points below --baseline is shown", "MARGIN"
+        "gate",
+        "float",
+        "fail when a drop of more than MARGIN percentage points below --baseline (or the run's first variant) is shown",
+        "MARGIN",
     ),
     Option(
         "gate-mode",
@@ -300,7 +303,10 @@ OPTIONS: tuple[Option, ...] = (
         "TASK=PCT,...",
     ),
     Option(
-        "max-rate", "list", "fail above this share of unparsed, truncated or error outcomes in percent", "KIND=PCT,..."
+        "max-rate",
+        "list",
+        "fail above this share of unparsed, truncated or error outcomes, or inconsistent items (--stress), in percent",
+        "KIND=PCT,...",
     ),
     Option(
         "allow-unevaluated",

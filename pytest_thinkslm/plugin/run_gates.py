@@ -36,14 +36,14 @@ from pytest_thinkslm.gates.baselines import (
     root_variant,
 )
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
-from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
+from pytest_thinkslm.gates.outcomes import ALLOW, GatedGroup, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
 from pytest_thinkslm.reports.deltas import references
-from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
-from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ class RunGates:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
         if not self._within and self.watch is None:
-            return gating.measure(groups, rows, self.baseline, mode)
+            return self._stressed(gating.measure(groups, rows, self.baseline, mode), results)
         sides = self._sides(list(rows))
         for key, side in sides.items():
             if side is not None:
@@ -348,7 +348,19 @@ class RunGates:
                 prefix = None if self.watch is None else self.watch.before(key)
                 sides[key] = side[0], whole if prefix is None else prefix
         measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
-        return measured if self.watch is None else self._standing(measured, self.watch)
+        return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
+
+    def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:
+        """The cells with what changed forms of their items did."""
+        forms = {group_key(row): row for row in results.get("stress", ())}
+        return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
+
+    def _with_forms(self, entry: gating.Measured, row: StressRow | None) -> GatedGroup:
+        """The cell with how many of its items are consistent; or that no transformation asked for fits its task."""
+        if row is not None and row["consistency"] is not None:
+            return replace(entry.cell, inconsistent=(round((1 - row["consistency"]) * row["items"]), row["items"]))
+        unfit = not any(stress.fits(registry.get(entry.key.task), form) for form in self.settings.stress)
+        return replace(entry.cell, no_forms="no transformation asked for fits the task" if unfit else "")
 
     @staticmethod
     def _standing(measured: Sequence[gating.Measured], watch: Watch) -> list[gating.Measured]:
@@ -453,7 +465,10 @@ def _errors(recorder: Recorder) -> list[tuple[str, str]]:
     if not recorder.counts["error"]:
         return []
     return [
-        (f"{r['model']}+{r['quant']}-{r['task']}-{r['style']}-{r['item']}-r{r['repeat']}", str(r["reason"]))
-        for r in recorder.item_records()
-        if r["verdict"] == "error"
+        (
+            f"{r['model']}+{r['quant']}-{r['task']}-{r['style']}-{r['item']}"
+            f"{'-' + r['stress'] if r.get('stress') else ''}-r{r['repeat']}",
+            str(r["reason"]),
+        )
+        for r in recorder.errors()
     ]

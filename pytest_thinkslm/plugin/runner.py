@@ -91,6 +91,7 @@ class RunnerPlugin:
             tick=None if self._progress is None else self._progress.show,
             judge=judge,
             check_plan=None if gates.baseline is None else functools.partial(gates.check_plan, factory.variants),
+            beside=None if worker is None else worker.beside,
         )
         config.stash[RUN] = self.run
 
@@ -169,11 +170,13 @@ class RunnerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Whether there is what ``--where`` asks for; a worker's controller has seen to it."""
+        """Whether there is what ``--where`` and ``--stress`` ask for; a worker's controller has seen to it."""
         if self._worker is None:
             try:
                 self.selector.check()
             except ThinkSLMError as error:
+                if self._controller is not None:
+                    self._controller.recorder.discard()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
@@ -214,7 +217,8 @@ class RunnerPlugin:
                 self.run.close()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
             self.problem = str(error)
-            session.shouldstop = f"thinkslm: {error}"
+            if self._worker.remaining is None:  # else others are at work: its items alone are errors
+                session.shouldstop = f"thinkslm: {error}"
 
     # -- execution ----------------------------------------------------------------------------------------
 

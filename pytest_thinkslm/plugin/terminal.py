@@ -14,6 +14,7 @@ from pytest_thinkslm.reports import summary, terminal_tables
 from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
 from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
+from pytest_thinkslm.reports.stress_table import stress_table
 from pytest_thinkslm.runs.types import Results
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         if line:
             print_line(console, line, "quiet")
     _show_figures(console, results, detail, tables=not overview)
+    if detail >= 0 and (forms := stress_table(results)) is not None:
+        print_table(console, forms, gap=1)
     many = detail <= 0 and variants > terminal_tables.VARIANTS_IN_FULL
     _show_changes(console, results, detail, overview=many)
     if "judge" in results:

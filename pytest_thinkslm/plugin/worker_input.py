@@ -41,6 +41,11 @@ class WorkerInput:
     decided: str | None = None
     progress: Any = None
 
+    @property
+    def beside(self) -> int:
+        """How many other workers begin at this time."""
+        return self.workers - 1 if self.remaining is None else 0
+
     def put(self, workerinput: dict[str, Any]) -> None:
         """Send it along with what xdist sends."""
         workerinput.update({_PREFIX + field.name: getattr(self, field.name) for field in fields(self)})

@@ -245,10 +245,23 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     lines = []
     for row in rows:
         rates, classes = _moved_figures(row)
-        parts = [*rates, *(["failures " + ", ".join(classes)] if classes else [])]
+        parts = [*_consistency(row), *rates, *(["failures " + ", ".join(classes)] if classes else [])]
         if parts:
             lines.append(f"{_label(row)}: " + "; ".join(parts))
     return lines
+
+
+def _consistency(row: DeltaRow) -> list[str]:
+    """How many items stay right, or wrong, in every form: before, now, and whether that is a change."""
+    found = row.get("consistency")
+    if found is None:
+        return []
+    before, now, change, interval = change_cells(found["before"], found["now"], found["difference"], found["ci95"])
+    p = p_value(found["p"])
+    return [
+        f"consistency under --stress {before} → {now} ({change} points, 95% interval {interval}, "
+        f"p {p if p.startswith('<') else '= ' + p}, n = {found['n']})"
+    ]
 
 
 def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:

@@ -12,8 +12,9 @@ from pytest_thinkslm.core.item_record import ItemLine, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
+from pytest_thinkslm.runs.stressed import Stressed
 from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
-from pytest_thinkslm.statistics import PairedResult, holm
+from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
 
 #: An item of a group, whatever its repeat.
 ExampleKey = tuple[GroupKey, str]
@@ -122,6 +123,26 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
                 examples.append({"item": item, "change": "lost" if lost else "gained", "before": before, "now": now})
         if examples:
             row["examples"] = examples
+
+
+def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
+    """Put into each row how many items stay right, or wrong, in every form, paired by item (``--stress``)."""
+    for row in found:
+        key = group_key(row)
+        now, before = (stressed.consistent.get(one) for one in (key, key.of(_variant(row["against"]))))
+        if not now or not before or not set(now) & set(before):
+            continue
+        paired = compare_paired(before, now, stressed.clusters[key])
+        row["consistency"] = {
+            "n": paired.n,
+            "before": round(paired.baseline, 6),
+            "now": round(paired.candidate, 6),
+            "difference": round(paired.difference, 6),
+            "ci95": [round(end, 6) for end in paired.interval],
+            "p": _significant(paired.change.p),
+            "lost": list(paired.lost),
+            "gained": list(paired.gained),
+        }
 
 
 def costs(

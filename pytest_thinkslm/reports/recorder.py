@@ -95,11 +95,16 @@ class Recorder:
         counts. ``unreported`` attempts were made before without a line.
         """
         self._spool.add(key, line, unreported)
-        if key.role == "item":
+        if key.role in ("item", "stress"):  # the tests of a run; seeds have none of their own
             if before := self._verdicts.get(key):
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
             self.counts[verdict] += 1
+
+    @property
+    def empty(self) -> bool:
+        """Whether no item was reported, and no process has said that it generated an output."""
+        return not self._verdicts and not any(values.get("generated") for values in self._measured.values())
 
     def leave_out(self, unwanted: Callable[[ItemKey], bool]) -> None:
         """Forget the items that are ``unwanted``, as if they had not been run."""
@@ -164,9 +169,7 @@ class Recorder:
         if len({row["style"] for row in rows}) > 1:
             self._add_style_deltas(results, groups)
         if self.settings.stress:
-            from pytest_thinkslm.runs.stressed import stress_rows
-
-            results["stress"] = stress_rows(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
+            self._add_stress(results)
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:
@@ -210,6 +213,15 @@ class Recorder:
             outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
             deltas.add_examples(found, outputs)
 
+    def _add_stress(self, results: Results) -> None:
+        """The figures of changed forms, and how consistency differs between variants."""
+        from pytest_thinkslm.reports.deltas import add_consistency
+        from pytest_thinkslm.runs.stressed import stressed
+
+        found = stressed(self.item_records(), self._spool.records(lambda key: key.role == "stress"))
+        results["stress"] = found.rows
+        add_consistency(results.get("deltas", ()), found)
+
     def _loop_guard(self, variants: Sequence[VariantFacts], rows: Sequence[FigureRow]) -> LoopGuard:
         """Whether looping outputs were ended early, by which rule, and how many."""
         rules = {str(rule) for variant in variants if (rule := variant["fingerprint"]["facts"].get("loop_guard"))}
@@ -218,6 +230,10 @@ class Recorder:
             "rules": sorted(rules),
             "stopped": sum(row.get("loops_stopped", 0) for row in rows),
         }
+
+    def errors(self) -> Iterator[ItemRecord]:
+        """The records whose engine or data failed, those of changed forms among them."""
+        return self._spool.records(lambda key: self._verdicts.get(key) == "error")
 
     def item_records(self) -> Iterator[ItemRecord]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""

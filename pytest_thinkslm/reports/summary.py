@@ -337,6 +337,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
     from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
+    from pytest_thinkslm.reports.stress_table import stress_table
 
     lines = ["# Summary", ""]
     if results["selection"] != "full":
@@ -355,6 +356,9 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")
+    if (forms := stress_table(results)) is not None:
+        lines += [f"## {forms.title}", "", *markdown_table(forms), ""]
+        lines += [*(f"- {markdown_line(note)}" for note in forms.notes), ""]
     lines += markdown_deltas(results) + markdown_reference(results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import markdown_judge

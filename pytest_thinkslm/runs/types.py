@@ -26,6 +26,7 @@ GateKind = Literal[
     "max-unparsed",
     "max-truncated",
     "max-error",
+    "max-inconsistent",
     "judge",
     "certificate",
 ]
@@ -172,6 +173,19 @@ class Example(TypedDict):
     now: Ending
 
 
+class ConsistencyChange(TypedDict):
+    """Whether items stay right, or wrong, in every form (``--stress``): of one variant against the other, by item."""
+
+    n: int
+    before: float
+    now: float
+    difference: float
+    ci95: list[float]
+    p: float
+    lost: list[str]
+    gained: list[str]
+
+
 class DeltaRow(GroupJson):
     """One group against that of another variant; nulls where nothing could be compared."""
 
@@ -196,20 +210,26 @@ class DeltaRow(GroupJson):
     rates: dict[str, Change]
     failures: dict[str, Change]
     method: str | None
+    consistency: NotRequired[ConsistencyChange]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
 
 class StressFigures(TypedDict):
-    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes."""
+    """The items that a transformation changed, against themselves as they are; ``n`` are its outcomes.
+
+    ``unchanged`` items gave it nothing to change. ``p_corrected`` is Holm's over all transformations of the run.
+    """
 
     items: int
+    unchanged: int
     n: int
     accuracy: float
     before: float
     change: float
     ci95: list[float] | None
     p: float
+    p_corrected: float
     consistency: float | None
     same_answer: float | None
     flips: int
@@ -225,7 +245,10 @@ class PositionBiasJson(TypedDict):
 
 
 class VarianceJson(TypedDict):
-    """A share of the variance of a single score: of the item, of a transformation within it, of a single form."""
+    """A share of the variance of a single score: of the item, and of what differs within it, each within the last.
+
+    These are the style, the transformation, the single form and the repeat, where the run has several.
+    """
 
     source: str
     share: float
@@ -233,9 +256,15 @@ class VarianceJson(TypedDict):
 
 
 class StressRow(GroupJson):
-    """A group's items and their changed forms (``--stress``)."""
+    """A group's items and their changed forms (``--stress``).
 
+    ``variance`` is that of the task and test over all styles. ``errors`` are outcomes that are in no other figure here.
+    """
+
+    label: NotRequired[str]
     items: int
+    errors: int
+    consistency_ci95: list[float] | None
     consistency: float | None
     transformations: dict[str, StressFigures]
     variance: NotRequired[list[VarianceJson]]
@@ -498,7 +527,7 @@ class LoadedJson(TypedDict):
     activation_bits: NotRequired[int]
     kernel: NotRequired[str]
     dtype: NotRequired[str]
-    sparsity: float
+    sparsity: float | None
     quantized_layers: int
     linear_layers: int
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.settings.policies import Policy
 
-RateKind = Literal["unparsed", "truncated", "error"]
+RateKind = Literal["unparsed", "truncated", "error", "inconsistent"]
 GateMode = Literal["regression", "noninferiority"]
 
 
@@ -30,7 +30,10 @@ class MinAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class MaxRate:
-    """At most ``percent`` of the items with this verdict, in every task."""
+    """At most ``percent`` of the items with this verdict, in every task.
+
+    ``inconsistent``: of the items that were asked in changed forms, those right in one form and wrong in another.
+    """
 
     kind: RateKind
     percent: float
@@ -77,7 +80,7 @@ def parse_min_accuracy(text: str, tasks: Collection[str] = ()) -> tuple[MinAccur
 
 
 def parse_max_rate(text: str) -> tuple[MaxRate, ...]:
-    """Read ``KIND=PCT,...`` with KIND ``unparsed``, ``truncated`` or ``error``.
+    """Read ``KIND=PCT,...`` with KIND ``unparsed``, ``truncated``, ``error`` or ``inconsistent``.
 
     Raises:
         UsageError: what cannot be read, an unknown kind or one given twice, or a percentage outside 0..100.

@@ -384,9 +384,15 @@ def _gates(raw: RawOptions) -> GateSpecs:
     if raw.get("gate-paper") and baseline != "paper":
         raise UsageError("--gate-paper is about --baseline paper: leave it out, any other baseline gates by itself")
     minima, rates = split_list(raw.get("min-accuracy")), split_list(raw.get("max-rate"))
+    max_rates = parse_max_rate(",".join(rates)) if rates else ()
+    if any(rate.kind == "inconsistent" for rate in max_rates) and not split_list(raw.get("stress")):
+        raise UsageError(
+            "--max-rate inconsistent is about items in changed forms: add --stress with the transformations, e.g. "
+            "--stress options,layout"
+        )
     return GateSpecs(
         parse_min_accuracy(",".join(minima), tuple(registry.all_tasks())) if minima else (),
-        parse_max_rate(",".join(rates)) if rates else (),
+        max_rates,
         None if margin is None else parse_margin(str(margin), mode),
         _policy(raw, baseline),
     )

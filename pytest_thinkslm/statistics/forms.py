@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 from pytest_thinkslm.statistics.clusters import ClusterSums, student_quantile
 from pytest_thinkslm.statistics.intervals import Interval
@@ -133,59 +133,97 @@ class Component:
     interval: Interval
 
 
-def variance_components(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Component]:
-    """How much of a score's variance is the item's, the item's under one transformation, and one form's own.
+#: The scores of an item, nested by what they differ in: ``[[0, 1], [1]]`` are two of one kind and one of another.
+Tree = float | Sequence["Tree"]
+
+
+def variance_components(items: Sequence[Tree], sources: Sequence[str]) -> dict[str, Component]:
+    """How much of a score's variance is the item's, and how much that of each source nested within it.
+
+    The nested random model (score = mean + item + first source within the item + ... + the last), by the method of
+    moments on unweighted means (Searle, Casella and McCulloch, 1992, ch. 5) on the linear scale; numbers of children
+    may differ. Estimates below 0 are 0. 95% percentile intervals of ``DRAWS`` / 4 bootstrap samples of whole items.
 
     Args:
-        scores: for each item, by transformation (the item as it is counts as one), the scores of its forms.
+        items: the scores of each item, nested ``len(sources) - 1`` deep.
+        sources: what each level of nesting is, from "item" inwards.
 
-    The nested random model score = mean + item + item x transformation + form, by the method of moments (Searle,
-    Casella and McCulloch, 1992, ch. 5) on the linear scale; negative estimates are 0. 95% percentile intervals of
-    ``DRAWS`` / 8 bootstrap samples of whole items. Empty where fewer than two items have two transformations.
+    Returns:
+        By source its share. A source of which no item has two is left out: it cannot be told from the one around it.
+        Empty for fewer than two items, and where nothing varies.
     """
-    items = [
-        tuple(tuple(forms) for forms in by_form.values() if forms) for by_form in scores.values() if len(by_form) > 1
-    ]
+    import numpy
+
     if len(items) < 2:
         return {}
-    parts = [_moments(item) for item in items]
-    found = _shares(parts)
-    rng = random.Random(0)
-    draws = [_shares(rng.choices(parts, k=len(parts))) for _ in range(DRAWS // 8)]
+    parts = [_Moments.of(item, len(sources)) for item in items]
+    stacked = _Moments(*(numpy.array([getattr(part, name) for part in parts]) for name in _Moments.__slots__))
+    weights = numpy.random.default_rng(0).multinomial(len(items), [1 / len(items)] * len(items), size=DRAWS // 4)
+    found = _shares(stacked, numpy.ones((1, len(items))))[0]
+    draws = _shares(stacked, weights)
+    told = [0, *(level for level in range(1, len(sources)) if stacked.degrees[:, level].sum())]
+    if not found.sum():
+        return {}
+    low, high = numpy.quantile(draws, (0.025, 0.975), axis=0)
     return {
-        name: Component(
-            share,
-            Interval(
-                *(sorted(draw[name] for draw in draws)[int(place * (len(draws) - 1))] for place in (0.025, 0.975))
-            ),
-        )
-        for name, share in found.items()
+        sources[level]: Component(float(found[level]), Interval(float(low[level]), float(high[level])))
+        for level in told
     }
 
 
-#: Of one item: its mean, sums of squares and degrees of freedom within forms and between transformations, and the sums
-#: of 1 / number of forms that the expectation of the second needs.
-_Moments = tuple[float, float, int, float, int, float]
+@dataclass(slots=True)
+class _Moments:
+    """Of one item (or, stacked, of many): what the estimates are linear in.
+
+    ``mean`` is its mean, ``within`` the coefficients of the variances below it in that mean's variance; by level the
+    degrees of freedom and sums of squares of children about their parents, and the coefficients of the variances
+    further below in the expectation of the latter.
+    """
+
+    mean: Any
+    within: Any
+    degrees: Any
+    squares: Any
+    below: Any
+
+    @classmethod
+    def of(cls, tree: Tree, levels: int) -> _Moments:
+        import numpy
+
+        found = cls(0.0, None, numpy.zeros(levels), numpy.zeros(levels), numpy.zeros((levels, levels)))
+        found.mean, found.within = found._add(tree, 1, levels)
+        return found
+
+    def _add(self, tree: Tree, level: int, levels: int) -> tuple[float, Any]:
+        import numpy
+
+        if isinstance(tree, int | float):
+            return float(tree), numpy.zeros(levels)
+        children = [self._add(child, level + 1, levels) for child in tree]
+        means = numpy.array([mean for mean, _ in children])
+        within = numpy.mean([own for _, own in children], axis=0)
+        self.degrees[level] += len(children) - 1
+        self.squares[level] += ((means - means.mean()) ** 2).sum()
+        self.below[level] += (len(children) - 1) * within
+        own = numpy.eye(levels)[level]
+        return float(means.mean()), (own + within) / len(children)
 
 
-def _moments(item: Sequence[Sequence[float]]) -> _Moments:
-    means = [sum(forms) / len(forms) for forms in item]
-    mean = sum(means) / len(means)
-    within = sum((score - own) ** 2 for forms, own in zip(item, means, strict=True) for score in forms)
-    between = sum((own - mean) ** 2 for own in means)
-    inverse = sum(1 / len(forms) for forms in item) / len(item)
-    return mean, within, sum(len(forms) - 1 for forms in item), between, len(item) - 1, inverse
+def _shares(parts: _Moments, weights: Any) -> Any:
+    """A row a row of ``weights`` (how often each item counts), a column a level."""
+    import numpy
 
-
-def _shares(parts: Sequence[_Moments]) -> dict[str, float]:
-    degrees_within, degrees_between = sum(part[2] for part in parts), sum(part[4] for part in parts)
-    form = sum(part[1] for part in parts) / degrees_within if degrees_within else 0.0
-    inverse = sum(part[5] for part in parts) / len(parts)
-    transformation = max(0.0, sum(part[3] for part in parts) / degrees_between - form * inverse)
-    grand = sum(part[0] for part in parts) / len(parts)
-    spread = sum((part[0] - grand) ** 2 for part in parts) / (len(parts) - 1)
-    number = sum(part[4] + 1 for part in parts) / len(parts)
-    item = max(0.0, spread - (transformation + form * inverse) / number)
-    total = item + transformation + form
-    values = {"item": item, "transformation": transformation, "form": form}
-    return {name: value / total if total else 0.0 for name, value in values.items()}
+    degrees, squares = weights @ parts.degrees, weights @ parts.squares
+    below = numpy.tensordot(weights, parts.below, axes=1)
+    n = weights.sum(axis=1)
+    levels = degrees.shape[1]
+    found = numpy.zeros(degrees.shape)
+    for level in range(levels - 1, 0, -1):
+        known = numpy.maximum(degrees[:, level], 1)
+        expected = (below[:, level] * found).sum(axis=1)
+        found[:, level] = numpy.where(degrees[:, level] > 0, (squares[:, level] - expected) / known, 0.0)
+    spread = (weights @ parts.mean**2 - (weights @ parts.mean) ** 2 / n) / (n - 1)
+    found[:, 0] = spread - ((weights @ parts.within) / n[:, None] * found).sum(axis=1)
+    found = numpy.maximum(found, 0.0)
+    total = found.sum(axis=1, keepdims=True)
+    return numpy.divide(found, total, out=numpy.zeros_like(found), where=total > 0)

@@ -11,6 +11,7 @@ from pytest_thinkslm.core.errors import EngineError, JournalError, UsageError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.generating.ahead import Ahead, Progress
+from pytest_thinkslm.generating.space import journal_bytes
 from pytest_thinkslm.journal.journal import Journal
 
 
@@ -208,10 +209,40 @@ def test_less_room_than_the_outputs_will_take_is_said_before_anything_is_asked(
     engine: Scripted, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10_000}))
-    ahead.submit([request(str(number)) for number in range(5)])
     with pytest.raises(UsageError, match=r"make room.*nothing was generated"):
-        ahead.submit([request(str(number)) for number in range(5, 500)])
+        ahead.submit([request(str(number)) for number in range(500)])
+    assert not engine.asked
+    ahead.submit([request(str(number)) for number in range(5)])
     assert len(engine.asked) == 5
+
+
+def test_no_room_for_what_is_asked_later_stops_the_asking_and_refuses_nothing(
+    engine: Scripted, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = ahead.submit([request("first")])
+    assert engine.futures[0].set_running_or_notify_cancel()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    (later,) = ahead.submit([request("later")])
+    with pytest.raises(EngineError, match="make room") as caught:
+        ahead.result(later)
+    assert caught.value.kind == "not-asked"
+    engine.futures[0].set_result(Output("finished"))
+    assert ahead.result(first).text == "finished"
+    assert "make room" in ahead.stopped
+    assert "nothing was generated" not in ahead.stopped
+
+
+@pytest.mark.parametrize(("beside", "stops"), [(0, False), (1, True)])
+def test_the_other_processes_of_a_run_write_about_as_much_to_the_disk(
+    engine: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: int, stops: bool
+) -> None:
+    asked = [request(str(number)) for number in range(10)]
+    free = journal_bytes(asked) * 3 // 2
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free}))
+    made = Ahead(engine, Journal(tmp_path, engine.fingerprint()), beside=beside)
+    made.submit(asked)
+    assert bool(made.stopped) is stops
+    assert len(engine.asked) == (0 if stops else 10)
 
 
 def test_what_nobody_needs_any_more_is_cancelled_and_can_be_asked_again(engine: Scripted, ahead: Ahead) -> None:

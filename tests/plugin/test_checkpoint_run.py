@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from replayed import items, results
 
+from pytest_thinkslm.gates.baselines import load_run
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
 import tiny_checkpoints
 
@@ -58,6 +60,7 @@ def test_the_day_of_a_template_is_one_and_said(pytester: pytest.Pytester, made: 
     again.stdout.fnmatch_lines(["*asks for today's date, and is told 26 July 2024*", "*2 already journalled*"])
     (variant,) = results(pytester.path / "second")["variants"]
     assert variant["fingerprint"]["facts"]["day"] == "2024-07-26"
+    assert load_run(pytester.path / "first").rows  # what the engine measured is read back
     assert "is told 26 July 2024 on every day" in (pytester.path / "second" / "summary.md").read_text()
 
 

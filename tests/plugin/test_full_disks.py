@@ -105,6 +105,73 @@ def test_a_report_folder_that_is_too_small_from_the_start(replay: Replay, pytest
         assert "are free: make room" in said(result)
 
 
+def in_workers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A plugin module ``meddling`` that every process of the run imports; ``WORKER`` is its name, empty elsewhere."""
+    monkeypatch.setenv("PYTHONPATH", f"{pytester.path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    head = 'import os, shutil, signal\nWORKER = os.environ.get("PYTEST_XDIST_WORKER", "")\n'
+    pytester.makepyfile(meddling=head + body)
+
+
+def no_room_in(*workers: str) -> str:
+    return f"if WORKER in {workers}:\n    shutil.disk_usage = lambda path: type('Usage', (), {{'free': 0}})\n"
+
+
+def test_one_worker_without_room_does_not_undo_what_another_has_begun(
+    replay: Replay, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_workers(pytester, monkeypatch, no_room_in("gw1"))
+    result = replay(lines(), "-p", "meddling", "-n2")
+    text = said(result)
+    assert result.ret == 1
+    assert "--journal-dir; nothing more was asked, and the report has what was finished" in text
+    found = items(pytester.path / "report")
+    assert found
+    assert all(line["verdict"] == "correct" for line in found)
+    assert len(found) + result.parseoutcomes()["skipped"] == 100
+    assert results(pytester.path / "report")["selection"] == "partial"
+
+
+def test_no_worker_has_room(replay: Replay, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_workers(pytester, monkeypatch, no_room_in("gw0", "gw1"))
+    result = replay(lines(), "-p", "meddling", "-n2")
+    assert result.ret == 4
+    assert "make room, or choose another place with --report-dir and --journal-dir; nothing was generated" in said(
+        result
+    )
+    assert not (pytester.path / "report" / "results.json").exists()
+
+
+def test_a_worker_that_takes_over_and_cannot_start_costs_its_own_items_alone(
+    replay: Replay, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_workers(
+        pytester,
+        monkeypatch,
+        """
+from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.generating.run import Run
+
+def cannot_start(self, refs, mine):
+    raise ModelError("the server has gone")
+
+if WORKER == "gw2":
+    Run.start = cannot_start
+
+def pytest_runtest_call(item):
+    if WORKER == "gw0" and "0010" in item.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    result = replay(lines(), "-p", "meddling", "-n2")
+    said(result)
+    assert result.ret == 1
+    found = items(pytester.path / "report")
+    assert len(found) == 100, "every item is accounted for"
+    verdicts = {line["item"]: line["verdict"] for line in found}
+    assert verdicts["0010"] == "error"
+    assert sum(verdict == "correct" for verdict in verdicts.values()) >= 50
+
+
 @pytest.mark.parametrize("kib", [4, 32, 1024])
 def test_temporary_files_have_no_room(
     replay: Replay, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, kib: int

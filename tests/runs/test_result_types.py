@@ -50,7 +50,7 @@ def typed_dicts(hint: Any, node: Mapping[str, Any], path: str) -> Iterator[tuple
 
 #: The schema has one definition of a fraction for places that may be null and those that never are.
 NEVER_NULL = {
-    "thought_rate", "unfinished_thought_rate", "closed_thought_rate", "paper", "threshold", "sparsity", "rate",
+    "thought_rate", "unfinished_thought_rate", "closed_thought_rate", "paper", "threshold", "rate",
 }  # fmt: skip
 
 

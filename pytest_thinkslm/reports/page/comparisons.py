@@ -13,6 +13,7 @@ from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables,
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
+from pytest_thinkslm.reports.stress_table import stress_table
 from pytest_thinkslm.reports.terminal_tables import change_overview
 from pytest_thinkslm.runs.types import Disagreement, Results
 
@@ -42,6 +43,12 @@ def changed(results: Results) -> str:
 def styles(results: Results) -> list[View]:
     """One table a variant and style: its change against the first style."""
     return [{"title": table.title, "table": html_table(table)} for table, _, _ in style_tables(results)]
+
+
+def stress(results: Results) -> View | None:
+    """What changed forms of items did; None where none was asked."""
+    table = stress_table(results)
+    return None if table is None else {"title": table.title, "table": html_table(table), "notes": table.notes}
 
 
 def baseline(results: Results) -> View | None:

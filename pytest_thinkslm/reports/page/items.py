@@ -17,7 +17,20 @@ from pytest_thinkslm.core.item_record import ItemLine, read_line
 from pytest_thinkslm.core.text import preview
 
 #: Columns whose values repeat: the column has indices into a table.
-CODED = ("model", "quant", "task", "test", "style", "role", "verdict", "rule", "failure", "finish_reason", "source")
+CODED = (
+    "model",
+    "quant",
+    "task",
+    "test",
+    "style",
+    "role",
+    "verdict",
+    "rule",
+    "failure",
+    "finish_reason",
+    "source",
+    "stress",
+)
 
 #: Columns with values of their own; answers and golds as previews.
 PLAIN = ("item", "repeat", "output_tokens", "answer", "gold")

@@ -61,7 +61,7 @@
 
   // The same question elsewhere: other variants, keyed by task, test, style, item, repeat and role.
   let twins;
-  const question = (row) => ["task", "test", "style", "role", "repeat"].map((name) => columns[name][row]).join("|") + "|" + columns.item[row];
+  const question = (row) => ["task", "test", "style", "role", "stress", "repeat"].map((name) => columns[name][row]).join("|") + "|" + columns.item[row];
   function others(row) {
     if (!twins) {
       twins = new Map();
@@ -74,7 +74,7 @@
   }
 
   // -- filters and search ----------------------------------------------------------------------------------------
-  const FILTERS = { variant: "variant", task: "task", style: "style", verdict: "verdict", rule: "rule", failure: "failure class", role: "role" };
+  const FILTERS = { variant: "variant", task: "task", style: "style", verdict: "verdict", rule: "rule", failure: "failure class", role: "role", transformation: "transformation" };
   const filters = {}; // name -> wanted value, "" for all
   let chosenSet = null; // {title, rows: Set}
   let shown = []; // rows in the list
@@ -82,7 +82,13 @@
   let opened = -1; // row in the detail
   let searching = 0; // number of the running search
 
-  const read = (row, name) => (name === "variant" ? variant(row) : String(value(row, name) ?? "none"));
+  const read = (row, name) => {
+    if (name === "variant") return variant(row);
+    if (name === "transformation") return String(value(row, "stress") ?? "none").replace(/-\d+$/, "");
+    return String(value(row, name) ?? "none");
+  };
+  // What a changed form of an item (role "stress") is called: options-2.
+  const asked = (row) => value(row, "stress") || (value(row, "role") === "item" ? "" : value(row, "role"));
 
   function makeSelects() {
     for (const [name, title] of Object.entries(FILTERS)) {
@@ -94,7 +100,15 @@
       if (counts.size < 2) continue;
       const select = h("select", { id: `filter-${name}`, "data-filter": name }, h("option", { value: "" }, "all"));
       for (const [key, count] of counts) select.append(h("option", { value: key }, `${key.replace("|", ", ")} (${count})`));
-      select.addEventListener("change", () => { filters[name] = select.value; remember(); apply(); });
+      select.addEventListener("change", () => {
+        filters[name] = select.value;
+        if (name === "transformation" && select.value !== "" && select.value !== "none") {
+          filters.role = "stress";
+          $("filter-role").value = "stress";
+        }
+        remember();
+        apply();
+      });
       $("selects").append(h("label", {}, title, select));
     }
   }
@@ -228,7 +242,7 @@
     holder.replaceChildren(...shown.slice(first, last).map((row, offset) => {
       const place = first + offset;
       const verdict = value(row, "verdict"), repeat = columns.repeat[row];
-      const name = [value(row, "task"), ownName(row) ? "" : value(row, "test"), tables.style.length > 1 ? value(row, "style") : "", columns.item[row], repeat > 1 ? `r${repeat}` : "", value(row, "role") === "item" ? "" : value(row, "role")].filter(Boolean).join(" ");
+      const name = [value(row, "task"), ownName(row) ? "" : value(row, "test"), tables.style.length > 1 ? value(row, "style") : "", columns.item[row], repeat > 1 ? `r${repeat}` : "", asked(row)].filter(Boolean).join(" ");
       const answer = columns.answer[row] ?? "–", gold = columns.gold[row] ?? "–";
       const what = verdict === "correct" ? answer : `${answer} ≠ ${gold}`;
       const element = h("div", { class: "row", role: "option", id: `row-${place}`, "aria-selected": place === cursor ? "true" : "false", "aria-posinset": place + 1, "aria-setsize": shown.length, title: verdict },
@@ -261,7 +275,7 @@
 
   // -- one item --------------------------------------------------------------------------------------------------
   const ownName = (row) => value(row, "test") === `test_${value(row, "task")}`;
-  const link = (row) => "#item=" + [value(row, "model"), value(row, "quant"), value(row, "task"), value(row, "style"), columns.item[row], String(columns.repeat[row]), ...(value(row, "role") === "item" && ownName(row) ? [] : [value(row, "role")]), ...(ownName(row) ? [] : [value(row, "test")])].map((part) => encodeURIComponent(part).replace(/%(2F|2B|2C|3A)/g, decodeURIComponent)).join("|");
+  const link = (row) => "#item=" + [value(row, "model"), value(row, "quant"), value(row, "task"), value(row, "style"), columns.item[row], String(columns.repeat[row]), ...(!asked(row) && ownName(row) ? [] : [asked(row) || "item"]), ...(ownName(row) ? [] : [value(row, "test")])].map((part) => encodeURIComponent(part).replace(/%(2F|2B|2C|3A)/g, decodeURIComponent)).join("|");
 
   async function open(row) {
     opened = row;
@@ -271,7 +285,7 @@
     if (opened !== row) return;
     const own = lines[rows.indexOf(row)];
     const words = $("search").value.trim().toLowerCase();
-    const name = [own.task, ownName(row) ? "" : value(row, "test"), own.style, own.item, own.repeat > 1 ? `repeat ${own.repeat}` : "", own.role === "item" ? "" : own.role].filter(Boolean).join(" ");
+    const name = [own.task, ownName(row) ? "" : value(row, "test"), own.style, own.item, own.repeat > 1 ? `repeat ${own.repeat}` : "", asked(row)].filter(Boolean).join(" ");
     const prompts = new Set(lines.map((line) => JSON.stringify(line.messages)));
     $("detail").replaceChildren(
       h("h3", {}, name),
@@ -357,7 +371,7 @@
   }
 
   // -- addresses -------------------------------------------------------------------------------------------------
-  // #item=model|quant|task|style|0017|1 (and |role|test where they need naming) opens an item; #task=…&verdict=…&set=…&q=… sets filters; others are sections.
+  // #item=model|quant|task|style|0017|1 (and |role or changed form|test where they need naming) opens an item; #task=…&verdict=…&set=…&q=… sets filters; others are sections.
   async function follow() {
     const hash = location.hash.slice(1);
     if (hash.startsWith("item=")) {
@@ -371,7 +385,7 @@
         return;
       }
       let place = shown.indexOf(row);
-      if (place < 0) { await setFilters({ role: parts[6] ?? standard("role") }); place = shown.indexOf(row); }
+      if (place < 0) { await setFilters({ role: value(row, "role") }); place = shown.indexOf(row); }
       choose(place, true);
     } else if (hash.includes("=")) {
       const wanted = pairsOf(hash.split("&"));
@@ -391,7 +405,7 @@
   function find([model, quant, task, style, item, repeat = "1", role = "item", test]) {
     const name = /^\d+$/.test(item ?? "") ? item.padStart(4, "0") : item;
     for (let row = 0; row < index.count; row++) {
-      if (columns.item[row] === name && String(columns.repeat[row]) === repeat && value(row, "task") === task && value(row, "style") === style && value(row, "model") === model && value(row, "quant") === quant && value(row, "role") === role && (test === undefined || value(row, "test") === test)) return row;
+      if (columns.item[row] === name && String(columns.repeat[row]) === repeat && value(row, "task") === task && value(row, "style") === style && value(row, "model") === model && value(row, "quant") === quant && (asked(row) || "item") === role && (test === undefined || value(row, "test") === test)) return row;
     }
     return -1;
   }

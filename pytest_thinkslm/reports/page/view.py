@@ -35,6 +35,7 @@ def sections(results: Results, index: Index) -> View:
             {"name": chart.name, "title": chart.title, "note": chart.note, "height": chart.spec["height"] + 90}
             for chart in charts(results)
         ],
+        "stress": comparisons.stress(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
         "baseline": comparisons.baseline(results),

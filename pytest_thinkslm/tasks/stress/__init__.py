@@ -112,15 +112,35 @@ VARIANTS = 3
 MOST = 100
 
 
-def changed(case: Case, name: str, variant: int, seed: int) -> Case | None:
-    """The ``variant``-th (from 1) case that a transformation makes of an item; None where it cannot be changed safely.
+#: Draws of a further variant that differs from those before it.
+_TRIES = 30
 
-    The same for the same data seed, task, item and transformation; variants of an item differ where the case allows.
+
+def changed(case: Case, name: str, variant: int, seed: int) -> Case | None:
+    """The ``variant``-th (from 1) case that a transformation makes of an item, different from those before it.
+
+    None where the item cannot be changed safely, or not in so many ways. The same for the same data seed, task, item
+    and transformation.
     """
-    one = TRANSFORMATIONS[name]
-    rng = random.Random(f"stress|{seed}|{case.task}|{case.index}|{name}|{variant}")
-    found = one.change(case, rng)
-    return None if found is None else replace(found, auxiliary=())
+    known: list[Case] = []
+    for number in range(1, variant + 1):
+        found = _another(case, name, f"stress|{seed}|{case.task}|{case.index}|{name}|{number}", known)
+        if found is None:
+            return None
+        known.append(found)
+    return known[-1]
+
+
+def _another(case: Case, name: str, seed: str, known: Sequence[Case]) -> Case | None:
+    rng = random.Random(seed)
+    for _ in range(_TRIES):
+        found = TRANSFORMATIONS[name].change(case, rng)
+        if found is None:
+            return None
+        found = replace(found, auxiliary=())
+        if found not in known:
+            return found
+    return None
 
 
 def parse(values: Sequence[str]) -> tuple[str, ...]:
