@@ -21,6 +21,7 @@ from pytest_thinkslm.commands import (
     label,
     leaderboard,
     models,
+    page,
     prompts,
     shrink,
 )
@@ -35,6 +36,7 @@ COMMANDS = (
     certify,
     choose,
     leaderboard,
+    page,
     models,
     data,
     prompts,

@@ -13,7 +13,7 @@ from pytest_thinkslm.gates.baselines import (
     RecordedRun,
     load_run,
 )
-from pytest_thinkslm.gates.comparing import Comparison, compare
+from pytest_thinkslm.gates.comparing import Comparison, compare, compare_styles
 from pytest_thinkslm.gates.outcomes import ALLOW, any_failed
 from pytest_thinkslm.reports.comparison_tables import WRITERS
 from pytest_thinkslm.settings.gate_specs import GateMode, parse_margin
@@ -35,13 +35,15 @@ EXAMPLES = """\
 examples:
   thinkslm compare reports/before reports/after
   thinkslm compare reports/none reports/gptq4 reports/w8a8 --format markdown > comment.md
+  thinkslm compare --by style reports/direct-and-cot
   thinkslm compare baseline now --gate 2 --gate-mode noninferiority"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the subcommand takes."""
     parser.add_argument("baseline", metavar="RUN_A", help="the run that the others are held against")
-    parser.add_argument("runs", metavar="RUN_B", nargs="+", help="one or more further runs")
+    parser.add_argument("runs", metavar="RUN_B", nargs="*", help="one or more further runs")
+    parser.add_argument("--by", choices=["style"], help="compare the prompt styles of one run with its first one")
     parser.add_argument("--format", choices=FORMATS, default="rich", help="how to print it (default: rich)")
     parser.add_argument("--gate", metavar="MARGIN", help="fail where a drop of more than MARGIN points is shown")
     parser.add_argument(
@@ -75,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
     if arguments.gate is None and arguments.gate_mode:
         raise UsageError("--gate-mode is about --gate, which is not given: add --gate MARGIN (in points)")
+    if arguments.by:
+        return _by_style(arguments)
+    if not arguments.runs:
+        raise UsageError("compare: give two runs or more, or one with --by style")
     mode = cast("GateMode", arguments.gate_mode or "regression")
     margin = None if arguments.gate is None else parse_margin(arguments.gate, mode)
     policy = policy_of(arguments)
@@ -83,6 +89,18 @@ def run(arguments: argparse.Namespace) -> int:
     allow = bool(arguments.allow_unevaluated)
     comparisons = [compare(first, other, margin, policy, allow_unevaluated=allow) for other in others]
     return report(first, comparisons, arguments.format, decides=margin is not None or policy is not None, allow=allow)
+
+
+def _by_style(arguments: argparse.Namespace) -> int:
+    if arguments.runs or arguments.gate is not None or arguments.certify is not None or arguments.policy is not None:
+        raise UsageError("compare --by style: takes one run, and neither --gate nor --certify")
+    run = load_run(Path(arguments.baseline), "compare")
+    comparisons = compare_styles(run)
+    if not comparisons:
+        raise UsageError(
+            f"compare --by style: {run.name} has each task in one style alone; run it with --style direct,cot"
+        )
+    return report(run, comparisons, arguments.format, decides=False, allow=bool(arguments.allow_unevaluated))
 
 
 def policy_of(arguments: argparse.Namespace, option: str = "--certify") -> Policy | None:

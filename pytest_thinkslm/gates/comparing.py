@@ -151,6 +151,32 @@ def compare(
     )
 
 
+def compare_styles(run: RecordedRun) -> list[Comparison]:
+    """The styles of one run against its first, item by item: a comparison a style; none where it has one alone."""
+    pairs = gating.style_pairs(run.rows, run.settings.get("styles", []))
+    sides = {key: (other, run.groups[other]) for key, other in pairs.items()}
+    measured = gating.measure(run.groups, {key: run.rows[key] for key in pairs}, run, sides=sides)
+    names = task_labels(entry.key for entry in measured)
+    corrected = holm({entry.key: entry.cell.comparison.change.p for entry in measured if entry.cell.comparison})
+    found = []
+    for style, against in dict.fromkeys((entry.key.style, pairs[entry.key].style) for entry in measured):
+        rows = tuple(
+            ComparedGroup(
+                entry.key,
+                names[entry.key],
+                entry.against,
+                entry.cell.comparison,
+                entry.unfit,
+                0 if entry.cell.comparison is None else entry.cell.comparison.n,
+                corrected.get(entry.key),
+            )
+            for entry in measured
+            if (entry.key.style, pairs[entry.key].style) == (style, against)
+        )
+        found.append(Comparison(f"{style} (against {against})", run.selection != "partial", rows, (), ()))
+    return found
+
+
 def _certified(
     policy: Policy,
     measured: Sequence[gating.Measured],

@@ -68,6 +68,15 @@ def measure(
     return [_measure(key, names[key], groups.get(key, Group()), row, sides, before, mode) for key, row in rows.items()]
 
 
+def style_pairs(keys: Iterable[GroupKey], styles: Sequence[str]) -> dict[GroupKey, GroupKey]:
+    """For each group that of the same variant and test in its first style by ``styles``; none for that one itself."""
+    found = list(keys)
+    first: dict[GroupKey, GroupKey] = {}
+    for key in sorted(found, key=lambda key: styles.index(key.style) if key.style in styles else len(styles)):
+        first.setdefault(key._replace(style=""), key)
+    return {key: other for key in found if (other := first[key._replace(style="")]) != key}
+
+
 def counterparts(keys: Iterable[GroupKey], baseline: RunFigures) -> dict[GroupKey, Side | None]:
     """For each group the baseline's that it is compared with; None where there is none."""
     found = {key: match(key, baseline) for key in keys}

@@ -174,6 +174,11 @@ class Terminal:
         if getattr(self._writer, "width_of_current_line", 0):  # of the dots of -q it keeps no account
             self._writer.line()
 
+    def hide_files(self) -> None:
+        """No line is begun for each file (``showfspath``, pytest 9.0 to 9.2; without it lines are)."""
+        if hasattr(self.reporter, "showfspath"):
+            self.reporter.showfspath = False
+
     def written(self) -> None:
         """Something was written between two tests: pytest begins its next line anew."""
         self.reporter.currentfspath = None

@@ -52,6 +52,12 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "truncated": ("t", "TRUNCATED", "cyan"),
 }
 
+#: Letters of items that a run without ``-v`` shows, so that its output stays readable however many there are.
+_LETTERS = 300
+
+#: Of more variants only the beginning of each is said.
+_VARIANTS = 8
+
 
 class ControllerPlugin:
     """Hooks of the process that the user started (with or without xdist)."""
@@ -99,6 +105,8 @@ class ControllerPlugin:
         self._others_problem: str | None = None
         self._started = time.monotonic()
         self._judge = judge
+        #: Of how many items one has its letter shown, and how many there were.
+        self._every, self._lettered = 1, 0
         self.progress = ProgressLine(config)
         config.pluginmanager.register(compat_pytest.BoundedSections(_listed_below), "thinkslm-sections")
         for file in factory.replay_files:
@@ -108,6 +116,12 @@ class ControllerPlugin:
 
     def expect(self, keys: Mapping[str, ItemKey]) -> None:
         """The items that are going to be asked, by test id: say what a gate on them could not see."""
+        if compat_pytest.verbosity(self.config) == 0 and len(keys) > _LETTERS:
+            several = len({key.group.variant for key in keys.values()}) > _VARIANTS
+            self._every = len(keys) if several else -(-len(keys) // _LETTERS)
+            compat_pytest.Terminal(self.config).hide_files()
+            if not several:
+                self.progress.say(f"one letter stands for {self._every} items, errors aside; -v has a line for each")
         for line in [*self._gates.foresee(keys.values()), *self._gates.begin(list(keys.values()))]:
             self.progress.say(line)
         if self._gates.watch is not None:
@@ -143,7 +157,8 @@ class ControllerPlugin:
             load = Load(progress.to_generate, progress.prompt_tokens, progress.new_tokens)
             price = price_of(self._factory.given_as(index))
             parts[-1] += f" ({words(load, self._factory.earlier(index).rate, price)})"
-        self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
+        if compat_pytest.verbosity(self.config) >= 0:
+            self.progress.say(f"{label} on {engine}: " + ", ".join(parts))
         if self._factory.journalled and progress.to_generate and not self.settings.fresh:
             fingerprint = self._factory.fingerprint(index)
             others = near(self.settings.journal_dir, fingerprint, self.settings.journal_accept)
@@ -257,10 +272,16 @@ class ControllerPlugin:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """Wrong answers under their own name and colour."""
         verdict = str(getattr(report, "thinkslm_verdict", ""))
-        if verdict in _SHOWN and report.failed and report.when == "call":
+        if self._every > 1 and report.nodeid.startswith("gate::"):
+            return report.outcome, "", report.outcome.upper()
+        if not verdict or report.when != "call":
+            return None
+        self._lettered += 1
+        silent = bool(self._lettered % self._every)
+        if verdict in _SHOWN and report.failed:
             letter, word, colour = _SHOWN[verdict]
-            return verdict, letter, (word, {colour: True})
-        return None
+            return (verdict, "" if silent else letter, (word, {colour: True}))
+        return ("passed", "", "PASSED") if silent and report.passed else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -448,5 +469,5 @@ class ControllerPlugin:
 
 
 def _listed_below(report: pytest.TestReport) -> bool:
-    """Whether a report is an item's error: those are listed with the summary, no more than a few."""
-    return getattr(report, "thinkslm_verdict", "") == "error"
+    """Whether a report is a gate, or an item's error: those are in the plugin's own summary, no more than a few."""
+    return getattr(report, "thinkslm_verdict", "") == "error" or report.nodeid.startswith("gate::")

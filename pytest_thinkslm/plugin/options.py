@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -44,6 +45,85 @@ class Option:
     def prefixed(self) -> str:
         """The name that is always ours."""
         return "--slm-" + self.name
+
+    @property
+    def brief(self) -> str:
+        """The help in a line or two: its first clauses, and its default where it ends in one."""
+        if len(self.help) <= _BRIEF:
+            return self.help
+        clauses = re.split(r"(?<=[.;]) ", self.help)
+        kept = clauses.pop(0)
+        while clauses and len(kept) + len(clauses[0]) < _BRIEF:
+            kept += " " + clauses.pop(0)
+        default = re.search(r" \(default: [^()]*\)$", self.help) if clauses else None
+        return kept.rstrip(".;") + (default[0] if default and default[0] not in kept else "")
+
+
+#: Characters of an option's help from which on ``--help`` has its first clauses alone; docs/options.md has all of it.
+_BRIEF = 160
+
+#: The groups of ``--help``: title, the page that says more, and the options.
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "run",
+        "options",
+        (
+            "model",
+            "task",
+            "style",
+            "engine",
+            "server-url",
+            "engine-args",
+            "limit",
+            "sample",
+            "where",
+            "recorded-only",
+            "shard",
+            "plan",
+            "repeats",
+            "stress",
+            "preset",
+            "incorrect",
+            "trust-remote-code",
+        ),
+    ),
+    (
+        "generation",
+        "thinking",
+        (
+            "temperature",
+            "top-p",
+            "top-k",
+            "min-p",
+            "presence-penalty",
+            "sampling",
+            "system",
+            "max-tokens",
+            "thinking",
+            "seed",
+        ),
+    ),
+    ("data", "data", ("data-dir", "hub-id", "data-seed", "accept-data", "strict-data")),
+    ("compression", "compression", ("quant",)),
+    ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget")),
+    (
+        "gates",
+        "gates",
+        (
+            "baseline",
+            "gate",
+            "gate-mode",
+            "gate-paper",
+            "certify",
+            "policy",
+            "min-accuracy",
+            "max-rate",
+            "allow-unevaluated",
+            "adaptive",
+        ),
+    ),
+    ("files", "reliability", ("report-dir", "journal-dir", "journal-accept", "fresh", "rescore")),
+)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -285,9 +365,7 @@ _INI_TYPES: Mapping[Kind, Any] = {
 def register_ini(parser: pytest.Parser) -> None:
     """Register the ini values (they have a namespace of their own and cannot clash)."""
     for option in OPTIONS:
-        parser.addini(
-            option.dest, f"default of {option.prefixed}: {option.help}", type=_INI_TYPES[option.kind], default=None
-        )
+        parser.addini(option.dest, f"default of {option.prefixed}", type=_INI_TYPES[option.kind], default=None)
 
 
 class Unparsable(Exception):
@@ -320,8 +398,13 @@ def register_options(parser: pytest.Parser, taken: frozenset[str]) -> None:
     ``taken`` has the short names that are known to be owned. They are not even tried: before 9.1 pytest keeps where an
     option's value goes although argparse then refuses the name, and its owner would find no value.
     """
-    group = parser.getgroup("thinkslm", "pytest-thinkslm: reasoning benchmarks for small language models")
+    groups = {
+        name: parser.getgroup(f"thinkslm-{title}", f"pytest-thinkslm, {title} (docs/{page}.md)")
+        for title, page, names in GROUPS
+        for name in names
+    }
     for option in OPTIONS:
+        group = groups[option.name]
         attributes = _argparse_attributes(option)
         if option.short not in taken:
             try:
@@ -352,7 +435,7 @@ def raw_values(config: pytest.Config) -> dict[str, Any]:
 
 
 def _argparse_attributes(option: Option) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"dest": option.dest, "default": None, "help": option.help.replace("%", "%%")}
+    attributes: dict[str, Any] = {"dest": option.dest, "default": None, "help": option.brief.replace("%", "%%")}
     if option.kind == "flag":
         attributes["action"] = "store_true"
     else:

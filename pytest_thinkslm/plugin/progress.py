@@ -17,6 +17,9 @@ from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
 #: Seconds of waiting before anything is shown, and between two plain lines.
 _FIRST, _NEXT = 2.0, 10.0
 
+#: A plain line comes after this share of the time so far: a run of ten hours has some forty of them.
+_SPARSER = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -107,7 +110,8 @@ class ProgressLine:
         self.lock = threading.RLock()
         self._config = config
         self._terminal = Terminal(config)
-        self._due = time.monotonic() + _FIRST
+        self._began = time.monotonic()
+        self._due = self._began + _FIRST
         self._drawn = False
 
     def say(self, text: str) -> None:
@@ -123,7 +127,8 @@ class ProgressLine:
             if verbosity(self._config) < 0 or time.monotonic() < self._due:
                 return
             redraw = self._terminal.redraws
-            self._due = time.monotonic() + (0 if redraw else _NEXT)
+            now = time.monotonic()
+            self._due = now + (0 if redraw else max(_NEXT, (now - self._began) / _SPARSER))
             self._write(f"thinkslm: {describe(progress)}", redraw=redraw)
 
     def settle(self) -> None:

@@ -234,13 +234,12 @@ class RunGates:
 
             sizes = {key: len(items) for key, items in wanted.items()}
             lines = foresee_paper(self.specs.margin, sizes, gating.labels(list(wanted)))
+        # The first line of a certificate is on the whole, the others on single tasks.
+        head, lines = certificate[:1], [*certificate[1:], *lines]
         if every or len(lines) <= _LINES_SHOWN:
-            return [*certificate, *lines]
-        return [
-            *certificate,
-            *lines[: _LINES_SHOWN - 1],
-            f"{len(lines) - _LINES_SHOWN + 1} more gates are like it: --plan has them all",
-        ]
+            return [*head, *lines]
+        more = len(lines) - _LINES_SHOWN + 1
+        return [*head, *lines[: _LINES_SHOWN - 1], f"{more} more lines are like it: --plan has them all"]
 
     # -- after it -------------------------------------------------------------------------------------------
 

@@ -3,59 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_thinkslm.core.tables import print_line, print_table
-from pytest_thinkslm.core.text import safe_message, safe_text
-from pytest_thinkslm.plugin.compat_pytest import Terminal
-from pytest_thinkslm.reports import summary
+from pytest_thinkslm.core.tables import Tone, print_line, print_table
+from pytest_thinkslm.core.text import safe_message
+from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
+from pytest_thinkslm.reports import summary, terminal_tables
+from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
+from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
+from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
+from pytest_thinkslm.reports.stress_table import stress_table
 from pytest_thinkslm.runs.types import Results
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pytest_thinkslm.reports.recorder import Recorder
 
 #: How the states of a gate are coloured.
-_COLOURS = {
-    "passed": {"green": True},
-    "failed": {"red": True},
-    "not evaluated": {"yellow": True},
-    "advisory": {"yellow": True},
-}
+_TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad", "not evaluated": "warning", "advisory": "warning"}
+
+#: Items of a kind that are shown where there are many and several variants.
+_EXAMPLES = 2
 
 
 def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], recorder: Recorder) -> None:
     """Write the summary of a run through pytest's terminal reporter.
 
+    ``-v`` leaves nothing out; ``-q`` has the figures, what failed and where the files are.
+
     Args:
         listed: by verdict the lines that are shown of its items, at most a few.
     """
     from rich.console import Console
-    from rich.markup import escape
-
-    from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
-    from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
-    from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
-    from pytest_thinkslm.reports.stress_table import stress_table
 
     terminal = Terminal(reporter.config)
+    detail = verbosity(reporter.config)
     reporter.write_sep("=", "thinkslm")
-    counts = recorder.counts
 
     def write(line: str, **markup: bool) -> None:
         reporter.write_line(safe_message(line), **markup)
 
-    if reporter.config.option.verbose >= 0:
-        for verdict, lines in listed.items():
-            letters = "e" if verdict == "error" else "f"
-            if letters in reporter.reportchars.lower():
-                for line in lines:
-                    if verdict == "error":  # its reason is what matters: whole
-                        write(f"ERROR {line}", red=True)
-                    else:
-                        write(_one_line(line, terminal.width))
-                if (more := counts[verdict] - len(lines)) > 0:
-                    write(f'... and {more} more {verdict}: see items.jsonl ("verdict":"{verdict}"), or -v')
+    variants = len(summary.by_variant(results["results"]))
+    if detail >= 0:
+        _write_items(reporter, listed, recorder, few=variants > 1 and detail == 0)
     console = Console(
         file=terminal.file,
         force_terminal=terminal.coloured,
@@ -63,34 +56,24 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         width=max(terminal.width, 72),
         highlight=False,
     )
-    for table, speed, rows in summary.variant_tables(results):
-        print_table(console, table, gap=2, caption=speed)
-        for row in rows:
-            if detail := summary.details(row):
-                console.print(
-                    f"[bold]{escape(safe_text(summary.row_name(row)))}[/bold] ({row['style']}): "
-                    + escape(safe_text("; ".join(detail))),
-                    soft_wrap=True,
-                )
-        for note in summary.notes(rows):
-            print_line(console, note, "warning")
-    if (forms := stress_table(results)) is not None:
+    overview = detail <= 0 and terminal_tables.is_overview(results)
+    if overview:
+        tables, line = terminal_tables.overview_tables(results, console.width)
+        for table in tables:
+            print_table(console, table, gap=1)
+        if line:
+            print_line(console, line, "quiet")
+    _show_figures(console, results, detail, tables=not overview)
+    if detail >= 0 and (forms := stress_table(results)) is not None:
         print_table(console, forms, gap=1)
-    show_deltas(console, results)
-    show_reference(console, results)
+    many = detail <= 0 and variants > terminal_tables.VARIANTS_IN_FULL
+    _show_changes(console, results, detail, overview=many)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import terminal_lines
 
         for line, red in terminal_lines(results["judge"]):
             write(line, red=red)
-    if results["gates"]:
-        print_table(console, gate_table(results["gates"]), gap=1)
-    for certificate in certificates_of(results):
-        print_table(console, certificate_table(certificate), gap=1)
-    for line in any_loss_lines(results):
-        print_line(console, line)
-    for state, sentence in gate_sentences(results["gates"]):
-        write(f"gate {state}: {sentence}", **_COLOURS[state])
+    _show_gates(console, results, detail, overview=many)
     if "adaptive" in results:
         write(f"adaptive: {results['adaptive']['sentence']}")
     if results["selection"] != "full":
@@ -109,6 +92,98 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         write(f"files: {_shown(recorder.folder)} ({', '.join(written)})")
     if recorder.page is not None:
         write(f"page: {_shown(recorder.page)}")
+
+
+def _write_items(reporter: Any, listed: Mapping[str, Sequence[str]], recorder: Recorder, *, few: bool) -> None:
+    """Items that were wrong or are errors, a line each; ``few``: of a kind with many examples alone."""
+    width = Terminal(reporter.config).width
+    for verdict, lines in listed.items():
+        count = recorder.counts[verdict]
+        if ("e" if verdict == "error" else "f") not in reporter.reportchars.lower():
+            continue
+        shown = lines[:_EXAMPLES] if few and count > len(lines) else lines
+        for line in shown:
+            if verdict == "error":  # its reason is what matters: whole
+                reporter.write_line(safe_message(f"ERROR {line}"), red=True)
+            else:
+                reporter.write_line(safe_message(_one_line(line, width)))
+        if (more := count - len(shown)) > 0:
+            reporter.write_line(f'... and {more} more {verdict}: see items.jsonl ("verdict":"{verdict}"), or -v')
+
+
+def _show_figures(console: Console, results: Results, detail: int, *, tables: bool) -> None:
+    """The table of each variant with its break-downs, as far as they fit; then the notes on all of them, each once."""
+    found = summary.variant_tables(results)
+    rows = [row for _, _, own in found for row in own]
+    whole = detail > 0
+    left_out = False
+    for table, speed, own in found if tables else ():
+        print_table(console, table, gap=2, caption=speed)
+        if detail < 0:
+            continue
+        lines, parts = terminal_tables.detail_lines(own), terminal_tables.breakdown_table(own)
+        if not whole and len(found) > 1:
+            left_out = left_out or bool(lines or parts)
+            continue
+        if whole or len(lines) <= 2 * terminal_tables.ROWS_SHOWN:
+            for line in lines:
+                print_line(console, line)
+        if parts is not None and (whole or len(parts.rows) <= 3 * terminal_tables.ROWS_SHOWN):
+            print_table(console, parts, gap=2)
+        else:
+            left_out = left_out or parts is not None
+    if detail < 0:
+        return
+    if left_out or not tables:
+        print_line(console, "break-downs and failure classes: summary.md and the page, or -v", "quiet")
+    if any(summary.overall(own) for _, _, own in found):
+        print_line(console, summary.MEAN_NOTE, "quiet")
+    notes = summary.notes(rows)
+    # What is marked in a table by a star comes first.
+    notes.sort(key=lambda note: "*:" not in note)
+    kept = notes if whole else notes[: terminal_tables.ROWS_SHOWN]
+    for note in kept:
+        print_line(console, note, "warning")
+    if len(notes) > len(kept):
+        print_line(console, f"... and {len(notes) - len(kept)} more notes: summary.md, or -v", "warning")
+
+
+def _show_changes(console: Console, results: Results, detail: int, *, overview: bool) -> None:
+    """What changed between variants, and beside the paper."""
+    if overview:
+        if (table := terminal_tables.change_overview(results)) is not None:
+            print_table(console, replace(table, title=""), gap=2)
+            print_line(console, "p after Holm's correction over all tasks and variants; by task: summary.md", "quiet")
+    else:
+        show_deltas(console, results, detail)
+    if detail >= 0 and (detail > 0 or len(results.get("reference", ())) <= 3 * terminal_tables.ROWS_SHOWN):
+        show_reference(console, results)
+
+
+def _show_gates(console: Console, results: Results, detail: int, *, overview: bool) -> None:
+    """Gates in one table, certificates, and the sentences of those that failed."""
+    gates, whole = results["gates"], detail > 0
+    certificates = certificates_of(results)
+    if gates:
+        shown, line = terminal_tables.gates_shown(gates, every=whole, certified=bool(certificates))
+        print_table(console, gate_table(shown), gap=1)
+        if line:
+            print_line(console, line)
+    for certificate in certificates if not overview else ():
+        table = certificate_table(certificate)
+        most = len(table.rows) if whole else terminal_tables.ROWS_SHOWN
+        print_table(console, replace(table, rows=table.rows[:most]), gap=1)
+        if (more := len(table.rows) - most) > 0:
+            print_line(console, f"... and {more} more tasks: summary.md, or -v")
+    if detail >= 0:
+        for line in any_loss_lines(results):
+            print_line(console, line)
+    found = gate_sentences(gates)
+    sentences, more = terminal_tables.sentences_shown(gates, found, every=whole, certified=bool(certificates))
+    for state, sentence in sentences:
+        print_line(console, f"gate {state}: {sentence}", _TONES[state])
+    if more:
+        print_line(console, f"... and {more} more failed gates: summary.md, gates.xml, or -v", "bad")
 
 
 def _one_line(text: str, width: int) -> str:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import (
     Column,
+    Form,
     Table,
     Tone,
     markdown_line,
@@ -33,21 +35,40 @@ from pytest_thinkslm.runs.results import cluster_note
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.statistics import PairedResult
 
-_COLUMNS = (*text_columns("task", "style"), Column("variant", "left", wrap=True), *change_columns(kept=False))
-
 _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad"}
 
 
 def _table(first: RecordedRun, comparison: Comparison) -> Table:
     title = f"{first.name} → {comparison.name}"
-    return Table(_COLUMNS, [_cells(row) for row in comparison.rows], title, _footnotes(comparison))
+    # A terminal has no room for what is the same in every row, nor for the interval of the flips.
+    everywhere: tuple[Form, ...] = ("terminal", "markdown", "html")
+    keys = [row.key for row in comparison.rows]
+    columns = [
+        *text_columns("task"),
+        Column("style", "left", forms=everywhere if len({key.style for key in keys}) > 1 else everywhere[1:]),
+        Column("variant", "left", forms=everywhere[1:]),
+        Column("variant", "left", wrap=True, forms=everywhere[:1] if len({key.variant for key in keys}) > 1 else ()),
+        *(
+            part
+            for column in change_columns(kept=False)
+            for part in (
+                [replace(column, forms=everywhere[1:]), replace(column, forms=everywhere[:1])]
+                if column.heading == "flips"
+                else [column]
+            )
+        ),
+    ]
+    models = short_names(key.model for key in keys)
+    rows = [_cells(row, len(columns), models) for row in comparison.rows]
+    return Table(columns, rows, title, _footnotes(comparison))
 
 
-def _cells(row: ComparedGroup) -> list[str]:
-    names = [row.label, row.key.style, f"{row.key.model} ({row.key.quant})"]
+def _cells(row: ComparedGroup, count: int, models: Mapping[str, str]) -> list[str]:
+    short = row.key.quant if len(models) == 1 else f"{models[row.key.model]} ({row.key.quant})"
+    names = [row.label, row.key.style, f"{row.key.model} ({row.key.quant})", short]
     paired = row.paired
     if paired is None:
-        return [*names, *("–" for _ in _COLUMNS[3:])]
+        return [*names, *("–" for _ in range(count - len(names)))]
     return [
         *names,
         str(paired.n),
@@ -55,6 +76,7 @@ def _cells(row: ComparedGroup) -> list[str]:
         str(len(paired.lost)),
         str(len(paired.gained)),
         _flips(paired),
+        percent(paired.flips),
         p_value(row.p_corrected),
     ]
 
@@ -100,16 +122,16 @@ def as_markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
 
 def as_text(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     """The same for a terminal."""
-    console = stdout_console(132)
+    console = stdout_console(80)
     with console.capture() as capture:
         for comparison in comparisons:
             table = _table(first, comparison)
             gates = _gates_json(comparison)
-            print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()))
+            print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()), gap=1)
             for state, sentence in gate_sentences(gates):
                 print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
             for certificate in comparison.certificates:
-                print_table(console, certificate_table(certificate))
+                print_table(console, certificate_table(certificate), gap=1)
             for note in table.notes:
                 print_line(console, note, "quiet")
     return capture.get()

@@ -35,6 +35,9 @@ LINKS_SHOWN = 12
 #: Lines on single items in the terminal: of a row, and of a variant.
 _ITEMS_OF_ROW, _ITEMS_OF_VARIANT = 2, 6
 
+#: Lines on rates, failures and remarks in the terminal: of a variant.
+_LINES_OF_VARIANT = 4
+
 #: Names of items that summary.md lists of a row.
 _NAMES = 200
 
@@ -76,6 +79,19 @@ def delta_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
         cells = [_delta_cells(row, number) for number, row in numbered if (row["model"], row["quant"]) == variant]
         table = Table(_delta_columns(several), cells, _title(rows[0]))
         found.append((table, rows, _cost_line(costs.get("|".join(variant), {}))))
+    return found
+
+
+def style_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
+    """By variant and style: the table of what changed against its first style, and its rows; as ``delta_tables``."""
+    numbered = list(enumerate(results.get("style_deltas", ())))
+    found = []
+    for model, quant, style in dict.fromkeys((row["model"], row["quant"], row["style"]) for _, row in numbered):
+        own = [(n, row) for n, row in numbered if (row["model"], row["quant"], row["style"]) == (model, quant, style)]
+        against = ", ".join(dict.fromkeys(row.get("against_style", "") for _, row in own))
+        cells = [_delta_cells(row, number, "style") for number, row in own]
+        title = f"{model} ({quant}): {style} against {against}"
+        found.append((Table(_delta_columns(False), cells, title), [row for _, row in own], ""))
     return found
 
 
@@ -129,17 +145,27 @@ def _item_cell(group: GroupJson, items: Sequence[str], name: str, tone: Literal[
     return Cell(str(len(items)), tone, filter_link(set=name), links=links, more=max(0, len(items) - LINKS_SHOWN))
 
 
-def show_deltas(console: Console, results: Results) -> None:
-    """Print the delta report of a run, if it has one."""
-    for table, rows, cost in delta_tables(results):
+def show_deltas(console: Console, results: Results, detail: int = 0) -> None:
+    """Print the delta report of a run, if it has one.
+
+    Args:
+        detail: pytest's verbosity: 1 has all of it, 0 what fits, -1 the tables alone.
+    """
+    tables = [*delta_tables(results), *style_tables(results)]
+    for table, rows, cost in tables:
         print_table(console, table, gap=1)
-        for line in [cost, *_behaviour(rows), *_notes(rows)]:
+        if detail < 0:
+            continue
+        lines = [*_behaviour(rows), *_notes(rows)]
+        if detail == 0 and len(lines) > _LINES_OF_VARIANT:
+            lines = [*lines[:_LINES_OF_VARIANT], f"... and {len(lines) - _LINES_OF_VARIANT} more: summary.md, or -v"]
+        for line in [cost, *lines]:
             if line:
                 print_line(console, line)
         shown = [line for row in rows for line in _examples(row, brief=True)[:_ITEMS_OF_ROW]]
-        for line in shown[:_ITEMS_OF_VARIANT]:
+        for line in shown[: _ITEMS_OF_VARIANT if len(rows) <= _LINES_OF_VARIANT else _ITEMS_OF_ROW]:
             print_line(console, line, "quiet")
-    if results.get("deltas"):
+    if tables and detail >= 0:
         print_line(console, LEGEND, "quiet")
 
 
@@ -154,7 +180,7 @@ def show_reference(console: Console, results: Results) -> None:
 def markdown_deltas(results: Results) -> list[str]:
     """The delta report's lines of ``summary.md``; none where there is none."""
     lines: list[str] = []
-    for table, rows, cost in delta_tables(results):
+    for table, rows, cost in [*delta_tables(results), *style_tables(results)]:
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
         if cost:
             lines += [markdown_line(cost) + ".", ""]
@@ -185,13 +211,13 @@ def _delta_columns(several_styles: bool) -> list[Column]:
     ]
 
 
-def _delta_cells(row: DeltaRow, number: int) -> list[Cell]:
+def _delta_cells(row: DeltaRow, number: int, kind: str = "delta") -> list[Cell]:
     known, difference = row["difference"] is not None, row["difference"] or 0.0
     before, now, change, interval = change_cells(
         row["accuracy_against"], row["accuracy"], row["difference"], row["ci95"]
     )
     shown = row["p_corrected"] is not None and row["p_corrected"] <= 0.05
-    counts = item_cells(row, row["lost"], row["gained"], f"delta-{number}") if known else [Cell("–"), Cell("–")]
+    counts = item_cells(row, row["lost"], row["gained"], f"{kind}-{number}") if known else [Cell("–"), Cell("–")]
     rates, classes = _moved_figures(row)
     return [
         Cell(_task(row)),

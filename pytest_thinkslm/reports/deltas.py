@@ -70,23 +70,37 @@ def deltas(
         run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
         found += [_delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run)]
         found += [_absent(variant, reference, key) for key in before if key.of(variant) not in now]
-    names = task_labels(group_key(row) for row in found)
-    for row in found:
-        row["label"] = names[group_key(row)]
-    corrected = holm({place: row["p"] for place, row in enumerate(found) if row["p"] is not None})
-    for place, p in corrected.items():
-        found[place]["p_corrected"] = _significant(p)
+    _label_and_correct(found)
+    return found
+
+
+def style_deltas(styles: Sequence[str], rows: Sequence[FigureRow], groups: Mapping[GroupKey, Group]) -> list[DeltaRow]:
+    """One row a (variant, task, test, style): what changed against the same variant and task in its first style.
+
+    As ``deltas``, but both sides are of one variant, and ``against_style`` names the other style. ``p_corrected`` is
+    Holm's over all these rows. A task that was asked in one style alone has none.
+
+    Args:
+        styles: in the order in which they were asked for.
+    """
+    figures = {group_key(row): row for row in rows}
+    pairs = gating.style_pairs(figures, styles)
+    now = {key: figures[key] for key in pairs}
+    before = {key: figures[key] for key in pairs.values()}
+    run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
+    sides = {key: (other, run.groups[other]) for key, other in pairs.items()}
+    found = []
+    for entry in gating.measure(groups, now, run, sides=sides):
+        row = _delta(entry, entry.key.variant, before, now[entry.key])
+        row["against_style"] = pairs[entry.key].style
+        found.append(row)
+    _label_and_correct(found)
     return found
 
 
 def wanted_examples(found: Iterable[DeltaRow]) -> set[ExampleKey]:
-    """The items, of both variants, whose outputs ``add_examples`` needs."""
-    return {
-        (key, item)
-        for row in found
-        for key in (group_key(row), group_key(row).of(_variant(row["against"])))
-        for item in _chosen(row)
-    }
+    """The items, of both sides, whose outputs ``add_examples`` needs."""
+    return {(key, item) for row in found for key in (group_key(row), _against(row)) for item in _chosen(row)}
 
 
 def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
@@ -106,7 +120,7 @@ def add_examples(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None
         for item in _chosen(row):
             lost = item in row["lost"]
             group = group_key(row)
-            before = ends.get(((group.of(_variant(row["against"])), item), lost))
+            before = ends.get(((_against(row), item), lost))
             now = ends.get(((group, item), not lost))
             if before is not None and now is not None:
                 examples.append({"item": item, "change": "lost" if lost else "gained", "before": before, "now": now})
@@ -216,11 +230,27 @@ def own_costs(
     return facts
 
 
+def _label_and_correct(found: Sequence[DeltaRow]) -> None:
+    names = task_labels(group_key(row) for row in found)
+    for row in found:
+        row["label"] = names[group_key(row)]
+    corrected = holm({place: row["p"] for place, row in enumerate(found) if row["p"] is not None})
+    for place, p in corrected.items():
+        found[place]["p_corrected"] = _significant(p)
+
+
+def _against(row: DeltaRow) -> GroupKey:
+    """The group that a row is held against."""
+    return group_key(row).of(_variant(row["against"]))._replace(style=row.get("against_style", row["style"]))
+
+
 def _delta(
     entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, FigureRow], row: FigureRow
 ) -> DeltaRow:
     value = _head(entry.key, reference)
     names = f"{reference[0]} ({reference[1]})", f"{entry.key.model} ({entry.key.quant})"
+    if entry.against is not None and entry.against.style != entry.key.style:
+        names = entry.against.style, entry.key.style
     if entry.against is None:
         value["note"] = f"not compared: {names[0]} has no outcome of it"
         return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from pytest_thinkslm.core.item_record import GroupJson
-from pytest_thinkslm.core.tables import Cell, Column, Table, Tone, figure_columns, percent, text_columns
+from pytest_thinkslm.core.tables import Cell, Column, Form, Table, Tone, figure_columns, percent, text_columns
 from pytest_thinkslm.gates.certifying import any_loss_sentence
 from pytest_thinkslm.reports.delta_tables import change_cells, item_cells, p_value
 from pytest_thinkslm.runs.types import GateJson, GateState, Results
@@ -18,6 +18,9 @@ _TONES: Mapping[GateState, Tone] = {
     "not evaluated": "warning",
     "advisory": "warning",
 }
+
+#: Where there is room for what a terminal's 80 columns have none for.
+_FILES: tuple[Form, ...] = ("markdown", "html")
 
 #: What each kind of gate asks, as it is shown.
 _KINDS = {
@@ -37,10 +40,12 @@ def gate_table(gates: Sequence[GateJson], title: str = "Gates", *, first: int = 
     """
     columns = [
         *text_columns("task", "gate"),
-        *figure_columns("n", "before", "now"),
+        *figure_columns("n"),
+        Column("before", forms=_FILES),
+        *figure_columns("now"),
         Column("change (95% interval)", css="strong"),
-        *(Column(name, css="links") for name in ("lost", "gained")),
-        *figure_columns("flips", "p"),
+        *(Column(name, css="links", forms=_FILES) for name in ("lost", "gained")),
+        *(Column(name, forms=_FILES) for name in ("flips", "p")),
         Column("decision", "left"),
     ]
     numbers = {gate["name"]: number for number, gate in enumerate((g for g in gates if "task" in g), first)}

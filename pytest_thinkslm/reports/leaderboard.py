@@ -39,6 +39,7 @@ class Line:
     engines: list[str] = field(default_factory=list)
     started: str = ""
     overall_average: float | None = None
+    speed: float | None = None
 
     @property
     def sorting_average(self) -> float | None:
@@ -148,6 +149,7 @@ class _Builder:
             )
         line.gpu_memory = entry.gpu_memory if line.gpu_memory is None else line.gpu_memory
         line.disk = entry.disk if line.disk is None else line.disk
+        line.speed = entry.speed if line.speed is None else line.speed
         old = [key for key in entry.cells if key in line.cells]
         line.cells |= {key: cell for key, cell in entry.cells.items() if key not in line.cells}
         if len(old) < len(entry.cells):

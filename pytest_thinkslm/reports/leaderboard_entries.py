@@ -52,6 +52,7 @@ class RunEntry:
     Attributes:
         identity: equal for the same checkpoint in other runs.
         conditions: settings that have to be equal for figures to be ranked together, in words.
+        speed: tokens a second while generating.
         started: when the run began, ISO 8601; the newest entry of an identity wins.
     """
 
@@ -69,6 +70,7 @@ class RunEntry:
     conditions: Mapping[str, str]
     cells: Mapping[CellKey, Score]
     asked: Mapping[CellKey, Basis]
+    speed: float | None = None
 
 
 def entries(place: Path) -> list[RunEntry]:
@@ -113,6 +115,7 @@ def _entry(
         engine=str(variant.get("engine", run.settings.get("engine", ""))),
         conditions=_conditions(run),
         cells={key: _cell(row) for key, row in rows.items()},
+        speed=own.get("tokens_per_second"),
         asked={key: _asked(groups[key], row) for key, row in rows.items()},
     )
 

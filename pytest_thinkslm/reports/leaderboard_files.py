@@ -20,6 +20,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reports.leaderboard import SORTING, Leaderboard, Line, RankedGroup
 from pytest_thinkslm.reports.leaderboard_entries import CellKey, Score
+from pytest_thinkslm.reports.pareto import Point, pareto_svg
 from pytest_thinkslm.reports.summary import interval_text
 
 #: Conditions that have a column of their own in the CSV.
@@ -52,6 +53,7 @@ def html(board: Leaderboard) -> str:
         groups=[_html_group(group, columns, heads) for group in board.groups],
         heads=heads,
         remarks=[*board.remarks, AVERAGES],
+        plots=[(group.title, plots) for group in board.groups if (plots := _plots(group, columns))],
         several=len(board.groups) > 1,
     )
 
@@ -172,6 +174,27 @@ def _html_row(group: RankedGroup, line: Line, columns: Sequence[CellKey]) -> lis
         *(Cell(text, value=text) for text in (_number(line.gpu_memory, 2), _number(line.disk, 2))),
         *(_html_cell(cell, _digits(group)) for cell in _ordered(line, columns)),
     ]
+
+
+def _plots(group: RankedGroup, columns: Sequence[CellKey]) -> str:
+    """The mean accuracy over what all of a group's lines were asked, against disk, memory and speed; may be empty."""
+    shared = [key for key in columns if all(key in line.cells for line in group.lines)]
+    means: list[tuple[Line, float]] = []
+    for line in group.lines:
+        accuracies = [line.cells[key].accuracy for key in shared]
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        if known and len(known) == len(accuracies):
+            means.append((line, sum(known) / len(known)))
+    axes: list[tuple[str, Callable[[Line], float | None], bool]] = [
+        ("disk, GiB", lambda line: line.disk, False),
+        ("GPU memory, GiB", lambda line: line.gpu_memory, False),
+        ("tokens/s", lambda line: line.speed, True),
+    ]
+    drawn = []
+    for axis, cost, more_is_better in axes:
+        points = [Point(f"{line.model} {line.quant}", own, mean) for line, mean in means if (own := cost(line))]
+        drawn.append(pareto_svg(points, axis, more_is_better=more_is_better))
+    return "".join(drawn)
 
 
 def _ordered(line: Line, columns: Sequence[CellKey]) -> list[Score | None]:

@@ -29,6 +29,7 @@ from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
     CompressionJson,
+    DeltaRow,
     DriftJson,
     FigureRow,
     LoopGuard,
@@ -141,7 +142,7 @@ class Recorder:
 
         groups: dict[GroupKey, Group] = {}
         records = self.item_records()
-        if len(self.factory.variants) > 1:
+        if len(self.factory.variants) > 1 or len(self.settings.styles) > 1:
             records = collecting(records, groups)
         seeds = self._spool.records(lambda key: key.role == "seed")
         rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
@@ -167,6 +168,8 @@ class Recorder:
         }
         if len(self.factory.variants) > 1:
             self._add_deltas(results, groups)
+        if len({row["style"] for row in rows}) > 1:
+            self._add_style_deltas(results, groups)
         if self.settings.stress:
             self._add_stress(results)
         if beside := against_paper(rows, variants):
@@ -192,11 +195,8 @@ class Recorder:
         from pytest_thinkslm.reports import deltas
 
         keys = [(variant.model, variant.quant) for variant in self.factory.variants]
-        found = deltas.deltas(keys, results["results"], groups)
-        wanted = deltas.wanted_examples(found)
-        if wanted:
-            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
-            deltas.add_examples(found, outputs)
+        results["deltas"] = found = deltas.deltas(keys, results["results"], groups)
+        self._add_examples(found)
         deltas.add_lengths(found, self._spool.lines(lambda key: key.role == "item"))
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
@@ -207,7 +207,6 @@ class Recorder:
             deltas.add_breaks(found, outputs)
         if self.settings.noise_floor:
             deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
-        results["deltas"] = found
         measured = results["measured"]
         measured["deltas"] = deltas.costs(results["variants"], measured["variants"], deltas.references(keys))
 
@@ -219,6 +218,21 @@ class Recorder:
         pairs = references([(variant.model, variant.quant) for variant in self.factory.variants])
         self._drift, problems = measure(self.factory, self._spool.lines, pairs, log)
         self.problems += problems
+
+    def _add_style_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
+        """What another style changed."""
+        from pytest_thinkslm.reports import deltas
+
+        if found := deltas.style_deltas(self.settings.styles, results["results"], groups):
+            results["style_deltas"] = found
+            self._add_examples(found)
+
+    def _add_examples(self, found: Sequence[DeltaRow]) -> None:
+        from pytest_thinkslm.reports import deltas
+
+        if wanted := deltas.wanted_examples(found):
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in wanted)
+            deltas.add_examples(found, outputs)
 
     def _add_stress(self, results: Results) -> None:
         """The figures of changed forms, and how consistency differs between variants."""
@@ -308,7 +322,7 @@ class Recorder:
         except Exception as error:
             self.page_problem = (
                 f"report.html was not written ({type(error).__name__}: {error}); the other files are complete, and "
-                f"python -m pytest_thinkslm.reports.page {self.folder} makes it from them"
+                f"thinkslm page {self.folder} makes it from them"
             )
 
     def discard(self) -> None:

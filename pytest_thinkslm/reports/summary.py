@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_thinkslm.core.tables import (
@@ -47,7 +49,62 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
         Column("generated", narrow="gene-\nrated"),
         Column("tokens"),
     ]
-    return Table(columns, [_figure_cells(row, row_measured(measured, row)) for row in rows], title)
+    cells = [_figure_cells(row, row_measured(measured, row)) for row in rows]
+    return Table(columns, [*cells, *map(_mean_cells, overall(rows))], title)
+
+
+#: What ``overall`` is, in a line.
+MEAN_NOTE = "mean: each task weighs the same, whatever its number of items; its interval follows from theirs"
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean accuracy of ``tasks`` of ``of`` rows of a style, those with an accuracy; ``n`` outcomes in all."""
+
+    style: str
+    tasks: int
+    of: int
+    n: int
+    accuracy: float
+    ci95: tuple[float, float]
+
+
+def overall(rows: Sequence[FigureRow]) -> list[Mean]:
+    """The unweighted mean over a variant's tasks, by style; none where a style has fewer than two with an accuracy.
+
+    Its interval follows from those of the tasks, which are taken as independent: MOVER, the method of variance
+    estimates recovery (Zou and Donner 2008). A void accuracy is left out.
+    """
+    found = []
+    for style in dict.fromkeys(row["style"] for row in rows):
+        asked = [row for row in rows if row["style"] == style]
+        own = [
+            (row["n"], row["accuracy"], row["ci95"])
+            for row in asked
+            if row["accuracy"] is not None and row["ci95"] is not None and not row.get("void")
+        ]
+        if len(own) < 2:
+            continue
+        mean = sum(accuracy for _, accuracy, _ in own) / len(own)
+        below, above = (
+            math.sqrt(sum((accuracy - ends[side]) ** 2 for _, accuracy, ends in own)) / len(own) for side in (0, 1)
+        )
+        ends = max(0.0, mean - below), min(1.0, mean + above)
+        found.append(Mean(style, len(own), len(asked), sum(n for n, _, _ in own), mean, ends))
+    return found
+
+
+def _mean_cells(mean: Mean) -> list[Cell]:
+    of = f" of {mean.of}" if mean.tasks < mean.of else ""
+    return [
+        Cell(f"mean of {mean.tasks}{of}", "strong", title=MEAN_NOTE),
+        Cell(mean.style),
+        Cell(str(mean.n)),
+        Cell(percent(mean.accuracy), "strong"),
+        Cell("", bar=Bar(mean.accuracy, *mean.ci95)),
+        Cell(interval_text(mean.ci95)),
+        *(Cell("") for _ in range(6)),
+    ]
 
 
 def accuracy_cell(row: FigureRow) -> Cell:
@@ -257,13 +314,17 @@ def variant_facts(results: Results, model: str, quant: str) -> VariantFacts | No
     return next((v for v in results["variants"] if (v["model"], v["quant"]) == (model, quant)), None)
 
 
+def variant_rows(results: Results) -> dict[tuple[str, str], list[FigureRow]]:
+    """Rows by (model, quant), variants in the order in which they were asked for."""
+    groups = by_variant(results["results"])
+    order = [(facts["model"], facts["quant"]) for facts in results["variants"]]
+    return {key: groups[key] for key in dict.fromkeys([*order, *groups]) if key in groups}
+
+
 def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]:
     """By variant: its table, the line on speed and size below it, and its rows."""
     found = []
-    groups = by_variant(results["results"])
-    order = [(facts["model"], facts["quant"]) for facts in results["variants"]]
-    for model, quant in dict.fromkeys([*(key for key in order if key in groups), *groups]):
-        rows = groups[model, quant]
+    for (model, quant), rows in variant_rows(results).items():
         facts = variant_facts(results, model, quant)
         own = results["measured"].get("variants", {}).get(f"{model}|{quant}", {})
         name, size = (model, None) if facts is None else (facts.get("display", model), facts.get("disk_bytes"))
@@ -291,6 +352,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         # All rows of a table are one variant's, whose note says what its prompts are like.
         facts = variant_facts(results, rows[0]["model"], rows[0]["quant"])
         remarks = [*filter(None, [facts.get("note") if facts else None]), *notes(rows)]
+        remarks += [MEAN_NOTE] if overall(rows) else []
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")

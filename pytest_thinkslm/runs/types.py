@@ -288,6 +288,7 @@ class DeltaRow(GroupJson):
 
     label: NotRequired[str]
     against: VariantJson
+    against_style: NotRequired[str]
     n: int
     accuracy: float | None
     accuracy_against: float | None
@@ -729,6 +730,7 @@ class Results(TypedDict):
     results: list[FigureRow]
     baseline: NotRequired[BaselineJson]
     deltas: NotRequired[list[DeltaRow]]
+    style_deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]

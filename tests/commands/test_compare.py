@@ -257,3 +257,27 @@ def test_help_teaches_and_a_wrong_command_line_is_status_4(capsys: pytest.Captur
             main(arguments)
         assert caught.value.code == status
     assert "thinkslm compare reports/before reports/after" in capsys.readouterr().out
+
+
+def test_styles_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [record(item, item < 40, style="direct") for item in range(100)]
+    lines += [record(item, 10 <= item < 90, style="cot") for item in range(100)]
+    run = write_run(tmp_path / "a", lines, settings={**SETTINGS, "styles": ["direct", "cot"]})
+    assert main(["compare", "--by", "style", str(run), "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"][0]["rows"]
+    assert (row["style"], len(row["lost"]), len(row["gained"])) == ("cot", 10, 50)
+    assert main(["compare", "--by", "style", str(run)]) == 0
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("task", "sort8"))]
+    assert max(len(line.rstrip()) for line in table) <= 80
+
+
+def test_by_style_takes_one_run_with_several_styles(
+    runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in (
+        (["--by", "style", str(runs[0])], "one style alone"),
+        (["--by", "style", *map(str, runs)], "takes one run"),
+        ([str(runs[0])], "two runs or more"),
+    ):
+        assert main(["compare", *arguments]) == 4
+        assert said in capsys.readouterr().err

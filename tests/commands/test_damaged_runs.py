@@ -18,7 +18,6 @@ from damage import damage
 from recorded_runs import record
 
 from pytest_thinkslm import __main__ as command
-from pytest_thinkslm.reports.page import __main__ as page
 
 #: How many damaged folders are tried; more of them by THINKSLM_DAMAGES.
 DAMAGES = int(os.environ.get("THINKSLM_DAMAGES", "60"))
@@ -113,8 +112,8 @@ def commands(root: Path) -> dict[str, Command]:
         "agreement": lambda: main(["agreement", str(root / "labels.alice.csv")]),
         "agreement run": lambda: main(["agreement", str(root / "labels.alice.csv"), "--run", a]),
         "label": lambda: main(["label", str(root / "labels.csv"), "--annotator", "bob"]),
-        "page": lambda: page.main([a]),
-        "page list": lambda: page.main([a, "--list"]),
+        "page": lambda: main(["page", a]),
+        "page list": lambda: main(["page", a, "--list"]),
     }
 
 

@@ -127,7 +127,7 @@ def test_many_gates_take_two_lines_beforehand(replay: Replay) -> None:
     replay(lines, *command, "--report-dir=base")
     before = said(replay(lines, *command, *GATE)).partition("on replay")[0]
     assert before.count("with 8 items only a drop of") == 1
-    assert "3 more gates are like it: --plan has them all" in before
+    assert "3 more lines are like it: --plan has them all" in before
     planned = replay(lines, *command, *GATE, "--plan")
     assert planned.ret == 0
     assert planned.stdout.str().count("with 8 items only a drop of") == 4

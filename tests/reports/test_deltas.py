@@ -23,7 +23,15 @@ from pytest_thinkslm.gates.baselines import collect
 from pytest_thinkslm.reference.comparison import CAVEAT, against_paper
 from pytest_thinkslm.reference.table import paper_rows
 from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference, show_deltas, show_reference
-from pytest_thinkslm.reports.deltas import EXAMPLES, add_examples, costs, deltas, references, wanted_examples
+from pytest_thinkslm.reports.deltas import (
+    EXAMPLES,
+    add_examples,
+    costs,
+    deltas,
+    references,
+    style_deltas,
+    wanted_examples,
+)
 from pytest_thinkslm.runs.results import figures, group_key
 from pytest_thinkslm.statistics import compare_unpaired, holm
 from pytest_thinkslm.statistics.intervals import accuracy_interval
@@ -346,3 +354,31 @@ def test_every_row_of_the_paper_has_its_figures() -> None:
             assert sum(known) / 6 == pytest.approx(row.sorting_average, abs=1e-4)
         assert row.overall_average is not None
         assert row.parameters
+
+
+def styled(right: Mapping[str, range], quant: str = "none", n: int = 60) -> list[Record]:
+    return [record(item, item in own, style=style, quant=quant) for style, own in right.items() for item in range(n)]
+
+
+def test_styles_of_a_variant_are_paired_with_its_first_style() -> None:
+    lines = sorted(styled({"direct": range(20), "cot": range(5, 50)}), key=item_key)
+    found = style_deltas(["direct", "cot"], figures(lines, (), {}), collect(lines))
+    (row,) = found
+    jsonschema.validate(row, {"$ref": "#/$defs/delta", "$defs": SCHEMA["$defs"]})
+    assert (row["style"], row["against_style"], row["n"]) == ("cot", "direct", 60)
+    assert (len(row["lost"]), len(row["gained"])) == (5, 30)
+    assert row["difference"] == pytest.approx(25 / 60, abs=1e-6)
+    assert row["p"] == pytest.approx(mcnemar([[15, 5], [30, 10]], exact=True).pvalue, rel=1e-5)
+    add_examples(found, lines)
+    assert [example["change"] for example in row["examples"]] == ["lost"] * 3 + ["gained"] * 3
+    value = results([], style_deltas=found)
+    assert "m (none): cot against direct" in printed(value)
+    assert any("cot against direct" in line for line in markdown_deltas(value))  # type: ignore[arg-type]
+
+
+def test_a_style_that_a_task_was_not_asked_in_is_not_compared() -> None:
+    lines = sorted(
+        [*styled({"direct": range(20)}), *(record(item, True, task="gsm8k", style="cot") for item in range(5))],
+        key=item_key,
+    )
+    assert style_deltas(["direct", "cot"], figures(lines, (), {}), collect(lines)) == []

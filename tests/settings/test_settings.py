@@ -7,7 +7,7 @@ import pytest
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import ItemRef, id_of, item_refs, limited, short_name
-from pytest_thinkslm.plugin.options import OPTIONS, own_parser
+from pytest_thinkslm.plugin.options import GROUPS, OPTIONS, own_parser
 from pytest_thinkslm.settings.run_settings import build_settings
 from pytest_thinkslm.settings.values import split_list
 
@@ -61,6 +61,16 @@ def test_every_option_has_both_names_and_help() -> None:
         value = [] if option.kind == "flag" else ["1"]
         for name in (option.short, option.prefixed):
             assert getattr(parser.parse_args([name, *value]), option.dest) is not None
+
+
+def test_help_has_each_option_once_in_a_group_and_in_a_line_or_two() -> None:
+    names = [name for _, _, group in GROUPS for name in group]
+    assert sorted(names) == sorted(option.name for option in OPTIONS)
+    pages = Path(__file__).parents[2] / "docs"
+    assert [page for _, page, _ in GROUPS if not (pages / f"{page}.md").is_file()] == []
+    for option in OPTIONS:
+        assert option.help.startswith(option.brief.partition(" (default:")[0])
+        assert len(option.brief) < 300
 
 
 def test_a_larger_limit_contains_a_smaller_one_and_the_data_seed_redraws() -> None:

@@ -1,6 +1,6 @@
 """The plots of a report as Vega-Lite specifications. Pure: the content of results.json in, dicts out.
 
-The page draws them in the browser, ``python -m pytest_thinkslm.reports.page --svg`` makes an image of one. All values
+The page draws them in the browser, ``thinkslm page --svg`` makes an image of one. All values
 are in_percent, or percentage points for differences. Intervals are those of results.json; of a group within a task
 (a level, a list length) Wilson's, on its number of items.
 """

@@ -9,11 +9,12 @@ from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
-from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables
+from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables, style_tables
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.stress_table import stress_table
+from pytest_thinkslm.reports.terminal_tables import change_overview
 from pytest_thinkslm.runs.types import Disagreement, Results
 
 #: Variables of the page's template.
@@ -31,6 +32,17 @@ def deltas(results: Results) -> list[View]:
     return [
         {"title": table.title, "table": html_table(table), "measured": cost} for table, _, cost in delta_tables(results)
     ]
+
+
+def changed(results: Results) -> str:
+    """A row a variant on what changed against its reference; empty where nothing was compared."""
+    table = change_overview(results)
+    return "" if table is None else html_table(table)
+
+
+def styles(results: Results) -> list[View]:
+    """One table a variant and style: its change against the first style."""
+    return [{"title": table.title, "table": html_table(table)} for table, _, _ in style_tables(results)]
 
 
 def stress(results: Results) -> View | None:

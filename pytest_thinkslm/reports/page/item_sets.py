@@ -24,13 +24,15 @@ class ItemSet(TypedDict):
 def item_sets(results: Results) -> dict[str, ItemSet]:
     """What each comparison lost and gained (``delta-0-lost``, ``gate-1-gained``), and ``disagreements`` of the judge.
 
-    Comparisons are numbered: first the rows of ``deltas``, then the gates on a task.
+    Comparisons are numbered: first the rows of ``deltas``, then the gates on a task; those of styles by themselves.
     """
     labels = variant_labels(results)
     sets: dict[str, ItemSet] = {}
-    compared: list[tuple[str, DeltaRow | GateJson]] = [("delta", row) for row in results.get("deltas") or ()]
-    compared += [("gate", gate) for gate in results["gates"] if "task" in gate]
-    for number, (kind, row) in enumerate(compared):
+    rows_and_gates: list[tuple[str, DeltaRow | GateJson]] = [("delta", row) for row in results.get("deltas") or ()]
+    rows_and_gates += [("gate", gate) for gate in results["gates"] if "task" in gate]
+    compared = [(number, kind, row) for number, (kind, row) in enumerate(rows_and_gates)]
+    compared += [(number, "style", row) for number, row in enumerate(results.get("style_deltas") or ())]
+    for number, kind, row in compared:
         for change, items in (("lost", row["lost"]), ("gained", row["gained"])):
             if items:
                 key = group_key(cast("GroupJson", row))

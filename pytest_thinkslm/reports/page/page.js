@@ -106,6 +106,7 @@
           filters.role = "stress";
           $("filter-role").value = "stress";
         }
+        remember();
         apply();
       });
       $("selects").append(h("label", {}, title, select));
@@ -122,8 +123,27 @@
       if ($(`filter-${name}`)) $(`filter-${name}`).value = filters[name];
     }
     $("search").value = wanted.q ?? "";
-    if (wanted.set && page.sets[wanted.set]) chosenSet = rowsOfSet(page.sets[wanted.set]);
+    if (wanted.set && page.sets[wanted.set]) chosenSet = { ...rowsOfSet(page.sets[wanted.set]), name: wanted.set };
     return apply();
+  }
+
+  // The filters as they stand in an address: name=value pairs; empty where nothing is filtered.
+  function chosen() {
+    const pairs = Object.entries(filters).filter(([name, wanted]) => wanted !== standard(name));
+    if (chosenSet) pairs.push(["set", chosenSet.name]);
+    if ($("search").value.trim()) pairs.push(["q", $("search").value.trim()]);
+    return pairs.map(([name, wanted]) => `${name}=${encodeURIComponent(wanted)}`).join("&");
+  }
+
+  const remember = () => history.replaceState(null, "", `#${chosen() || "items"}`);
+
+  // The listed items as lines of items.jsonl.
+  async function save() {
+    const parts = [];
+    for (const row of shown) parts.push(`${JSON.stringify(await record(row))}\n`);
+    const link = h("a", { href: URL.createObjectURL(new Blob(parts, { type: "application/jsonl" })), download: "items.jsonl" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
   function rowsOfSet(set) {
@@ -259,7 +279,7 @@
 
   async function open(row) {
     opened = row;
-    history.replaceState(null, "", link(row));
+    history.replaceState(null, "", [link(row), chosen()].filter(Boolean).join("&"));
     const rows = others(row).slice(0, 8);
     const lines = await Promise.all(rows.map(record));
     if (opened !== row) return;
@@ -273,13 +293,30 @@
       ...(own.note ? [h("p", { class: "remark" }, own.note)] : []),
       h("h4", {}, "gold"), text(show1(own.gold), words),
       ...(prompts.size === 1 ? prompt(own, words) : []),
-      h("div", { class: "columns" }, ...lines.map((line) => column(line, rows.length > 1, prompts.size > 1, words))),
+      h("div", { class: "columns" }, ...lines.map((line, place) => column(line, rows.length > 1, prompts.size > 1, words, place ? lines[0].output : null))),
     );
     $("detail").scrollTop = 0;
     document.dispatchEvent(new CustomEvent("thinkslm-opened", { detail: row }));
   }
 
-  function column(line, titled, withPrompt, words) {
+  // Where two texts begin to differ, at the start of that word; -1 where they do not.
+  function difference(one, other) {
+    if (typeof one !== "string" || typeof other !== "string" || one === other) return -1;
+    let at = 0;
+    while (at < one.length && at < other.length && one[at] === other[at]) at++;
+    while (at > 0 && /\w/.test(one[at - 1])) at--;
+    return at;
+  }
+
+  // A <pre> with the text, marked where it begins to differ from the first variant's.
+  function differing(content, at) {
+    const end = at + Math.max(1, content.slice(at).search(/\w\W|$/) + 1);
+    const mark = h("mark", { class: "differs", title: "the first difference from the first variant's output" }, content.slice(at, end) || "(ends here)");
+    return h("pre", { dir: "auto" }, content.slice(0, at), mark, content.slice(end));
+  }
+
+  function column(line, titled, withPrompt, words, before) {
+    const at = words ? -1 : difference(line.output, before);
     const judge = line.judge;
     const facts = [line.rule ? `rule: ${line.rule}` : "", line.failure ? `failure: ${line.failure}` : "", line.finish_reason ? `finish: ${line.finish_reason}` : "", line.output_tokens === null ? "" : `${line.output_tokens} tokens`, line.grading_timeout ? "grading timed out" : ""].filter(Boolean).join(", ");
     return h("section", { "aria-label": `${line.model} ${line.quant}` },
@@ -291,7 +328,7 @@
       h("p", { class: "quiet" }, facts),
       ...(withPrompt ? prompt(line, words) : []),
       ...(line.reasoning ? [h("h4", {}, "thought"), text(line.reasoning, words)] : []),
-      h("h4", {}, "output"), text(line.output ?? "no output", words));
+      h("h4", {}, "output"), at < 0 ? text(line.output ?? "no output", words) : differing(line.output, at));
   }
 
   function prompt(line, words) {
@@ -338,7 +375,8 @@
   async function follow() {
     const hash = location.hash.slice(1);
     if (hash.startsWith("item=")) {
-      const raw = hash.slice(5);
+      const [raw, ...kept] = hash.slice(5).split("&");
+      if (kept.length) await setFilters(pairsOf(kept));
       const parts = raw.includes("|") ? raw.split("|").map(decode) : decode(raw).split("|");
       const row = find(parts);
       $("items").scrollIntoView();
@@ -350,14 +388,15 @@
       if (place < 0) { await setFilters({ role: value(row, "role") }); place = shown.indexOf(row); }
       choose(place, true);
     } else if (hash.includes("=")) {
-      const pairs = hash.split("&").map((pair) => { const at = pair.indexOf("="); return [pair.slice(0, at), decode(pair.slice(at + 1))]; });
-      const wanted = Object.fromEntries(pairs);
+      const wanted = pairsOf(hash.split("&"));
       if (wanted.model !== undefined) wanted.variant = `${wanted.model}|${wanted.quant}`;
       $("items").scrollIntoView();
       await setFilters(wanted);
       $("list").focus({ preventScroll: true });
     }
   }
+
+  const pairsOf = (parts) => Object.fromEntries(parts.map((pair) => { const at = pair.indexOf("="); return [pair.slice(0, at), decode(pair.slice(at + 1))]; }));
 
   function decode(part) {
     try { return decodeURIComponent(part); } catch { return part; }
@@ -470,9 +509,10 @@
     ({ tables, columns } = index);
     makeSelects();
     let waiting;
-    $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(apply, 180); });
+    $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { remember(); apply(); }, 180); });
+    $("save").addEventListener("click", save);
     $("filters").addEventListener("submit", (event) => event.preventDefault());
-    $("filters").addEventListener("reset", (event) => { event.preventDefault(); setFilters({}); });
+    $("filters").addEventListener("reset", (event) => { event.preventDefault(); setFilters({}).then(remember); });
     let frame = 0;
     $("list").addEventListener("scroll", () => { frame ||= requestAnimationFrame(() => { frame = 0; draw(); }); });
     addEventListener("resize", draw);

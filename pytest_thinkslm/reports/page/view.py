@@ -27,6 +27,7 @@ def sections(results: Results, index: Index) -> View:
         "lines": index.count,
         "facts": _facts(results),
         "overview": _overview(results),
+        "changed": comparisons.changed(results),
         "notes": summary.notes(results["results"]),
         "variants": _variants(results),
         "charts": [
@@ -36,6 +37,7 @@ def sections(results: Results, index: Index) -> View:
         ],
         "stress": comparisons.stress(results),
         "deltas": comparisons.deltas(results),
+        "styles": comparisons.styles(results),
         "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from page_folders import HOSTILE, delta, line, report_folder
 
+from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.reports.page import write_page
-from pytest_thinkslm.reports.page.__main__ import main
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -239,6 +240,47 @@ def test_the_list_is_virtual_and_keeps_its_place(page: Any) -> None:
     assert page.locator("#list").get_attribute("aria-activedescendant") == "row-1808"
 
 
+def test_filters_stay_in_the_address_and_beside_an_item(page: Any) -> None:
+    page.select_option("#filter-task", "sort8_positive")
+    page.select_option("#filter-verdict", "incorrect")
+    assert page.evaluate("location.hash") == "#task=sort8_positive&verdict=incorrect"
+    page.locator("#list").focus()
+    page.keyboard.press("Home")
+    opened(page, "sort8_positive direct 0000")
+    address = page.evaluate("location.href")
+    assert address.endswith("&task=sort8_positive&verdict=incorrect")
+    page.goto("about:blank")
+    page.goto(address)
+    opened(page, "sort8_positive direct 0000")
+    status(page, "450 of 1,809 items")
+    page.wait_for_selector("html[data-plotted]", timeout=60_000)
+    page.click("#clear")
+    status(page, "1,809 of 1,809 items")
+    assert page.evaluate("location.hash") == "#items"
+
+
+def test_the_first_difference_of_two_outputs_is_marked(page: Any) -> None:
+    page.locator("#list").focus()
+    page.keyboard.press("Home")
+    opened(page, "sort8_positive direct 0000")
+    assert page.locator("mark.differs").all_text_contents() == ["q4"]
+    assert output(page, 1) == "out q4 number 0"
+
+
+def test_the_listed_items_are_saved_as_lines(page: Any) -> None:
+    page.select_option("#filter-task", "sort16_mixed")
+    status(page, "9 of 1,809 items")
+    with page.expect_download() as download:
+        page.click("#save")
+    lines = [json.loads(text) for text in Path(download.value.path()).read_text().splitlines()]
+    assert [found["item"] for found in lines] == [f"{item:04d}" for item in range(9)]
+    assert {found["output"] for found in lines} == {"quite other"}
+
+
+def test_what_changed_stands_on_top(page: Any) -> None:
+    assert page.locator('#summary [aria-label="What changed"] tbody tr').count() == 1
+
+
 def test_light_dark_and_phone(browser: Any, address: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
     small = context.new_page()
@@ -255,7 +297,7 @@ def test_light_dark_and_phone(browser: Any, address: str) -> None:
 def test_a_plot_as_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = report_folder(tmp_path / "run", [line(item, item < 3) for item in range(4)])
     target = tmp_path / "accuracy.svg"
-    assert main([str(folder), "--svg", "accuracy", "--out", str(target), "--width", "500"]) == 0, (
+    assert main(["page", str(folder), "--svg", "accuracy", "--out", str(target), "--width", "500"]) == 0, (
         capsys.readouterr().err
     )
     drawn = target.read_text()

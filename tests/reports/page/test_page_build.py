@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_folders import HOSTILE, delta, line, report_folder, run_results
 
+from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports.links import filter_link, item_link
 from pytest_thinkslm.reports.page import write_page
-from pytest_thinkslm.reports.page.__main__ import main
 from pytest_thinkslm.reports.page.build import vendor_script
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import BLOCK_LINES, Index, pack
@@ -239,7 +239,7 @@ def test_a_rebuilt_page_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixtur
     folder = report_folder(tmp_path / "run", [line(0, True), line(1, False)])
     before = write_page(folder).read_bytes()
     (folder / "report.html").unlink()
-    assert main([str(folder)]) == 0
+    assert main(["page", str(folder)]) == 0
     assert (folder / "report.html").read_bytes() == before
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
 
@@ -260,7 +260,7 @@ def test_the_command_names_what_is_wrong(
         (folder / "results.json").unlink()
     if broken == "items":
         (folder / "items.jsonl").write_text("not JSON\n")
-    assert main([str(folder), *(["--svg", "nonsense"] if broken == "plot" else [])]) == 4
+    assert main(["page", str(folder), *(["--svg", "nonsense"] if broken == "plot" else [])]) == 4
     assert message in capsys.readouterr().err
     assert not (folder / "report.html").exists()
     assert not list(folder.glob(".*"))
