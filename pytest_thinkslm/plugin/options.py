@@ -104,7 +104,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("data", "data", ("data-dir", "hub-id", "data-seed", "accept-data", "strict-data")),
-    ("compression", "compression", ("quant",)),
+    ("compression", "compression", ("quant", "drift", "noise-floor")),
     ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget")),
     (
         "gates",
