@@ -299,10 +299,7 @@ class ControllerPlugin:
             self._table.unlink(missing_ok=True)
             self._decided.unlink(missing_ok=True)
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
-        if self._problem and not self.recorder.empty:
-            self.stop(self._problem)  # of a worker that came when others had begun: what they finished is kept
-            self._problem = None
-        elif self.stopped and self.recorder.empty and not interrupted:
+        if self.stopped and self.recorder.empty and not interrupted:
             self._problem = f"{self.stopped}; nothing was generated"
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
             if self._problem:

@@ -298,11 +298,13 @@ class RunnerPlugin:
         """Stop the engine; a worker sends home what it knows."""
         self.run.close()
         if hasattr(self.config, "workeroutput"):
+            # What a first worker refuses is refused as a whole; of one that takes over, others' work is kept.
+            late = self._worker is not None and self._worker.remaining is not None
             self.config.workeroutput["thinkslm"] = {
                 "data": _wire(self.run.data_states()),
                 "measured": _wire(self.run.measured),
-                "problem": self.problem,
-                "stopped": self.run.stopped,
+                "problem": None if late else self.problem,
+                "stopped": self.run.stopped or (self.problem if late and self.problem else ""),
                 "unkept": self.run.unkept,
                 "judge": self._close_judge(),
             }
