@@ -27,8 +27,16 @@ def test_terminal_and_summary_name_the_page(pytester: pytest.Pytester, workers: 
 
 
 def test_a_page_that_cannot_be_written_is_a_line_and_no_more(pytester: pytest.Pytester) -> None:
-    (pytester.path / "report" / "report.html").mkdir(parents=True)
-    result = run(pytester)
+    # In the way once the run has begun: what stood there before is moved aside.
+    pytester.makepyfile(
+        in_the_way="""
+        from pathlib import Path
+
+        def pytest_runtest_logreport():
+            Path("report/report.html").mkdir(exist_ok=True)
+        """
+    )
+    result = run(pytester, "-p", "in_the_way")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["thinkslm: report.html was not written (IsADirectoryError: *"])
     result.stdout.no_fnmatch_line("page: *")
