@@ -132,13 +132,11 @@ def _show_figures(console: Console, results: Results, detail: int, *, tables: bo
             print_table(console, parts, gap=2)
         else:
             left_out = left_out or parts is not None
-    if detail < 0:
-        return
-    if left_out or not tables:
+    if detail >= 0 and (left_out or not tables):
         print_line(console, "break-downs and failure classes: summary.md and the page, or -v", "quiet")
-    if any(summary.overall(own) for _, _, own in found):
+    if detail >= 0 and any(summary.overall(own) for _, _, own in found):
         print_line(console, summary.MEAN_NOTE, "quiet")
-    notes = summary.notes(rows)
+    notes = summary.notes(rows, brief=detail < 0)
     # What is marked in a table by a star comes first.
     notes.sort(key=lambda note: "*:" not in note)
     kept = notes if whole else notes[: terminal_tables.ROWS_SHOWN]

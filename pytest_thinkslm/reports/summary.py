@@ -200,8 +200,11 @@ def size(count: int) -> str:
     return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
-def notes(rows: Sequence[FigureRow]) -> list[str]:
-    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits."""
+def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
+    """What a reader of the figures has to know, each once: partial or accepted data, void accuracies, small limits.
+
+    ``brief``: only what a figure is not to be read without, its data and that it is void.
+    """
     lines: dict[str, None] = {}
     for row in rows:
         if data := row.get("data"):
@@ -209,10 +212,12 @@ def notes(rows: Sequence[FigureRow]) -> list[str]:
                 lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
             for note in data.get("notes", ()):
                 lines[f"{row['task']}: {note}"] = None
-        if row.get("note"):
+        if row.get("note") and not brief:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
             lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+        if brief:
+            continue
         if row.get("cut_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
         if row.get("cluster_warning"):

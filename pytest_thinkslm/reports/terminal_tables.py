@@ -14,9 +14,11 @@ from pytest_thinkslm.reports.summary import (
     by_variant,
     failure_line,
     interval_text,
+    judge_line,
     overall,
     repeat_line,
     row_name,
+    thought_line,
     variant_rows,
 )
 from pytest_thinkslm.runs.types import DeltaRow, FigureRow, GateJson, Results
@@ -55,7 +57,7 @@ def breakdown_table(rows: Sequence[FigureRow]) -> Table | None:
 
 
 def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
-    """A line a row: repeats, how its interval was made where not by Wilson, failure classes."""
+    """A line a row: repeats, how its interval was made where not by Wilson, failure classes, thoughts, the judge."""
     lines = []
     for row in rows:
         method = row["ci_method"]
@@ -63,6 +65,8 @@ def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
             repeat_line(row),
             "" if method in ("Wilson", "no items") else f"interval: {method}",
             f"failures: {failure_line(row)}" if failure_line(row) else "",
+            thought_line(row),
+            judge_line(row),
         ]
         if said := "; ".join(filter(None, parts)):
             lines.append(f"{row_name(row)} ({row['style']}): {said}")
