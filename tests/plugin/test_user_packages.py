@@ -131,7 +131,7 @@ def test_three_wheels_work_together_without_a_test_of_their_own(pytester, wheels
     row = results(pytester.path / "out")["results"][0]
     by_place = {place: (found["value"], found["n"]) for place, found in row["metrics"]["by_place"].items()}
     assert by_place == {"above": (1.0, 1), "below": (0.5, 4)}
-    result.stdout.fnmatch_lines(["colours *by_place above* 1 *100.0%*", "colours *by_place below* 4 *50.0%*"])
+    result.stdout.fnmatch_lines(["colours *place above* 1 *100.0%*", "colours *place below* 4 *50.0%*"])
 
 
 def test_wrong_answers_are_what_incorrect_says(pytester, wheels):
