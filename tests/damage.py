@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -112,17 +113,17 @@ def _changed(value: Any, draw: random.Random) -> Any:
     places: list[tuple[Any, Any]] = []
     _walk(value, places)
     if not places:
-        return draw.choice(VALUES)
+        return copy.deepcopy(draw.choice(VALUES))
     within, key = draw.choice(places)
     match draw.randrange(4):
         case 0:
             del within[key]
         case 1 if isinstance(within, dict):
-            within[draw.choice(("", "x", "model", "void"))] = within[key]
+            within[draw.choice(("", "x", "model", "void"))] = copy.deepcopy(within[key])
         case 1:
-            within.append(within[key])
+            within.append(copy.deepcopy(within[key]))
         case _:
-            within[key] = draw.choice(VALUES)
+            within[key] = copy.deepcopy(draw.choice(VALUES))
     return value
 
 
