@@ -467,7 +467,7 @@ def _errors(recorder: Recorder) -> list[tuple[str, str]]:
     return [
         (
             f"{r['model']}+{r['quant']}-{r['task']}-{r['style']}-{r['item']}"
-            f"{'-' + r['stress'] if r.get('stress') else ''}-r{r['repeat']}",
+            f"{'-' + r['stress'] if r.get('stress') else ''}-{'noise-' if r['role'] == 'noise' else 'r'}{r['repeat']}",
             str(r["reason"]),
         )
         for r in recorder.errors()

@@ -97,7 +97,7 @@ class Recorder:
         counts. ``unreported`` attempts were made before without a line.
         """
         self._spool.add(key, line, unreported)
-        if key.role in ("item", "stress"):  # the tests of a run; seeds have none of their own
+        if key.role != "seed":  # a seed has no test of its own
             if before := self._verdicts.get(key):
                 self.counts[before] -= 1
             self._verdicts[key] = sys.intern(verdict)
@@ -112,8 +112,8 @@ class Recorder:
         """Forget the items that are ``unwanted``, as if they had not been run."""
         for key in list(filter(unwanted, self._spool.reported())):
             self._spool.forget(key)
-            if key.role == "item":
-                self.counts[self._verdicts.pop(key)] -= 1
+            if verdict := self._verdicts.pop(key, None):
+                self.counts[verdict] -= 1
 
     def groups(self) -> Counter[GroupKey]:
         """Number of reported items by group."""
@@ -253,7 +253,7 @@ class Recorder:
         }
 
     def errors(self) -> Iterator[ItemRecord]:
-        """The records whose engine or data failed, those of changed forms among them."""
+        """The records whose engine or data failed, those of changed forms and further runs among them."""
         return self._spool.records(lambda key: self._verdicts.get(key) == "error")
 
     def item_records(self) -> Iterator[ItemRecord]:

@@ -68,3 +68,13 @@ def test_it_is_refused_where_it_says_nothing(replay: Replay, kept: str, argument
     result = replay([line for line in lines() if kept in str(line["quant"])], *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert says in " ".join((str(result.stderr) + str(result.stdout)).split())
+
+
+def test_an_error_of_a_further_run_fails_the_run(replay: Replay, pytester: pytest.Pytester) -> None:
+    recorded = [line for line in lines(1) if (line.get("noise"), line["item"]) != (1, 3)]
+    result = replay(recorded, "--noise-floor=1", "--task", TASK, "-k", "-0003 or -0004")
+    assert result.ret == 1
+    assert [(item["role"], item["item"]) for item in items(pytester.path / "report") if item["verdict"] == "error"] == [
+        ("noise", "0003")
+    ]
+    assert "-0003-noise-1" in (pytester.path / "report" / "gates.xml").read_text()
