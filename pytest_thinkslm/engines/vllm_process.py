@@ -8,28 +8,21 @@ that used it is gone; and a crash in native code must cost items, not the run.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import socket
 import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
 from pytest_thinkslm.core.records import Request
 from pytest_thinkslm.engines.vllm_worker import Order
+from pytest_thinkslm.engines.worker_process import WorkerProcess
 
 #: Seconds that an idle engine gets to end in order before it is killed.
 _GRACE = 10.0
-#: Lines of the process's output that are kept for the reason of its death.
-_TAIL = 40
 
 
-class VLLMProcess:
+class VLLMProcess(WorkerProcess):
     """One vLLM process. Not thread-safe, but ``send`` and ``stop`` may be called from threads other than the reader.
 
     Args:
@@ -39,25 +32,8 @@ class VLLMProcess:
     """
 
     def __init__(self, order: Order, environ: Mapping[str, str], log: TextIO | None) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            root = str(Path(__file__).resolve().parents[2])
-            paths = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
-            self.popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pytest_thinkslm.engines.vllm_worker", str(theirs.fileno())],
-                env={**environ, "PYTHONPATH": paths},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                # A session of its own: Ctrl-C does not reach it, and its group is it and its children.
-                start_new_session=True,
-            )
-        self._connection = Connection(ours.detach())
+        super().__init__("vllm_worker", "vLLM", environ, log)
         self._send_lock = threading.Lock()
-        self._tail: deque[str] = deque(maxlen=_TAIL)
-        self._drain = threading.Thread(target=self._copy, args=(log,), name="vllm-log", daemon=True)
-        self._drain.start()
         self._connection.send(order)
 
     def send(self, requests: Sequence[tuple[int, Request]]) -> None:
@@ -78,7 +54,7 @@ class VLLMProcess:
             if self.popen.poll() is not None and not self._connection.poll(0):
                 break
         self._end_group()
-        yield "fatal", self._epitaph()
+        yield "fatal", self.epitaph()
 
     def stop(self, *, gently: bool) -> None:
         """End the process and its children; ``gently`` lets it clean up for some seconds."""
@@ -98,28 +74,3 @@ class VLLMProcess:
                 if int(fields[2]) == self.popen.pid and int(stat.parent.name) != self.popen.pid:
                     found.append(int(stat.parent.name))
         return found
-
-    def _end_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
-
-    def _epitaph(self) -> str:
-        self._drain.join(5.0)
-        code = self.popen.returncode
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        said = [line for line in self._tail if line.strip()]
-        errors = [line for line in said if "Error" in line] or said
-        return f"the vLLM process {how}" + (f"; it last said: {errors[-1].strip()[:300]}" if errors else "")
-
-    def _copy(self, log: TextIO | None) -> None:
-        assert self.popen.stdout is not None
-        with self.popen.stdout as output:
-            for raw in output:
-                line = raw.decode("utf-8", "replace")
-                self._tail.append(line)
-                if log is not None:
-                    # The log may be closed at the end of the run while a dying process still talks.
-                    with contextlib.suppress(ValueError):
-                        log.write(line)
-                        log.flush()
