@@ -114,11 +114,12 @@ class Run:
             ThinkSLMError: data, model or journal cannot be used, or there is no room for the report.
         """
         planner = self._planner = Planner(self.settings, refs, self.factory.thought_room, self.factory.sampling)
+        asked = [ref for ref in refs if _asked(planner, ref)]
         if self._check_plan is not None:
-            self._check_plan(planner, [ref for ref in refs if _asked(planner, ref)])
-        self._mine = [ref for ref in mine or () if _asked(planner, ref)]
+            self._check_plan(planner, asked)
+        self._mine = asked if mine is refs else [ref for ref in mine or () if _asked(planner, ref)]
         if mine is None:
-            self._check_report_room([ref for ref in refs if _asked(planner, ref)], 1)
+            self._check_report_room(asked, 1)
         else:
             self._check_report_room(self._mine, 1 + (self._beside or 0))
         self._uses = Counter((ref.task, ref.index) for ref in self._mine)
