@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -123,20 +123,7 @@ def compare(
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
-    names = task_labels(entry.key for entry in measured)
-    corrected = holm({entry.key: entry.cell.comparison.change.p for entry in measured if entry.cell.comparison})
-    rows = tuple(
-        ComparedGroup(
-            entry.key,
-            names[entry.key],
-            entry.against,
-            entry.cell.comparison,
-            entry.unfit,
-            shared.get(entry.key, 0),
-            corrected.get(entry.key),
-        )
-        for entry in measured
-    )
+    rows = _compared(measured, shared)
     complete = other.selection != "partial"
     worst = overall(certified)
     return Comparison(
@@ -156,25 +143,32 @@ def compare_styles(run: RecordedRun) -> list[Comparison]:
     pairs = gating.style_pairs(run.rows, run.settings.get("styles", []))
     sides = {key: (other, run.groups[other]) for key, other in pairs.items()}
     measured = gating.measure(run.groups, {key: run.rows[key] for key in pairs}, run, sides=sides)
+    shared = {entry.key: entry.cell.comparison.n for entry in measured if entry.cell.comparison}
+    by_pair: dict[tuple[str, str], list[ComparedGroup]] = {}
+    for row in _compared(measured, shared):
+        by_pair.setdefault((row.key.style, pairs[row.key].style), []).append(row)
+    return [
+        Comparison(f"{style} (against {against})", run.selection != "partial", tuple(rows), (), ())
+        for (style, against), rows in by_pair.items()
+    ]
+
+
+def _compared(measured: Sequence[gating.Measured], shared: Mapping[GroupKey, int]) -> tuple[ComparedGroup, ...]:
+    """A row an entry, p-values corrected over all of them; ``shared`` counts the items that both sides have."""
     names = task_labels(entry.key for entry in measured)
     corrected = holm({entry.key: entry.cell.comparison.change.p for entry in measured if entry.cell.comparison})
-    found = []
-    for style, against in dict.fromkeys((entry.key.style, pairs[entry.key].style) for entry in measured):
-        rows = tuple(
-            ComparedGroup(
-                entry.key,
-                names[entry.key],
-                entry.against,
-                entry.cell.comparison,
-                entry.unfit,
-                0 if entry.cell.comparison is None else entry.cell.comparison.n,
-                corrected.get(entry.key),
-            )
-            for entry in measured
-            if (entry.key.style, pairs[entry.key].style) == (style, against)
+    return tuple(
+        ComparedGroup(
+            entry.key,
+            names[entry.key],
+            entry.against,
+            entry.cell.comparison,
+            entry.unfit,
+            shared.get(entry.key, 0),
+            corrected.get(entry.key),
         )
-        found.append(Comparison(f"{style} (against {against})", run.selection != "partial", rows, (), ()))
-    return found
+        for entry in measured
+    )
 
 
 def _certified(
