@@ -118,8 +118,10 @@ class RunGates:
             return
         prompts: dict[GroupKey, dict[str, bytes]] = defaultdict(dict)
         for ref in refs:
-            key = gating.match(ref.key(variants).group, self.baseline)
-            if ref.repeat == 1 and key is not None:
+            own = ref.key(variants)
+            key = gating.match(own.group, self.baseline)
+            # Changed forms have prompts of their own, and no part in what is compared.
+            if own.role == "item" and ref.repeat == 1 and key is not None:
                 prompts[key][f"{ref.index:04d}"] = prompt_digest(planner.messages(ref))
         rows = self.baseline.rows
         shared, found, other_prompts = 0, [], []

@@ -6,6 +6,7 @@ import json
 
 import numpy  # noqa: F401  (cannot be loaded twice by runs within one process)
 import pytest
+import scipy.stats  # noqa: F401  (as numpy)
 from replayed import items, results, sorted_answer
 
 from pytest_thinkslm.data.reader import load_cases
@@ -145,3 +146,17 @@ def test_frames_leave_changed_forms_out_unless_asked(pytester: pytest.Pytester) 
     assert frames.items(folder).correct.mean() == 1.0
     whole = frames.items(folder, forms=True)
     assert whole.groupby("stress").correct.mean().to_dict() == {"layout-1": 1.0, "order-1": 0.75}
+
+
+@pytest.mark.parametrize("asked", [("--stress", "order:1,layout:1"), ()], ids=["now", "before"])
+def test_changed_forms_have_no_part_in_a_comparison_with_a_baseline(
+    pytester: pytest.Pytester, asked: tuple[str, ...]
+) -> None:
+    before = () if asked else ("--stress", "order:1,layout:1")
+    replay(pytester, recorded(order=1), *FOUR, *before)
+    (pytester.path / "report").rename(pytester.path / "base")
+    result = replay(pytester, recorded(layout=2), *FOUR, *asked, "--baseline", "base", "--gate", "5")
+    assert result.ret == 0
+    (gate,) = results(pytester.path / "report")["gates"]
+    assert gate["state"] == "passed"
+    assert "0 lost and 0 gained of 4 items" in gate["sentence"]
