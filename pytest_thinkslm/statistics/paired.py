@@ -14,8 +14,6 @@ from pytest_thinkslm.statistics.permutation import sign_flip
 
 K = TypeVar("K", bound=Hashable)
 
-#: Binomial tails of one half are exact up to so many draws.
-_EXACT = 8_000
 #: How many losses are taken away at most.
 _MOST_RELIEVED = 200
 
@@ -157,21 +155,9 @@ def _tabulate(
 
 def single_table(lost: int, gained: int, n: int) -> tuple[PairedTable, PValue]:
     """For single runs of ``n`` independent items: the table, and exact McNemar's test of any change."""
-    p = min(1.0, 2 * _half_tail(min(lost, gained), lost + gained))
-    return PairedTable.single(lost, gained, n), PValue(p, "exact McNemar, two-sided")
-
-
-def _half_tail(count: int, n: int) -> float:
-    """P(X <= count) of a binomial X with probability one half: exact, as far as that takes milliseconds."""
-    if n > _EXACT:
-        from scipy.special import bdtr  # its import alone takes longer than a run's other statistics
-
-        return float(bdtr(count, n, 0.5))
-    ways = term = 1
-    for place in range(count):
-        term = term * (n - place) // (place + 1)
-        ways += term
-    return ways / 2**n
+    table = PairedTable.single(lost, gained, n)
+    p = min(1.0, 2 * min(table.p_fewer, table.p_more))
+    return table, PValue(p, "exact McNemar, two-sided")
 
 
 def clustered_table(
