@@ -154,8 +154,8 @@ def half_tail(count: int, n: int) -> float:
     if n > _EXACT:
         return at_least(n - count, n, 0.5)  # imports scipy, which takes longer than a run's other statistics
     if 2 * count > n:
-        return (2**n - _ways(n - count - 1, n)) / 2**n
-    return _ways(count, n) / 2**n
+        return ((1 << n) - _ways(n - count - 1, n)) / (1 << n)
+    return _ways(count, n) / (1 << n)
 
 
 def _ways(count: int, n: int) -> int:

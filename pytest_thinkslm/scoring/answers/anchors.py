@@ -73,7 +73,7 @@ def anchors(text: str, start: int = 0) -> list[Anchor]:
     lowered = lower(text)
     found = [(match.start(), match.end()) for match in _HASHES.finditer(text)] if "####" in text else []
     nouns = matches(_ENGLISH, lowered, lowered, _ENGLISH_MARKS)
-    if may_be_foreign(lowered) and any(mark in lowered for mark in _MARKS):
+    if may_be_foreign(lowered) and any(map(lowered.__contains__, _MARKS)):
         nouns += _FOREIGN.finditer(lowered)
     for noun in nouns:
         before = lowered[noun.start() - 1 : noun.start()]
@@ -110,7 +110,7 @@ def may_be_foreign(lowered: str) -> bool:
 
 
 def lower(text: str) -> str:
-    """Lower case of the same length (one letter's lower case is longer), with an "s" for what a pattern takes for one."""
+    """Lower case of the same length (one letter's is longer), with an "s" for what a pattern takes for one."""
     return text.lower() if text.isascii() else text.translate(_ONE_CASE).lower()
 
 

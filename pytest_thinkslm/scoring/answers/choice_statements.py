@@ -43,7 +43,7 @@ _ANCHOR = re.compile(
     re.IGNORECASE,
 )
 # How an anchor begins, in lower case: the pattern is tried there alone. Words that begin many a sentence are looked at
-# with the word behind them. Every branch begins with a character, so that the search skips from one of those to the next.
+# with the word behind them. Every branch begins with a character, so that the search skips from one to the next.
 _IT = r"\b,?\s+(?:that\s+)?it"
 _PRAISE = (
     r"\b(?=\s+(?:the|an?|both|all|most|clearly|definitely|indeed|likely|therefore|probably|correct|right|best|appropriate"

@@ -156,7 +156,7 @@ _SAYS = re.compile(
 
 def _answer_words(lowered: str) -> list[re.Match[str]]:
     found = matches(_ANSWER_WORD, lowered, lowered, _ANSWER_BEGINS)[-_EXAMINED:]
-    if may_be_foreign(lowered) and any(word in lowered for word in _FOREIGN):
+    if may_be_foreign(lowered) and any(map(lowered.__contains__, _FOREIGN)):
         found = sorted([*found, *list(_FOREIGN_WORD.finditer(lowered))[-_EXAMINED:]], key=lambda mark: mark.start())
     return found
 

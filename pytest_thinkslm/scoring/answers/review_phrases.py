@@ -173,10 +173,7 @@ def is_possible(text: str) -> bool:
     if not text.isascii():
         return True
     lowered = text.lower()
-    for hint in _HINTS:  # a loop costs a third less than any() over a generator
-        if hint in lowered:  # noqa: SIM110
-            return True
-    return False
+    return any(map(lowered.__contains__, _HINTS))
 
 
 def judgement(match: re.Match[str]) -> Literal["correct", "wrong"]:

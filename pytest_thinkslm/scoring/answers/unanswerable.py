@@ -91,7 +91,7 @@ def _may_state(text: str) -> bool:
     if not text.isascii():
         return True
     lowered = text.lower()
-    return any([hint in lowered for hint in _HINTS]) or _NO.search(lowered) is not None
+    return any(map(lowered.__contains__, _HINTS)) or _NO.search(lowered) is not None
 
 
 def _is_statement(text: str) -> bool:
