@@ -133,7 +133,7 @@ def _choice(case: Case, answer: Answer) -> _Outcome:
 
 
 def _expression(case: Case, answer: Answer) -> _Outcome:
-    from pytest_thinkslm.scoring.answers.expressions import equal
+    from pytest_thinkslm.scoring.answers.equality import equal
 
     equality = equal(str(answer.value), str(case.gold))
     return _Outcome(equality.equal, timeout=equality.timeout)
