@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cached_property
 from types import SimpleNamespace
 
 import pytest
@@ -27,6 +28,8 @@ def test_the_names_are_there(request: pytest.FixtureRequest, pytestconfig: pytes
     for name in ("inifilename", "override_ini", "rootdir", "file_or_dir", "confcutdir"):
         assert hasattr(config.known_args_namespace, name), name
     assert isinstance(request.node._report_sections, list)
+    assert isinstance(request.node._request, pytest.FixtureRequest)
+    assert isinstance(vars(pytest.Item)["location"], cached_property)
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
         for name in ("_tw", "ensure_newline", "currentfspath", "isatty", "flush"):
@@ -47,6 +50,17 @@ def test_names_taken_without_pytests_table() -> None:
     assert compat_pytest.names_taken(parser, names) == {"--model"}  # type: ignore[arg-type]
     assert compat_pytest.names_taken(SimpleNamespace(), names) == frozenset()  # type: ignore[arg-type]
     compat_pytest.release_names(SimpleNamespace(), names)  # type: ignore[arg-type]
+
+
+def test_a_shared_location_is_the_one_that_pytest_finds(pytester: pytest.Pytester) -> None:
+    items = pytester.getitems(
+        "import pytest\n\n@pytest.mark.parametrize('n', ['1', 'a::b[c]', '3'])\ndef test_one(n): pass\n\n"
+        "class TestOther:\n    @pytest.mark.parametrize('n', [1, 2])\n    def test_one(self, n): pass\n"
+    )
+    compat_pytest.share_locations(items)
+    shared = [vars(item).pop("location") for item in items]
+    assert shared == [item.location for item in items]
+    assert len(set(shared)) == len(items) == 5
 
 
 def test_captured_output_that_cannot_be_had_is_said() -> None:
