@@ -236,7 +236,7 @@ def _filled(
         share = fsum(start) / sums.n
         order = sorted(
             (place for place, more in enumerate(lacking) if more > 0),
-            key=lambda place: lacking[place] + 2 * (start[place] - share * sums.sizes[place]),  # noqa: B023
+            key=lambda place: lacking[place] + 2 * (start[place] - share * sums.sizes[place]),
             reverse=True,
         )
         for one_each, places in ((True, order), (True, order[::-1]), (False, order)):
