@@ -139,6 +139,24 @@ def compare_paired(
     )
 
 
+def paired_interval(
+    before: Sequence[float], after: Sequence[float], clusters: Sequence[Hashable], *, confidence: float = 0.95
+) -> Interval:
+    """Tango's two-sided interval of the change of a share, of the same items in the same order, as `compare_paired`'s.
+
+    Args:
+        before, after: for each item (or each of its repeats) 0 or 1.
+        clusters: beside each, what it shares with those that it is not independent of.
+    """
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    lost, gained = sum(-change for change in differences if change < 0), sum(filter(lambda c: c > 0, differences))
+    sums = ClusterSums.of(differences, clusters)
+    degrees, counts = None, (lost, gained, float(sums.n))
+    if sums.count < sums.n:
+        degrees, counts = max(1, sums.count - 1), _effective(sums, lost, gained, sums.n)
+    return PairedTable(*counts, degrees, 1.0, 1.0, "cluster sign-flip permutation").interval(confidence)
+
+
 def _tabulate(
     before: Sequence[float], after: Sequence[float], groups: Sequence[Hashable] | None, counts: set[int]
 ) -> tuple[PairedTable, float, PValue, Sequence[int]]:
