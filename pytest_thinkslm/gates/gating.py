@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import evaluate
-from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
+from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult, counted
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.runs.results import cluster_note, counted_metrics, interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
@@ -239,6 +239,7 @@ def _measure(
     notes = [
         cluster_note(comparison.n, comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
+        disagreement_note(comparison),
         _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
     ]
@@ -302,6 +303,19 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
 
 
+def disagreement_note(comparison: PairedResult[str]) -> str:
+    """Why the interval of a change and its test do not say the same; empty where they do."""
+    low, high = comparison.interval
+    without, p = low > 0 or high < 0, comparison.change.p
+    if without is (p <= 1 - comparison.confidence):
+        return ""
+    changed = counted(len(comparison.lost) + len(comparison.gained), "item")
+    return (
+        f"the interval {'leaves out' if without else 'contains'} 0 and p is {p:.3g}: the interval is that of a score "
+        f"test, an approximation, p is exact; {changed} changed"
+    )
+
+
 def _repeats_note(baseline: Group, candidate: Group, comparison: PairedResult[str]) -> str:
     before, now = (max(map(len, group.scores.values()), default=1) for group in (baseline, candidate))
     if before == now:
@@ -314,11 +328,11 @@ def _variant_note(key: GroupKey, against: GroupKey) -> str:
 
 
 def _with_metrics(entry: Measured, groups: Mapping[GroupKey, Group], baseline: RunFigures) -> Measured:
-    counted = counted_metrics(entry.key.task)
-    if entry.against is None or entry.cell.comparison is None or counted is None:
+    own = counted_metrics(entry.key.task)
+    if entry.against is None or entry.cell.comparison is None or own is None:
         return entry
     before, now = baseline.groups[entry.against].records, groups[entry.key].records
-    changes = counted.changes(before, now)
+    changes = own.changes(before, now)
     note = "; ".join(filter(None, [entry.cell.note, *metric_notes(changes)]))
     return replace(entry, cell=replace(entry.cell, note=note), metrics=changes)
 

@@ -91,7 +91,9 @@ def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
     if not comparison.gates:  # whose sentences say it
         for row in comparison.rows:
-            notes += [f"{row.label} ({row.key.style}): {note}" for note in gating.metric_notes(row.metrics)]
+            said = list(gating.metric_notes(row.metrics))
+            said += [note] if row.paired and (note := gating.disagreement_note(row.paired)) else []
+            notes += [f"{row.label} ({row.key.style}): {note}" for note in said]
     for row in comparison.rows:
         if row.paired and (few := cluster_note(row.paired.n, row.paired.clusters, row.paired.effective_clusters)):
             notes.append(f"{row.label} ({row.key.style}): {few}")

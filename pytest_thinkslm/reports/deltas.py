@@ -279,7 +279,11 @@ def _delta(
     _fill(value, paired)
     if entry.metrics:
         value["metrics"] = dict(entry.metrics)
-    notes = [gating.selection_note(paired, *names), *gating.metric_notes(entry.metrics)]
+    notes = [
+        gating.selection_note(paired, *names),
+        gating.disagreement_note(paired),
+        *gating.metric_notes(entry.metrics),
+    ]
     if note := "; ".join(filter(None, notes)):
         value["note"] = note
     return value
