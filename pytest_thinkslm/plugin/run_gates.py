@@ -197,6 +197,8 @@ class RunGates:
         if self.baseline is not None:
             return gating.counterparts(groups, self.baseline)
         variants = list(dict.fromkeys(key.variant for key in groups))
+        if not variants:  # interrupted before the first outcome
+            return {}
         against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
         found: dict[GroupKey, gating.Side | None] = {}
         for key in groups:
