@@ -125,9 +125,8 @@ def main() -> None:
                 f"| {questions} questions, {design} | {name} | {change:+.3f} | {100 * share:.1f}% | {width:.2f} |",
                 flush=True,
             )
-    print(
-        f"\n{given.pairs} pairs a row, seed {given.seed}; standard error of a true 95%: {100 * sqrt(0.0475 / given.pairs):.1f}"
-    )
+    error = 100 * sqrt(0.0475 / given.pairs)
+    print(f"\n{given.pairs} pairs a row, seed {given.seed}; standard error of a true 95%: {error:.1f}")
 
 
 if __name__ == "__main__":
