@@ -19,6 +19,7 @@ from pytest_thinkslm.core.tables import (
     text_columns,
 )
 from pytest_thinkslm.reports.links import filter_link
+from pytest_thinkslm.reports.metric_table import metric_tables
 from pytest_thinkslm.runs.types import (
     FigureRow,
     Generated,
@@ -364,7 +365,11 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     if (forms := stress_table(results)) is not None:
         lines += [f"## {forms.title}", "", *markdown_table(forms), ""]
         lines += [*(f"- {markdown_line(note)}" for note in forms.notes), ""]
-    lines += markdown_deltas(results) + markdown_reference(results)
+    lines += markdown_deltas(results)
+    for table in metric_tables(results):
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
+        lines += [*(f"> {note}" for note in table.notes), ""]
+    lines += markdown_reference(results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import markdown_judge
 

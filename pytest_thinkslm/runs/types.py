@@ -12,6 +12,7 @@ from pytest_thinkslm.core.records import PinState, VerdictName
 from pytest_thinkslm.core.schemes import Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 from pytest_thinkslm.statistics.sequential import State
+from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
 
 #: limit: what the run's own options chose (--limit, --where, --recorded-only); adaptive: ended when it was
@@ -312,6 +313,8 @@ class DeltaRow(GroupJson):
     noise: NotRequired[NoiseJson]
     breaks: NotRequired[BreaksJson]
     consistency: NotRequired[ConsistencyChange]
+    #: The task's own metrics and break-downs, by dotted name.
+    metrics: NotRequired[dict[str, ValueChange]]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
@@ -497,6 +500,8 @@ class GateJson(TypedDict):
     gained: list[str]
     advisory: bool
     fails: NotRequired[bool]
+    #: Of a gate against a baseline: the task's own metrics and break-downs, by dotted name.
+    metrics: NotRequired[dict[str, ValueChange]]
     model: NotRequired[str]
     quant: NotRequired[str]
     task: NotRequired[str]

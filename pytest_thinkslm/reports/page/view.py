@@ -38,6 +38,7 @@ def sections(results: Results, index: Index) -> View:
         "stress": comparisons.stress(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
+        "metrics": comparisons.metrics(results),
         "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
