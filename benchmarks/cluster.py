@@ -25,6 +25,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -112,6 +113,7 @@ def drill(arguments: argparse.Namespace, work: Path, nodes: list[Node], between:
         "broken off by a fault, or refused, by status": ", ".join(f"{k}: {v}" for k, v in first.statuses.items())
         or "0",
         "attempts of the next run": str(asked),
+        "seconds of a reply, at 0%, 5%, ... 100%": ", ".join(f"{one:.1f}" for one in latencies(work / "journal")),
         **{name: str(count) for name, count in wrong.items()},
     }
     put("\n| | |\n|---|---|")
@@ -363,15 +365,26 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def latencies(journal: Path) -> list[float]:
+    """21 quantiles of what a reply took, in seconds."""
+    entries = [json.loads(line) for file in journal.rglob("*.jsonl") for line in file.read_text("utf-8").splitlines()]
+    found = sorted(one["latency"] for one in entries if one.get("latency"))
+    return [found[round((len(found) - 1) * place / 20)] for place in range(21)] if found else []
+
+
 def environment() -> dict[str, str]:
     mine = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "RAY_USAGE_STATS_ENABLED": "0"}
+    mine |= {"RAY_gcs_rpc_server_connect_timeout_s": "60", "RAY_gcs_rpc_server_reconnect_timeout_s": "300"}
     return {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", **os.environ, **mine, "VLLM_NO_USAGE_STATS": "1"}
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """One below those that the system gives to clients: what is free now has to be free in half a minute, too."""
+    while True:
+        with socket.socket() as free, contextlib.suppress(OSError):
+            port = random.randint(20_000, 32_000)
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def waited(done: Callable[[], bool], seconds: float) -> None:
