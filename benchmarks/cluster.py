@@ -151,12 +151,12 @@ def cluster(work: Path) -> Iterator[list[Node]]:
                 ["ray", "start", *common, *which], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
             nodes.append(Node(started))
-            waited(lambda: any("raylet" in one.name() for one in alive(nodes[-1].processes())), 120)
+            waited(lambda: any("raylet" in one.name() for one in alive(nodes[-1].processes())), STARTED)
             say(f"node {number + 1} is up")
         import ray
 
-        waited(lambda: connected(port), 120)
-        waited(lambda: sum(one["Alive"] for one in ray.nodes()) == 2, 120)
+        waited(lambda: connected(port), STARTED)
+        waited(lambda: sum(one["Alive"] for one in ray.nodes()) == 2, STARTED)
         yield nodes
     finally:
         for node in nodes:

@@ -1,13 +1,14 @@
 """How a run's time grows when replicas of a cluster are slow, die or hang: the true client on a clock that jumps.
 
-    python benchmarks/simulate_cluster.py [--replicas 64] [--slots 15] [--requests 20000] [--journal DIR] [--seed 0]
+    python benchmarks/simulate_cluster.py [--replicas 64] [--slots 15] [--requests 20000] [--mean 8] [--journal DIR]
 
 Queue, slots, time-outs, pauses and repetitions are the openai engine's own (``engines/openai_client.py``): its event
 loop runs on a virtual clock, and what it would send goes to a made-up router in the same process. A replica works at
-``--slots`` requests at once, the rest wait in it. How long a request takes is drawn from recorded latencies: those of a
-run's journal, else quantiles that ship with this script (vLLM with 64 GSM8K prompts at once, answers of up to 512
-tokens). The router gives a request to the less loaded of two replicas drawn at random, as Ray Serve does, or to the
-next in turn. A replica that dies breaks off what it holds (a 500 each); the router knows of it.
+``--slots`` requests at once, the rest wait in it. How long a request takes is drawn from recorded latencies, scaled to
+a mean of ``--mean`` seconds: those of a run's journal, else quantiles that ship with this script (200 answers of
+ARC-Easy and sorting lists by the llamacpp engine, 32 at once). The router gives a request to the less loaded of two
+replicas drawn at random, as Ray Serve does, or to the next in turn. A replica that dies breaks off what it holds (a 500
+each); the router knows of it.
 
 Prints a Markdown table; times are those of the run over the time of one without faults. Exit status 1 where a
 request that was answered was asked again, or one ended neither with an output nor with an error.
@@ -32,29 +33,10 @@ from pytest_thinkslm.core.records import Message, Output, Sampling
 from pytest_thinkslm.engines.openai_client import ChatClient
 from pytest_thinkslm.engines.openai_wire import Chat, Failure, ServedModel
 
-#: Seconds, at 0%, 5%, ... 100%.
+#: Of a latency over the mean, at 0%, 5%, ... 100%.
 QUANTILES = (
-    1.1,
-    2.4,
-    3.1,
-    3.6,
-    4.1,
-    4.5,
-    4.9,
-    5.3,
-    5.7,
-    6.2,
-    6.6,
-    7.1,
-    7.7,
-    8.3,
-    9.0,
-    9.9,
-    11.0,
-    12.6,
-    15.1,
-    19.8,
-    31.0,
+    *(0.11, 0.22, 0.33, 0.44, 0.49, 0.53, 0.57, 0.63, 0.71, 0.78, 0.80),
+    *(0.84, 1.02, 1.15, 1.23, 1.30, 1.41, 1.60, 1.78, 2.11, 4.07),
 )
 
 
@@ -95,7 +77,7 @@ def scenarios(replicas: int) -> list[Scenario]:
 
 def main() -> None:
     arguments = read_arguments()
-    latencies = recorded(arguments.journal) if arguments.journal else quantiles()
+    latencies = recorded(arguments.journal, arguments.mean) if arguments.journal else quantiles(arguments.mean)
     rows, wrong, even = [], 0, {}
     for scenario in scenarios(arguments.replicas):
         cells = []
@@ -310,16 +292,16 @@ class SimulatedClient(ChatClient):
 # Latencies.
 
 
-def quantiles() -> Callable[[random.Random], float]:
+def quantiles(mean: float) -> Callable[[random.Random], float]:
     def drawn(chance: random.Random) -> float:
         place = chance.random() * (len(QUANTILES) - 1)
         low = int(place)
-        return QUANTILES[low] + (place - low) * (QUANTILES[low + 1] - QUANTILES[low])
+        return mean * (QUANTILES[low] + (place - low) * (QUANTILES[low + 1] - QUANTILES[low]))
 
     return drawn
 
 
-def recorded(journal: Path) -> Callable[[random.Random], float]:
+def recorded(journal: Path, mean: float) -> Callable[[random.Random], float]:
     found = [
         latency
         for file in journal.rglob("*.jsonl")
@@ -328,7 +310,8 @@ def recorded(journal: Path) -> Callable[[random.Random], float]:
     ]
     if not found:
         raise SystemExit(f"{journal}: no latency in it")
-    return lambda chance: chance.choice(found)
+    scale = mean * len(found) / sum(found)
+    return lambda chance: chance.choice(found) * scale
 
 
 def read_arguments() -> argparse.Namespace:
@@ -336,6 +319,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=64)
     parser.add_argument("--slots", type=int, default=15, help="requests that a replica works at")
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--mean", type=float, default=8.0, help="seconds that a request takes on average")
     parser.add_argument("--journal", type=Path, help="a journal folder whose latencies are drawn from")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
