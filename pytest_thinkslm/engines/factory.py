@@ -182,7 +182,7 @@ class EngineFactory:
             from pytest_thinkslm.models.gguf_models import find_gguf
 
             gguf = find_gguf(model, self.settings.quants, self.name)
-            if gguf is not None and gguf.folder is None:
+            if gguf is not None and gguf.folder is None and gguf.checkpoint is None:
                 return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
