@@ -15,8 +15,8 @@ without ``-n 2``. Killed runs are started again until one is through. Counted ar
 
 Full disks are small tmpfs mounts; a disk that turns read-only is a small ext4 image that the kernel is told to give up,
 as it does after an error of the device (a plain remount is refused while files are open there). Both want Linux and
-root, and are skipped elsewhere. ``--share`` takes a part of the drills, ``--only`` those whose name has some words. Prints a
-Markdown table; exit status 1 where anything was counted.
+root, and are skipped elsewhere. ``--share`` takes a part of the drills, ``--only`` those whose name has
+some words. Prints a Markdown table; exit status 1 where anything was counted.
 """
 
 from __future__ import annotations
