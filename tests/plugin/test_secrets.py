@@ -100,7 +100,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(pytester: pytest.Pytester, keys: None) -> Callable[..., pytest.RunResult]:
     def started(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("--task=sort8_positive", "--limit=2", *arguments, timeout=180)
+        return pytester.runpytest_subprocess("--task=sort8_positive", "--limit=2", *arguments, timeout=400)
 
     return started
 
