@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.recalled import Recalled, recalled_of_server, recalled_variants, remember
 from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
@@ -77,15 +78,21 @@ class EngineFactory:
         self._fingerprints: dict[int, Fingerprint] = {}
         self._placements: dict[int, Placement | None] = {}
         self._earlier: dict[int, Earlier] = {}
-        self.name, self._passed_over = _engines(settings)
+        self._recalled: dict[Variant, Recalled] = {}
+        gone = recalled_variants(settings) if settings.rescore else {}
+        self.name, self._passed_over = (next(iter(gone.values())).engine, ()) if gone else _engines(settings)
         if self.name == "replay":
             self.variants = self._replayed(recorded)
         else:
-            self._arguments = {
-                Variant(self._model_name(model), quant): model
-                for model in settings.models
-                for quant in (settings.quants or (self._own_quant(model),))
-            }
+            self._arguments: dict[Variant, str] = {}
+            for model in settings.models:
+                for quant in settings.quants or (None,):
+                    recalled = gone.get((model, quant))
+                    if recalled is not None:
+                        self._recalled[recalled.variant] = recalled
+                        self._arguments[recalled.variant] = model
+                    else:
+                        self._arguments[Variant(self._model_name(model), quant or self._own_quant(model))] = model
             self.variants = tuple(self._arguments)
         if settings.drift is not None:
             self._check_drift()
@@ -149,6 +156,8 @@ class EngineFactory:
         """The checkpoint of a variant (fetched where it has to be); None where the engine needs none here."""
         if not self.local:
             return None
+        if variant in self._recalled:
+            return self._recalled[variant].model
         if variant not in self._resolved:
             from pytest_thinkslm.models.variants import resolve_variant
 
@@ -233,6 +242,8 @@ class EngineFactory:
         """
         if index not in self._placements:
             model = self.resolve(self.variants[index])
+            if model is not None and model.recorded is not None:
+                model = None
             try:
                 self._placements[index] = None if model is None else _placed(self.name, model, self.settings)
             except PlacementError:
@@ -360,13 +371,27 @@ class EngineFactory:
 
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""
+        if self.variants[index] in self._recalled:
+            return self._recalled[self.variants[index]].fingerprint
         if index not in self._fingerprints:
             engine = self._backend(index, None)
             try:
                 self._fingerprints[index] = engine.fingerprint()
+            except ModelError as error:
+                recalled = recalled_of_server(self.settings, self._arguments[self.variants[index]])
+                if recalled is None:
+                    raise
+                self._say(f"{error}; it is scored by what the journal has of it")
+                self._fingerprints[index] = recalled.fingerprint
             finally:
                 engine.close()
         return self._fingerprints[index]
+
+    def remember(self, index: int) -> None:
+        """Note in the journal what the variant at this position is, so that it can be scored without being here."""
+        variant = self.variants[index]
+        asked = (self._arguments[variant], variant.quant if self.settings.quants else None, self.name)
+        remember(self.settings.journal_dir, self.fingerprint(index), variant, asked, self.resolve(variant))
 
     def _latency(self) -> float:
         arguments = dict(self.settings.engine_args)

@@ -114,6 +114,17 @@ def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
     return config if isinstance(config, dict) else None
 
 
+def is_cached(hub_id: str, revision: str | None = None) -> bool:
+    """Whether the hub's cache has weights of a repository. No network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except Exception:  # not there, in the words of four libraries
+        return False
+    return any(path.suffix in (".safetensors", ".gguf") for path in folder.rglob("*"))
+
+
 def free_disk() -> tuple[Path, int]:
     """The hub's cache folder and the free bytes on its disk."""
     from huggingface_hub import constants
