@@ -9,6 +9,8 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 
+#: Whether an engine computes in the stored formats, or in wider numbers that it rounded as the scheme says.
+Arithmetic = Literal["computed", "simulated"]
 Source = Literal["original", "published", "local", "on-demand", "unknown"]
 
 
@@ -131,6 +133,11 @@ def named(text: str, option: str = "--quant") -> str:
         UsageError: it means several schemes, or none; says what to type.
     """
     key = text.strip().lower().replace("_", "-")
+    if "kv-" in key:
+        raise UsageError(
+            f"{option} {text}: the cache of keys and values is compressed by the engine as it runs, in no checkpoint: "
+            f"pytest --quant takes it, here give {option} {key.partition('+')[0] if '+' in key else 'none'}"
+        )
     if key in SCHEMES:
         return key
     if (of_gguf := key.replace("-", "_")) in SCHEMES:
@@ -141,6 +148,40 @@ def named(text: str, option: str = "--quant") -> str:
     raise UsageError(
         f"{option} {text} {answer}" if answer else f"{option} {text!r} is unknown: {nearest(key, SCHEMES)}"
     )
+
+
+#: What stands behind the weights' scheme where the cache of keys and values is compressed, too (``w8a8+kv-fp8``):
+#: engine -> its own word for it.
+KV_CACHES: Mapping[str, Mapping[str, str]] = {
+    "kv-fp8": {"vllm": "fp8"},
+    "kv-fp8-e5m2": {"vllm": "fp8_e5m2"},
+    **{f"kv-{kind}": {"llamacpp": kind} for kind in ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")},
+}
+
+
+def variant_named(text: str) -> str:
+    """The key of a variant: that of its scheme, and behind a ``+`` that of its cache where one is named.
+
+    A cache alone is that of the checkpoint as it is: ``kv-fp8`` is ``none+kv-fp8``.
+
+    Raises:
+        UsageError: as ``named`` does; or the cache is unknown.
+    """
+    weights, _, cache = text.strip().rpartition("+")
+    key = cache.strip().lower()
+    caches = {key: key for key in KV_CACHES} | {key.replace("_", "-"): key for key in KV_CACHES}
+    found = caches.get(key.replace("_", "-"))
+    if found is not None:
+        return f"{named(weights) if weights else 'none'}+{found}"
+    if weights or key.startswith("kv-"):
+        raise UsageError(f"--quant {text!r}: the cache {key!r} is unknown: {nearest(key, KV_CACHES)}")
+    return named(text)
+
+
+def parts_of(quant: str) -> tuple[str, str | None]:
+    """The scheme of a variant's weights, and the key of its cache (None: as the engine has it)."""
+    weights, plus, cache = quant.rpartition("+")
+    return (weights, cache) if plus and cache in KV_CACHES else (quant, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pytest_thinkslm.core.errors import ThinkSLMError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.core.schemes import KV_CACHES, parts_of
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.machine.placement import PlacementError
@@ -45,6 +46,8 @@ class Share:
     checks: bool = True
 
 
+#: By what argument an engine is told how its cache of keys and values is stored.
+_CACHE_ARGUMENTS: Mapping[str, str] = {"vllm": "kv_cache_dtype", "llamacpp": "cache_type"}
 #: A process that has the machine to itself.
 _WHOLE = Share()
 
@@ -87,6 +90,8 @@ class EngineFactory:
                 for quant in (settings.quants or (self._own_quant(model),))
             }
             self.variants = tuple(self._arguments)
+            for variant in self.variants:
+                self.engine_args(variant)
         if settings.drift is not None:
             self._check_drift()
         if settings.noise_floor and len(self.variants) < 2:
@@ -155,11 +160,11 @@ class EngineFactory:
             settings = self.settings
             self._resolved[variant] = resolve_variant(
                 self._arguments[variant],
-                variant.quant if settings.quants else None,
+                parts_of(variant.quant)[0] if settings.quants else None,
                 self.name,
                 others=self._passed_over,
                 trust_remote_code=settings.trust_remote_code,
-                engine_args=settings.engine_args,
+                engine_args=self.engine_args(variant),
                 data_dir=settings.data_dir,
                 check=self._share.checks and not settings.rescore,
                 progress=self._say,
@@ -167,6 +172,28 @@ class EngineFactory:
             check_system(self._resolved[variant], settings.system)
             check_thinking(self._resolved[variant], settings.thinking, settings.system)
         return self._resolved[variant]
+
+    def engine_args(self, variant: Variant) -> Mapping[str, str]:
+        """``--engine-args``, and what the variant's cache asks of the engine.
+
+        Raises:
+            UsageError: the engine has no such cache, or another one is among the arguments.
+        """
+        given, cache = self.settings.engine_args, parts_of(variant.quant)[1]
+        if cache is None or not self.local:
+            return given
+        word = KV_CACHES[cache].get(self.name)
+        if word is None:
+            having = " and ".join(KV_CACHES[cache])
+            raise UsageError(
+                f"--quant {variant.quant}: the engine {self.name} has no cache {cache}: --engine {having} has"
+            )
+        argument = _CACHE_ARGUMENTS[self.name]
+        if any(name.strip().removeprefix("--").replace("-", "_") == argument for name in given):
+            raise UsageError(
+                f"--quant {variant.quant} and --engine-args {argument} both say what the cache is: give one"
+            )
+        return {**given, argument: word}
 
     def _own_quant(self, model: str) -> str:
         """The quant of a checkpoint that is taken as it is."""
@@ -181,7 +208,7 @@ class EngineFactory:
         if self.local:
             from pytest_thinkslm.models.gguf_models import find_gguf
 
-            gguf = find_gguf(model, self.settings.quants, self.name)
+            gguf = find_gguf(model, [parts_of(quant)[0] for quant in self.settings.quants], self.name)
             if gguf is not None and gguf.folder is None:
                 return gguf.name
         name = Path(model).name
@@ -336,7 +363,7 @@ class EngineFactory:
 
             return VLLMEngine(
                 model,
-                engine_args=settings.engine_args,
+                engine_args=self.engine_args(self.variants[index]),
                 trust_remote_code=settings.trust_remote_code,
                 log=log,
                 placement=self.placement(index),
@@ -345,7 +372,8 @@ class EngineFactory:
         if self.name == "llamacpp":
             from pytest_thinkslm.engines.llamacpp_engine import LlamaCppEngine
 
-            return LlamaCppEngine(model, engine_args=settings.engine_args, log=log, beside=self._share.workers)
+            arguments = self.engine_args(self.variants[index])
+            return LlamaCppEngine(model, engine_args=arguments, log=log, beside=self._share.workers)
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
         place = self.placement(index)
@@ -427,11 +455,13 @@ def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
     from pytest_thinkslm.models.variants import loads_with
 
     machine = loading.this_machine()
-    wanted = [(model, quant) for model in settings.models for quant in (settings.quants or (None,))]
+    quants: list[tuple[str | None, str | None]] = [*map(parts_of, settings.quants)] or [(None, None)]
+    wanted = [(model, quant) for model in settings.models for quant, _ in quants]
     able = [
         engine
         for engine in loading.LOCAL_ENGINES
-        if all(loads_with(model, quant, engine, machine) for model, quant in wanted)
+        if all(cache is None or engine in KV_CACHES[cache] for _, cache in quants)
+        and all(loads_with(model, quant, engine, machine) for model, quant in wanted)
     ]
     from pytest_thinkslm.models.gguf_models import find_gguf
 

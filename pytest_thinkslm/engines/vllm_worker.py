@@ -171,6 +171,12 @@ class _Open:
     tokens: list[int] = field(default_factory=list)
 
 
+def _cache_dtype(config: Any) -> str:
+    """How vLLM stores keys and values."""
+    said = str(config.cache_config.cache_dtype)
+    return str(config.model_config.dtype).removeprefix("torch.") if said == "auto" else said
+
+
 class _Served:
     """vLLM's engine with one model, and the tokenizer that renders prompts for it."""
 
@@ -242,7 +248,7 @@ class _Served:
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
             "core": compat_vllm.core_name(self.engine),
-            "loaded": self._loaded(),
+            "loaded": {**self._loaded(), "kv_cache": _cache_dtype(config)},
         }
 
     def _loaded(self) -> Mapping[str, object]:

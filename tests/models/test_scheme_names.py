@@ -26,6 +26,8 @@ def test_a_key_is_taken_in_any_case(key, form):
         ("2:4", "sparse-2of4"),
         ("Q4_K_M", "q4_k_m"),
         ("iq4-xs", "iq4_xs"),
+        ("SmoothQuant", "w8a8-smoothquant"),
+        ("auto-round", "autoround4"),
     ],
 )
 def test_what_means_one_scheme_is_taken(typed, key):
@@ -41,8 +43,7 @@ def test_what_means_one_scheme_is_taken(typed, key):
         ("gptq", ("gptq4", "gptq8")),
         ("nf4", ("bitsandbytes", "w4a16")),
         ("bnb4", ("bitsandbytes", "w4a16")),
-        ("fp4", ("mxfp4", "w4a16")),
-        ("nvfp4", ("as it is", "w4a16")),
+        ("fp4", ("nvfp4", "mxfp4", "w4a16")),
         ("hqq", ("as it is", "w4a16")),
         ("bf16", ("none",)),
         ("gguf", ("q8_0", "q4_k_m")),
