@@ -15,6 +15,7 @@ from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.schemes import KV_CACHES, parts_of
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.sampling import sampling_of, stated
+from pytest_thinkslm.engines.scoring import Scorer
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
@@ -24,7 +25,6 @@ from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
-    from pytest_thinkslm.engines.transformers_engine import TransformersEngine
     from pytest_thinkslm.machine.gpus import Gpu
     from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
@@ -314,12 +314,10 @@ class EngineFactory:
 
         return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
 
-    def scorer(self, index: int, log: TextIO | None) -> TransformersEngine:
+    def scorer(self, index: int, log: TextIO | None) -> Scorer:
         """The engine of the variant at this position, to score texts."""
-        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-
         engine = self._backend(index, log)
-        assert isinstance(engine, TransformersEngine)
+        assert isinstance(engine, Scorer)
         return engine
 
     def _check_drift(self) -> None:
@@ -328,10 +326,10 @@ class EngineFactory:
             raise UsageError(
                 "--drift holds variants against each other, and there is one: give several, say --quant none,w8a8"
             )
-        if self.name != "transformers":
+        if self.name not in ("transformers", "vllm"):
             raise UsageError(
                 f"--drift needs the model's probabilities of a given text, and the engine {self.name} does not give "
-                "them: --engine transformers does"
+                "them: --engine transformers and --engine vllm do"
             )
 
     def _backend(self, index: int, log: TextIO | None) -> Engine:

@@ -233,6 +233,7 @@ class DriftJson(TypedDict):
     diverged: float
     first_divergence: float | None
     end_probability: Change
+    thought_end_probability: NotRequired[Change]
     classes: dict[str, DriftClass]
 
 
