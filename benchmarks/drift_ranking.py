@@ -7,7 +7,9 @@ Three steps, all in one folder; each takes what is there and adds what is missin
     python benchmarks/drift_ranking.py count --workdir DIR > benchmarks/results/drift-ranking.md
 
 The first runs the suite on the embedded model in each scheme (transformers engine, greedy): three choice tasks and sums
-of its own, ``--limit`` items each. Types of GGUF files are run on their dequantized weights. The second leads each
+of its own, ``--limit`` items each. A folder ``checkpoints/SCHEME`` in
+the workdir is taken where it is there, else the scheme is made on demand; types of GGUF files are run on their
+dequantized weights. The second leads each
 scheme along the outputs of the uncompressed model. The third correlates and subsamples.
 """
 
@@ -102,7 +104,9 @@ def answer(scheme: str, options: argparse.Namespace) -> None:
 
 
 def given(scheme: str, workdir: Path) -> tuple[str, str]:
-    """What ``--model`` and ``--quant`` are told."""
+    """What ``--model`` and ``--quant`` are told: a checkpoint in ``checkpoints/SCHEME`` comes first."""
+    if (made := workdir / "checkpoints" / scheme).exists():
+        return str(made), ""
     if scheme not in GGUF_ON_DEMAND:
         return "embedded", scheme
     folder = workdir / "gguf" / f"embedded-{scheme}"

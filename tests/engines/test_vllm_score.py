@@ -70,3 +70,12 @@ def test_scores_are_those_of_a_direct_computation_within_their_bound(
             true = float(logs[place, 1].exp())
             assert found == pytest.approx(true, rel=1e-2) or (found == 0 and true < 1 / 64)
     assert [token.kind for token in scored][-1] == "end"
+
+
+def test_vllm_stores_what_is_asked_for(folders: tuple[Path, Path]) -> None:
+    engine = VLLMEngine(resolve(str(folders[0])), engine_args={**ARGS, "kv_cache_dtype": "fp8"})
+    try:
+        assert engine.submit([REQUEST])[0].result(timeout=600).output_tokens
+        assert engine.measured()["loaded"]["kv_cache"] == "fp8"  # type: ignore[index]
+    finally:
+        engine.close()
