@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from drift_ranking import MAX_TOKENS, sum_case
 
@@ -38,21 +39,24 @@ def main() -> None:
     rounds = answered(cases, shapes, "bfloat16")
     lines = ["| rows of a batch | other texts | flipped | p of no change | called |", "|---|---:|---:|---:|---|"]
     called = 0
-    for number, (before, now) in enumerate(zip(rounds, rounds[1:], strict=False)):
+    for number, (before, now) in enumerate(pairwise(rounds)):
         right = [{case.item: [float(solved(case, run[case.item]))] for case in cases} for run in (before, now)]
         found = compare_paired(right[0], right[1])
         flipped = sum(right[0][item] != right[1][item] for item in right[0])
         texts = sum(before[item].text != now[item].text for item in before)
-        unchanged = found.p_change >= ALPHA
+        unchanged = found.change.p >= ALPHA
         called += unchanged
         verdict = "unchanged" if unchanged else "changed"
-        lines.append(f"| {shapes[number]}, {shapes[number + 1]} | {texts} | {flipped} | {found.p_change:.2f} | {verdict} |")
+        rows = f"{shapes[number]}, {shapes[number + 1]}"
+        lines.append(f"| {rows} | {texts} | {flipped} | {found.change.p:.2f} | {verdict} |")
     exact = answered(cases, EXACT_SHAPES, "float32")
     equal = all(exact[0][item].text == run[item].text for run in exact for item in run)
-    solved_share = sum(solved(case, rounds[0][case.item]) for case in cases) / len(cases)
-    print("# Two runs of one checkpoint\n")
-    print(f"`python benchmarks/same_checkpoint.py --items {options.items} --pairs {options.pairs}`: the embedded model, ")
-    print(f"bfloat16, {len(cases)} sums ({solved_share:.0%} solved), in batches of the sizes named and in another order.\n")
+    share = sum(solved(case, rounds[0][case.item]) for case in cases) / len(cases)
+    print(
+        f"# Two runs of one checkpoint\n\n`benchmarks/same_checkpoint.py --items {options.items} --pairs "
+        f"{options.pairs}`: the embedded model, bfloat16, {len(cases)} sums ({share:.0%} solved), in batches of the "
+        "sizes named and in another order.\n"
+    )
     print("\n".join(lines))
     print(f"\n{called} of {len(rounds) - 1} pairs are called unchanged.")
     print(
@@ -62,7 +66,7 @@ def main() -> None:
 
 
 def solved(case: Case, output: Output) -> bool:
-    return grade(case, output).verdict.verdict == "correct"
+    return grade(case, output).verdict.name == "correct"
 
 
 def answered(cases: Sequence[Case], shapes: Sequence[int], dtype: str) -> list[dict[str, Output]]:
