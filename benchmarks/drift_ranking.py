@@ -1,172 +1,166 @@
 """How many items rank compression schemes: by the distance of their tokens (KL), and by the items that they lose.
 
-Three steps, all in one folder; each takes what is there and adds what is missing, so that it can be ended at any time:
+Two steps in one folder; what is there is not made again, so that the first can be ended at any time and go on:
 
-    python benchmarks/drift_ranking.py answer --workdir DIR --data-dir DIR --limit 250 [--schemes none,w8a8,...]
-    python benchmarks/drift_ranking.py lead --workdir DIR --items 15 [--schemes w8a8,...]
+    python benchmarks/drift_ranking.py run --workdir DIR --data-dir DIR [--items 250] [--led 15] [--schemes none,...]
     python benchmarks/drift_ranking.py count --workdir DIR > benchmarks/results/drift-ranking.md
 
-The first runs the suite on the embedded model in each scheme (transformers engine, greedy): three choice tasks and sums
-of its own, ``--limit`` items each. A folder ``checkpoints/SCHEME`` in
-the workdir is taken where it is there, else the scheme is made on demand; types of GGUF files are run on their
-dequantized weights. The second leads each
-scheme along the outputs of the uncompressed model. The third correlates and subsamples.
+The first loads the embedded model in each scheme (transformers engine, greedy), has it answer ``--items`` items of
+each of three choice tasks and of sums of its own, and leads it along ``--led`` of the uncompressed model's outputs to
+each. A folder ``checkpoints/SCHEME`` in the workdir is taken where it is there, else the scheme is made on demand;
+types of GGUF files are run on their dequantized weights. The second step correlates and subsamples.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 import random
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pytest_thinkslm.core.item_record import ItemLine
+from pytest_thinkslm.core.identity import limited
 from pytest_thinkslm.core.records import Case, Message, Request, Sampling
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND
+from pytest_thinkslm.data.reader import load_cases
 from pytest_thinkslm.engines.scoring import Forced
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.models.variants import resolve_variant
 from pytest_thinkslm.runs.drift import item_drift
-from pytest_thinkslm.tasks.registry import register
+from pytest_thinkslm.scoring.grading import grade
+from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.prompts import prompt_messages
 from pytest_thinkslm.tasks.task import Limit, Task
 
 SCHEMES = ("none", "w8a8", "w4a16", "q4_0", "gptq4", "w8a16", "sparse-2of4", "q8_0", "gptq8")
 TASKS = ("sums", "arc_easy", "openbookqa", "commonsenseqa")
 #: New tokens: answers of this model to these are short.
-MAX_TOKENS = 24
+MAX_TOKENS = {"sums": 40, "arc_easy": 24, "openbookqa": 24, "commonsenseqa": 24}
 #: Random subsets of each size.
 DRAWS = 400
 
-Items = Mapping[tuple[str, str], bool]
+Key = tuple[str, str]
 
 
 def sum_case(data_seed: int, index: int) -> Case:
-    """A sum, a difference or a product that the embedded model gets right about half the time."""
+    """A product or a sum of small numbers, which the embedded model gets right now and then."""
     rng = random.Random(f"sums:{data_seed}:{index}")
-    kind = index % 3
-    first, second = rng.randint(12, 99), rng.randint(12, 99)
-    if kind == 2:
-        first, second = rng.randint(3, 12), rng.randint(3, 12)
-    first, second = max(first, second), min(first, second)
-    sign, value = (("+", first + second), ("-", first - second), ("*", first * second))[kind]
+    first, second = rng.randint(2, 12), rng.randint(2, 12)
+    sign, value = ("*", first * second) if index % 2 else ("+", first + second)
     return Case("sums", index, "number", f"{first} {sign} {second} =", str(value))
 
 
-register(Task("sums", "Sums", "number", generate=sum_case, count=1000, limit=Limit(MAX_TOKENS, MAX_TOKENS)))
+registry.register(Task("sums", "Sums", "number", generate=sum_case, count=1000, limit=Limit(MAX_TOKENS["sums"], 0)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("answer", "lead", "count"))
+    parser.add_argument("step", choices=("run", "count"))
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--limit", type=int, default=250, help="items a task that are answered")
-    parser.add_argument("--items", type=int, default=15, help="items a task along which schemes are led")
+    parser.add_argument("--items", type=int, default=250, help="items a task that are answered")
+    parser.add_argument("--led", type=int, default=15, help="items a task along whose outputs schemes are led")
     parser.add_argument("--schemes", type=lambda text: text.split(","), default=list(SCHEMES))
     options = parser.parse_args()
-    options.workdir = options.workdir.absolute()
-    options.data_dir = options.data_dir and options.data_dir.absolute()
     options.workdir.mkdir(parents=True, exist_ok=True)
     if options.step == "count":
         print(count(options.workdir))
         return
     for scheme in options.schemes:
-        if options.step == "answer":
-            answer(scheme, options)
-        elif scheme != "none":
-            lead(scheme, options)
+        run(scheme, options)
 
 
-# -- answers
+# -- outputs and distances
 
 
-def answer(scheme: str, options: argparse.Namespace) -> None:
-    """Run the suite on one scheme; its report folder is the scheme's name."""
-    model, quant = given(scheme, options.workdir)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "drift_ranking", "-p", "no:cacheprovider"]
-    command += ["--model", model, *(["--quant", quant] if quant else []), "--engine", "transformers"]
-    command += ["--task", ",".join(TASKS), "--limit", str(options.limit), "--max-tokens", str(MAX_TOKENS)]
-    command += ["--report-dir", str(options.workdir / scheme), "--journal-dir", str(options.workdir / "journal")]
-    if options.data_dir:
-        command += ["--data-dir", str(options.data_dir)]
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
-    subprocess.run(command, cwd=options.workdir, env=environment, check=True)
+def run(scheme: str, options: argparse.Namespace) -> None:
+    """Answer and lead with one scheme, as far as that was not done yet."""
+    workdir: Path = options.workdir
+    engine = TransformersEngine(checkpoint(scheme, workdir, options.data_dir))
+    try:
+        answer(engine, asked(options), workdir / f"outputs-{scheme}.jsonl")
+        target = workdir / ("reference.pickle" if scheme == "none" else f"drift-{scheme}.json")
+        if not target.exists():
+            lead(engine, forced(workdir, options.led), workdir, target)
+    finally:
+        engine.close()
+    print(f"{scheme}: done", flush=True)
 
 
-def given(scheme: str, workdir: Path) -> tuple[str, str]:
-    """What ``--model`` and ``--quant`` are told: a checkpoint in ``checkpoints/SCHEME`` comes first."""
+def checkpoint(scheme: str, workdir: Path, data_dir: Path | None) -> ResolvedModel:
     if (made := workdir / "checkpoints" / scheme).exists():
-        return str(made), ""
+        return resolve(str(made))
     if scheme not in GGUF_ON_DEMAND:
-        return "embedded", scheme
-    folder = workdir / "gguf" / f"embedded-{scheme}"
-    if not folder.is_dir():
-        from pytest_thinkslm.models.dequantize import dequantize
+        return resolve_variant("embedded", scheme, "transformers", data_dir=data_dir, progress=print)
+    from pytest_thinkslm.models.dequantize import dequantize
 
-        model = resolve_variant("embedded", scheme, "llamacpp", check=False, progress=print)
-        part = folder.with_name(f"{folder.name}.part")
-        part.mkdir(parents=True, exist_ok=True)
-        dequantize(model.path, part, 8192)
-        part.rename(folder)
-    return str(folder), ""
+    file = resolve_variant("embedded", scheme, "llamacpp", check=False, progress=print).path
+    part = made.with_name(f"{scheme}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    dequantize(file, part, 8192)
+    part.rename(made)
+    return resolve(str(made))
 
 
-# -- drift
+def asked(options: argparse.Namespace) -> list[Case]:
+    """The first items of each task by the rank that ``--limit`` takes, so that more items contain fewer."""
+    found: list[Case] = []
+    for task in TASKS:
+        indices = limited(task, registry.get(task).count or 0, options.items, 0)
+        found += load_cases(registry.get(task), indices, options.data_dir, data_seed=0).cases.values()
+    return found
 
 
-def lead(scheme: str, options: argparse.Namespace) -> None:
-    """Write the distance of each item (``drift-SCHEME.json``) where it is not there yet."""
-    target = options.workdir / f"drift-{scheme}.json"
-    if target.exists():
+def answer(engine: TransformersEngine, cases: Sequence[Case], file: Path) -> None:
+    """Append a line an output, when it is there."""
+    known = {(line["task"], line["item"]) for line in lines_of(file)}
+    left = [case for case in cases if (case.task, case.item) not in known]
+    requests = [
+        Request(prompt_messages(case, "direct"), Sampling(max_tokens=MAX_TOKENS[case.task]), label=case.item)
+        for case in left
+    ]
+    with file.open("a", encoding="utf-8") as out:
+        for case, request, future in zip(left, requests, engine.submit(requests), strict=True):
+            output = future.result()
+            line = {"task": case.task, "item": case.item, "right": grade(case, output).verdict.name == "correct"}
+            line |= {"tokens": output.output_tokens, "text": output.text, "ended": output.finish_reason == "stop"}
+            line |= {"messages": [[turn.role, turn.content] for turn in request.messages]}
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+
+
+def forced(workdir: Path, led: int) -> list[tuple[Key, Forced]]:
+    """Outputs of the uncompressed model, so many of each task."""
+    found = []
+    for task in TASKS:
+        for line in [one for one in lines_of(workdir / "outputs-none.jsonl") if one["task"] == task][:led]:
+            messages = tuple(Message(role, content) for role, content in line["messages"])
+            request = Request(messages, Sampling(), label=f"{task} {line['item']}")
+            found.append(((task, line["item"]), Forced(request, line["text"], line["ended"])))
+    return found
+
+
+def lead(engine: TransformersEngine, texts: Sequence[tuple[Key, Forced]], workdir: Path, target: Path) -> None:
+    """Write the distributions of the reference, or the distance of each item from it."""
+    if target.suffix == ".pickle":
+        kept = [future.result().distributions for future in engine.score([text for _, text in texts])]
+        target.write_bytes(pickle.dumps((texts, kept)))
         return
-    texts = forced(options.workdir, options.items)
-    kept = options.workdir / f"reference-{options.items}.pickle"
-    if not kept.exists():
-        found = scored(resolve("embedded"), [text for _, text in texts])
-        kept.write_bytes(pickle.dumps([one.distributions for one in found]))
-    before = pickle.loads(kept.read_bytes())  # noqa: S301  # written above
-    model, quant = given(scheme, options.workdir)
-    checkpoint = resolve_variant(model, quant or None, "transformers", data_dir=options.data_dir, progress=print)
+    texts, before = pickle.loads((workdir / "reference.pickle").read_bytes())  # noqa: S301  # written above
     led = [replace(text, against=one) for (_, text), one in zip(texts, before, strict=True)]
     lines = []
-    for (key, text), one in zip(texts, scored(checkpoint, led), strict=True):
-        drift = item_drift(one.tokens, key, ended=text.ended)
+    for (key, text), future in zip(texts, engine.score(led), strict=True):
+        drift = item_drift(future.result().tokens, key, ended=text.ended)
         lines.append({"task": key[0], "item": key[1], "tokens": drift.tokens, "kl": drift.kl, "top1": drift.agreement})
     target.write_text(json.dumps(lines))
 
 
-def forced(workdir: Path, items: int) -> list[tuple[tuple[str, str], Forced]]:
-    """The uncompressed model's outputs to the first items of each task."""
-    found = []
-    for task in TASKS:
-        for line in [one for one in lines_of(workdir, "none") if one["task"] == task][:items]:
-            messages = tuple(Message(turn["role"], turn["content"]) for turn in line["messages"])
-            request = Request(messages, Sampling(), label=f"{task} {line['item']}")
-            text = Forced(request, line["output"] or "", line["finish_reason"] == "stop")
-            found.append(((task, line["item"]), text))
-    return found
-
-
-def scored(model: ResolvedModel, texts: Sequence[Forced]) -> list[Any]:
-    engine = TransformersEngine(model)
-    try:
-        return [future.result() for future in engine.score(texts)]
-    finally:
-        engine.close()
-
-
-def lines_of(workdir: Path, scheme: str) -> list[ItemLine]:
-    file = workdir / scheme / "items.jsonl"
+def lines_of(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -175,7 +169,13 @@ def lines_of(workdir: Path, scheme: str) -> list[ItemLine]:
 
 def count(workdir: Path) -> str:
     """The tables, in Markdown."""
-    solved = {scheme: answers(workdir, scheme) for scheme in SCHEMES if lines_of(workdir, scheme)}
+    outputs = {scheme: lines_of(workdir / f"outputs-{scheme}.jsonl") for scheme in SCHEMES}
+    every = {(line["task"], line["item"]) for line in outputs["none"]}
+    solved = {
+        scheme: {(line["task"], line["item"]): line["right"] for line in own}
+        for scheme, own in outputs.items()
+        if every <= {(line["task"], line["item"]) for line in own}
+    }
     drift = {
         scheme: json.loads(file.read_text())
         for scheme in SCHEMES
@@ -187,7 +187,7 @@ def count(workdir: Path) -> str:
     head = "| scheme | KL, nats a token | top token kept | items lost | gained | flipped | accuracy | output tokens |"
     rows = [head, "|---|---:|---:|---:|---:|---:|---:|---:|"]
     for scheme in ["none", *sorted(both, key=lambda one: fmean(item["kl"] for item in drift[one]))]:
-        now, tokens = solved[scheme], fmean(line["output_tokens"] or 0 for line in lines_of(workdir, scheme))
+        now, tokens = solved[scheme], fmean(line["tokens"] or 0 for line in outputs[scheme])
         lost, gained = (sum(before[key] == side and now[key] != side for key in before) for side in (True, False))
         kl = fmean(item["kl"] for item in drift[scheme]) if scheme in drift else None
         kept = f"{fmean(item['top1'] for item in drift[scheme]):.1%}" if scheme in drift else ""
@@ -256,15 +256,6 @@ def spearman(first: Mapping[str, float], second: Mapping[str, float]) -> float:
 def ranked(values: Sequence[float]) -> list[float]:
     """Ranks; equal values share the mean of theirs."""
     return [sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in list(values)]
-
-
-def answers(workdir: Path, scheme: str) -> Items:
-    """Which items are solved, of those that the uncompressed model was asked, too."""
-    asked = {(line["task"], line["item"]) for line in lines_of(workdir, "none")}
-    own = {(line["task"], line["item"]): line["verdict"] == "correct" for line in lines_of(workdir, scheme)}
-    if missing := asked - own.keys():
-        raise SystemExit(f"{scheme} lacks {len(missing)} of the {len(asked)} items: answer --schemes {scheme}")
-    return {key: own[key] for key in asked}
 
 
 if __name__ == "__main__":

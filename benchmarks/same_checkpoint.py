@@ -80,7 +80,7 @@ def answered(cases: Sequence[Case], shapes: Sequence[int], dtype: str) -> list[d
             for first in range(0, len(order), shape):
                 some = order[first : first + shape]
                 requests = [
-                    Request(prompt_messages(case, "direct"), Sampling(max_tokens=MAX_TOKENS), label=case.item)
+                    Request(prompt_messages(case, "direct"), Sampling(max_tokens=MAX_TOKENS["sums"]), label=case.item)
                     for case in some
                 ]
                 for case, future in zip(some, engine.submit(requests), strict=True):
