@@ -131,7 +131,19 @@ def _scores(loaded: Loaded, logits: Any, before: Distributions) -> list[TokenSco
         agrees = logs.argmax(-1) == tops
         columns = (kl + low, kl + high, agrees, theirs, mine[:, 0], ranks, *ends, *thoughts)
         for token, row in zip(targets.tolist(), zip(*(c.tolist() for c in columns), strict=True), strict=True):
-            low_kl, high_kl, *plain, thought_before, thought_now = row
-            thought = (thought_before, thought_now) if token in closing else None
-            found.append(TokenScore(kinds[token], max(0.0, low_kl), max(0.0, low_kl, high_kl), *plain, thought=thought))
+            low_kl, high_kl, agree, log_before, log_now, rank, end_before, end_now, *thought = row
+            found.append(
+                TokenScore(
+                    kinds[token],
+                    max(0.0, low_kl),
+                    max(0.0, low_kl, high_kl),
+                    agree,
+                    log_before,
+                    log_now,
+                    rank,
+                    end_before,
+                    end_now,
+                    (thought[0], thought[1]) if token in closing else None,
+                )
+            )
     return found
