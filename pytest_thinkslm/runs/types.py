@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
-from pytest_thinkslm.core.schemes import Source
+from pytest_thinkslm.core.schemes import Arithmetic, Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 from pytest_thinkslm.statistics.sequential import State
 from pytest_thinkslm.tasks.figures import ValueChange
@@ -234,6 +234,7 @@ class DriftJson(TypedDict):
     diverged: float
     first_divergence: float | None
     end_probability: Change
+    thought_end_probability: NotRequired[Change]
     classes: dict[str, DriftClass]
 
 
@@ -632,7 +633,9 @@ class LoadedJson(TypedDict):
     group_size: NotRequired[int | None]
     activation_bits: NotRequired[int]
     kernel: NotRequired[str]
+    arithmetic: NotRequired[Arithmetic]
     dtype: NotRequired[str]
+    kv_cache: NotRequired[str]
     sparsity: float | None
     quantized_layers: int
     linear_layers: int
