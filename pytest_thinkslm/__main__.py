@@ -16,6 +16,7 @@ from pytest_thinkslm.commands import (
     compare,
     compress,
     data,
+    docs,
     export,
     import_,
     label,
@@ -47,6 +48,7 @@ COMMANDS = (
     audit,
     label,
     agreement,
+    docs,
 )
 
 _DESCRIPTION = """\
