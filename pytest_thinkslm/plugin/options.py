@@ -189,7 +189,8 @@ OPTIONS: tuple[Option, ...] = (
         "stress",
         "list",
         "also ask changed forms of each item whose gold is the same, K of each transformation (3): options, labels, "
-        f"numbers, names, distractor, typos, order, layout ({pages('stress')}); those that do not fit a task are left out",
+        f"numbers, names, distractor, typos, order, layout ({pages('stress')}); those that do not fit a task are "
+        "left out",
         "T[:K],...",
     ),
     Option(
