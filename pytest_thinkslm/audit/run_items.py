@@ -134,6 +134,11 @@ def open_run(place: Path) -> AuditedRun:
     return AuditedRun(folder, folder.absolute().name, model if isinstance(model, str) else None)
 
 
+def digest_of(line: ItemLine) -> str:
+    """What tells an output from others of its item."""
+    return hashlib.blake2b(str(line.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
 def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     """The text, safe to show; of a longer one than ``limit`` characters the first third and the last two thirds."""
     text = safe_text(text)
@@ -166,7 +171,7 @@ def _audit_item(record: ItemLine) -> AuditItem:
         verdict=record["verdict"],
         source=record.get("source") or "parser",
         judge=None if review else reading,
-        digest=hashlib.blake2b(str(record.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest(),
+        digest=digest_of(record),
         cluster=f"{key.task}/{record.get('cluster') or key.item}",
         reason_judge=reading if review else None,
     )

@@ -132,7 +132,7 @@ def validate(key: AuditKey, labels: Labels, raters: Sequence[Rater], reasons: La
             )
     votes = _votes(key, labels)
     readings = people(key, labels)
-    _, covered = _weights(key, readings)
+    _, covered = weights_of(key, readings)
     sides = {False: (readings, _alone(labels)), True: (people(key, reasons or {}), _alone(reasons or {}))}
     return Validation(
         key=key,
@@ -236,7 +236,7 @@ def _counts(given: Mapping[str, Label | None], size: int) -> dict[str, int]:
     return {**counts_by_label, "missing": size - counts.total()}
 
 
-def _weights(
+def weights_of(
     key: AuditKey, readings: Collection[str], among: Collection[str] | None = None
 ) -> tuple[dict[str, float], int]:
     """What each of these outputs stands for, and how many outputs of the run all of them do.
@@ -260,7 +260,7 @@ def _between(
     if annotators < 2:
         return Figure(None, why="there is one annotator; agreement between annotators takes two")
     paired = {name: given for name, given in votes.items() if len(given) > 1}
-    weights, _ = _weights(key, paired)
+    weights, _ = weights_of(key, paired)
     return statistic(list(paired.values()), [weights[name] for name in paired])
 
 
@@ -286,7 +286,7 @@ def _word(reading: bool) -> Label:
 
 def _pairs(key: AuditKey, rater: Rater, readings: Mapping[str, bool]) -> list[Pair]:
     both = readings.keys() & rater.readings.keys() if rater.of_reasons else readings.keys()
-    weights, _ = _weights(key, both, rater.readings if rater.of_reasons else None)
+    weights, _ = weights_of(key, both, rater.readings if rater.of_reasons else None)
     return [
         Pair(
             task=pick.item.key.task,

@@ -105,7 +105,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("data", "data", ("data-dir", "hub-id", "data-seed", "accept-data", "strict-data")),
     ("compression", "compression", ("quant", "drift", "noise-floor")),
-    ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget")),
+    ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget", "labels")),
     (
         "gates",
         "gates",
@@ -276,6 +276,14 @@ OPTIONS: tuple[Option, ...] = (
         "fallback: asked where the parser found no answer or several (default); all: asked for every item, and its "
         "verdict decides, as in the study",
         "POLICY",
+    ),
+    Option(
+        "labels",
+        "list",
+        "label files of `thinkslm audit`, filled in by people: accuracies are stated corrected for the errors of "
+        "parser or judge, too, beside those as they were read. With --rescore, on the outputs of the audited run "
+        f"({pages('audit')})",
+        "FILE,...",
     ),
     Option("judge-budget", "int", "most requests to the judge; what is left then is reported as unjudged", "N"),
     Option(

@@ -116,6 +116,7 @@ def as_markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         for certificate in comparison.certificates:
             own = certificate_table(certificate)
             lines += [f"#### {markdown_line(own.title)}", "", *markdown_table(own), ""]
+            lines += [f"> {markdown_line(note)}  " for note in own.notes]
         lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 

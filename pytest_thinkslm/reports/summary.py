@@ -19,6 +19,7 @@ from pytest_thinkslm.core.tables import (
     text_columns,
 )
 from pytest_thinkslm.reports.links import filter_link
+from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import (
     FigureRow,
     Generated,
@@ -42,6 +43,7 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
         Column("accuracy", narrow="accu-\nracy", css="strong"),
         Column("0 – 100%, 95% interval", "left", forms=("html",), css="bars"),
         Column("95% CI"),
+        Column("corrected", forms=("markdown", "html") if any("corrected" in row for row in rows) else ()),
         Column("unparsed", narrow="un-\nparsed"),
         Column("truncated", narrow="trun-\ncated"),
         Column("error"),
@@ -103,7 +105,7 @@ def _mean_cells(mean: Mean) -> list[Cell]:
         Cell(percent(mean.accuracy), "strong"),
         Cell("", bar=Bar(mean.accuracy, *mean.ci95)),
         Cell(interval_text(mean.ci95)),
-        *(Cell("") for _ in range(6)),
+        *(Cell("") for _ in range(7)),
     ]
 
 
@@ -137,6 +139,7 @@ def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
         Cell("void", "bad") if row.get("void") else Cell(percent(row["accuracy"])),
         bar_cell(row),
         Cell(interval_text(row["ci95"])),
+        _corrected_cell(row),
         _rate_cell(row["unparsed_rate"], "warning", filter_link(**here, verdict="unparsed")),
         _rate_cell(row["truncated_rate"], "warning", filter_link(**here, verdict="truncated")),
         _rate_cell(row["error_rate"], "bad", filter_link(**here, verdict="error")),
@@ -144,6 +147,13 @@ def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
         Cell("–" if measured is None else str(measured["generated"])),
         Cell(str(measured["output_tokens"] or "–") if measured else "–"),
     ]
+
+
+def _corrected_cell(row: FigureRow) -> Cell:
+    found = row.get("corrected")
+    if found is None or found["accuracy"] is None:
+        return Cell("" if found is None else "undefined", "quiet", title=corrected_line(row))
+    return Cell(f"{percent(found['accuracy'])} ({interval_text(found['ci95'])})", title=corrected_line(row))
 
 
 def row_name(row: FigureRow) -> str:
@@ -288,7 +298,7 @@ def details(row: FigureRow) -> list[str]:
         *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
         *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
         *filter(None, [thought_line(row)]),
-        *filter(None, [judge_line(row)]),
+        *filter(None, [judge_line(row), corrected_line(row)]),
         *metric_lines(row),
     ]
 
@@ -377,6 +387,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     for certificate in certificates_of(results):
         table = certificate_table(certificate)
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
+        lines += [*(f"- {note}" for note in table.notes), ""] if table.notes else []
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]

@@ -21,6 +21,7 @@ from pytest_thinkslm.reports.summary import (
     thought_line,
     variant_rows,
 )
+from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import DeltaRow, FigureRow, GateJson, Results
 
 #: Variants of a run that get a table of their own each, if it has no more rows in all; of more each is one row.
@@ -67,6 +68,7 @@ def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
             f"failures: {failure_line(row)}" if failure_line(row) else "",
             thought_line(row),
             judge_line(row),
+            corrected_line(row),
         ]
         if said := "; ".join(filter(None, parts)):
             lines.append(f"{row_name(row)} ({row['style']}): {said}")
