@@ -53,6 +53,7 @@ class Group:
         prompts: digest of the messages that were asked.
         verdicts: number of outcomes, every repeat one.
         errors: items of which an outcome is an ``error``: they say nothing about the model and are not compared.
+        forms: of an item asked in changed forms (``--stress``), each form's prompt and whether its outcomes are right.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Group:
     prompts: dict[str, bytes] = field(default_factory=dict)
     verdicts: Counter[VerdictName] = field(default_factory=Counter)
     errors: set[str] = field(default_factory=set)
+    forms: dict[str, dict[str, tuple[bytes, list[bool]]]] = field(default_factory=dict)
 
     def comparable(self) -> dict[str, list[float]]:
         """The scores of all items without an error."""
@@ -154,11 +156,11 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
 
 
 def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
-    """Item records by group; further cases asked beside items (role ``seed``) are left out."""
+    """Item records by group, those of changed forms (role ``stress``) beside them; other roles are left out."""
     groups: dict[GroupKey, Group] = {}
     for _ in collecting(records, groups):
         pass
-    return groups
+    return {key: group for key, group in groups.items() if group.scores}
 
 
 def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> Iterator[ItemRecord]:
@@ -166,6 +168,8 @@ def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> 
     for record in records:
         if record.get("role", "item") == "item":
             _collect(groups.setdefault(group_key(record), Group()), record)
+        elif record.get("role") == "stress" and record["verdict"] != "error":
+            _collect_form(groups.setdefault(group_key(record), Group()), record)
         yield record
 
 
@@ -307,9 +311,22 @@ def _collect(group: Group, record: ItemRecord) -> None:
         group.errors.add(item)
     if record.get("cluster"):
         group.clusters[item] = record["cluster"]
+    if (digest := _asked(record)) is not None:
+        group.prompts[item] = digest
+
+
+def _collect_form(group: Group, record: ItemRecord) -> None:
+    if (digest := _asked(record)) is not None:
+        forms = group.forms.setdefault(record["item"], {})
+        forms.setdefault(record.get("stress", ""), (digest, []))[1].append(record["verdict"] == "correct")
+
+
+def _asked(record: ItemRecord) -> bytes | None:
+    """Digest of the messages that were asked; None where they are not known."""
     messages = record.get("messages")
     if isinstance(messages, list) and messages:
-        group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
+        return _digest((turn["role"], turn["content"]) for turn in messages)
+    return None
 
 
 def _shown(value: object) -> str:

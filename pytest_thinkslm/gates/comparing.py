@@ -10,6 +10,7 @@ from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.baselines import (
+    Group,
     RecordedRun,
     RunFigures,
     counterpart,
@@ -32,14 +33,15 @@ from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, SettingsJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.statistics import PairedResult, holm
+from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedGroup:
     """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why.
 
-    ``shared`` counts the items that both were asked alike, errors among them.
+    ``shared`` counts the items that both were asked alike, errors among them. ``consistency``: by item, whether it is
+    right in every form or in none, over the changed forms (``--stress``) that both were asked; None without any.
     """
 
     key: GroupKey
@@ -49,6 +51,7 @@ class ComparedGroup:
     unfit: str = ""
     shared: int = 0
     p_corrected: float | None = None
+    consistency: PairedResult[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,12 @@ def compare(
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
-    rows = _compared(measured, shared)
+    rows = tuple(
+        replace(row, consistency=_consistency(first.groups[row.against], other.groups[row.key]))
+        if row.against is not None and row.paired is not None
+        else row
+        for row in _compared(measured, shared)
+    )
     complete = other.selection != "partial"
     worst = overall(certified)
     return Comparison(
@@ -169,6 +177,22 @@ def _compared(measured: Sequence[gating.Measured], shared: Mapping[GroupKey, int
         )
         for entry in measured
     )
+
+
+def _consistency(before: Group, now: Group) -> PairedResult[str] | None:
+    """Whether items stay right, or wrong, in every form that both runs were asked with the same words."""
+    there: dict[str, list[float]] = {}
+    here: dict[str, list[float]] = {}
+    for item, forms in now.forms.items():
+        theirs = before.forms.get(item, {})
+        shared = [form for form, (prompt, _) in forms.items() if form in theirs and theirs[form][0] == prompt]
+        if not shared or any(item in group.errors or item not in group.scores for group in (before, now)):
+            continue
+        for found, group in ((there, before), (here, now)):
+            outcomes = {score == 1.0 for score in group.scores[item]}
+            outcomes.update(right for form in shared for right in group.forms[item][form][1])
+            found[item] = [float(len(outcomes) == 1)]
+    return compare_paired(there, here, {**before.clusters, **now.clusters}) if here else None
 
 
 def _certified(

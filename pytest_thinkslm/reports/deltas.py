@@ -16,7 +16,16 @@ from pytest_thinkslm.runs.breaks import breaks
 from pytest_thinkslm.runs.lengths import length_change, lengths
 from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.stressed import Stressed
-from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
+from pytest_thinkslm.runs.types import (
+    Change,
+    ConsistencyChange,
+    DeltaRow,
+    Ending,
+    Example,
+    FigureRow,
+    VariantFacts,
+    VariantMeasured,
+)
 from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
 
 #: An item of a group, whatever its repeat.
@@ -174,17 +183,21 @@ def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
         now, before = (stressed.consistent.get(one) for one in (key, key.of(_variant(row["against"]))))
         if not now or not before or not set(now) & set(before):
             continue
-        paired = compare_paired(before, now, stressed.clusters[key])
-        row["consistency"] = {
-            "n": paired.n,
-            "before": round(paired.baseline, 6),
-            "now": round(paired.candidate, 6),
-            "difference": round(paired.difference, 6),
-            "ci95": [round(end, 6) for end in paired.interval],
-            "p": _significant(paired.change.p),
-            "lost": list(paired.lost),
-            "gained": list(paired.gained),
-        }
+        row["consistency"] = consistency_json(compare_paired(before, now, stressed.clusters[key]))
+
+
+def consistency_json(paired: PairedResult[str]) -> ConsistencyChange:
+    """A paired change of consistency as it stands in results.json."""
+    return {
+        "n": paired.n,
+        "before": round(paired.baseline, 6),
+        "now": round(paired.candidate, 6),
+        "difference": round(paired.difference, 6),
+        "ci95": [round(end, 6) for end in paired.interval],
+        "p": _significant(paired.change.p),
+        "lost": list(paired.lost),
+        "gained": list(paired.gained),
+    }
 
 
 def costs(
