@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,9 @@ from pytest_thinkslm.runs.types import Results
 #: The plotting library, in the order in which it is loaded.
 VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 
+#: What draws formulas, as MathML.
+FORMULAS = ("katex.min.js",)
+
 _INDEX_LEVEL = 6
 
 
@@ -32,7 +36,7 @@ def write_page(folder: Path) -> Path:
     """Write ``report.html`` from ``results.json`` and ``items.jsonl`` of a finished run, atomically.
 
     The items are streamed: memory does not grow with their texts. The page loads nothing from anywhere; its content
-    security policy forbids it, and allows no script but its own two (by hash).
+    security policy forbids it, and allows no script but its own three (by hash).
 
     Returns:
         The path of the page.
@@ -60,9 +64,19 @@ def write_page(folder: Path) -> Path:
 @lru_cache(maxsize=1)
 def vendor_script() -> str:
     """The plotting library as one script, its licences in front."""
+    return _vendored("LICENSES.txt", VENDORED)
+
+
+@lru_cache(maxsize=1)
+def formula_script() -> str:
+    """The library that draws formulas, its licence in front."""
+    return _vendored("KATEX_LICENSE.txt", FORMULAS)
+
+
+def _vendored(licence: str, names: Sequence[str]) -> str:
     folder = resources.files(__package__) / "vendor"
-    licences = (folder / "LICENSES.txt").read_text(encoding="utf-8").replace("*/", "* /")
-    scripts = [(folder / name).read_text(encoding="utf-8") for name in VENDORED]
+    licences = (folder / licence).read_text(encoding="utf-8").replace("*/", "* /")
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in names]
     return "\n".join([f"/*\n{licences}*/", *scripts])
 
 
@@ -82,8 +96,8 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
     """What stands before and after the blocks."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    script = _source("page.js")
-    vendor = vendor_script()
+    script = f"{_source('formulas.js')}{_source('page.js')}"
+    vendor = {"data-vendor": vendor_script(), "data-formulas": formula_script()}
     data = {
         "charts": [
             {"name": chart.name, "spec": {**chart.spec, "description": chart.title}} for chart in charts(results)
@@ -100,7 +114,7 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
     )
     text = environment.get_template("page.html").render(
         **sections(results, index),
-        csp=_policy(script, vendor),
+        csp=_policy(script, *vendor.values()),
         style=_source("page.css"),
         script=script,
         mark=_MARK,
@@ -111,7 +125,7 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
         _element("data-page", zlib.compress(json.dumps(data).encode("ascii"), _INDEX_LEVEL)),
     ]
     middle, _, end = after.partition(_MARK)
-    last = [_element("data-vendor", zlib.compress(vendor.encode("utf-8"), _INDEX_LEVEL))]
+    last = [_element(name, zlib.compress(each.encode("utf-8"), _INDEX_LEVEL)) for name, each in vendor.items()]
     return (
         before.encode("utf-8", "replace") + b"".join(first) + middle.encode("utf-8", "replace"),
         b"".join(last) + end.encode("utf-8", "replace"),
