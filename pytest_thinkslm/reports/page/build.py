@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from pytest_thinkslm.core.tables import shown_in_html
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
+from pytest_thinkslm.reports.page.joined import join
 from pytest_thinkslm.reports.page.view import sections
 from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import Results
@@ -46,16 +47,29 @@ def write_page(folder: Path) -> Path:
         ValueError: a file is not what a run writes.
     """
     results = read_results(folder / "results.json")
-    draft = folder / ".report.html.draft"
+    return _write(folder / "report.html", results, (line for _, line in files.read_lines(folder / "items.jsonl")))
+
+
+def write_joined_page(folders: Sequence[Path], target: Path) -> Path:
+    """Write one page of several finished runs, the first of them what the others are held against.
+
+    Returns, raises: as ``write_page``; ``UsageError`` where a folder has no finished run.
+    """
+    joined = join(folders)
+    return _write(target, joined.results, joined.lines(), joined.runs)
+
+
+def _write(target: Path, results: Results, lines: Iterable[bytes], runs: Mapping[str, Results] | None = None) -> Path:
+    draft = target.with_name(f".{target.name}.draft")
     try:
-        with tempfile.TemporaryFile(dir=folder) as blocks, draft.open("wb") as page:
-            index = pack((line for _, line in files.read_lines(folder / "items.jsonl")), _Counter(blocks).write)
-            head, tail = _frame(results, index)
+        with tempfile.TemporaryFile(dir=target.parent) as blocks, draft.open("wb") as page:
+            index = pack(lines, _Counter(blocks).write)
+            head, tail = _frame(results, index, runs or {})
             page.write(head)
             blocks.seek(0)
             shutil.copyfileobj(blocks, page)
             page.write(tail)
-        return draft.replace(folder / "report.html")
+        return draft.replace(target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -92,7 +106,7 @@ class _Counter:
         self._number += 1
 
 
-def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
+def _frame(results: Results, index: Index, runs: Mapping[str, Results]) -> tuple[bytes, bytes]:
     """What stands before and after the blocks."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -113,7 +127,7 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
         lstrip_blocks=True,
     )
     text = environment.get_template("page.html").render(
-        **sections(results, index),
+        **sections(results, index, runs),
         csp=_policy(script, *vendor.values()),
         style=_source("page.css"),
         script=script,
