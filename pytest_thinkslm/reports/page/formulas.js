@@ -99,7 +99,7 @@ const formulas = (() => {
       if (node.nodeType !== Node.TEXT_NODE) continue;
       const content = node.data;
       let parts = pieces(content);
-      if (element.classList.contains("value") && parts.length === 1 && !parts[0].tex && /[\\^_]/.test(content)) parts = [{ text: content, tex: content, display: false }];
+      if (element.classList.contains("value") && parts.length === 1 && !parts[0].tex && /[\\^_]/.test(content)) parts = [{ text: content, tex: content, display: true }];
       if (!parts.some((part) => part.tex)) continue;
       node.replaceWith(...parts.map((part) => (part.tex && drawn(part.tex, part.display)) || part.text));
     }

@@ -131,10 +131,14 @@ def _renamed_run(run: RecordedRun, names: Names, title: str) -> RecordedRun:
     def named(key: GroupKey) -> GroupKey:
         return key._replace(model=names.get(key.variant, key.model))
 
+    results = _renamed(run.results, names)
+    for variant, before in zip(results["variants"], run.results["variants"], strict=True):
+        if variant["model"] != before["model"]:
+            variant["display"] = f"{title}: {variant['display']}"
     return replace(
         run,
         name=title,
         rows={named(key): _renamed(row, names) for key, row in run.rows.items()},
         groups={named(key): group for key, group in run.groups.items()},
-        results=_renamed(run.results, names),
+        results=results,
     )

@@ -20,7 +20,7 @@ def sections(results: Results, index: Index, runs: Mapping[str, Results]) -> Vie
     """The template's variables. A section that the run has nothing for is empty; ``runs``: of several, by name."""
     labels = variant_labels(results)
     return {
-        "title": _title(labels),
+        "title": _title(labels) if not runs else ", ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs",
         "results": results,
         "counts": dict(index.verdicts),
         "items": sum(index.verdicts.values()),
