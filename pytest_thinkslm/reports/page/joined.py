@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
@@ -85,7 +85,8 @@ def _pairs(holders: Mapping[VariantKey, Sequence[int]], names: Sequence[Names]) 
 def _joined(runs: Sequence[RecordedRun], pairs: Mapping[VariantKey, VariantKey]) -> Results:
     """The whole as results.json has it of one run. What is about a single run (judge, gates, baseline) is left out."""
     first = runs[0]
-    whole = {name: first.results[name] for name in ("schema_version", "settings", "versions", "hardware", "selection")}  # type: ignore[literal-required]
+    of_first = ("schema_version", "settings", "versions", "hardware", "selection")
+    whole: dict[str, Any] = {name: first.results[name] for name in of_first}  # type: ignore[literal-required]
     if any(run.selection != first.selection for run in runs):
         whole["selection"] = "partial"
     for name in _LISTS:
