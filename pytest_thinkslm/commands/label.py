@@ -29,7 +29,7 @@ error step must be right. Unclear is for what reasonable people could read both 
 
 examples:
   thinkslm label audit-qwen.csv
-  thinkslm label audit-qwen.csv --annotator alice      into audit-qwen.alice.csv, for several annotators"""
+  thinkslm label audit-qwen.csv --annotator alice      # into audit-qwen.alice.csv, for several annotators"""
 
 _ANSWERS: dict[str, Label] = {"c": "correct", "i": "incorrect", "u": "unclear"}
 _KEYS = "c correct  i incorrect  u unclear  b back  a all  n note  q quit"

@@ -90,7 +90,7 @@ def _joined(runs: Sequence[RecordedRun], pairs: Mapping[VariantKey, VariantKey])
     if any(run.selection != first.selection for run in runs):
         whole["selection"] = "partial"
     for name in _LISTS:
-        if parts := [part for run in runs for part in run.results.get(name, ())]:
+        if parts := [part for run in runs for part in cast("list[object]", run.results.get(name, []))]:
             whole[name] = parts
     styles = list(dict.fromkeys(style for run in runs for style in run.settings["styles"]))
     whole["settings"] = {**first.settings, "styles": styles}
