@@ -89,6 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    parsed = command_parser().parse_args(arguments)
+    return int(parsed.run(parsed))
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; what it parses has ``run``, the subcommand's function."""
     parser = _Parser(prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -101,8 +107,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         command.add_arguments(own)
         own.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
-    return int(parsed.run(parsed))
+    return parser
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ strata: task x verdict x who decided it, disagreements of parser and judge apart
 share of the sample; tasks share the rest equally, strata within a task by their size, at least two outputs each.
 
 examples:
-  thinkslm audit reports/qwen-all                      1,000 outputs into audit-qwen-all.csv
+  thinkslm audit reports/qwen-all                      # 1,000 outputs into audit-qwen-all.csv
   thinkslm audit reports/qwen-all --n 200 --task gsm8k,arc_* --out labels.csv
-  thinkslm label labels.csv --annotator alice          then label them, and
-  thinkslm agreement labels.*.csv                      see how well parser and judge agree with people"""
+  thinkslm label labels.csv --annotator alice          # then label them, and
+  thinkslm agreement labels.*.csv                      # see how well parser and judge agree with people"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

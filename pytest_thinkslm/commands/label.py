@@ -36,8 +36,8 @@ Unclear is for what reasonable people could read both ways; it is left out and c
 
 examples:
   thinkslm label audit-qwen.csv
-  thinkslm label audit-qwen.csv --annotator alice      into audit-qwen.alice.csv, for several annotators
-  thinkslm label audit-qwen.csv --annotator bob --web  on a page in the browser"""
+  thinkslm label audit-qwen.csv --annotator alice      # into audit-qwen.alice.csv, for several annotators
+  thinkslm label audit-qwen.csv --annotator bob --web  # on a page in the browser"""
 
 _ANSWERS: dict[str, Label] = {"c": "correct", "i": "incorrect", "u": "unclear"}
 _KEYS = "c correct  i incorrect  u unclear  b back  a all  n note  q quit"

@@ -10,15 +10,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
-from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
+from pytest_thinkslm.core.item_record import ItemRecord, VariantJson, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
+
+_Value = TypeVar("_Value")
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
@@ -152,7 +155,8 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
     rows = {group_key(row): row for row in results["results"]}
-    return RecordedRun(rows, groups, path.absolute().parent.name, results)
+    variants = results.get("variants", ())
+    return RecordedRun(in_order(rows, variants), in_order(groups, variants), path.absolute().parent.name, results)
 
 
 def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
@@ -171,6 +175,12 @@ def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> 
         elif record.get("role") == "stress" and record["verdict"] != "error":
             _collect_form(groups.setdefault(group_key(record), Group()), record)
         yield record
+
+
+def in_order(found: Mapping[GroupKey, _Value], variants: Iterable[VariantJson]) -> dict[GroupKey, _Value]:
+    """Ordered as the run has its variants, the first of which others are held against; files are sorted by name."""
+    order = {(variant["model"], variant["quant"]): place for place, variant in enumerate(variants)}
+    return dict(sorted(found.items(), key=lambda entry: order.get(entry[0].variant, len(order))))
 
 
 def prompt_digest(messages: Sequence[Message]) -> bytes:

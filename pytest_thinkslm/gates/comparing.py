@@ -97,7 +97,7 @@ def compare(
     shared: dict[GroupKey, int] = {}
     mode: GateMode = "regression" if margin is None else margin.mode
     for entry in gating.measure(other.groups, other.rows, first, mode):
-        found = _prompt_misfits(first, other, entry)
+        found = prompt_misfits(first, other, entry)
         if found:
             other_prompts += found
             entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=f"other {', '.join(found)}")
@@ -108,10 +108,10 @@ def compare(
     gates: tuple[GateResult, ...] = ()
     found_judges = (judges.judge_gate(run.results, f"judge of {run.name}") for run in (first, other))
     judged = [gate for gate in found_judges if gate is not None]
-    remarks = _remarks(first, other)
+    noted = remarks(first, other)
     certified: list[Certified] = []
     if margin is None and policy is None:
-        remarks += [gate.sentence for gate in judged]
+        noted += [gate.sentence for gate in judged]
     else:
         styles = list(dict.fromkeys(key.style for key in other.groups))
         found = misfits(first, other.settings, other.templates(), styles, allow_unevaluated=allow_unevaluated)
@@ -139,7 +139,7 @@ def compare(
         complete,
         rows,
         gates,
-        tuple(remarks),
+        tuple(noted),
         None if worst is None or policy is None else as_json(worst, policy),
         [as_json(one, policy) for one in certified] if policy is not None else [],
         any_loss(other, first),
@@ -255,7 +255,8 @@ def _gates(
     return (*gates, *(absent if complete else excuse(absent, "the run is not complete")))
 
 
-def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
+def prompt_misfits(first: RunFigures, other: RunFigures, entry: gating.Measured) -> list[str]:
+    """How many shared items of a group were asked with other prompts; empty where none was."""
     if entry.against is None:
         return []
     label = f"{entry.key.task} ({entry.key.style})"
@@ -271,13 +272,13 @@ def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
     return found
 
 
-def _remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
-    """What a reader of the table has to know."""
-    remarks = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
-    remarks += sampling_differences(first.settings, other.settings)
+def remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
+    """What a reader of two runs' comparison has to know: selections, and differences that do not forbid it."""
+    found = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
+    found += sampling_differences(first.settings, other.settings)
     before, now = first.templates(), other.templates()
     for variant, template in now.items():
         match = counterpart(variant, first.variants)
         if match and template and before.get(match) and before[match] != template:
-            remarks.append(f"chat template of {variant[0]} ({variant[1]}) is not that of {match[0]} ({match[1]})")
-    return [*remarks, *_data_misfits(first, other)]
+            found.append(f"chat template of {variant[0]} ({variant[1]}) is not that of {match[0]} ({match[1]})")
+    return [*found, *_data_misfits(first, other)]

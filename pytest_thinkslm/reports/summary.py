@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import (
     Bar,
     Cell,
@@ -216,7 +217,15 @@ def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
     ``brief``: only what a figure is not to be read without, its data and that it is void.
     """
     lines: dict[str, None] = {}
+    names = short_names(row["model"] for row in rows)
+    several = len({(row["model"], row["quant"]) for row in rows}) > 1
     for row in rows:
+        variant = f", {names[row['model']]} " if len(names) > 1 else ", "
+        own = (
+            f"{row_name(row)} ({row['style']}{variant}{row['quant']})"
+            if several
+            else f"{row_name(row)} ({row['style']})"
+        )
         if data := row.get("data"):
             if data.get("partial"):
                 lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
@@ -225,11 +234,11 @@ def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
         if row.get("note") and not brief:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+            lines[f"{own}: {row['void']}"] = None
         if brief:
             continue
         if row.get("cut_warning"):
-            lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
+            lines[f"{own}: {row['cut_warning']}"] = None
         if row.get("cluster_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cluster_warning']}"] = None
     return list(lines)

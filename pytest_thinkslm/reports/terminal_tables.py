@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import Cell, Column, Table, percent, text_columns
 from pytest_thinkslm.reports.gate_table import ranked
 from pytest_thinkslm.reports.summary import (
@@ -160,7 +161,7 @@ def change_overview(results: Results) -> Table | None:
         groups.setdefault((row["model"], row["quant"]), []).append(row)
     if not groups:
         return None
-    several = len({model for model, _ in groups}) > 1
+    names = short_names(name for row in results.get("deltas", ()) for name in (row["against"]["model"], row["model"]))
     decisions = {
         (one["model"], one["quant"]): one["decision"]
         for one in results.get("certificates", [results["certificate"]] if "certificate" in results else [])
@@ -173,7 +174,7 @@ def change_overview(results: Results) -> Table | None:
         drops = sum((row["difference"] or 0) < 0 and (row["p_corrected"] or 1) <= 0.05 for row in known)
         rows.append(
             [
-                f"{model.rpartition('/')[2]} {quant}" if several else quant,
+                f"{names[model]} {quant}" if len(names) > 1 else quant,
                 f"{100 * sum(changes) / len(changes):+.1f}" if changes else "–",
                 "–"
                 if worst is None

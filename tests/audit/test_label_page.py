@@ -22,7 +22,10 @@ from pytest_thinkslm.audit.labelling import Labelling
 from pytest_thinkslm.audit.labels import read_labels
 from pytest_thinkslm.reports.label_page import LabelServer
 
-HOSTILE = "<script>document.title='alive'</script><img src=x onerror=\"document.title='alive'\">\\(\\frac{1}{2}\\) &lt;"
+HOSTILE = (
+    "<script>document.title='alive'</script><img src=x onerror=\"document.title='alive'\">\\(\\frac{1}{2}\\) &lt; "
+    "\\(\\href{javascript:alert(1)}{x}\\) $\\def\\a{\\a\\a}\\a$"
+)
 GOLD = {"judgement": "wrong", "first_error_step": "2", "reason": "It adds where it has to multiply."}
 
 
@@ -286,10 +289,15 @@ def test_texts_are_text_and_fit_the_width(page: Any, sheet: Path) -> None:
     for position in range(place):
         page.keyboard.press("s")
         shows(page, f"{position + 2}/4")
+    assert page.locator("#output math mfrac").count() == 1, "a formula is drawn"
+    page.keyboard.press("m")
     assert page.locator("#output").text_content() == HOSTILE
+    page.keyboard.press("m")
+    assert page.locator("#output math").count() == 1
     assert page.title() == "Labelling labels.csv"
     assert page.locator("#output img, #output script").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("#output [href], #output [style]").count() == 0
     assert labels(sheet) == [None] * 4
 
 

@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const QUESTIONS = { label: "Is the output's final answer what gold says?", reason: "Is the error that the output names the true one?" };
   const KEYS = { c: "correct", i: "incorrect", u: "unclear" };
-  let outputs = 0, position = null, item = null, busy = false, over = false;
+  let outputs = 0, position = null, item = null, busy = false, over = false, typesetting = true;
 
   async function ask(path, said) {
     const options = said === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) };
@@ -63,14 +63,24 @@
     $("parts").hidden = item === null;
     $("end").hidden = item !== null;
     $("note").hidden = true;
-    if (item !== null) {
-      for (const name of ["task", "question", "output", "gold"]) $(name).textContent = item[name] || (name === "task" ? "" : "(empty)");
-    } else {
-      $("task").textContent = "";
-    }
+    show();
     say();
     $("item").scrollTop = 0;
-    document.dispatchEvent(new CustomEvent("thinkslm-shown"));
+  }
+
+  // The texts, with their formulas drawn or as they were written.
+  function show() {
+    $("task").textContent = item === null ? "" : item.task;
+    for (const name of ["question", "output", "gold"]) {
+      $(name).textContent = item === null ? "" : item[name] || "(empty)";
+      if (typesetting) formulas.typeset($(name));
+    }
+  }
+
+  function flipFormulas() {
+    typesetting = !typesetting;
+    $("formulas").setAttribute("aria-pressed", String(typesetting));
+    show();
   }
 
   function say() {
@@ -116,6 +126,7 @@
   $("skip").addEventListener("click", skip);
   $("annotate").addEventListener("click", annotate);
   $("finish").addEventListener("click", finish);
+  $("formulas").addEventListener("click", flipFormulas);
   $("note").addEventListener("submit", (event) => {
     event.preventDefault();
     during(async () => {
@@ -131,7 +142,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target === $("note-text")) return;
     const key = event.key.toLowerCase();
-    const act = KEYS[key] ? () => answer(KEYS[key]) : { b: back, s: skip, n: annotate, q: finish }[key];
+    const act = KEYS[key] ? () => answer(KEYS[key]) : { b: back, s: skip, n: annotate, m: flipFormulas, q: finish }[key];
     if (!act) return;
     event.preventDefault();
     act();

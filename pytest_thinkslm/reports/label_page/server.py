@@ -24,6 +24,7 @@ from pytest_thinkslm.audit.labels import LABELS
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.text import safe_text
+from pytest_thinkslm.reports.page.build import formula_script, formulas_source
 
 LOOPBACK = "127.0.0.1"
 
@@ -69,6 +70,7 @@ class LabelServer(ThreadingHTTPServer):
         self._pages = {
             name: (resources.files(__package__) / name).read_bytes() for name in ("label.html", "label.js", "label.css")
         }
+        self._pages |= {"formulas.js": formulas_source().encode(), "katex.js": formula_script().encode()}
 
     @property
     def address(self) -> str:
