@@ -54,7 +54,7 @@ COMMANDS = (
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
 
-  pytest --model embedded --task gsm8k --limit 50      run it (pytest --help: groups pytest-thinkslm)
+  pytest --model embedded --preset tour                see it (pytest --help: groups pytest-thinkslm)
   pytest --model MODEL --baseline RUN --gate 2         fail when accuracy has dropped, beyond chance
 
 Every run leaves a report folder, which most of these commands read. COMMAND --help has examples of each."""

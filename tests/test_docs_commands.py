@@ -48,6 +48,8 @@ class Probe:
             registry.select(settings.tasks)
         return 0
 
+from pytest_thinkslm import engine_from, register_engine
+register_engine("mine", engine_from(lambda prompts: prompts))  # the pages' own engine
 found = []
 for words in json.load(sys.stdin):
     out = io.StringIO()
@@ -92,7 +94,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["pytest", "--engine=replay", "--model=outputs.jsonl", f"--report-dir=reports/{name}", *asked], folder
         )
         assert done.returncode == 0, done.stdout
-    also = {"none": ("before", "a", "last-week"), "w8a8": ("after", "b", "monday"), "all": ("all-variants", "run1")}
+    also = {
+        "none": ("before", "a", "last-week", "q8_0"),
+        "w8a8": ("after", "b", "monday", "q4_0"),
+        "all": ("all-variants", "run1"),
+    }
     also["none"] += ("20260101-120000-embedded-none",)
     for source, names in also.items():
         for name in names:
@@ -233,6 +239,8 @@ OF_FILES = (
 
 def runs_here(command: Command) -> bool:
     words = command.words
+    if command.page == "first-hour.md":
+        return False  # test_first_hour.py runs them in the order in which they stand
     if command.program == "thinkslm":
         return words[1] in OF_FILES
     return "replay" in words or ("--plan" in words and "embedded" in words)

@@ -206,8 +206,9 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
 
 def any_loss_sentence(found: AnyLossJson) -> str:
     """The pooled test in words."""
+    over = "one task" if found["tasks"] == 1 else f"{found['tasks']} tasks together"
     return (
-        f"any loss over {found['tasks']} tasks together: {found['lost']} lost and {found['gained']} gained of "
+        f"any loss over {over}: {found['lost']} lost and {found['gained']} gained of "
         f"{found['n']} items ({found['test']}, {p_text(found['p'])})"
     )
 
