@@ -36,6 +36,7 @@ from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
 from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.runs.corrected import uncorrected
 from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
@@ -336,7 +337,7 @@ class ControllerPlugin:
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         self._tell_others(self.results)
-        lacking = missing or failed_metrics(self.results["results"])
+        lacking = missing or failed_metrics(self.results["results"]) or uncorrected(self.results)
         failed = bool(lacking or raised or self.stopped or self.recorder.unwritten) or any_failed(gates)
         session.exitstatus = self._status(exitstatus, interrupted, failed)
         if broken:  # pytest writes no summary

@@ -22,7 +22,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reference.comparison import CAVEAT
 from pytest_thinkslm.reports.links import filter_link, item_link
-from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, ReferenceRow, Results
+from pytest_thinkslm.runs.types import Change, ConsistencyChange, DeltaRow, Ending, ReferenceRow, Results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -249,7 +249,7 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     for row in rows:
         rates, classes = _moved_figures(row)
         parts = [
-            *_consistency(row),
+            *([consistency_text(row["consistency"])] if "consistency" in row else []),
             *rates,
             *(["failures " + ", ".join(classes)] if classes else []),
             *_further(row),
@@ -259,17 +259,14 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     return lines
 
 
-def _consistency(row: DeltaRow) -> list[str]:
+def consistency_text(found: ConsistencyChange) -> str:
     """How many items stay right, or wrong, in every form: before, now, and whether that is a change."""
-    found = row.get("consistency")
-    if found is None:
-        return []
     before, now, change, interval = change_cells(found["before"], found["now"], found["difference"], found["ci95"])
     p = p_value(found["p"])
-    return [
+    return (
         f"consistency under --stress {before} → {now} ({change} points, 95% interval {interval}, "
         f"p {p if p.startswith('<') else '= ' + p}, n = {found['n']})"
-    ]
+    )
 
 
 def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:

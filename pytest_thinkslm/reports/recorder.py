@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from pytest_thinkslm.audit.labelled import Labelled, read_labelled
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
@@ -25,6 +27,7 @@ from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
+from pytest_thinkslm.runs.corrected import LabelledRun, label_problems
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
@@ -84,6 +87,7 @@ class Recorder:
         self.problems: list[str] = []
         self.page: Path | None = None
         self.page_problem = ""
+        self._labels = LabelledRun(_labels_asked_for(settings)) if settings.labels else None
         self._spool = ItemSpool(folder)
         self._verdicts: dict[ItemKey, str] = {}
         self._data: dict[str, OpenedData] = {}
@@ -173,6 +177,10 @@ class Recorder:
             self._add_stress(results)
         if beside := against_paper(rows, variants):
             results["reference"] = beside
+        if self._labels is not None:
+            outputs = self._spool.lines(self._labels.wanted.__contains__)
+            results["labels"] = self._labels.add_to(rows, self.item_records(), outputs)
+            results["problems"] += label_problems(results)
         if self.judge is not None:
             from pytest_thinkslm.reports.judged import judge_problems, run_judge
 
@@ -337,6 +345,7 @@ class Recorder:
         values = cast("dict[str, object]", self.factory.stated_settings())
         for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan"):
             del values[name]
+        values["labels"] = [path.name for path in self.settings.labels]
         values["where"] = [list(pair) for pair in self.settings.where]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
@@ -376,6 +385,14 @@ class Recorder:
             facts["compression"] = cast("CompressionJson", compression)
             facts["catalogue"] = model.catalogue
         return facts
+
+
+def _labels_asked_for(settings: Settings) -> Labelled:
+    """The label files of ``--labels``, read. Raises ``UsageError``."""
+    try:
+        return read_labelled(settings.labels)
+    except UsageError as error:
+        raise UsageError(f"--labels: {error}") from None
 
 
 def _reckons(task: str) -> bool:

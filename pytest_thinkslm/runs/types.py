@@ -70,6 +70,39 @@ class JudgeFigures(TypedDict):
     accuracy_judge: float | None
 
 
+class ReadJson(TypedDict):
+    """Outputs that were read alike: how many, how many of them people labelled, how many of these they call correct.
+
+    ``right_rate`` is of the labelled, each weighted by the outputs that it stands for.
+    """
+
+    outputs: int
+    labelled: int
+    right: int
+    right_rate: float | None
+
+
+class Corrected(TypedDict):
+    """``--labels``: the accuracy that people would give, from the ``labelled`` outputs. See ``runs.corrected``."""
+
+    accuracy: float | None
+    ci95: list[float] | None
+    labelled: int
+    read_correct: ReadJson
+    read_incorrect: ReadJson
+    undefined: NotRequired[str]
+
+
+class LabelsJson(TypedDict):
+    """``--labels``: which sample, and how much of it is about this run's outputs."""
+
+    annotators: int
+    sampled_from: str
+    sample: str
+    labelled: int
+    not_in_this_run: int
+
+
 class RowData(TypedDict):
     """The data that a row rests on."""
 
@@ -136,6 +169,7 @@ class FigureRow(GroupJson):
     cluster_warning: NotRequired[str]
     loops_stopped: NotRequired[int]
     judge: NotRequired[JudgeFigures]
+    corrected: NotRequired[Corrected]
     failures: dict[str, int]
     rules: dict[str, int]
     grading_timeouts: NotRequired[int]
@@ -424,6 +458,19 @@ class PooledLoss(TypedDict):
     test: str
 
 
+class CorrectedMean(TypedDict):
+    """The mean over ``tasks`` of corrected accuracies (``--labels``), in percent, and its drop in points.
+
+    ``drop`` is None unless the baseline's accuracies of these tasks are corrected, too.
+    """
+
+    tasks: int
+    mean: float
+    ci95: list[float]
+    drop: float | None
+    drop_ci95: list[float] | None
+
+
 class CertificateJson(VariantJson):
     """The decision on one variant over all its tasks; points. ``bounds`` of the mean drop are one-sided."""
 
@@ -441,6 +488,7 @@ class CertificateJson(VariantJson):
     decided_by: list[str]
     sentence: str
     needed: str
+    corrected: NotRequired[CorrectedMean]
 
 
 class BaselineJson(TypedDict):
@@ -719,6 +767,7 @@ class SettingsJson(TypedDict):
     shard: NotRequired[str | None]
     journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
+    labels: NotRequired[list[str]]
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
     adaptive: NotRequired[bool]
@@ -742,6 +791,7 @@ class Results(TypedDict):
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
     judge: NotRequired[JudgeBlock]
+    labels: NotRequired[LabelsJson]
     loop_guard: NotRequired[LoopGuard]
     adaptive: NotRequired[AdaptiveJson]
     certificate: NotRequired[CertificateJson]

@@ -93,6 +93,7 @@ class Settings:
     incorrect: IncorrectMode = "data"
     trust_remote_code: bool = False
     hub_ids: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[Path, ...] = ()
     judge: str | None = None
     judge_url: str | None = None
     judge_policy: JudgePolicy = "fallback"
@@ -191,6 +192,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
+        labels=_labels(raw),
         judge=raw.get("judge") or None,
         judge_url=raw.get("judge-url") or None,
         judge_policy=cast("JudgePolicy", _name(raw, "judge-policy", JUDGE_POLICIES, "fallback")),
@@ -278,6 +280,18 @@ def _selection(raw: RawOptions) -> dict[str, Any]:
         "shard": None if shard is None else str(shard),
         "plan": bool(raw.get("plan")),
     }
+
+
+def _labels(raw: RawOptions) -> tuple[Path, ...]:
+    """Label files; a glob stands for the files that it finds."""
+    found: list[Path] = []
+    for name in split_list(raw.get("labels")):
+        path = checked_path(name, "labels").absolute()
+        matches = sorted(path.parent.glob(path.name)) if any(char in path.name for char in "*?[") else [path]
+        if not matches:
+            raise UsageError(f"--labels {name}: there is no such file; `thinkslm audit RUN` makes label files")
+        found += matches
+    return tuple(dict.fromkeys(found))
 
 
 def _system(raw: RawOptions) -> str | None:

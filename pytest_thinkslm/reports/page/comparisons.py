@@ -114,6 +114,7 @@ def certificates(results: Results) -> list[View]:
             "title": (table := certificate_table(certificate)).title,
             "sentence": certificate["sentence"],
             "table": html_table(table),
+            "notes": table.notes,
         }
         for certificate in certificates_of(results)
     ]

@@ -116,7 +116,8 @@
   // Questions asked beside the items (role "seed") are shown on request.
   const standard = (name) => (name === "role" && tables.role.length > 1 ? "item" : "");
 
-  function setFilters(wanted) {
+  async function setFilters(wanted) {
+    if (wanted.formulas === "on") await setFormulas(true);
     chosenSet = null;
     for (const name of Object.keys(FILTERS)) {
       filters[name] = wanted[name] ?? standard(name);
@@ -131,11 +132,34 @@
   function chosen() {
     const pairs = Object.entries(filters).filter(([name, wanted]) => wanted !== standard(name));
     if (chosenSet) pairs.push(["set", chosenSet.name]);
+    if (typesetting) pairs.push(["formulas", "on"]);
     if ($("search").value.trim()) pairs.push(["q", $("search").value.trim()]);
     return pairs.map(([name, wanted]) => `${name}=${encodeURIComponent(wanted)}`).join("&");
   }
 
   const remember = () => history.replaceState(null, "", `#${chosen() || "items"}`);
+
+  // LaTeX as formulas, or as it was written.
+  let typesetting = false;
+  let library;
+  async function setFormulas(on) {
+    if (on) library ??= unpacked("data-formulas").then(run);
+    await library;
+    typesetting = on;
+    $("formulas").setAttribute("aria-pressed", String(on));
+  }
+
+  async function flipFormulas() {
+    await setFormulas(!typesetting);
+    if (opened >= 0) await open(opened); else remember();
+  }
+
+  // A vendored script runs at once; its hash is in the page's policy.
+  function run(source) {
+    const script = document.createElement("script");
+    script.textContent = source;
+    document.head.append(script);
+  }
 
   // The listed items as lines of items.jsonl.
   async function save() {
@@ -291,10 +315,11 @@
       h("h3", {}, name),
       h("p", { class: "quiet" }, facets(own), " ", h("a", { href: link(row) }, "link to this item")),
       ...(own.note ? [h("p", { class: "remark" }, own.note)] : []),
-      h("h4", {}, "gold"), text(show1(own.gold), words),
+      h("h4", {}, "gold"), valueText(own.gold, words),
       ...(prompts.size === 1 ? prompt(own, words) : []),
       h("div", { class: "columns" }, ...lines.map((line, place) => column(line, rows.length > 1, prompts.size > 1, words, place ? lines[0].output : null))),
     );
+    if (typesetting) $("detail").querySelectorAll("pre").forEach(formulas.typeset);
     $("detail").scrollTop = 0;
     document.dispatchEvent(new CustomEvent("thinkslm-opened", { detail: row }));
   }
@@ -323,7 +348,7 @@
       titled ? h("h3", {}, `${line.model}, ${line.quant}`) : null,
       h("p", {}, h("span", { class: `verdict ${line.verdict}` }, line.verdict), " ", line.reason ?? ""),
       h("div", { class: "pair" },
-        h("div", {}, h("h4", {}, "answer"), text(show1(line.answer), words)),
+        h("div", {}, h("h4", {}, "answer"), valueText(line.answer, words)),
         judge ? h("div", {}, h("h4", {}, "judge"), text(judgeText(line), words)) : null),
       h("p", { class: "quiet" }, facts),
       ...(withPrompt ? prompt(line, words) : []),
@@ -354,6 +379,12 @@
     if (Array.isArray(each)) return `[${each.join(", ")}]`;
     if (typeof each === "object") return Object.entries(each).map(([name, part]) => `${name.replaceAll("_", " ")}: ${part ?? "–"}`).join("\n");
     return String(each);
+  }
+
+  function valueText(each, words) {
+    const element = text(show1(each), words);
+    element.classList.add("value");
+    return element;
   }
 
   // A <pre> with the text; what is searched for is marked.
@@ -434,6 +465,7 @@
       "/": () => { $("items").scrollIntoView(); $("search").focus(); $("search").select(); },
       "?": () => $("help").showModal(),
       t: flip,
+      m: flipFormulas,
       j: () => move(1),
       k: () => move(-1),
       ...(inList ? {
@@ -493,9 +525,7 @@
   }
 
   async function loadPlots() {
-    const script = document.createElement("script");
-    script.textContent = await unpacked("data-vendor");
-    document.head.append(script); // runs at once; its hash is in the page's policy
+    run(await unpacked("data-vendor"));
     await plot();
   }
 
@@ -511,6 +541,7 @@
     let waiting;
     $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { remember(); apply(); }, 180); });
     $("save").addEventListener("click", save);
+    $("formulas").addEventListener("click", flipFormulas);
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("filters").addEventListener("reset", (event) => { event.preventDefault(); setFilters({}).then(remember); });
     let frame = 0;

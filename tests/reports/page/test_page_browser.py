@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from page_folders import HOSTILE, delta, line, report_folder
+from page_watch import Watch
 
 from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.reports.page import write_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 COUNT = 900  # items of each variant: three blocks
-
-
-@dataclass
-class Watch:
-    """What a page said and asked for while it was looked at."""
-
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def on(self, page: Any) -> None:
-        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        page.on("request", lambda request: self.asked.append(request.url))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +38,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     rows[0] |= {"judge": {"verdict": "correct", "answer": None, "reason": "as asked"}}
     judge = {"model": "j", "policy": "all", "disagreements": rows, "unjudged": 0}
     return write_page(report_folder(folder, lines, deltas=[delta(["0004", "0008"])], judge=judge)).as_uri()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture
