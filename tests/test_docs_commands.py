@@ -95,8 +95,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert done.returncode == 0, done.stdout
     also = {
-        "none": ("before", "a", "last-week", "q8_0"),
-        "w8a8": ("after", "b", "monday", "q4_0"),
+        "none": ("before", "a", "last-week"),
+        "w8a8": ("after", "b", "monday"),
         "all": ("all-variants", "run1"),
     }
     also["none"] += ("20260101-120000-embedded-none",)
