@@ -328,13 +328,16 @@ def _noise(row: DeltaRow) -> list[str]:
 
 
 def _breaks(row: DeltaRow) -> list[str]:
-    """Where the lost items' outputs broke, the most frequent first, as a phrase."""
+    """Where the lost items' outputs broke, and the gained ones' before, the most frequent first; as phrases."""
     found = row.get("breaks")
     if found is None:
         return []
-    classes = sorted(found["classes"].items(), key=lambda pair: (-pair[1], pair[0]))
-    said = "lost by " + ", ".join(f"{name} {count}" for name, count in classes)
-    return [said + "".join(f" (“{one['equation']}” in {one['item']})" for one in found["false_equations"][:1])]
+    phrases = []
+    for change in ("lost", "gained"):
+        if classes := sorted(found[change].items(), key=lambda pair: (-pair[1], pair[0])):
+            phrases.append(f"{change} by " + ", ".join(f"{name} {count}" for name, count in classes))
+    said = [f" (“{one['text']}” in {one['item']})" for one in found["steps"][:1]]
+    return [phrases[0] + "".join(said), *phrases[1:]]
 
 
 def _moved(value: Change) -> bool:

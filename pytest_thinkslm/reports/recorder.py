@@ -201,10 +201,9 @@ class Recorder:
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
                 row["drift"] = drift
-        lost = {(group_key(row), item) for row in found for item in row["lost"] if _reckons(row["task"])}
-        if lost:
-            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in lost)
-            deltas.add_breaks(found, outputs)
+        if flipped := {(key, item) for key, item in deltas.flips(found) if _reckons(key.task)}:
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in flipped)
+            deltas.add_breaks(found, outputs, flipped)
         if self.settings.noise_floor:
             deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
         measured = results["measured"]

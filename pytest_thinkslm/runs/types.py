@@ -253,21 +253,23 @@ class NoiseJson(TypedDict):
 
 
 #: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
-Break = Literal["loop", "cut", "form", "abandoned", "equation", "plan"]
+Break = Literal["loop", "cut", "form", "abandoned", "copied", "equation", "plan"]
 
 
-class FalseEquation(TypedDict):
-    """The first false equation of an item's output."""
+class FalseStep(TypedDict):
+    """The first false step of an item's output: ``equation``, or ``copied`` wrong from the question."""
 
     item: str
-    equation: str
+    kind: Break
+    text: str
 
 
 class BreaksJson(TypedDict):
-    """Where the outputs of lost items broke: items by class, and the first ones' first false equations."""
+    """Where the outputs of lost items broke, and those of gained items before: items by class; first false steps."""
 
-    classes: dict[str, int]
-    false_equations: list[FalseEquation]
+    lost: dict[Break, int]
+    gained: dict[Break, int]
+    steps: list[FalseStep]
 
 
 class ConsistencyChange(TypedDict):
