@@ -15,7 +15,7 @@ from pytest_thinkslm.runs.cuts import loops
 from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of
 from pytest_thinkslm.runs.equations import CONVERSIONS, false_equation
 from pytest_thinkslm.runs.lengths import can_be_looked_for, question_of, text_of, value_position
-from pytest_thinkslm.runs.types import Break, BreaksJson, FalseStep
+from pytest_thinkslm.runs.types import Break, BreaksJson, FalseStep, StepKind
 from pytest_thinkslm.scoring.answers.evaluate import value_of
 
 #: The classes, in the order in which the first that fits is taken.
@@ -39,7 +39,7 @@ _BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\}){0,40}\}){0,400}
 class Step:
     """A false step: an equation, or a number that was copied wrong, and where it stands in ``text_of``."""
 
-    kind: Break
+    kind: StepKind
     start: int
     end: int
     text: str
@@ -113,7 +113,7 @@ def false_step(text: str, question: str) -> Step | None:
     return min(found, key=lambda step: step.start, default=None)
 
 
-def _step(kind: Break, text: str, start: int, end: int) -> Step:
+def _step(kind: StepKind, text: str, start: int, end: int) -> Step:
     return Step(kind, start, end, " ".join(text[start:end].split())[:_LONGEST])
 
 

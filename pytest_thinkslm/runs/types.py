@@ -255,12 +255,15 @@ class NoiseJson(TypedDict):
 #: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
 Break = Literal["loop", "cut", "form", "abandoned", "copied", "equation", "plan"]
 
+#: What a false step is: see ``runs.breaks``.
+StepKind = Literal["copied", "equation"]
+
 
 class FalseStep(TypedDict):
     """The first false step of an item's output: ``equation``, or ``copied`` wrong from the question."""
 
     item: str
-    kind: Break
+    kind: StepKind
     text: str
 
 
