@@ -82,6 +82,30 @@ def delta_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
     return found
 
 
+def break_tables(results: Results) -> dict[str, Table]:
+    """By ``model|quant``: lost and gained items by where their outputs broke; links open the lost ones in the page."""
+    rows: dict[str, list[list[Cell]]] = {}
+    for number, row in enumerate(results.get("deltas", ())):
+        if (found := row.get("breaks")) is None:
+            continue
+        name = f"{row['model']}|{row['quant']}"
+        for broke in dict.fromkeys([*found["lost"], *found["gained"]]):
+            lost, gained = found["lost"].get(broke, 0), found["gained"].get(broke, 0)
+            link = filter_link(set=f"delta-{number}-lost", broke=broke) if lost else ""
+            counts = [Cell(str(lost), link=link), Cell(str(gained))]
+            rows.setdefault(name, []).append(
+                [
+                    Cell(_task(row)),
+                    Cell(row["style"]),
+                    Cell(broke),
+                    *counts,
+                    Cell(f"{gained - lost:+d}" if gained != lost else "0"),
+                ]
+            )
+    columns = [*text_columns("task", "style", "broke"), *figure_columns("lost by it", "gained from it", "net")]
+    return {name: Table(columns, own, "Where lost and gained items broke") for name, own in rows.items()}
+
+
 def style_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
     """By variant and style: the table of what changed against its first style, and its rows; as ``delta_tables``."""
     numbered = list(enumerate(results.get("style_deltas", ())))

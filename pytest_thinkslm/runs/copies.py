@@ -15,7 +15,7 @@ from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of
 
 _TOKEN = re.compile(rf"(?P<number>{NUMBER})|(?P<word>[^\W\d_]+)|(?P<sign>\\[a-zA-Z]+|[^\s\w$*,.&])")
 #: Between a number and what says that it is a result.
-_RESULT = re.compile(r"(?:[=≈→⇒]|boxed)\s*[-$\\({*\s]*$")
+_RESULT = re.compile(r"(?:[=≈→⇒]|boxed|\b(?:which|that|this) (?:is|are|makes?|gives?|leaves?))\s*[-$\\({*\s]*$")
 #: What in a formula names the place of a number: the token before a sign.
 _FORMULA = re.compile(r"(?:[a-z\d]+|\)|sqrt|\\sqrt) [-+*/^{]", re.IGNORECASE)
 #: Words that stand beside any number.

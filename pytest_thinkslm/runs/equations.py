@@ -96,7 +96,7 @@ def _equation(before: Sequence[Token], sign: Token, after: Sequence[Token], *, c
     if said and right.operation:
         return None
     one, other = value_of(left.latex), value_of(right.latex)
-    if one is None or other is None or abs(one) > _LARGEST or abs(other) > _LARGEST:
+    if one is None or other is None or not (_compared(one) and _compared(other)):
         return None
     true = _agree(one, other, left, right)
     return Equation(left.first.start, right.first.start, right.last.end, one, other, true)
@@ -241,6 +241,10 @@ def _excess(used: Sequence[Token], opening: str, closing: str) -> int:
 
 
 # --- values
+
+
+def _compared(value: Fraction | float) -> bool:
+    return -_LARGEST < value < _LARGEST
 
 
 def _agree(one: Fraction | float, other: Fraction | float, left: _Side, right: _Side) -> bool:

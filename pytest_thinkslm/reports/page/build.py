@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.tables import shown_in_html
+from pytest_thinkslm.reports.page.broken import BrokeMark, looker
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
@@ -45,8 +47,9 @@ def write_page(folder: Path) -> Path:
     draft = folder / ".report.html.draft"
     try:
         with tempfile.TemporaryFile(dir=folder) as blocks, draft.open("wb") as page:
-            index = pack((line for _, line in files.read_lines(folder / "items.jsonl")), _Counter(blocks).write)
-            head, tail = _frame(results, index)
+            broke, look = looker(results)
+            index = pack((line for _, line in files.read_lines(folder / "items.jsonl")), _Counter(blocks).write, look)
+            head, tail = _frame(results, index, broke)
             page.write(head)
             blocks.seek(0)
             shutil.copyfileobj(blocks, page)
@@ -78,7 +81,7 @@ class _Counter:
         self._number += 1
 
 
-def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
+def _frame(results: Results, index: Index, broke: Mapping[int, BrokeMark]) -> tuple[bytes, bytes]:
     """What stands before and after the blocks."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -89,6 +92,7 @@ def _frame(results: Results, index: Index) -> tuple[bytes, bytes]:
             {"name": chart.name, "spec": {**chart.spec, "description": chart.title}} for chart in charts(results)
         ],
         "sets": item_sets(results),
+        "broke": broke,
     }
     environment = Environment(
         loader=PackageLoader("pytest_thinkslm.reports.page", "."),

@@ -9,7 +9,7 @@ from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
-from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables, style_tables
+from pytest_thinkslm.reports.delta_tables import break_tables, delta_tables, reference_tables, style_tables
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.page.charts import variant_labels
@@ -28,9 +28,16 @@ GATES_SHOWN = 20
 
 
 def deltas(results: Results) -> list[View]:
-    """One table a variant: its change against its reference."""
+    """One table a variant: its change against its reference, and where lost and gained items broke."""
+    broke = break_tables(results)
     return [
-        {"title": table.title, "table": html_table(table), "measured": cost} for table, _, cost in delta_tables(results)
+        {
+            "title": table.title,
+            "table": html_table(table),
+            "measured": cost,
+            "broke": html_table(broke[name]) if (name := f"{rows[0]['model']}|{rows[0]['quant']}") in broke else "",
+        }
+        for table, rows, cost in delta_tables(results)
     ]
 
 
