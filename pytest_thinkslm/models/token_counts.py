@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.models.catalogue import catalogue
 from pytest_thinkslm.models.embedded import prepared_path
 
 Counter = Callable[[str], int]
+#: Takes a text and a number of tokens; gives the place in the text at which so many of them end.
+Cutter = Callable[[str, int], int]
 
 _FILE = "tokenizer.json"
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
@@ -26,16 +29,34 @@ def counter(model: str) -> Counter | None:
 
     Nothing is fetched, and torch is not imported.
     """
+    tokenizer = _tokenizer(model)
+    return None if tokenizer is None else lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def cutter(model: str) -> Cutter | None:
+    """Where a number of the model's own tokens end in a text; None as for ``counter``."""
+    tokenizer = _tokenizer(model)
+    if tokenizer is None:
+        return None
+
+    def cut(text: str, tokens: int) -> int:
+        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+        return len(text) if tokens >= len(offsets) else int(offsets[tokens - 1][1])
+
+    return cut
+
+
+def _tokenizer(model: str) -> Any:
+    """The model's tokenizer, from the file of it that is on this machine; None without one."""
     try:
         file = _tokenizer_file(model)
         if file is None:
             return None
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(file))
+        return Tokenizer.from_file(str(file))
     except Exception:  # whatever is wrong with it, an estimate will do
         return None
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _tokenizer_file(model: str) -> Path | None:

@@ -28,6 +28,7 @@ from pytest_thinkslm.gates.baselines import Group, collecting
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
+    BudgetCurve,
     CompressionJson,
     DeltaRow,
     DriftJson,
@@ -91,6 +92,7 @@ class Recorder:
         self.judge = judge
         self._judge_spent: dict[str, float] = {}
         self._drift: dict[GroupKey, DriftJson] = {}
+        self._budget_curves: list[BudgetCurve] = []
 
     def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
         """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
@@ -172,6 +174,8 @@ class Recorder:
             self._add_style_deltas(results, groups)
         if self.settings.stress:
             self._add_stress(results)
+        if self.settings.budget_curve is not None:
+            results["budget_curves"] = self._budget_curves
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:
@@ -216,6 +220,13 @@ class Recorder:
 
         pairs = references([(variant.model, variant.quant) for variant in self.factory.variants])
         self._drift, problems = measure(self.factory, self._spool.lines, pairs, log)
+        self.problems += problems
+
+    def measure_budgets(self, log: TextIO | None) -> None:
+        """``--budget-curve``: have thoughts closed early, and see what is answered there."""
+        from pytest_thinkslm.generating.budgets import measure
+
+        self._budget_curves, problems = measure(self.factory, self._spool.lines, log)
         self.problems += problems
 
     def _add_style_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:

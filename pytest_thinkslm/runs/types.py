@@ -275,6 +275,33 @@ class BreaksJson(TypedDict):
     steps: list[FalseStep]
 
 
+class BudgetPoint(TypedDict):
+    """``--budget-curve``: the items' outcomes with thoughts of at most ``budget`` tokens; shares of them.
+
+    ``forced``: the thought was closed there; ``cut``: and the answer did not end within its limit.
+    """
+
+    budget: int
+    n: int
+    accuracy: float | None
+    ci95: list[float] | None
+    forced: float
+    cut: float
+
+
+class BudgetCurve(GroupJson):
+    """One row's accuracies by the length of its thoughts. ``errors``: items that are left out of every point.
+
+    ``limit`` is how many new tokens a forced answer could have; ``tokens`` what the run and the forced answers took,
+    None where that is not known.
+    """
+
+    points: list[BudgetPoint]
+    limit: int
+    tokens: dict[Literal["run", "curve"], int | None]
+    errors: int
+
+
 class ConsistencyChange(TypedDict):
     """Whether items stay right, or wrong, in every form (``--stress``): of one variant against the other, by item."""
 
@@ -710,6 +737,7 @@ class SettingsJson(TypedDict):
     stress: NotRequired[list[str]]
     drift: NotRequired[int | None]
     noise_floor: NotRequired[int]
+    budget_curve: NotRequired[list[int] | None]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
@@ -738,6 +766,7 @@ class Results(TypedDict):
     style_deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
+    budget_curves: NotRequired[list[BudgetCurve]]
     judge: NotRequired[JudgeBlock]
     loop_guard: NotRequired[LoopGuard]
     adaptive: NotRequired[AdaptiveJson]

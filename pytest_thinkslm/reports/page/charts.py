@@ -83,6 +83,7 @@ def charts(results: Results) -> list[Chart]:
         *(_accuracy(results, panel) for panel in panels),
         *(_list_length(results, panel) for panel in panels),
         *chain.from_iterable(zip_longest(*(_groups(results, panel) for panel in panels))),
+        *chain.from_iterable(_budget_curves(results, panel) for panel in panels),
         *(_verdicts(panel) for panel in panels),
         *(_failures(panel) for panel in panels),
         *(_deltas(results, panel) for panel in panels),
@@ -231,6 +232,42 @@ def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
             spec = dots(values, "accuracy (%)", domain=(0, 100), axis=axis)
             full = f"{titles[task]}: accuracy {title}{panel.title}"
             yield Chart(f"{task}-{name}{panel.suffix}", full, "Bars are 95% intervals.", spec)
+
+
+def _budget_curves(results: Results, panel: _Panel) -> Iterator[Chart]:
+    """Accuracy over the length of the thought, a plot a task."""
+    curves = {group_key(curve): curve for curve in results.get("budget_curves") or ()}
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    titles: dict[str, str] = {}
+    for row in panel.rows:
+        curve = curves.get(group_key(row))
+        for point in curve["points"] if curve is not None else ():
+            if point["accuracy"] is not None:
+                own = dot(str(point["budget"]), panel.series(row), point["accuracy"], point["ci95"], n=point["n"])
+                by_task.setdefault(row["task"], []).append({**own, "budget": point["budget"]})
+                titles[row["task"]] = row["title"]
+    for task, values in by_task.items():
+        x = {**quantity("budget", "tokens of the thought, at most"), "scale": {"type": "log"}, "axis": {"grid": False}}
+        y = quantity("value", "accuracy (%)", (0, 100))
+        marks = [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.45},
+                "encoding": interval_ends("y", "accuracy (%)", (0, 100)),
+            },
+            {"mark": {"type": "line", "opacity": 0.6}, "encoding": {"y": y}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"y": y, "tooltip": tooltip({"budget": "tokens"})},
+            },
+        ]
+        spec = {**frame(values), "height": 200, "encoding": {"x": x, "color": series_colour(values)}, "layer": marks}
+        note = "Thoughts are closed at so many tokens and the answer asked for. Bars are 95% intervals."
+        yield Chart(
+            f"{task}-budget{panel.suffix}",
+            f"{titles[task]}: accuracy by the length of the thought{panel.title}",
+            note,
+            spec,
+        )
 
 
 def _verdicts(panel: _Panel) -> Chart:

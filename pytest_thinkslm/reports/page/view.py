@@ -36,6 +36,7 @@ def sections(results: Results, index: Index) -> View:
             for chart in charts(results)
         ],
         "stress": comparisons.stress(results),
+        "budgets": comparisons.budgets(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
         "baseline": comparisons.baseline(results),
