@@ -680,6 +680,7 @@ class VariantMeasured(TypedDict, total=False):
     seconds: float | None
     generating_seconds: float | None
     tokens_per_second: float | None
+    joules: float | None
     load_seconds: float
     gpu_seconds: float
     threads: int

@@ -1,4 +1,4 @@
-"""``--budget-curve`` from outside: exact on thoughts whose positions are known, journalled, within half of the tokens."""
+"""``--budget-curve`` from outside: exact on known thoughts, journalled, within half of the tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(report: object) -> None:
 
 
 def test_recorded_answers_make_an_exact_curve(replay: Replay, pytester: pytest.Pytester) -> None:
-    """0 is right from 20 tokens on and thinks for 34, 1 is right at 20 and unlearns it, 2 never ends, 3 does not think."""
+    """0 is right from 20 tokens on, 1 is right at 20 and unlearns it, 2 never ends, 3 does not think."""
     lines = [
         thinks(0, 40),
         thinks(1, 80, right=False),
