@@ -19,7 +19,7 @@ from pytest_thinkslm.engines.thinking import Second, joined, next_request, secon
 from pytest_thinkslm.generating.ahead import Ahead
 from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.journal.near import AcceptingJournal
-from pytest_thinkslm.models.token_counts import Cutter, cutter, estimated
+from pytest_thinkslm.models.token_counts import Ends, estimated, token_ends
 from pytest_thinkslm.runs.budgets import Outcome, answer_limit, budgets_for, point
 from pytest_thinkslm.runs.types import BudgetCurve
 from pytest_thinkslm.scoring.answers.thoughts import split
@@ -59,8 +59,8 @@ def measure(factory: EngineFactory, lines: Lines, log: TextIO | None) -> tuple[l
     The first repeat of each item counts. One model at a time is loaded; the journal keeps the answers.
     """
     settings = factory.settings
-    cutters = [_cutter(factory, place) for place in range(len(factory.variants))]
-    budgets = _budgets(factory, lines, cutters)
+    ends = [token_ends(factory.given_as(place)) if factory.local else None for place in range(len(factory.variants))]
+    budgets = _budgets(factory, lines, ends)
     found: list[BudgetCurve] = []
     problems: list[str] = []
     for place, variant in enumerate(factory.variants):
@@ -76,7 +76,7 @@ def measure(factory: EngineFactory, lines: Lines, log: TextIO | None) -> tuple[l
         for line in lines(lambda key, refs=refs: key in refs):  # type: ignore[misc]
             key = group_key(line)
             group = groups.setdefault(key, _Group(budgets[key.task, key.style]))
-            _add(group, line, refs[item_key(line)], planner, cutters[place], unmarked=factory.name == "openai")
+            _add(group, line, refs[item_key(line)], planner, ends[place], unmarked=factory.name == "openai")
         curves, failed = _answered(factory, place, planner, groups, log)
         found += curves
         problems += failed
@@ -87,31 +87,38 @@ def _counts(key: ItemKey) -> bool:
     return key.role == "item" and key.repeat == 1
 
 
-def _cutter(factory: EngineFactory, place: int) -> Cutter | None:
-    return cutter(factory.given_as(place)) if factory.local else None
-
-
 def _budgets(
-    factory: EngineFactory, lines: Lines, cutters: Sequence[Cutter | None]
+    factory: EngineFactory, lines: Lines, ends: Sequence[Ends | None]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """By task and style: those that were asked for, else six up to the longest thought of all variants."""
     asked = factory.settings.budget_curve or ()
     longest: dict[tuple[str, str], int] = {}
+    own = {(variant.model, variant.quant): known for variant, known in zip(factory.variants, ends, strict=True)}
     for line in lines(_counts):
         if line["verdict"] != "error" and "thought" in line:
             known = longest.get((line["task"], line["style"]), 0)
-            longest[line["task"], line["style"]] = max(known, _thought_tokens(line))
+            longest[line["task"], line["style"]] = max(known, _thought_tokens(line, own[group_key(line).variant]))
     return {key: asked or budgets_for(tokens) for key, tokens in longest.items()}
 
 
-def _thought_tokens(line: ItemLine) -> int:
-    """About how many tokens of an output are its thought, rounded up."""
-    text, thought = line["output"] or "", line.get("reasoning") or ""
-    if not thought:
-        answer = split(text, cut=line["finish_reason"] == "length").answer
-        text, thought = answer, text[: len(text) - len(answer)]
-    whole = len(text) + len(thought)
-    return -(-_tokens(line) * len(thought) // whole) if whole else 0
+def _thought_tokens(line: ItemLine, ends: Ends | None) -> int:
+    """How many tokens of an output are its thought and the marks around it, rounded up."""
+    text, apart = line["output"] or "", line.get("reasoning") or ""
+    length = len(apart) or len(text) - len(split(text, cut=line["finish_reason"] == "length").answer)
+    places = _places(line, ends)
+    return next((tokens for tokens, end in enumerate(places, 1) if end >= length), len(places))
+
+
+def _places(line: ItemLine, ends: Ends | None) -> Sequence[int]:
+    """Where the tokens end in an output, or in its thought where that stands apart.
+
+    By the model's tokenizer, else with tokens that are all alike in characters.
+    """
+    apart, text = line.get("reasoning") or "", line["output"] or ""
+    if ends is not None:
+        return ends(apart or text)
+    whole, tokens = len(apart) + len(text), max(1, _tokens(line))
+    return [end for token in range(1, tokens + 1) if (end := whole * token // tokens) <= len(apart or text)]
 
 
 def _tokens(line: ItemLine) -> int:
@@ -119,7 +126,7 @@ def _tokens(line: ItemLine) -> int:
     return tokens if tokens is not None else estimated((line.get("reasoning") or "") + (line["output"] or ""))
 
 
-def _add(group: _Group, line: ItemLine, ref: ItemRef, planner: Planner, cut: Cutter | None, *, unmarked: bool) -> None:
+def _add(group: _Group, line: ItemLine, ref: ItemRef, planner: Planner, ends: Ends | None, *, unmarked: bool) -> None:
     """One item: its own outcome where its thought had ended by then, else the answer that has to be asked for."""
     if line["verdict"] == "error" or line["output"] is None:
         return
@@ -128,8 +135,9 @@ def _add(group: _Group, line: ItemLine, ref: ItemRef, planner: Planner, cut: Cut
     group.counted &= line.get("output_tokens") is not None
     right = line.get("parser_verdict", line["verdict"]) == "correct"
     request = planner.request(ref)
+    places = _places(line, ends) if "thought" in line else ()
     for budget in group.budgets:
-        thought = _thought_so_far(line, budget, cut) if "thought" in line else None
+        thought = _thought_so_far(line, budget, places)
         after = None if thought is None else second(request, thought, unmarked_is_thought=unmarked)
         if thought is None or after is None or not after.closed:
             own = Outcome(line["item"], group.clusters[line["item"]], right)
@@ -138,21 +146,12 @@ def _add(group: _Group, line: ItemLine, ref: ItemRef, planner: Planner, cut: Cut
             group.forced.append(_Forced(ref, budget, thought, after, request))
 
 
-def _thought_so_far(line: ItemLine, budget: int, cut: Cutter | None) -> Output | None:
-    """What the first ``budget`` tokens of an output are; None where it is no longer than that.
-
-    By the model's tokenizer, else with tokens that are all alike in characters.
-    """
+def _thought_so_far(line: ItemLine, budget: int, places: Sequence[int]) -> Output | None:
+    """What the first ``budget`` tokens of an output are; None where it is no longer than that."""
     apart = line.get("reasoning") or ""
-    text = apart or line["output"] or ""
-    if cut is not None:
-        end = cut(text, budget)
-    else:
-        whole = len(apart) + len(line["output"] or "")
-        end = whole * budget // max(1, _tokens(line))
-    if end >= len(text):
+    if budget >= len(places):
         return None
-    part = text[:end]
+    part = (apart or line["output"] or "")[: places[budget - 1]]
     return Output("" if apart else part, part if apart else None, "length", line["prompt_tokens"], budget)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from pytest_thinkslm.models.catalogue import catalogue
 from pytest_thinkslm.models.embedded import prepared_path
 
 Counter = Callable[[str], int]
-#: Takes a text and a number of tokens; gives the place in the text at which so many of them end.
-Cutter = Callable[[str, int], int]
+#: Takes a text; gives the places in it at which its tokens end.
+Ends = Callable[[str], Sequence[int]]
 
 _FILE = "tokenizer.json"
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
@@ -33,17 +33,12 @@ def counter(model: str) -> Counter | None:
     return None if tokenizer is None else lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def cutter(model: str) -> Cutter | None:
-    """Where a number of the model's own tokens end in a text; None as for ``counter``."""
+def token_ends(model: str) -> Ends | None:
+    """Where the model's own tokens end in a text; None as for ``counter``."""
     tokenizer = _tokenizer(model)
     if tokenizer is None:
         return None
-
-    def cut(text: str, tokens: int) -> int:
-        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        return len(text) if tokens >= len(offsets) else int(offsets[tokens - 1][1])
-
-    return cut
+    return lambda text: [end for _, end in tokenizer.encode(text, add_special_tokens=False).offsets]
 
 
 def _tokenizer(model: str) -> Any:

@@ -9,7 +9,7 @@ TITLE = "Accuracy by the length of the thought (--budget-curve)"
 
 LEGEND = (
     "budget: tokens at which thoughts are closed and the answer asked for; closed: share of items whose thought was, "
-    "the others had ended before; cut: share whose answer did not end within its limit"
+    "the others had ended before; cut: share whose answer did not end within its limit and so mostly counts as wrong"
 )
 
 

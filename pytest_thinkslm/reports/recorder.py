@@ -175,7 +175,8 @@ class Recorder:
         if self.settings.stress:
             self._add_stress(results)
         if self.settings.budget_curve is not None:
-            results["budget_curves"] = self._budget_curves
+            order = [group_key(row) for row in rows]
+            results["budget_curves"] = sorted(self._budget_curves, key=lambda curve: order.index(group_key(curve)))
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self.judge is not None:
