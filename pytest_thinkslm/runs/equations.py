@@ -145,7 +145,7 @@ def _right(tokens: Sequence[Token]) -> _Side | None:
         word, last = tokens[place], own[-1]
         if last.text in OPERATORS - {"!"} or word.text.lower() in _SCALES:
             return None
-        if not word.text[0].isalpha() or (len(word.text) == 1 and word.start == last.end):
+        if not word.text[0].isalpha() or (len(word.text) == 1 and word.text not in "aI"):
             return None
     return _side(own, right=True)
 

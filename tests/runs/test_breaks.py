@@ -69,6 +69,7 @@ def false_equation(text: str) -> str | None:
         (r"$a_1 = 14 \cdot 36$", None),
         (r"$x = 26 - 10$ and $y = 10$", None),
         ("32x - 4x^2 = 12x, 0 = 4x^2 - 20x", None),
+        ("60 - 32 = 4 x x, so 28 = 4 x x", None),
         ("5 + 3", None),
         ("n = 5", None),
         ("the sum (2 + 2 = 4) and 3 1/2 = 3.5", None),

@@ -250,7 +250,11 @@ def _budget_curves(results: Results, panel: _Panel) -> Iterator[Chart]:
                 by_task.setdefault(row["task"], []).append({**own, "budget": point["budget"]})
                 titles[row["task"]] = row["title"]
     for task, values in by_task.items():
-        x = {**quantity("budget", "tokens of the thought, at most"), "scale": {"type": "log", "nice": False, "padding": 16}, "axis": {"grid": False}}
+        x = {
+            **quantity("budget", "tokens of the thought, at most"),
+            "scale": {"type": "log", "nice": False, "padding": 16},
+            "axis": {"grid": False},
+        }
         y = quantity("value", "accuracy (%)", (0, 100))
         marks = [
             {
@@ -366,7 +370,11 @@ def _costs(results: Results, panel: _Panel) -> Iterator[Chart]:
             continue
         for value in values:
             value["front"] = value["series"] in best
-        x = {**quantity("cost", axis), "scale": {"type": "log", "nice": False, "padding": 16}, "axis": {"grid": False, "format": "~g"}}
+        x = {
+            **quantity("cost", axis),
+            "scale": {"type": "log", "nice": False, "padding": 16},
+            "axis": {"grid": False, "format": "~g"},
+        }
         y = {**quantity("value", "accuracy (%)"), "scale": {"zero": False}}
         spec = {
             **frame(values),
