@@ -147,7 +147,7 @@ class ReplayEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Futures that are made when looked at, so that recorded texts stay on disk until then."""
-        return _LazyFutures([self._place(request) for request in requests], self._read)
+        return RecordedFutures([self._place(request) for request in requests], self._read)
 
     def fingerprint(self) -> Fingerprint:
         """The file's name and size (replayed outputs are not journalled)."""
@@ -204,7 +204,9 @@ def _at(places: array[int] | None, item: int) -> int:
     return -1 if places is None or item >= len(places) else places[item]
 
 
-class _LazyFutures(Sequence["Future[Output]"]):
+class RecordedFutures(Sequence["Future[Output]"]):
+    """The outputs of requests, each read from the file when it is looked at; ``output`` needs no future for that."""
+
     def __init__(self, places: list[tuple[int | None, str]], read: Callable[[int], Output]) -> None:
         self._places = places
         self._read = read
@@ -219,16 +221,19 @@ class _LazyFutures(Sequence["Future[Output]"]):
     def __getitem__(self, index: int | slice) -> Future[Output] | Sequence[Future[Output]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        offset, problem = self._places[index]
         future: Future[Output] = Future()
-        if offset is None:
-            future.set_exception(EngineError(problem))
-        else:
-            try:
-                future.set_result(self._read(offset))
-            except EngineError as error:
-                future.set_exception(error)
+        try:
+            future.set_result(self.output(index))
+        except EngineError as error:
+            future.set_exception(error)
         return future
+
+    def output(self, index: int) -> Output:
+        """One output, read now. Raises ``EngineError``."""
+        offset, problem = self._places[index]
+        if offset is None:
+            raise EngineError(problem)
+        return self._read(offset)
 
 
 def _loads(line: bytes) -> Any:

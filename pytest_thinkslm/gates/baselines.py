@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
@@ -17,6 +18,7 @@ from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
+from pytest_thinkslm.runs.results import counted_metrics
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
 
@@ -53,6 +55,8 @@ class Group:
         prompts: digest of the messages that were asked.
         verdicts: number of outcomes, every repeat one.
         errors: items of which an outcome is an ``error``: they say nothing about the model and are not compared.
+        records: what the task's own metrics are counted of, where it has any that can be compared: the records of the
+            items and of what was asked beside them, without their texts.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class Group:
     prompts: dict[str, bytes] = field(default_factory=dict)
     verdicts: Counter[VerdictName] = field(default_factory=Counter)
     errors: set[str] = field(default_factory=set)
+    records: list[ItemRecord] = field(default_factory=list)
 
     def comparable(self) -> dict[str, list[float]]:
         """The scores of all items without an error."""
@@ -153,20 +158,35 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     return RecordedRun(rows, groups, path.absolute().parent.name, results)
 
 
-def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
-    """Item records by group; further cases asked beside items (role ``seed``) are left out."""
+def collect(records: Iterable[ItemRecord], beside: Iterable[ItemRecord] = ()) -> dict[GroupKey, Group]:
+    """Item records by group; ``beside`` and the records themselves may have further cases (role ``seed``)."""
     groups: dict[GroupKey, Group] = {}
-    for _ in collecting(records, groups):
+    for _ in collecting(records, groups, beside):
         pass
     return groups
 
 
-def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> Iterator[ItemRecord]:
+def collecting(
+    records: Iterable[ItemRecord], groups: dict[GroupKey, Group], beside: Iterable[ItemRecord] = ()
+) -> Iterator[ItemRecord]:
     """The records as they come, each also added to ``groups``: two uses of one pass."""
+    seeds: dict[tuple[str, ...], list[ItemRecord]] = {}
     for record in records:
+        key = group_key(record)
         if record.get("role", "item") == "item":
-            _collect(groups.setdefault(group_key(record), Group()), record)
+            group = groups.setdefault(key, Group())
+            _collect(group, record)
+            if counted_metrics(key.task) is not None:
+                group.records.append(_counted(record))
+        elif record["role"] == "seed":
+            seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
         yield record
+    for record in beside:
+        key = group_key(record)
+        seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
+    for key, group in groups.items():
+        if group.records:
+            group.records += seeds.get((*key.variant, key.test, key.style), ())
 
 
 def prompt_digest(messages: Sequence[Message]) -> bytes:
@@ -297,6 +317,19 @@ def refused(asked: str, found: Sequence[str]) -> UsageError:
         f"{asked} does not fit this run; these differ: {', '.join(found)}. "
         "Compare like with like: give this run the baseline's settings, or make a new baseline with this run's"
     )
+
+
+#: What metrics are counted of.
+_COUNTED = ("role", "item", "repeat", "verdict", "failure", "answer", "gold", "judge", "facets", "cluster")
+
+
+def _counted(record: ItemRecord) -> ItemRecord:
+    kept = {name: value for name in _COUNTED if (value := record.get(name)) is not None}
+    for name in ("answer", "gold", "judge"):
+        kept.setdefault(name, None)
+    if "parser_verdict" in record:  # there was a judge
+        kept["parser_verdict"] = record["parser_verdict"]
+    return cast("ItemRecord", kept)
 
 
 def _collect(group: Group, record: ItemRecord) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from pytest_thinkslm.core.identity import GroupKey, task_labels
@@ -33,6 +33,7 @@ from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, SettingsJso
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.statistics import PairedResult, holm
+from pytest_thinkslm.tasks.figures import ValueChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class ComparedGroup:
     unfit: str = ""
     shared: int = 0
     p_corrected: float | None = None
+    metrics: Mapping[str, ValueChange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,12 @@ def compare(
     measured, other_prompts = [], []
     shared: dict[GroupKey, int] = {}
     mode: GateMode = "regression" if margin is None else margin.mode
-    for entry in gating.measure(other.groups, other.rows, first, mode):
+    for entry in gating.measure(other.groups, other.rows, first, mode, metrics=True):
         found = _prompt_misfits(first, other, entry)
         if found:
             other_prompts += found
-            entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=f"other {', '.join(found)}")
+            unfit = f"other {', '.join(found)}"
+            entry = replace(entry, cell=replace(entry.cell, comparison=None), unfit=unfit, metrics={})
         elif entry.against is not None:
             there = first.groups[entry.against].scores
             shared[entry.key] = sum(item in there for item in other.groups[entry.key].scores)
@@ -142,7 +145,7 @@ def compare_styles(run: RecordedRun) -> list[Comparison]:
     """The styles of one run against its first, item by item: a comparison a style; none where it has one alone."""
     pairs = gating.style_pairs(run.rows, run.settings.get("styles", []))
     sides = {key: (other, run.groups[other]) for key, other in pairs.items()}
-    measured = gating.measure(run.groups, {key: run.rows[key] for key in pairs}, run, sides=sides)
+    measured = gating.measure(run.groups, {key: run.rows[key] for key in pairs}, run, sides=sides, metrics=True)
     shared = {entry.key: entry.cell.comparison.n for entry in measured if entry.cell.comparison}
     by_pair: dict[tuple[str, str], list[ComparedGroup]] = {}
     for row in _compared(measured, shared):
@@ -166,6 +169,7 @@ def _compared(measured: Sequence[gating.Measured], shared: Mapping[GroupKey, int
             entry.unfit,
             shared.get(entry.key, 0),
             corrected.get(entry.key),
+            entry.metrics,
         )
         for entry in measured
     )

@@ -335,7 +335,8 @@ class Run:
             gpus.measured_from_here()
         self._energy = EnergyMeter(range(len(gpus.devices())) if self.factory.local else ())
         self._opened_log = self._log()
-        asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
+        # else the journal is all that is asked
+        asking = not (self.factory.journalled and (self.stopped or self.settings.rescore))
         engine = self.factory.build(variant, self._opened_log) if asking else None
         journal: AcceptingJournal | None = None
         if self.factory.journalled:
@@ -352,7 +353,7 @@ class Run:
             return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
 
         beside = self._beside or 0 if self.measured else self._beside
-        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh, beside)
+        ahead = self._ahead = Ahead(engine, journal, weigh, beside)
         if self.stopped:
             ahead.stop(self.stopped)
         self._journal = journal
@@ -362,6 +363,8 @@ class Run:
         if self.settings.adaptive:
             self._window = max(_WINDOW[0], min(_WINDOW[1], len(self._waiting) // _WINDOW_PARTS))
         self._admit(ahead, self._announce)
+        if asking and journal is not None:
+            self.factory.remember(variant)
         return ahead
 
     def _admit(self, ahead: Ahead, announce: Announce | None = None) -> None:

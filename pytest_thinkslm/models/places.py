@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Published, catalogue, published_as
+from pytest_thinkslm.models.hub import is_cached
 from pytest_thinkslm.models.preflight import Asked
 from pytest_thinkslm.models.resolve import unknown_name
 
@@ -67,6 +68,18 @@ def place_of(model: str, entries: Mapping[str, Entry]) -> Place | None:
             return Place(model)
         return Place(model, None, known[1].revision, *known)
     return None
+
+
+def is_here(model: str) -> bool:
+    """Whether a name means something that is on this disk; the embedded model counts as such."""
+    if model == "embedded" or Path(model).expanduser().exists():
+        return True
+    place = place_of(model.partition(":")[0] if HUB_ID.match(model) else model, catalogue())
+    if place is None:
+        return False
+    if place.folder is not None:
+        return place.folder.exists()
+    return place.hub_id is None or is_cached(place.hub_id, place.revision)
 
 
 def _default(entry: Entry) -> str:

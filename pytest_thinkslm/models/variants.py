@@ -28,8 +28,12 @@ from pytest_thinkslm.models.resolve import ResolvedModel, described
 
 Progress = Callable[[str], None]
 
-#: Keys for the same thing: weights of so many bits, whose activations are left alone.
-_SAME = ({"gptq4", "w4a16"}, {"awq4", "w4a16"}, {"gptq8", "w8a16"})
+#: Keys for the same thing: weights and activations of so many bits, however they were found.
+_SAME = (
+    *({"w4a16", method} for method in ("gptq4", "awq4", "autoround4")),
+    {"w8a16", "gptq8"},
+    {"w8a8", "w8a8-smoothquant"},
+)
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -139,10 +139,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "quant",
         "list",
-        "compression: none, gptq8, gptq4, w8a8, w8a16, w4a16, fp8, fp8-dynamic, awq4, sparse-2of4, or a type of GGUF "
-        "files (q8_0, q4_k_m, ...); several give one run with a column each, paired item by item. A published "
-        "checkpoint is taken where the catalogue has one, else the model is compressed on demand (thinkslm compress). "
-        "Default: the checkpoint as it is",
+        "compression: none, gptq8, gptq4, w8a8, w8a8-smoothquant, w8a16, w4a16, w4a8, fp8, fp8-dynamic, awq4, "
+        "autoround4, nvfp4, sparse-2of4, or a type of GGUF files (q8_0, q4_k_m, ...); behind a + the cache of keys and "
+        "values (w8a8+kv-fp8, q4_k_m+kv-q8_0). Several give one run with a column each, paired item by item. A "
+        "published checkpoint is taken where the catalogue has one, else the model is compressed on demand (thinkslm "
+        "compress). Default: the checkpoint as it is",
         "Q,...",
     ),
     Option("task", "list", "task keys, globs allowed ('sort8_*'); default: all", "T,..."),

@@ -44,6 +44,7 @@ from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry, stress
+from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class RunGates:
         if self.baseline is not None:
             return gating.counterparts(groups, self.baseline)
         variants = list(dict.fromkeys(key.variant for key in groups))
+        if not variants:  # interrupted before the first outcome
+            return {}
         against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
         found: dict[GroupKey, gating.Side | None] = {}
         for key in groups:
@@ -260,10 +263,12 @@ class RunGates:
         decided: tuple[GateResult, ...] = ()
         any_loss: list[AnyLossJson] = []
         keys: dict[str, GroupKey] = {}
+        metrics: dict[str, Mapping[str, ValueChange]] = {}
         if self.specs:
-            groups = collect(recorder.item_records())
+            groups = collect(recorder.item_records(), recorder.seed_records())
             measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
+            metrics = {entry.cell.label: entry.metrics for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
                 alone = self._measured(collect(judges.parsers(recorder.item_records())), results)
@@ -278,7 +283,9 @@ class RunGates:
             if self.settings.allow_unevaluated:
                 decided = excuse(decided, f"{ALLOW} is given")
         decided = (*decided, *self._judge_gates(results))
-        results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
+        results["gates"] = [
+            gating.as_json(result, keys.get(result.label), metrics.get(result.label, {})) for result in decided
+        ]
         if self.settings.baseline:
             results["baseline"] = self._described()
             if any_loss:
@@ -342,14 +349,15 @@ class RunGates:
         rows = {group_key(row): row for row in results["results"]}
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
         if not self._within and self.watch is None:
-            return self._stressed(gating.measure(groups, rows, self.baseline, mode), results)
+            return self._stressed(gating.measure(groups, rows, self.baseline, mode, metrics=True), results)
         sides = self._sides(list(rows))
         for key, side in sides.items():
             if side is not None:
                 whole = groups.get(side[0], Group()) if self.baseline is None else side[1]
                 prefix = None if self.watch is None else self.watch.before(key)
                 sides[key] = side[0], whole if prefix is None else prefix
-        measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
+        against = self.baseline or RunFigures(rows, groups)
+        measured = gating.measure(groups, rows, against, mode, sides, metrics=True)
         return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
 
     def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:

@@ -69,7 +69,9 @@ def deltas(
         before = {key: row for key, row in figures.items() if key.variant == reference}
         now = {key: row for key, row in figures.items() if key.variant == variant}
         run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
-        found += [_delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run)]
+        found += [
+            _delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run, metrics=True)
+        ]
         found += [_absent(variant, reference, key) for key in before if key.of(variant) not in now]
     _label_and_correct(found)
     return found
@@ -91,7 +93,7 @@ def style_deltas(styles: Sequence[str], rows: Sequence[FigureRow], groups: Mappi
     run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
     sides = {key: (other, run.groups[other]) for key, other in pairs.items()}
     found = []
-    for entry in gating.measure(groups, now, run, sides=sides):
+    for entry in gating.measure(groups, now, run, sides=sides, metrics=True):
         row = _delta(entry, entry.key.variant, before, now[entry.key])
         row["against_style"] = pairs[entry.key].style
         found.append(row)
@@ -290,7 +292,13 @@ def _delta(
         value["note"] = f"not compared: {reason}"
         return value
     _fill(value, paired)
-    notes = [gating.selection_note(paired, *names), *gating.metric_notes(old, row)]
+    if entry.metrics:
+        value["metrics"] = dict(entry.metrics)
+    notes = [
+        gating.selection_note(paired, *names),
+        gating.disagreement_note(paired),
+        *gating.metric_notes(entry.metrics),
+    ]
     if note := "; ".join(filter(None, notes)):
         value["note"] = note
     return value

@@ -145,9 +145,8 @@ class Recorder:
         groups: dict[GroupKey, Group] = {}
         records = self.item_records()
         if len(self.factory.variants) > 1 or len(self.settings.styles) > 1:
-            records = collecting(records, groups)
-        seeds = self._spool.records(lambda key: key.role == "seed")
-        rows = figures(records, seeds, self._data, thinking=self.settings.thinking not in (None, "off"))
+            records = collecting(records, groups, self.seed_records())
+        rows = figures(records, self.seed_records(), self._data, thinking=self.settings.thinking not in (None, "off"))
         self.problems += self._accepted()
         variants = [self._variant(index, variant) for index, variant in enumerate(self.factory.variants)]
         measured: RunMeasured = {
@@ -270,6 +269,10 @@ class Recorder:
     def item_records(self) -> Iterator[ItemRecord]:
         """The records of the items so far (role ``item``), in order, without their bulky texts."""
         return self._spool.records(lambda key: key.role == "item")
+
+    def seed_records(self) -> Iterator[ItemRecord]:
+        """The records of what was asked beside items so far (role ``seed``), without their bulky texts."""
+        return self._spool.records(lambda key: key.role == "seed")
 
     @property
     def full(self) -> str:

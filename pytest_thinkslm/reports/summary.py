@@ -19,6 +19,7 @@ from pytest_thinkslm.core.tables import (
     text_columns,
 )
 from pytest_thinkslm.reports.links import filter_link
+from pytest_thinkslm.reports.metric_table import metric_tables
 from pytest_thinkslm.runs.types import (
     FigureRow,
     Generated,
@@ -366,7 +367,11 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         if further is not None:
             lines += [f"## {further.title}", "", *markdown_table(further), ""]
             lines += [*(f"- {markdown_line(note)}" for note in further.notes), ""]
-    lines += markdown_deltas(results) + markdown_reference(results)
+    lines += markdown_deltas(results)
+    for table in metric_tables(results):
+        lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
+        lines += [*(f"> {note}" for note in table.notes), ""]
+    lines += markdown_reference(results)
     if "judge" in results:
         from pytest_thinkslm.reports.judged import markdown_judge
 

@@ -108,7 +108,11 @@ def error_graded(reason: str) -> Graded:
 
 def to_line(record: ItemLine) -> str:
     """A record as one JSON line (ASCII, so that any text survives any transport)."""
-    return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+    return _encode(record) + "\n"
+
+
+#: A record is a tree, so that nobody need look for circles in it.
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def payload(key: ItemKey, record: ItemLine) -> list[str | int]:

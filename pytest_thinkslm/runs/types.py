@@ -9,9 +9,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from pytest_thinkslm.core.item_record import GroupJson, VariantJson
 from pytest_thinkslm.core.records import PinState, VerdictName
-from pytest_thinkslm.core.schemes import Source
+from pytest_thinkslm.core.schemes import Arithmetic, Source
 from pytest_thinkslm.settings.run_settings import IncorrectMode, JudgePolicy
 from pytest_thinkslm.statistics.sequential import State
+from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
 
 #: limit: what the run's own options chose (--limit, --where, --recorded-only); adaptive: ended when it was
@@ -233,6 +234,7 @@ class DriftJson(TypedDict):
     diverged: float
     first_divergence: float | None
     end_probability: Change
+    thought_end_probability: NotRequired[Change]
     classes: dict[str, DriftClass]
 
 
@@ -344,6 +346,8 @@ class DeltaRow(GroupJson):
     noise: NotRequired[NoiseJson]
     breaks: NotRequired[BreaksJson]
     consistency: NotRequired[ConsistencyChange]
+    #: The task's own metrics and break-downs, by dotted name.
+    metrics: NotRequired[dict[str, ValueChange]]
     note: NotRequired[str]
     examples: NotRequired[list[Example]]
 
@@ -529,6 +533,8 @@ class GateJson(TypedDict):
     gained: list[str]
     advisory: bool
     fails: NotRequired[bool]
+    #: Of a gate against a baseline: the task's own metrics and break-downs, by dotted name.
+    metrics: NotRequired[dict[str, ValueChange]]
     model: NotRequired[str]
     quant: NotRequired[str]
     task: NotRequired[str]
@@ -659,7 +665,9 @@ class LoadedJson(TypedDict):
     group_size: NotRequired[int | None]
     activation_bits: NotRequired[int]
     kernel: NotRequired[str]
+    arithmetic: NotRequired[Arithmetic]
     dtype: NotRequired[str]
+    kv_cache: NotRequired[str]
     sparsity: float | None
     quantized_layers: int
     linear_layers: int

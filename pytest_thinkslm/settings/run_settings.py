@@ -238,7 +238,7 @@ def _quants(raw: RawOptions) -> tuple[str, ...]:
     """The schemes asked for; a label as it is typed where recorded outputs or a server have them."""
     values = split_list(raw.get("quant"))
     if raw.get("engine") not in ("replay", "openai") and not is_own_engine(raw.get("engine")):
-        values = tuple(map(schemes.named, values))
+        values = tuple(map(schemes.variant_named, values))
     return tuple(dict.fromkeys(values))
 
 

@@ -13,6 +13,7 @@ from pytest_thinkslm.reports.certificate_table import certificate_table, certifi
 from pytest_thinkslm.reports.delta_tables import break_tables, delta_tables, reference_tables, style_tables
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
+from pytest_thinkslm.reports.metric_table import metric_tables
 from pytest_thinkslm.reports.page.charts import variant_labels
 from pytest_thinkslm.reports.stress_table import stress_table
 from pytest_thinkslm.reports.terminal_tables import change_overview
@@ -39,6 +40,13 @@ def deltas(results: Results) -> list[View]:
             "broke": html_table(broke[name]) if (name := f"{rows[0]['model']}|{rows[0]['quant']}") in broke else "",
         }
         for table, rows, cost in delta_tables(results)
+    ]
+
+
+def metrics(results: Results) -> list[View]:
+    """Changes of the tasks' own metrics and break-downs, one table a comparison."""
+    return [
+        {"title": table.title, "table": html_table(table), "notes": table.notes} for table in metric_tables(results)
     ]
 
 

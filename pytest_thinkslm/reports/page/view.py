@@ -39,6 +39,7 @@ def sections(results: Results, index: Index) -> View:
         "budgets": comparisons.budgets(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
+        "metrics": comparisons.metrics(results),
         "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
