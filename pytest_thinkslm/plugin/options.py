@@ -100,6 +100,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "system",
             "max-tokens",
             "thinking",
+            "budget-curve",
             "seed",
         ),
     ),
@@ -182,6 +183,13 @@ OPTIONS: tuple[Option, ...] = (
         "thought is closed and the answer asked for. What the template (or the server) does nothing for is refused; "
         "default: the model's own way",
         "on|off|low|medium|high|TOKENS",
+    ),
+    Option(
+        "budget-curve",
+        "list",
+        "after a run of a model that thinks: accuracy by the length of the thought, each closed at these numbers of "
+        "tokens and the answer asked for; auto: at six, for at most half of the run's tokens (docs/thinking.md)",
+        "auto|N,...",
     ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),

@@ -6,6 +6,7 @@ The statistics are those of ``thinkslm compare``: both call ``gating.measure``. 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
 from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
@@ -13,7 +14,7 @@ from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
 from pytest_thinkslm.gates.comparing import prompt_misfits
-from pytest_thinkslm.runs.breaks import breaks
+from pytest_thinkslm.runs.breaks import breaks, broken
 from pytest_thinkslm.runs.lengths import length_change, lengths
 from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.stressed import Stressed
@@ -158,15 +159,29 @@ def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
             row["lengths"] = change
 
 
-def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
-    """Put into each row with lost items ``breaks``: where their outputs broke.
+def flips(found: Iterable[DeltaRow]) -> set[ExampleKey]:
+    """The lost items of each row's variant and the gained ones of its reference: those that are wrong."""
+    return {key for row in found for key in (*_wrong(row, "lost"), *_wrong(row, "gained"))}
+
+
+def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine], wanted: Collection[ExampleKey]) -> None:
+    """Put into each row with such items ``breaks``: where the outputs of lost and gained items broke.
 
     Args:
-        records: whole item records of at least the lost items (of the variant that lost them), in order.
+        records: whole item records of at least the ``wanted`` items, in order.
+        wanted: those of the ``flips`` whose answers are worked out.
     """
-    rows = {group_key(row): row for row in found}
-    for key, own in breaks(records, {key: frozenset(row["lost"]) for key, row in rows.items()}).items():
-        rows[key]["breaks"] = own
+    known = broken(records, wanted)
+    for row in found:
+        lost = {item: known[key, item] for key, item in _wrong(row, "lost") if (key, item) in known}
+        gained = [known[key] for key in _wrong(row, "gained") if key in known]
+        if lost or gained:
+            row["breaks"] = breaks(lost, gained)
+
+
+def _wrong(row: DeltaRow, change: Literal["lost", "gained"]) -> list[ExampleKey]:
+    key = group_key(row) if change == "lost" else _against(row)
+    return [(key, item) for item in row[change]]
 
 
 def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:

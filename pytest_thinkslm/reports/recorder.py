@@ -31,6 +31,7 @@ from pytest_thinkslm.runs.corrected import LabelledRun, label_problems
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
+    BudgetCurve,
     CompressionJson,
     DeltaRow,
     DriftJson,
@@ -95,6 +96,7 @@ class Recorder:
         self.judge = judge
         self._judge_spent: dict[str, float] = {}
         self._drift: dict[GroupKey, DriftJson] = {}
+        self._budget_curves: list[BudgetCurve] = []
 
     def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
         """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
@@ -175,6 +177,9 @@ class Recorder:
             self._add_style_deltas(results, groups)
         if self.settings.stress:
             self._add_stress(results)
+        if self.settings.budget_curve is not None:
+            order = [group_key(row) for row in rows]
+            results["budget_curves"] = sorted(self._budget_curves, key=lambda curve: order.index(group_key(curve)))
         if beside := against_paper(rows, variants):
             results["reference"] = beside
         if self._labels is not None:
@@ -208,10 +213,9 @@ class Recorder:
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
                 row["drift"] = drift
-        lost = {(group_key(row), item) for row in found for item in row["lost"] if _reckons(row["task"])}
-        if lost:
-            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in lost)
-            deltas.add_breaks(found, outputs)
+        if flipped := {(key, item) for key, item in deltas.flips(found) if _reckons(key.task)}:
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in flipped)
+            deltas.add_breaks(found, outputs, flipped)
         if self.settings.noise_floor:
             deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
         measured = results["measured"]
@@ -224,6 +228,13 @@ class Recorder:
 
         pairs = references([(variant.model, variant.quant) for variant in self.factory.variants])
         self._drift, problems = measure(self.factory, self._spool.lines, pairs, log)
+        self.problems += problems
+
+    def measure_budgets(self, log: TextIO | None) -> None:
+        """``--budget-curve``: have thoughts closed early, and see what is answered there."""
+        from pytest_thinkslm.generating.budgets import measure
+
+        self._budget_curves, problems = measure(self.factory, self._spool.lines, log)
         self.problems += problems
 
     def _add_style_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:

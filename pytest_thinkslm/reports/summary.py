@@ -359,6 +359,7 @@ def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]
 
 def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    from pytest_thinkslm.reports.budget_table import budget_table
     from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
     from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
@@ -381,9 +382,10 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")
-    if (forms := stress_table(results)) is not None:
-        lines += [f"## {forms.title}", "", *markdown_table(forms), ""]
-        lines += [*(f"- {markdown_line(note)}" for note in forms.notes), ""]
+    for further in (stress_table(results), budget_table(results)):
+        if further is not None:
+            lines += [f"## {further.title}", "", *markdown_table(further), ""]
+            lines += [*(f"- {markdown_line(note)}" for note in further.notes), ""]
     lines += markdown_deltas(results)
     for table in metric_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]

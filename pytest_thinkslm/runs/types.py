@@ -289,21 +289,53 @@ class NoiseJson(TypedDict):
 
 
 #: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
-Break = Literal["loop", "cut", "form", "abandoned", "equation", "plan"]
+Break = Literal["loop", "cut", "form", "abandoned", "copied", "equation", "plan"]
+
+#: What a false step is: see ``runs.breaks``.
+StepKind = Literal["copied", "equation"]
 
 
-class FalseEquation(TypedDict):
-    """The first false equation of an item's output."""
+class FalseStep(TypedDict):
+    """The first false step of an item's output: ``equation``, or ``copied`` wrong from the question."""
 
     item: str
-    equation: str
+    kind: StepKind
+    text: str
 
 
 class BreaksJson(TypedDict):
-    """Where the outputs of lost items broke: items by class, and the first ones' first false equations."""
+    """Where the outputs of lost items broke, and those of gained items before: items by class; first false steps."""
 
-    classes: dict[str, int]
-    false_equations: list[FalseEquation]
+    lost: dict[Break, int]
+    gained: dict[Break, int]
+    steps: list[FalseStep]
+
+
+class BudgetPoint(TypedDict):
+    """``--budget-curve``: the items' outcomes with thoughts of at most ``budget`` tokens; shares of them.
+
+    ``forced``: the thought was closed there; ``cut``: and the answer did not end within its limit.
+    """
+
+    budget: int
+    n: int
+    accuracy: float | None
+    ci95: list[float] | None
+    forced: float
+    cut: float
+
+
+class BudgetCurve(GroupJson):
+    """One row's accuracies by the length of its thoughts. ``errors``: items that are left out of every point.
+
+    ``limit`` is how many new tokens a forced answer could have; ``tokens`` what the run and the forced answers took,
+    None where that is not known.
+    """
+
+    points: list[BudgetPoint]
+    limit: int
+    tokens: dict[Literal["run", "curve"], int | None]
+    errors: int
 
 
 class ConsistencyChange(TypedDict):
@@ -704,6 +736,7 @@ class VariantMeasured(TypedDict, total=False):
     seconds: float | None
     generating_seconds: float | None
     tokens_per_second: float | None
+    joules: float | None
     load_seconds: float
     gpu_seconds: float
     threads: int
@@ -761,6 +794,7 @@ class SettingsJson(TypedDict):
     stress: NotRequired[list[str]]
     drift: NotRequired[int | None]
     noise_floor: NotRequired[int]
+    budget_curve: NotRequired[list[int] | None]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
@@ -790,6 +824,7 @@ class Results(TypedDict):
     style_deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
+    budget_curves: NotRequired[list[BudgetCurve]]
     judge: NotRequired[JudgeBlock]
     labels: NotRequired[LabelsJson]
     loop_guard: NotRequired[LoopGuard]

@@ -16,6 +16,7 @@ from typing import IO
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.tables import shown_in_html
+from pytest_thinkslm.reports.page.broken import BrokeMark, looker
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import Index, pack
@@ -63,8 +64,9 @@ def _write(target: Path, results: Results, lines: Iterable[bytes], runs: Mapping
     draft = target.with_name(f".{target.name}.draft")
     try:
         with tempfile.TemporaryFile(dir=target.parent) as blocks, draft.open("wb") as page:
-            index = pack(lines, _Counter(blocks).write)
-            head, tail = _frame(results, index, runs or {})
+            broke, look = looker(results)
+            index = pack(lines, _Counter(blocks).write, look)
+            head, tail = _frame(results, index, broke, runs or {})
             page.write(head)
             blocks.seek(0)
             shutil.copyfileobj(blocks, page)
@@ -111,7 +113,9 @@ class _Counter:
         self._number += 1
 
 
-def _frame(results: Results, index: Index, runs: Mapping[str, Results]) -> tuple[bytes, bytes]:
+def _frame(
+    results: Results, index: Index, broke: Mapping[int, BrokeMark], runs: Mapping[str, Results]
+) -> tuple[bytes, bytes]:
     """What stands before and after the blocks."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -122,6 +126,7 @@ def _frame(results: Results, index: Index, runs: Mapping[str, Results]) -> tuple
             {"name": chart.name, "spec": {**chart.spec, "description": chart.title}} for chart in charts(results)
         ],
         "sets": item_sets(results),
+        "broke": broke,
     }
     environment = Environment(
         loader=PackageLoader("pytest_thinkslm.reports.page", "."),

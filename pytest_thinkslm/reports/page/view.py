@@ -36,6 +36,7 @@ def sections(results: Results, index: Index, runs: Mapping[str, Results]) -> Vie
             for chart in charts(results)
         ],
         "stress": comparisons.stress(results),
+        "budgets": comparisons.budgets(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
         "metrics": comparisons.metrics(results),

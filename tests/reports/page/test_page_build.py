@@ -227,7 +227,7 @@ def test_sections_of_a_full_run(tmp_path: Path) -> None:
 def test_a_run_without_items_has_a_page(tmp_path: Path) -> None:
     variant = {"model": "m", "quant": "none", "display": "m", "engine": "replay"}
     page = write_page(report_folder(tmp_path / "run", [], variants=[variant], selection="partial"))
-    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}}
+    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}, "broke": {}}
     assert "<b>partial</b>" in page.read_text(encoding="utf-8")
 
 
