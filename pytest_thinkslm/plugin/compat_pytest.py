@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TextIO, cast
 
@@ -376,3 +377,101 @@ def narrowed_by_hand(config: pytest.Config) -> bool:
     if any(getattr(config.option, name, None) for name in names):
         return True
     return any("::" in str(argument) or str(argument).endswith(".py") for argument in config.args)
+
+
+def guard_hooks(
+    manager: pytest.PytestPluginManager, plugin: object, names: Collection[str], note: Callable[[str, Exception], None]
+) -> None:
+    """Have what a plugin's hooks of these names raise noted: their callers and other implementations go on.
+
+    A hook that raised counts as one that has returned nothing; what it wraps keeps its own result. ``HookImpl`` with
+    ``function``, ``wrapper`` and ``hookwrapper``, pluggy 1.5 to 1.7. Without them nothing is guarded.
+    """
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls() if caller.name in names else ():
+            if implementation.plugin is not plugin or not hasattr(implementation, "function"):
+                continue
+            kind = _guarded
+            if getattr(implementation, "wrapper", False):
+                kind = _guarded_wrapper
+            elif getattr(implementation, "hookwrapper", False):
+                kind = _guarded_old_wrapper
+            implementation.function = kind(  # type: ignore[misc]
+                implementation.function, functools.partial(note, caller.name)
+            )
+
+
+#: How a hook ends a run on purpose.
+_MEANT = (pytest.exit.Exception, pytest.UsageError, pytest.Session.Failed)
+
+_Note = Callable[[Exception], None]
+
+
+def _guarded(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            return None
+
+    return call
+
+
+def _guarded_wrapper(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Generator[None, Any, Any]:
+        wrapper = function(*arguments)
+        try:
+            next(wrapper)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            return (yield)
+        inner: BaseException | None = None
+        result = None
+        try:
+            result = yield
+        except BaseException as error:
+            inner = error
+        try:
+            wrapper.send(result) if inner is None else wrapper.throw(inner)
+        except StopIteration as ended:
+            return ended.value
+        except _MEANT:
+            raise
+        except Exception as error:
+            if error is inner:
+                raise
+            note(error)
+        if inner is not None:
+            raise inner
+        return result
+
+    return call
+
+
+def _guarded_old_wrapper(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Generator[None, Any, None]:
+        wrapper = function(*arguments)
+        try:
+            next(wrapper)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            yield
+            return
+        outcome = yield
+        try:
+            wrapper.send(outcome)
+        except (StopIteration, *_MEANT) as ended:
+            if not isinstance(ended, StopIteration):
+                raise
+        except Exception as error:
+            if error is not outcome.exception:  # else the caller raises it anyway
+                note(error)
+
+    return call

@@ -22,6 +22,7 @@ from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
+from pytest_thinkslm.plugin.others_hooks import others_hooks
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
 from pytest_thinkslm.runs.items import error_graded, item_record, payload
@@ -96,6 +97,7 @@ class RunnerPlugin:
             beside=None if worker is None else worker.beside,
         )
         config.stash[RUN] = self.run
+        self._others = others_hooks(config)
 
     # -- collection ---------------------------------------------------------------------------------------
 
@@ -323,6 +325,7 @@ class RunnerPlugin:
                 "stopped": self.run.stopped or (self.problem if late and self.problem else ""),
                 "unkept": self.run.unkept,
                 "judge": self._close_judge(),
+                "raised": dict(self._others.raised),
             }
         else:
             self._controller_add()
