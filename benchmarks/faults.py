@@ -13,8 +13,10 @@ without ``-n 2``. Killed runs are started again until one is through. Counted ar
 - wordless: runs that ended by themselves with a traceback, another status than 0, 1, 2 or 4, or a status that no
   sentence explains.
 
-Full disks are small tmpfs mounts (Linux, as root; skipped elsewhere). ``--share`` takes a part of the drills. Prints a
-Markdown table; exit status 1 where anything was counted.
+Full disks are small tmpfs mounts; a disk that turns read-only is a small ext4 image that the kernel is told to give up,
+as it does after an error of the device (a plain remount is refused while files are open there). Both want Linux and
+root, and are skipped elsewhere. ``--share`` takes a part of the drills, ``--only`` those whose name has
+some words. Prints a Markdown table; exit status 1 where anything was counted.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +38,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -45,6 +49,8 @@ LIMIT = {"replay": 50, "openai": 50, "transformers": 15}
 #: KiB that are left on a disk that something else fills while a run writes to it; None: it is small from the start.
 LEFT = (0, 4, 8, 16, 32, 64, 128, 256, 1024, None)
 _DISK, _SMALL = 16 << 10, 48
+#: Where a run has what, below its place.
+_FOLDERS = {"journal": "journal", "report": "report", "TMPDIR": "tmp"}
 
 
 @dataclass
@@ -360,32 +366,73 @@ def can_mount(root: Path) -> bool:
         return False
 
 
+@contextmanager
+def ext4_disk(folder: Path) -> Iterator[None]:
+    image = folder.with_name(f"{folder.name}.ext4")
+    with image.open("wb") as file:
+        file.truncate(_DISK << 10)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-o", "loop,errors=remount-ro", str(image), str(folder)], check=True)
+    try:
+        shutil.rmtree(folder / "lost+found")
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 def full_disks(drills: Drills, engine: str, workers: int, what: str, sizes: tuple[int | None, ...]) -> None:
     """The journal, the report folder or the folder of temporary files lies on a disk that is full sooner or later."""
     tally = Tally(f"full disk: {what}{', -n 2' if workers else ''}", engine)
     drills.tallies.append(tally)
     for left in sizes:
         place = drills.place()
-        disk = place / {"journal": "journal", "report": "report", "TMPDIR": "tmp"}[what]
-        server = Server(0.03) if engine == "openai" else None
+        disk = place / _FOLDERS[what]
         with small_disk(disk, _SMALL if left is None else _DISK):
-            environment = {"TMPDIR": str(disk)} if what == "TMPDIR" else {}
-            process = drills.start(drills.command(engine, workers, place, server), place, **environment)
-            if left is not None:
-                wait_for_work(process, place, engine, 0)
-                fill(disk / "filler", left)
-            said = finished(process)
-            tally.faults += 1
-            judge_ending(tally, process.returncode, said)
-            found = re.findall(r"^files: (\S+) \(", said, re.MULTILINE)
-            report = place / found[-1] if found else place / "report"
-            if process.returncode != 4:
-                judge_report(tally, f"{left} KiB left: {said}", report, items_of(engine))
-            if server is not None:
-                kept = {line["output"] for line in lines(report)}
-                kept |= {entry["output"] for entry in entries(place / "journal")}
-                lost = server.replies(time.monotonic()) - kept
-                tally.fault("lost", len(lost), f"{left} KiB left: replies are nowhere: {said[-1500:]}")
+            filled = None if left is None else partial(fill, disk / "filler", left)
+            run_on(disk, drills, tally, workers, place, filled, f"{left} KiB left")
+
+
+def read_only_disks(drills: Drills, engine: str, workers: int, what: str, count: int) -> None:
+    """The disk of the journal, the report folder or temporary files turns read-only under the run."""
+    tally = Tally(f"read-only disk: {what}{', -n 2' if workers else ''}", engine)
+    drills.tallies.append(tally)
+    for _ in range(count):
+        place = drills.place()
+        disk = place / _FOLDERS[what]
+        with ext4_disk(disk):
+            aborted = partial(subprocess.run, ["mount", "-o", "remount,abort", str(disk)], check=True)
+            run_on(disk, drills, tally, workers, place, aborted, "read-only")
+
+
+def run_on(
+    disk: Path,
+    drills: Drills,
+    tally: Tally,
+    workers: int,
+    place: Path,
+    trouble: Callable[[], object] | None,
+    what: str,
+) -> None:
+    """A run with a folder of its own on a disk that gets into trouble once the run has begun, or is so already."""
+    server = Server(0.03) if tally.engine == "openai" else None
+    environment = {"TMPDIR": str(disk)} if disk.name == _FOLDERS["TMPDIR"] else {}
+    process = drills.start(drills.command(tally.engine, workers, place, server), place, **environment)
+    if trouble is not None:
+        wait_for_work(process, place, tally.engine, 0)
+        time.sleep(drills.draw.uniform(0, 0.5))
+        trouble()
+    said = finished(process)
+    tally.faults += 1
+    judge_ending(tally, process.returncode, said)
+    found = re.findall(r"^files: (\S+) \(", said, re.MULTILINE)
+    report = place / found[-1] if found else place / "report"
+    if process.returncode != 4:
+        judge_report(tally, f"{what}: {said}", report, items_of(tally.engine))
+    kept = {line["output"] for line in lines(report)} | {entry["output"] for entry in entries(place / "journal")}
+    if server is not None:
+        lost = server.replies(time.monotonic()) - kept
+        tally.fault("lost", len(lost), f"{what}: replies are nowhere: {said[-1500:]}")
 
 
 def fill(path: Path, left: int) -> None:
@@ -429,6 +476,10 @@ def two_runs(drills: Drills, engine: str, workers: int, count: int) -> None:
         tally.fault("asked twice", (Counter(e["key"] for e in entries(place / "journal")) - before).total(), "again")
 
 
+#: How a drill's name says with how many processes it is run.
+WORKERS = ("alone", "n2")
+
+
 def plan(drills: Drills) -> Iterator[tuple[str, Callable[[], None]]]:
     """Every drill, by name."""
     shares = {signal.SIGKILL: 100, signal.SIGTERM: 20, signal.SIGINT: 20}
@@ -437,30 +488,41 @@ def plan(drills: Drills) -> Iterator[tuple[str, Callable[[], None]]]:
             for workers in (0, 1):
                 count = drills.times(round(total * part / 2))
                 yield (
-                    f"{number.name} {engine}",
+                    f"{number.name} {engine} {WORKERS[workers]}",
                     lambda e=engine, w=workers, n=number, c=count: signals(drills, e, w, n, c),
                 )
     for engine in ("replay", "openai", "transformers"):
-        yield f"worker {engine}", lambda e=engine: worker_kills(drills, e, drills.times(3))
+        yield f"worker {engine} n2", lambda e=engine: worker_kills(drills, e, drills.times(3))
     for workers in (0, 1):
-        yield "engine openai", lambda w=workers: engine_kills(drills, w, drills.times(3))
+        yield f"engine openai {WORKERS[workers]}", lambda w=workers: engine_kills(drills, w, drills.times(3))
     if can_mount(drills.root):
         sizes = LEFT if drills.share >= 1 else LEFT[::3]
         for what in ("journal", "report", "TMPDIR"):
             for workers in (0, 1):
-                yield f"disk openai {what}", lambda t=what, w=workers: full_disks(drills, "openai", w, t, sizes)
-        yield "disk replay report", lambda: full_disks(drills, "replay", 0, "report", sizes)
+                words = f"disk openai {what} {WORKERS[workers]}"
+                yield f"full {words}", lambda t=what, w=workers: full_disks(drills, "openai", w, t, sizes)
+                count = drills.times(3)
+                yield (
+                    f"read-only {words}",
+                    lambda t=what, w=workers, c=count: read_only_disks(drills, "openai", w, t, c),
+                )
+        yield "full disk replay report alone", lambda: full_disks(drills, "replay", 0, "report", sizes)
     else:
         print("full disks: skipped, since nothing can be mounted here", file=sys.stderr)
     for engine in ("replay", "openai", "transformers"):
         for workers in (0, 1):
-            yield f"two {engine}", lambda e=engine, w=workers: two_runs(drills, e, w, drills.times(2))
+            yield (
+                f"two {engine} {WORKERS[workers]}",
+                lambda e=engine, w=workers: two_runs(drills, e, w, drills.times(2)),
+            )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="part of the drills, at least one of each (1.0)")
-    parser.add_argument("--only", default="", help="the drills whose name has this word: SIGKILL, disk, two, replay")
+    parser.add_argument(
+        "--only", default="", help="the drills whose name has these words: SIGKILL, disk, two, replay, n2"
+    )
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -57,6 +57,8 @@ _forms: list[str] = []
 def learn(*secrets: str | None) -> None:
     """Take these out of every text from now on, but for what is too short to be told from ordinary text."""
     found = {form for secret in secrets if secret for form in _encodings(secret.strip()) if _telling(form)}
+    # A file is JSON of texts in which any of these forms may stand.
+    found |= {json.dumps(form)[1:-1] for form in found}
     _forms[:] = sorted({*_forms, *found}, key=lambda form: (-len(form), form))
 
 

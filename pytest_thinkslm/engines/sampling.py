@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.models.generation import asked_sampling, shown
@@ -31,7 +33,7 @@ def sampling_of(settings: Settings, model: ResolvedModel | None) -> Sampling:
             "--sampling model: no checkpoint is here (recorded outputs, or a server) whose generation_config.json "
             f"could be read: give the values of the model's card ({by_hand})"
         )
-    card = asked_sampling(model.path, model.display)
+    card = _card(model)
     if not card:
         raise UsageError(
             f"--sampling model: {model.display} says nothing about sampling in generation_config.json: leave "
@@ -44,6 +46,10 @@ def sampling_of(settings: Settings, model: ResolvedModel | None) -> Sampling:
             "the same output: give --temperature above 0, or leave --repeats out"
         )
     return found
+
+
+def _card(model: ResolvedModel) -> Mapping[str, float]:
+    return asked_sampling(model.path, model.display) if model.recorded is None else model.recorded.sampling
 
 
 def stated(sampling: Sampling) -> SamplingJson:
@@ -65,7 +71,7 @@ def advice(settings: Settings, model: ResolvedModel | None) -> str:
     bounded = settings.thinking is not None and settings.thinking.isdecimal()
     if not bounded and not thought_room(model, settings.thinking).thinks:
         return ""
-    card = asked_sampling(model.path, model.display)
+    card = _card(model)
     if card.get("temperature"):
         own = f"its generation_config.json asks for {shown(card)} (all of it: --sampling model)"
     else:

@@ -24,6 +24,7 @@ from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.generating.space import check_space, report_bytes
 from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine.energy import EnergyMeter
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
 
@@ -89,6 +90,7 @@ class Run:
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, VariantMeasured] = {}
+        self._energy = EnergyMeter()
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
         self._beside = beside
@@ -178,6 +180,7 @@ class Run:
         if failed := self._plan.failed.get(ref.task):
             raise EngineError(failed)
         ahead = self._activate(ref.variant)
+        self._energy.tick()
         handle = self._handles.pop(ref, None)
         if self._waiting and len(self._handles) <= self._window // 2:
             self._admit(ahead)
@@ -299,6 +302,7 @@ class Run:
             measured["seconds"] = _rounded(progress.seconds())
             measured["generating_seconds"] = _rounded(generating)
             measured["tokens_per_second"] = _rounded(rate)
+            measured["joules"] = _rounded(self._energy.joules()) if progress.finished and self.factory.local else None
             if self._journal is not None and self._journal.taken:
                 measured["accepted"] = dict(self._journal.taken)
             measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
@@ -329,8 +333,10 @@ class Run:
         self._current = variant
         if self.measured:
             gpus.measured_from_here()
+        self._energy = EnergyMeter(range(len(gpus.devices())) if self.factory.local else ())
         self._opened_log = self._log()
-        asking = not (self.stopped and self.factory.journalled)  # else the journal is all that is asked
+        # else the journal is all that is asked
+        asking = not (self.factory.journalled and (self.stopped or self.settings.rescore))
         engine = self.factory.build(variant, self._opened_log) if asking else None
         journal: AcceptingJournal | None = None
         if self.factory.journalled:
@@ -347,7 +353,7 @@ class Run:
             return total(loads(asked, thinks=thinks, lengths=before_it.lengths).values())
 
         beside = self._beside or 0 if self.measured else self._beside
-        ahead = self._ahead = Ahead(None if self.settings.rescore and journal else engine, journal, weigh, beside)
+        ahead = self._ahead = Ahead(engine, journal, weigh, beside)
         if self.stopped:
             ahead.stop(self.stopped)
         self._journal = journal
@@ -357,6 +363,8 @@ class Run:
         if self.settings.adaptive:
             self._window = max(_WINDOW[0], min(_WINDOW[1], len(self._waiting) // _WINDOW_PARTS))
         self._admit(ahead, self._announce)
+        if asking and journal is not None:
+            self.factory.remember(variant)
         return ahead
 
     def _admit(self, ahead: Ahead, announce: Announce | None = None) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError, pages
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Published, catalogue, published_as
+from pytest_thinkslm.models.hub import is_cached
 from pytest_thinkslm.models.preflight import Asked
 from pytest_thinkslm.models.resolve import unknown_name
 
@@ -42,7 +43,7 @@ def find_place(asked: Asked) -> Place:
     if not SCHEMES[asked.quant].on_demand:
         raise UsageError(
             f"{lacks}, and {not_on_demand(asked.quant)}. Give a checkpoint of that scheme itself (--model with a hub "
-            "id or a folder), or name one in pyproject.toml (docs/models.md)"
+            f"id or a folder), or name one in pyproject.toml ({pages('models')})"
         )
     source = entry.checkpoints.get("none")
     if source is None:
@@ -67,6 +68,18 @@ def place_of(model: str, entries: Mapping[str, Entry]) -> Place | None:
             return Place(model)
         return Place(model, None, known[1].revision, *known)
     return None
+
+
+def is_here(model: str) -> bool:
+    """Whether a name means something that is on this disk; the embedded model counts as such."""
+    if model == "embedded" or Path(model).expanduser().exists():
+        return True
+    place = place_of(model.partition(":")[0] if HUB_ID.match(model) else model, catalogue())
+    if place is None:
+        return False
+    if place.folder is not None:
+        return place.folder.exists()
+    return place.hub_id is None or is_cached(place.hub_id, place.revision)
 
 
 def _default(entry: Entry) -> str:

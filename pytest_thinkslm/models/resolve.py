@@ -30,6 +30,15 @@ _DOCUMENTS = (".md", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is known of a checkpoint that is not here: its compression, its generation_config.json, since which day."""
+
+    compression: Compression
+    sampling: Mapping[str, float]
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedModel:
     """A checkpoint on this disk and what is known of it before anything is loaded.
 
@@ -50,6 +59,7 @@ class ResolvedModel:
         scheme: what the catalogue calls its compression, where that fits its own config; None: the config alone tells.
         sparsity: share of zeros that a pruned checkpoint was published with, 0 for others.
         gguf: the header of a GGUF model; None for others.
+        recorded: what an earlier run noted of a checkpoint that is not here any more (``--rescore``); None: it is here.
     """
 
     name: str
@@ -68,12 +78,15 @@ class ResolvedModel:
     scheme: str | None = None
     sparsity: float = 0.0
     gguf: Header | None = None
+    recorded: Recorded | None = None
 
     @property
     def compression(self) -> Compression:
         """How the checkpoint is compressed: from its own files, by the catalogue's name where it has one."""
         from pytest_thinkslm.models.quantization import of_checkpoint
 
+        if self.recorded is not None:
+            return self.recorded.compression
         if self.gguf is not None:
             return replace(self.gguf.compression, source=self.source)
         found = of_checkpoint(self.path, self.config, self.quantization, source=self.source, disk_bytes=self.disk_bytes)
@@ -99,6 +112,8 @@ class ResolvedModel:
     @property
     def note(self) -> str:
         """What a user should know before the run; usually empty."""
+        if self.recorded is not None:
+            return f"{self.display} is not here: it is scored by what the journal has of it, of {self.recorded.day}"
         if self.chat_template is None:
             return f"{self.display} has no chat template: prompts use a plain format (Question: ... Answer:)"
         found = chat_templates.remarks(self.chat_template)

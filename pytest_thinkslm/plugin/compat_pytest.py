@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TextIO, cast
 
 import pytest
@@ -105,6 +107,49 @@ def captured(item: pytest.Item) -> list[tuple[str, str]]:
     if sections is None:
         return [("Captured output", "this version of pytest does not tell the plugin what was captured")]
     return [(f"Captured {key} {when}", content) for when, key, content in sections]
+
+
+def share_locations(items: Iterable[pytest.Item]) -> None:
+    """Give the tests of one function the location that pytest would look up for each of them.
+
+    ``Item.location`` as a value that is kept (``cached_property``), and the function's name at its end, pytest 9.0 to
+    9.2. Where an item's kind has a location of its own, or the name is not there, each is looked up.
+    """
+    if not isinstance(vars(pytest.Item).get("location"), cached_property):
+        return
+    shared: dict[tuple[int, str], tuple[str, int | None, str]] = {}
+    for item in items:
+        if type(item) is not pytest.Function:
+            continue
+        key = id(item.parent), item.originalname
+        if key not in shared:
+            path, line, name = item.location
+            if name.endswith(item.name):
+                shared[key] = path, line, name.removesuffix(item.name)
+        elif "location" not in vars(item):
+            path, line, before = shared[key]
+            vars(item)["location"] = (path, line, before + item.name)
+
+
+def fill_in_request(item: pytest.Item) -> None:
+    """Give a test the fixture ``request``, which pytest makes a definition of for each test that has it.
+
+    ``Function._request`` and ``Function.funcargs``, pytest 9.0 to 9.2. Without them pytest makes it.
+    """
+    request = getattr(item, "_request", None)
+    if isinstance(request, pytest.FixtureRequest):
+        cast("pytest.Function", item).funcargs.setdefault("request", request)
+
+
+def node_id(item: pytest.Item) -> str:
+    """A test's id as a report takes it: in parts, where pytest has it so, else as text.
+
+    ``Node.id``, pytest 9.2. Without it each report takes the text apart again.
+    """
+    return cast("str", getattr(item, "id", item.nodeid) if _HAS_IDS else item.nodeid)
+
+
+_HAS_IDS = isinstance(getattr(pytest.Item, "id", None), property)
 
 
 def silence_log_capture(config: pytest.Config) -> None:
@@ -332,3 +377,101 @@ def narrowed_by_hand(config: pytest.Config) -> bool:
     if any(getattr(config.option, name, None) for name in names):
         return True
     return any("::" in str(argument) or str(argument).endswith(".py") for argument in config.args)
+
+
+def guard_hooks(
+    manager: pytest.PytestPluginManager, plugin: object, names: Collection[str], note: Callable[[str, Exception], None]
+) -> None:
+    """Have what a plugin's hooks of these names raise noted: their callers and other implementations go on.
+
+    A hook that raised counts as one that has returned nothing; what it wraps keeps its own result. ``HookImpl`` with
+    ``function``, ``wrapper`` and ``hookwrapper``, pluggy 1.5 to 1.7. Without them nothing is guarded.
+    """
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls() if caller.name in names else ():
+            if implementation.plugin is not plugin or not hasattr(implementation, "function"):
+                continue
+            kind = _guarded
+            if getattr(implementation, "wrapper", False):
+                kind = _guarded_wrapper
+            elif getattr(implementation, "hookwrapper", False):
+                kind = _guarded_old_wrapper
+            implementation.function = kind(  # type: ignore[misc]
+                implementation.function, functools.partial(note, caller.name)
+            )
+
+
+#: How a hook ends a run on purpose.
+_MEANT = (pytest.exit.Exception, pytest.UsageError, pytest.Session.Failed)
+
+_Note = Callable[[Exception], None]
+
+
+def _guarded(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            return None
+
+    return call
+
+
+def _guarded_wrapper(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Generator[None, Any, Any]:
+        wrapper = function(*arguments)
+        try:
+            next(wrapper)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            return (yield)
+        inner: BaseException | None = None
+        result = None
+        try:
+            result = yield
+        except BaseException as error:
+            inner = error
+        try:
+            wrapper.send(result) if inner is None else wrapper.throw(inner)
+        except StopIteration as ended:
+            return ended.value
+        except _MEANT:
+            raise
+        except Exception as error:
+            if error is inner:
+                raise
+            note(error)
+        if inner is not None:
+            raise inner
+        return result
+
+    return call
+
+
+def _guarded_old_wrapper(function: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Generator[None, Any, None]:
+        wrapper = function(*arguments)
+        try:
+            next(wrapper)
+        except _MEANT:
+            raise
+        except Exception as error:
+            note(error)
+            yield
+            return
+        outcome = yield
+        try:
+            wrapper.send(outcome)
+        except (StopIteration, *_MEANT) as ended:
+            if not isinstance(ended, StopIteration):
+                raise
+        except Exception as error:
+            if error is not outcome.exception:  # else the caller raises it anyway
+                note(error)
+
+    return call

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.errors import ThinkSLMError, where_raised
 from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.core.text import safe_line, safe_message
@@ -26,6 +26,7 @@ from pytest_thinkslm.machine import gpus
 from pytest_thinkslm.models.prices import price_of
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import Decisions, Looking
+from pytest_thinkslm.plugin.others_hooks import others_hooks
 from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
@@ -35,6 +36,7 @@ from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
 from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.runs.corrected import uncorrected
 from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
@@ -101,8 +103,9 @@ class ControllerPlugin:
         #: By verdict, of those that are failed tests: the first lines for the terminal, by test id.
         self._listed: dict[str, dict[str, str]] = {}
         self._problem: str | None = None
-        self._nothing_ran = False
-        self._others_problem: str | None = None
+        self._others = others_hooks(config)
+        self._internal_error = ""
+        self._session: pytest.Session | None = None
         self._started = time.monotonic()
         self._judge = judge
         #: Of how many items one has its letter shown, and how many there were.
@@ -198,7 +201,7 @@ class ControllerPlugin:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """The controller itself collects nothing: expect what the workers found."""
-        if not self._expected:
+        if ids and not self._expected:
             self._expected = list(ids)  # workers may lose one; within this process pytest itself runs them all
             try:
                 self._keys = identities.read(self._table)
@@ -221,6 +224,7 @@ class ControllerPlugin:
             self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
             self.stop(output["stopped"], output["unkept"])
+            self._others.add(output["raised"])
 
     def stop(self, why: str, unkept: int = 0) -> None:
         """A process asks for nothing more; ``unkept`` of its outputs are not in the journal."""
@@ -291,6 +295,7 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
+        self._session = session
         if self.team is not None:
             self.team.stop()
         if self._judge is not None:
@@ -301,12 +306,13 @@ class ControllerPlugin:
         interrupted = bool(session.shouldfail or session.shouldstop) or exitstatus == pytest.ExitCode.INTERRUPTED
         if self.stopped and self.recorder.empty and not interrupted:
             self._problem = f"{self.stopped}; nothing was generated"
-        if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR) or self._problem:
+        broken = exitstatus == pytest.ExitCode.INTERNAL_ERROR
+        if exitstatus == pytest.ExitCode.USAGE_ERROR or (broken and self.recorder.empty) or self._problem:
             if self._problem:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            self.recorder.discard()
-            self._nothing_ran = True
             return
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.recorder.empty and not self._sharded:
+            return  # an earlier run in this folder stays
         self._ended_by.writing()
         missing = [nodeid for nodeid in self._expected if nodeid not in self._seen]
         if missing and not interrupted:
@@ -315,21 +321,31 @@ class ControllerPlugin:
             )
         if self.stopped:
             self.recorder.problems.append(self._why_stopped())
-        incomplete = interrupted or bool(missing or self.stopped)
+        raised = self._others.take()
+        self.recorder.problems += raised
+        if broken:
+            self.recorder.problems.append(f"pytest ended the run before it was through: {self._internal_error}")
+        incomplete = interrupted or broken or bool(missing or self.stopped)
         if self._looking is not None and not incomplete:
             self.recorder.leave_out(self._looking.beyond)
         if self.settings.drift is not None and not incomplete:
-            self._measure_drift()
+            said = f"--drift: scoring outputs to {self.settings.drift} items a task, variant by variant"
+            self._measure("--drift", said, self.recorder.measure_drift)
+        if self.settings.budget_curve is not None and not incomplete:
+            said = "--budget-curve: closing thoughts early, variant by variant"
+            self._measure("--budget-curve", said, self.recorder.measure_budgets)
         self.results = self.recorder.results(
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
         gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
-        told = self._tell_others(self.results)
-        lacking = missing or failed_metrics(self.results["results"])
-        failed = bool(lacking or self.stopped or self.recorder.unwritten) or any_failed(gates) or not told
+        self._tell_others(self.results)
+        lacking = missing or failed_metrics(self.results["results"]) or uncorrected(self.results)
+        failed = bool(lacking or raised or self.stopped or self.recorder.unwritten) or any_failed(gates)
         session.exitstatus = self._status(exitstatus, interrupted, failed)
+        if broken:  # pytest writes no summary
+            self.progress.say(f"{self._internal_error}: the report has what was finished: {self.recorder.folder}")
 
     @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
     def pytest_sessionfinish_of_others(self) -> Generator[None, None, None]:
@@ -344,17 +360,39 @@ class ControllerPlugin:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
-        """Other runs may use the folder. pytest's JUnit file comes late: of a start that failed it goes, too."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """Other runs may use the folder, whatever others raise here."""
+        try:
+            return (yield)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """pytest's JUnit file comes late: of a start that failed it goes, too."""
         self._ended_by.restore()
-        if self._nothing_ran:
+        if self.results is None:
+            self.recorder.discard()
             path = self.folder.path / "junit.xml"
             if self.config.option.xmlpath == str(path):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
             self.folder.give_back()
         self.folder.release()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_terminal_summary")
+    def pytest_terminal_summary_of_others(self, terminalreporter: Any) -> Generator[None, None, None]:
+        """What hooks raised since the report was made."""
+        result = yield
+        for problem in self._others.take():
+            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
+            if self._session is not None and self._session.exitstatus == pytest.ExitCode.OK:
+                self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return result
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Why pytest ends the run."""
+        self._internal_error = safe_line(where_raised(excinfo.value), 400)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table, and where everything is."""
@@ -374,8 +412,6 @@ class ControllerPlugin:
                 "on from here",
                 yellow=True,
             )
-        if self._others_problem:
-            terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._others_problem)}", red=True)
 
     def _why_stopped(self) -> str:
         lost = f"; {self._unkept} finished outputs are in the report and not in the journal" if self._unkept else ""
@@ -383,28 +419,26 @@ class ControllerPlugin:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
-    def _measure_drift(self) -> None:
-        """The models are loaded once more, one after the other; what goes wrong costs the drift and nothing else."""
-        self.progress.say(f"--drift: scoring outputs to {self.settings.drift} items a task, variant by variant")
+    def _measure(self, option: str, said: str, measure: Callable[[TextIO | None], None]) -> None:
+        """The models are loaded once more, one after the other; what goes wrong costs this figure and nothing else."""
+        self.progress.say(said)
         log = open_log(self.settings.report_dir, "engine.log")
         try:
-            self.recorder.measure_drift(log)
+            measure(log)
         except ThinkSLMError as error:
-            self.recorder.problems.append(f"--drift: nothing was measured: {error}")
+            self.recorder.problems.append(f"{option}: nothing was measured: {error}")
         finally:
             if log is not None:
                 log.close()
 
-    def _tell_others(self, results: Results) -> bool:
-        """Call ``pytest_thinkslm_results``; False where an implementation failed."""
+    def _tell_others(self, results: Results) -> None:
+        """Call ``pytest_thinkslm_results``."""
         try:
             self.config.hook.pytest_thinkslm_results(
                 config=self.config, results=results, report_dir=self.recorder.folder
             )
-        except Exception as error:  # whatever a foreign function raises: the run's files are written
-            self._others_problem = safe_line(f"pytest_thinkslm_results raised {type(error).__name__}: {error}", 400)
-            return False
-        return True
+        except Exception as error:  # whatever a foreign plugin raises: the run's files are written
+            self._others.add({safe_line(f"pytest_thinkslm_results raised {where_raised(error)}", 400): 1})
 
     def _status(self, exitstatus: int, interrupted: bool, fails: bool) -> int | pytest.ExitCode:
         if interrupted:

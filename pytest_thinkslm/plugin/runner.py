@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -22,6 +22,7 @@ from pytest_thinkslm.generating.shards import in_turn, shard
 from pytest_thinkslm.plugin import compat_pytest, identities
 from pytest_thinkslm.plugin.decisions import NOT_NEEDED, Decisions, ToldDecisions
 from pytest_thinkslm.plugin.fixtures import RUN, STATE, ItemState, Model
+from pytest_thinkslm.plugin.others_hooks import others_hooks
 from pytest_thinkslm.plugin.progress import ProgressLine
 from pytest_thinkslm.plugin.team import WorkerProgress
 from pytest_thinkslm.runs.items import error_graded, item_record, payload
@@ -83,6 +84,8 @@ class RunnerPlugin:
         self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
+        #: Whether all tests of the run are the suite's own kind.
+        self._alone = False
         self.run = Run(
             settings,
             factory,
@@ -94,6 +97,7 @@ class RunnerPlugin:
             beside=None if worker is None else worker.beside,
         )
         config.stash[RUN] = self.run
+        self._others = others_hooks(config)
 
     # -- collection ---------------------------------------------------------------------------------------
 
@@ -179,6 +183,17 @@ class RunnerPlugin:
                     self._controller.recorder.discard()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """What is collected is kept: nobody need look for garbage among it while it grows."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            if collecting:
+                gc.enable()
+
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
@@ -202,16 +217,16 @@ class RunnerPlugin:
         if self._controller is not None:
             self._controller.expect(keys)
             self._decisions = self._controller.decisions
-        if len(refs) == len(session.items):
+        compat_pytest.share_locations(session.items[place] for place in places)
+        self._alone = len(refs) == len(session.items)
+        if self._alone:
             _spare_logging(self.config, session.items)
         try:
             if self._too_late:
                 raise UsageError(self._too_late)
             mine = self._mine(session.items, refs, places)
             self.run.start(refs, mine)
-            # Tens of thousands of tests live to the end: the collector need not walk them again and again.
-            gc.collect()
-            gc.freeze()
+            gc.freeze()  # tens of thousands of tests live to the end: the collector need not walk them again and again
         except ThinkSLMError as error:
             if self._worker is None:
                 self.run.close()
@@ -262,6 +277,7 @@ class RunnerPlugin:
             arguments["case"] = case
         if "slm" in names:
             arguments["slm"] = Model(self.run, ref.variant, ref, output)
+        compat_pytest.fill_in_request(item)
         self._seed_records(ref)
 
     def pytest_runtest_teardown(self) -> None:
@@ -297,6 +313,8 @@ class RunnerPlugin:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop the engine; a worker sends home what it knows."""
         self.run.close()
+        if self._alone:
+            gc.freeze()  # reports, too, live to the end; with tests of a user's their garbage is still looked for
         if hasattr(self.config, "workeroutput"):
             # What a first worker refuses is refused as a whole; of one that takes over, others' work is kept.
             late = self._worker is not None and self._worker.remaining is not None
@@ -307,6 +325,7 @@ class RunnerPlugin:
                 "stopped": self.run.stopped or (self.problem if late and self.problem else ""),
                 "unkept": self.run.unkept,
                 "judge": self._close_judge(),
+                "raised": dict(self._others.raised),
             }
         else:
             self._controller_add()
@@ -455,7 +474,7 @@ class RunnerPlugin:
         if keywords is None:
             keywords = self._keywords[function] = {function.rpartition("::")[2]: 1}
         return pytest.TestReport(
-            item.nodeid,
+            compat_pytest.node_id(item),
             item.location,
             keywords,
             outcome,

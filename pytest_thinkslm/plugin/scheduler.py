@@ -124,7 +124,8 @@ class StaticShards:
     def remove_node(self, node: WorkerController) -> str | None:
         """A worker is gone. Returns the id of an item that crashed it twice."""
         slot = self.node2slot.pop(node)
-        self.node2collection.pop(node, None)
+        if self.collection is not None:  # else what it found counts: a worker that has nothing to do ends at once
+            self.node2collection.pop(node, None)
         self.release_slot(node)
         pending = self.pending[slot]
         if not pending or self.collection is None:

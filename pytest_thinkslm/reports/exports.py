@@ -16,6 +16,7 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_file, write_json
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.item_record import ItemLine, group_key, read_lines
+from pytest_thinkslm.core.redaction import redacted_json
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.tasks.prompts import SHOTS
 
@@ -55,7 +56,7 @@ def _lm_eval(run: RecordedRun, items: Path, out: Path) -> list[Path]:
     written: list[Path] = []
     with contextlib.ExitStack() as stack:
         samples: dict[GroupKey, Any] = {}
-        for line in read_lines(items):
+        for line in _lines(items):
             key = group_key(line)
             if line["role"] != "item" or key not in names:
                 continue
@@ -89,6 +90,12 @@ def _folder(out: Path, key: GroupKey) -> Path:
     folder = out / "".join(char if char.isalnum() or char in "-_.+" else "_" for char in name.replace("/", "__"))
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _lines(items: Path) -> Iterator[ItemLine]:
+    """The lines of a run that may have been made by who did not know of this process's secrets."""
+    for line in read_lines(items):
+        yield redacted_json(line)
 
 
 def _lm_eval_sample(line: ItemLine) -> dict[str, object]:
@@ -148,11 +155,11 @@ def _parquet(run: RecordedRun, items: Path, out: Path) -> list[Path]:
     from datasets import Dataset, disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     names: dict[str, None] = {}
-    for line in read_lines(items):
+    for line in _lines(items):
         names.update(dict.fromkeys(line))
 
     def rows() -> Iterator[dict[str, object]]:
-        for line in read_lines(items):
+        for line in _lines(items):
             yield {name: _plain(line.get(name)) for name in names}
 
     figures = [{name: _plain(value) for name, value in row.items()} for row in run.results["results"]]

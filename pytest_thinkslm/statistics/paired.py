@@ -176,10 +176,9 @@ def _tabulate(
 
 def single_table(lost: int, gained: int, n: int) -> tuple[PairedTable, PValue]:
     """For single runs of ``n`` independent items: the table, and exact McNemar's test of any change."""
-    from scipy.special import bdtr
-
-    p = min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))
-    return PairedTable.single(lost, gained, n), PValue(p, "exact McNemar, two-sided")
+    table = PairedTable.single(lost, gained, n)
+    p = min(1.0, 2 * min(table.p_fewer, table.p_more))
+    return table, PValue(p, "exact McNemar, two-sided")
 
 
 def clustered_table(

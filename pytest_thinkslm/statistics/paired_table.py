@@ -53,7 +53,7 @@ class PairedTable:
     def single(cls, lost: int, gained: int, n: float) -> PairedTable:
         """For single runs of ``n`` independent items; the permutation test is then McNemar's."""
         discordant = lost + gained
-        fewer, more = at_least(lost, discordant, 0.5), at_least(gained, discordant, 0.5)
+        fewer, more = half_tail(gained, discordant), half_tail(lost, discordant)
         return cls(lost, gained, n, None, fewer, more, "exact McNemar")
 
     def worse(self, margin: float) -> PValue:
@@ -172,6 +172,28 @@ class PairedTable:
         return PairedTable(
             self.gained, self.lost, self.n, self.degrees, self.p_more, self.p_fewer, self.permutation, filled=filled
         )
+
+
+#: Tails of one half are exact up to so many draws, which takes some milliseconds.
+_EXACT = 8_000
+
+
+def half_tail(count: int, n: int) -> float:
+    """P(X <= count) of a binomial X of ``n`` draws with probability one half."""
+    if n > _EXACT:
+        return at_least(n - count, n, 0.5)  # imports scipy, which takes longer than a run's other statistics
+    if 2 * count > n:
+        return ((1 << n) - _ways(n - count - 1, n)) / (1 << n)
+    return _ways(count, n) / (1 << n)
+
+
+def _ways(count: int, n: int) -> int:
+    """In how many ways at most ``count`` of ``n`` are chosen."""
+    ways = term = int(count >= 0)
+    for place in range(count):
+        term = term * (n - place) // (place + 1)
+        ways += term
+    return ways
 
 
 def at_least(count: float, n: float, probability: float) -> float:

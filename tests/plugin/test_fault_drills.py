@@ -11,7 +11,13 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
-@pytest.mark.parametrize("drill", ["SIGKILL openai", "SIGTERM openai", "worker openai", "disk journal", "two openai"])
+DRILLS = [
+    *("SIGKILL openai", "SIGTERM openai", "worker openai", "two openai"),
+    *("full disk journal", "read-only disk journal alone", "read-only disk report n2"),
+]
+
+
+@pytest.mark.parametrize("drill", DRILLS)
 def test_nothing_is_lost_or_asked_twice_and_every_ending_has_a_sentence(drill: str, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, str(SCRIPT), "--share", "0.04", "--only", drill, "--workdir", str(tmp_path)],

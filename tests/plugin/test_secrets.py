@@ -6,6 +6,8 @@ import base64
 import html
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,6 +17,9 @@ from urllib.parse import quote
 import pytest
 from loopback_server import LoopbackServer
 from replayed import four_sorts, items
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
+import tiny_checkpoints
 
 KEY = 'sk-canary/"1+2&x'
 JUDGE_KEY = "sk-judge-canary-77"
@@ -71,16 +76,31 @@ class _Echo(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights with secrets in its template; made once, since torch bears no second import."""
+    pytest.importorskip("torch")
+    folder = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("named") / "m", hidden=32)
+    content = {"do_sample": True, "temperature": 1.0, "note": f"by {TOKEN}"}
+    (folder / "generation_config.json").write_text(json.dumps(content))
+    (folder / "chat_template.jinja").write_text(f"{SAID} " + tiny_checkpoints.TEMPLATE)
+    return folder
+
+
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that this process and those that it starts know of secrets."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("THINKSLM_JUDGE_API_KEY", JUDGE_KEY)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HTTP_PROXY", f"http://p:{PROXY_PASSWORD}@127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, keys: None) -> Callable[..., pytest.RunResult]:
     def started(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("--task=sort8_positive", "--limit=2", *arguments, timeout=180)
+        return pytester.runpytest_subprocess("--task=sort8_positive", "--limit=2", *arguments, timeout=400)
 
     return started
 
@@ -159,3 +179,22 @@ def test_a_key_of_one_character_hides_nothing(
     result = run("--task=gsm8", "--engine=replay", "--model=none.jsonl")
     assert "unknown task 'gsm8': did you mean 'gsm8k'" in said(result)
     assert os.environ["OPENAI_API_KEY"] == "k"
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n2", "--sampling=model")], ids=["one process", "two workers"])
+def test_a_checkpoint_that_names_them(
+    run: Callable[..., pytest.RunResult], pytester: pytest.Pytester, named: Path, arguments: tuple[str, ...]
+) -> None:
+    """Its folder is called by a secret, its template says others in every prompt, its error has all of them."""
+    folder = shutil.copytree(named, pytester.path.parent / f"{pytester.path.name}-models" / f"m-{JUDGE_KEY}")
+    engine = ("--engine=transformers", f"--model={folder}", "--max-tokens=4")
+    result = run(*engine, "--report-dir=report", *arguments)
+    assert result.ret == 0
+    rescored = run(*engine, "--report-dir=again", "--rescore", *arguments)
+    assert rescored.ret == 0
+    (folder / "chat_template.jinja").write_text(f"{{{{ raise_exception('no, {KEY} {TOKEN}') }}}}")
+    refused = run(*engine, "--report-dir=refused")
+    assert refused.ret in (1, 4)
+    assert "[secret]" in said(refused)
+    found = leaks(pytester.path, said(result), said(rescored), said(refused), known=OF_ENVIRONMENT)
+    assert not list(found)
