@@ -21,8 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from pytest_thinkslm.core.records import Case, Output
+from pytest_thinkslm.scoring.answers.equality import equal
 from pytest_thinkslm.scoring.answers.evaluate import value_of
-from pytest_thinkslm.scoring.answers.expressions import equal
 from pytest_thinkslm.scoring.answers.latex import as_fraction, normalise, split_top
 from pytest_thinkslm.scoring.answers.reader import read_answer
 from pytest_thinkslm.scoring.answers.region import boxes

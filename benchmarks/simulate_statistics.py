@@ -125,7 +125,9 @@ def judge(
         table, any_change = single_table(round(lost), round(gained), design.items)
     else:
         sums = ClusterSums(tuple(change.sum(axis=1).tolist()), (design.size,) * design.clusters)
-        table, any_change = clustered_table(sums, float(lost), float(gained), design.repeats, design.repeats)
+        losses, wrong = np.maximum(-change, 0).sum(axis=1), (1 - before / design.repeats).sum(axis=1)
+        room = list(zip(losses.tolist(), wrong.tolist(), strict=True))
+        table, any_change = clustered_table(sums, float(lost), float(gained), design.repeats, design.repeats, room)
     low, high = table.interval()
     tolerance = 1e-9
     return np.array(

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pytest_thinkslm.core.errors import UsageError, nearest
 
+#: Whether an engine computes in the stored formats, or in wider numbers that it rounded as the scheme says.
+Arithmetic = Literal["computed", "simulated"]
 Source = Literal["original", "published", "local", "on-demand", "unknown"]
 
 
@@ -21,7 +23,7 @@ class Scheme:
         title: for people.
         weight_bits: bits of a weight.
         activation_bits: bits of an activation; 16 where activations are left alone.
-        floating: FP8 rather than integers.
+        floating: floating-point numbers of few bits (FP8, NVFP4) rather than integers.
         sparsity: share of weights that are zero.
         on_demand: whether ``thinkslm compress`` can make it.
         gguf: a type of GGUF files, which the llamacpp engine reads.
@@ -58,11 +60,15 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme("gptq8", "GPTQ, 8-bit weights", 8, on_demand=True),
         Scheme("gptq4", "GPTQ, 4-bit weights", 4, on_demand=True),
         Scheme("w8a8", "8-bit weights and activations", 8, 8, on_demand=True),
+        Scheme("w8a8-smoothquant", "SmoothQuant, 8-bit weights and activations", 8, 8, on_demand=True),
         Scheme("w8a16", "8-bit weights", 8, on_demand=True),
         Scheme("w4a16", "4-bit weights", 4, on_demand=True),
         Scheme("fp8", "FP8 weights and activations, static scales", 8, 8, floating=True),
         Scheme("fp8-dynamic", "FP8 weights and activations, dynamic scales", 8, 8, floating=True, on_demand=True),
-        Scheme("awq4", "AWQ, 4-bit weights", 4),
+        Scheme("w4a8", "4-bit weights, 8-bit activations", 4, 8, on_demand=True),
+        Scheme("awq4", "AWQ, 4-bit weights", 4, on_demand=True),
+        Scheme("autoround4", "AutoRound, 4-bit weights", 4, on_demand=True),
+        Scheme("nvfp4", "NVFP4, 4-bit floating-point weights and activations", 4, 4, floating=True, on_demand=True),
         Scheme("mxfp4", "MXFP4, 4-bit floating-point weights", 4),
         Scheme("sparse-2of4", "2:4 pruned, stored dense", 16, sparsity=0.5, on_demand=True),
         *(
@@ -78,6 +84,9 @@ SCHEMES: Mapping[str, Scheme] = {
 _ALIASES: Mapping[str, str] = {
     "awq": "awq4",
     "awq-int4": "awq4",
+    "autoround": "autoround4",
+    "auto-round": "autoround4",
+    "smoothquant": "w8a8-smoothquant",
     "gptq-int4": "gptq4",
     "gptq-int8": "gptq8",
     "int8-w8a8": "w8a8",
@@ -96,12 +105,11 @@ _BITSANDBYTES = f"is bitsandbytes: it {_AS_STORED}4-bit weights on demand are w4
 
 #: What people type that means several schemes, or none that can be had: what to type instead.
 _ANSWERS: Mapping[str, str] = {
-    "int4": "does not say how: w4a16 is 4-bit weights, gptq4 the same by GPTQ, awq4 a published AWQ checkpoint",
+    "int4": "does not say how: w4a16 is 4-bit weights, gptq4 the same by GPTQ, awq4 the same by AWQ",
     "int8": "does not say what of: w8a8 is 8-bit weights and activations, w8a16 weights alone, gptq8 the same by GPTQ",
     "gptq": "does not say how many bits: gptq4 or gptq8",
-    "fp4": f"does not say which: mxfp4 is published for some models; nvfp4 and bitsandbytes' fp4 {_AS_STORED}"
-    "4-bit weights on demand are w4a16 or gptq4",
-    "nvfp4": f"{_AS_STORED}4-bit weights on demand are w4a16 or gptq4",
+    "fp4": "does not say which: nvfp4 is made on demand, mxfp4 is published for some models; bitsandbytes' fp4 "
+    f"{_AS_STORED}4-bit integer weights on demand are w4a16 or gptq4",
     "hqq": f"{_AS_STORED}4-bit weights on demand are w4a16 or gptq4, 8-bit ones w8a16",
     **dict.fromkeys(("nf4", "bnb", "bnb4", "bnb8", "bnb-4bit", "bnb-8bit", "bitsandbytes"), _BITSANDBYTES),
     **dict.fromkeys(("4bit", "4-bit"), "does not say how: w4a16, gptq4 or awq4"),
@@ -125,6 +133,11 @@ def named(text: str, option: str = "--quant") -> str:
         UsageError: it means several schemes, or none; says what to type.
     """
     key = text.strip().lower().replace("_", "-")
+    if "kv-" in key:
+        raise UsageError(
+            f"{option} {text}: the cache of keys and values is compressed by the engine as it runs, in no checkpoint: "
+            f"pytest --quant takes it, here give {option} {key.partition('+')[0] if '+' in key else 'none'}"
+        )
     if key in SCHEMES:
         return key
     if (of_gguf := key.replace("-", "_")) in SCHEMES:
@@ -135,6 +148,40 @@ def named(text: str, option: str = "--quant") -> str:
     raise UsageError(
         f"{option} {text} {answer}" if answer else f"{option} {text!r} is unknown: {nearest(key, SCHEMES)}"
     )
+
+
+#: What stands behind the weights' scheme where the cache of keys and values is compressed, too (``w8a8+kv-fp8``):
+#: engine -> its own word for it.
+KV_CACHES: Mapping[str, Mapping[str, str]] = {
+    "kv-fp8": {"vllm": "fp8"},
+    "kv-fp8-e5m2": {"vllm": "fp8_e5m2"},
+    **{f"kv-{kind}": {"llamacpp": kind} for kind in ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")},
+}
+
+
+def variant_named(text: str) -> str:
+    """The key of a variant: that of its scheme, and behind a ``+`` that of its cache where one is named.
+
+    A cache alone is that of the checkpoint as it is: ``kv-fp8`` is ``none+kv-fp8``.
+
+    Raises:
+        UsageError: as ``named`` does; or the cache is unknown.
+    """
+    weights, _, cache = text.strip().rpartition("+")
+    key = cache.strip().lower()
+    caches = {key: key for key in KV_CACHES} | {key.replace("_", "-"): key for key in KV_CACHES}
+    found = caches.get(key.replace("_", "-"))
+    if found is not None:
+        return f"{named(weights) if weights else 'none'}+{found}"
+    if weights or key.startswith("kv-"):
+        raise UsageError(f"--quant {text!r}: the cache {key!r} is unknown: {nearest(key, KV_CACHES)}")
+    return named(text)
+
+
+def parts_of(quant: str) -> tuple[str, str | None]:
+    """The scheme of a variant's weights, and the key of its cache (None: as the engine has it)."""
+    weights, plus, cache = quant.rpartition("+")
+    return (weights, cache) if plus and cache in KV_CACHES else (quant, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,15 @@ def _anything(value: object) -> str:
     return ""
 
 
+def _sure(shape: Any) -> frozenset[type]:
+    """The types of which every value has the shape, so that most values need no further look."""
+    if get_origin(shape) in (NotRequired, Required):
+        return _sure(get_args(shape)[0])
+    if get_origin(shape) in (Union, types.UnionType):
+        return frozenset().union(*map(_sure, get_args(shape)))
+    return frozenset({shape}) if shape in (str, bool, type(None)) else frozenset()
+
+
 def _one_of(checks: list[Check]) -> Check:
     def check(value: Any) -> str:
         found = ""
@@ -106,7 +115,7 @@ def _mapping(inner: Check) -> Check:
 
 def _fields(shape: type, lenient: frozenset[type]) -> Check:
     hints = get_type_hints(shape, include_extras=True)
-    checks = {name: _check(hint, lenient) for name, hint in hints.items()}
+    checks = [(name, _sure(hint), _check(hint, lenient)) for name, hint in hints.items()]
     # What __required_keys__ says is wrong where annotations are kept as text.
     optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
     keys: Collection[str] = shape.__required_keys__  # type: ignore[attr-defined]
@@ -115,11 +124,11 @@ def _fields(shape: type, lenient: frozenset[type]) -> Check:
     def check(value: Any) -> str:
         if not isinstance(value, dict):
             return f" is {_shown(value)}, no object"
-        for name, one in checks.items():
+        for name, sure, one in checks:
             if name not in value:
                 if name in needed:
                     return f".{name} is missing"
-            elif wrong := one(value[name]):
+            elif type(part := value[name]) not in sure and (wrong := one(part)):
                 return f".{name}{wrong}"
         return ""
 

@@ -23,7 +23,8 @@ def safe_text(text: str) -> str:
     Known secrets are taken out (``core.redaction``).
     """
     text = redacted(text)
-    if text.isascii() and text.isprintable():
+    # Nothing that is unsafe is printable, and a look at that is cheaper than a search.
+    if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return _UNSAFE.sub(_escape, text)
 

@@ -12,9 +12,11 @@ from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, n
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
+from pytest_thinkslm.core.schemes import KV_CACHES, parts_of
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.recalled import Recalled, recalled_of_server, recalled_variants, remember
 from pytest_thinkslm.engines.sampling import sampling_of, stated
+from pytest_thinkslm.engines.scoring import Scorer
 from pytest_thinkslm.machine.placement import PlacementError
 from pytest_thinkslm.models.switches import LEVELS
 from pytest_thinkslm.models.thought import ThoughtRoom, check_system, check_thinking, thought_room
@@ -24,7 +26,6 @@ from pytest_thinkslm.settings.run_settings import Settings, is_own_engine
 
 if TYPE_CHECKING:
     from pytest_thinkslm.engines.replay import ReplayFile
-    from pytest_thinkslm.engines.transformers_engine import TransformersEngine
     from pytest_thinkslm.machine.gpus import Gpu
     from pytest_thinkslm.machine.hardware import DeviceChoice
     from pytest_thinkslm.machine.placement import Placement
@@ -46,6 +47,8 @@ class Share:
     checks: bool = True
 
 
+#: By what argument an engine is told how its cache of keys and values is stored.
+_CACHE_ARGUMENTS: Mapping[str, str] = {"vllm": "kv_cache_dtype", "llamacpp": "cache_type"}
 #: A process that has the machine to itself.
 _WHOLE = Share()
 
@@ -94,8 +97,14 @@ class EngineFactory:
                     else:
                         self._arguments[Variant(self._model_name(model), quant or self._own_quant(model))] = model
             self.variants = tuple(self._arguments)
+            for variant in self.variants:
+                self.engine_args(variant)
         if settings.drift is not None:
             self._check_drift()
+        if settings.budget_curve == () and self.name == "replay":
+            raise UsageError(
+                "--budget-curve auto: recorded answers are of certain budgets: name them, say --budget-curve 64,256"
+            )
         if settings.noise_floor and len(self.variants) < 2:
             raise UsageError(
                 "--noise-floor says which flips of other variants are beyond numerics, and there is one variant: give "
@@ -164,11 +173,11 @@ class EngineFactory:
             settings = self.settings
             self._resolved[variant] = resolve_variant(
                 self._arguments[variant],
-                variant.quant if settings.quants else None,
+                parts_of(variant.quant)[0] if settings.quants else None,
                 self.name,
                 others=self._passed_over,
                 trust_remote_code=settings.trust_remote_code,
-                engine_args=settings.engine_args,
+                engine_args=self.engine_args(variant),
                 data_dir=settings.data_dir,
                 check=self._share.checks and not settings.rescore,
                 progress=self._say,
@@ -176,6 +185,28 @@ class EngineFactory:
             check_system(self._resolved[variant], settings.system)
             check_thinking(self._resolved[variant], settings.thinking, settings.system)
         return self._resolved[variant]
+
+    def engine_args(self, variant: Variant) -> Mapping[str, str]:
+        """``--engine-args``, and what the variant's cache asks of the engine.
+
+        Raises:
+            UsageError: the engine has no such cache, or another one is among the arguments.
+        """
+        given, cache = self.settings.engine_args, parts_of(variant.quant)[1]
+        if cache is None or not self.local:
+            return given
+        word = KV_CACHES[cache].get(self.name)
+        if word is None:
+            having = " and ".join(KV_CACHES[cache])
+            raise UsageError(
+                f"--quant {variant.quant}: the engine {self.name} has no cache {cache}: --engine {having} has"
+            )
+        argument = _CACHE_ARGUMENTS[self.name]
+        if any(name.strip().removeprefix("--").replace("-", "_") == argument for name in given):
+            raise UsageError(
+                f"--quant {variant.quant} and --engine-args {argument} both say what the cache is: give one"
+            )
+        return {**given, argument: word}
 
     def _own_quant(self, model: str) -> str:
         """The quant of a checkpoint that is taken as it is."""
@@ -190,8 +221,8 @@ class EngineFactory:
         if self.local:
             from pytest_thinkslm.models.gguf_models import find_gguf
 
-            gguf = find_gguf(model, self.settings.quants, self.name)
-            if gguf is not None and gguf.folder is None:
+            gguf = find_gguf(model, [parts_of(quant)[0] for quant in self.settings.quants], self.name)
+            if gguf is not None and gguf.folder is None and gguf.checkpoint is None:
                 return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
@@ -298,12 +329,10 @@ class EngineFactory:
 
         return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
 
-    def scorer(self, index: int, log: TextIO | None) -> TransformersEngine:
+    def scorer(self, index: int, log: TextIO | None) -> Scorer:
         """The engine of the variant at this position, to score texts."""
-        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-
         engine = self._backend(index, log)
-        assert isinstance(engine, TransformersEngine)
+        assert isinstance(engine, Scorer)
         return engine
 
     def _check_drift(self) -> None:
@@ -312,10 +341,10 @@ class EngineFactory:
             raise UsageError(
                 "--drift holds variants against each other, and there is one: give several, say --quant none,w8a8"
             )
-        if self.name != "transformers":
+        if self.name not in ("transformers", "vllm"):
             raise UsageError(
                 f"--drift needs the model's probabilities of a given text, and the engine {self.name} does not give "
-                "them: --engine transformers does"
+                "them: --engine transformers and --engine vllm do"
             )
 
     def _backend(self, index: int, log: TextIO | None) -> Engine:
@@ -347,7 +376,7 @@ class EngineFactory:
 
             return VLLMEngine(
                 model,
-                engine_args=settings.engine_args,
+                engine_args=self.engine_args(self.variants[index]),
                 trust_remote_code=settings.trust_remote_code,
                 log=log,
                 placement=self.placement(index),
@@ -356,7 +385,8 @@ class EngineFactory:
         if self.name == "llamacpp":
             from pytest_thinkslm.engines.llamacpp_engine import LlamaCppEngine
 
-            return LlamaCppEngine(model, engine_args=settings.engine_args, log=log, beside=self._share.workers)
+            arguments = self.engine_args(self.variants[index])
+            return LlamaCppEngine(model, engine_args=arguments, log=log, beside=self._share.workers)
         from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 
         place = self.placement(index)
@@ -452,11 +482,13 @@ def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
     from pytest_thinkslm.models.variants import loads_with
 
     machine = loading.this_machine()
-    wanted = [(model, quant) for model in settings.models for quant in (settings.quants or (None,))]
+    quants: list[tuple[str | None, str | None]] = [*map(parts_of, settings.quants)] or [(None, None)]
+    wanted = [(model, quant) for model in settings.models for quant, _ in quants]
     able = [
         engine
         for engine in loading.LOCAL_ENGINES
-        if all(loads_with(model, quant, engine, machine) for model, quant in wanted)
+        if all(cache is None or engine in KV_CACHES[cache] for _, cache in quants)
+        and all(loads_with(model, quant, engine, machine) for model, quant in wanted)
     ]
     from pytest_thinkslm.models.gguf_models import find_gguf
 

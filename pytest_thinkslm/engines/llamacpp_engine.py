@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.schemes import KV_CACHES
 from pytest_thinkslm.engines.clock import BusyClock
 from pytest_thinkslm.engines.llamacpp_client import Asked, Completion, CompletionClient, ServedTokenizer
 from pytest_thinkslm.engines.llamacpp_server import LlamaCppServer
@@ -53,7 +54,8 @@ class LlamaCppEngine:
 
     Args:
         model: a GGUF model.
-        engine_args: ``slots``, ``context`` (tokens of a slot), ``threads``, ``gpu_layers``, ``loop_guard`` (on, off).
+        engine_args: ``slots``, ``context`` (tokens of a slot), ``threads``, ``gpu_layers``, ``loop_guard`` (on, off),
+            ``cache_type`` (of keys and values: f16, or a type of few bits).
         log: receives everything that llama.cpp prints.
         beside: engines that run side by side on this machine, this one included; they share cores and memory.
 
@@ -71,7 +73,9 @@ class LlamaCppEngine:
     ) -> None:
         assert model.gguf is not None
         self._model, self._header, self._log, self._beside = model, model.gguf, log, max(1, beside)
-        self._args, self._guard = _read_args(engine_args or {})
+        given = dict(engine_args or {})
+        self._cache = _cache_type(given.pop("cache_type", ""))
+        self._args, self._guard = _read_args(given)
         self._stop = stop_texts(model)
         self._kept = special_marks(model.path, model.chat_template)
         self._own = own_marks(model.chat_template)
@@ -119,6 +123,7 @@ class LlamaCppEngine:
                 **self._model.prompt_facts(),
                 **marks_fact(self._model.path, self._model.chat_template),
                 "gpu_layers": self._args["gpu_layers"],
+                **({"cache_type": self._cache} if self._cache else {}),
                 "loop_guard": RULE if self._guard else "off",
             }
         )
@@ -196,7 +201,7 @@ class LlamaCppEngine:
         threads = self._args["threads"] or max(1, cpus() // self._beside)
         order = Order(
             file=str(self._model.path), key="", slots=self._slots, context=self._context, threads=threads,
-            arguments=(("n_gpu_layers", self._args["gpu_layers"]),),
+            arguments=(("n_gpu_layers", self._args["gpu_layers"]),), cache_type=self._cache,
         )  # fmt: skip
         server = LlamaCppServer(order, {**os.environ, **openmp.waiting(os.environ)}, self._log)
         with self._lock:
@@ -226,7 +231,7 @@ class LlamaCppEngine:
             "threads": threads,
             "max_num_seqs": self._slots,
             "context": self._context,
-            "loaded": loaded(self._header),
+            "loaded": {**loaded(self._header), "kv_cache": self._cache or "f16"},
         }
 
     def _fitting(self, wanted: int) -> int:
@@ -319,6 +324,7 @@ def loaded(header: Header) -> Mapping[str, object]:
         "scheme": header.scheme,
         "bits": header.bits_per_weight,
         "kernel": "llama.cpp",
+        "arithmetic": "computed",
         "dtype": ", ".join(f"{kind} x {count}" for kind, count in kinds.items()),
         "sparsity": None,
         "quantized_layers": sum(few.values()),
@@ -363,6 +369,15 @@ def _labelled(one: _Pending, reason: str) -> str:
 _LEAST: Mapping[str, tuple[int, int]] = {"slots": (1, 0), "context": (64, 0), "threads": (1, 0), "gpu_layers": (-1, -1)}
 
 
+def _cache_type(text: str) -> str:
+    """The type of the cache; empty for llama.cpp's own, which is f16."""
+    kind = text.strip().lower()
+    known = ("f16", *(word for words in KV_CACHES.values() for engine, word in words.items() if engine == "llamacpp"))
+    if kind and kind not in known:
+        raise UsageError(f"--engine-args cache_type={text!r}: {nearest(kind, known)}")
+    return "" if kind == "f16" else kind
+
+
 def _read_args(given: Mapping[str, str]) -> tuple[dict[str, int], bool]:
     """Whole numbers by name, 0 (``gpu_layers`` -1) where not given; whether the loop guard is on."""
     values, guard = {name: default for name, (_, default) in _LEAST.items()}, True
@@ -372,9 +387,8 @@ def _read_args(given: Mapping[str, str]) -> tuple[dict[str, int], bool]:
             guard = switch(text)
             continue
         if name not in readers:
-            raise UsageError(
-                f"--engine-args {name!r} is unknown to the llamacpp engine: {nearest(name, (*_LEAST, 'loop_guard'))}"
-            )
+            known = (*_LEAST, "loop_guard", "cache_type")
+            raise UsageError(f"--engine-args {name!r} is unknown to the llamacpp engine: {nearest(name, known)}")
         try:
             value = int(text)
         except ValueError:

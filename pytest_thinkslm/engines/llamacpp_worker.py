@@ -24,6 +24,7 @@ class Order:
         context: tokens of a slot, prompt and answer.
         threads: of computation.
         arguments: further fields of llama.cpp's parameters, by name.
+        cache_type: how keys and values are stored, by ggml's name; empty: as llama.cpp does.
     """
 
     file: str
@@ -32,6 +33,7 @@ class Order:
     context: int
     threads: int
     arguments: tuple[tuple[str, int], ...] = ()
+    cache_type: str = ""
 
 
 def main(descriptor: int) -> None:
@@ -51,6 +53,10 @@ def main(descriptor: int) -> None:
     params.ui, params.endpoint_slots, params.cache_ram_mib, params.warmup = False, False, 0, False
     for name, value in order.arguments:
         setattr(params, name, value)
+    if order.cache_type:
+        params.cache_type_k = params.cache_type_v = getattr(
+            xllamacpp.ggml_type, f"GGML_TYPE_{order.cache_type.upper()}"
+        )
     try:
         server = xllamacpp.Server(params)
         found = [(str(device.get("name")), str(device.get("description"))) for device in xllamacpp.get_device_info()]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.core.schemes import Compression
+from pytest_thinkslm.core.schemes import Arithmetic, Compression
 
 #: Names of a layer's weights and scales in torch, compressed-tensors, GPTQ and AWQ, HQQ, AQLM, FP8.
 _WEIGHTS = ("weight_packed", "qweight", "W_q", "codes", "weight")
@@ -34,13 +34,17 @@ _SAMPLED = 4
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A linear layer as loaded. ``bits`` are stored bits of a weight; ``dtype`` that of the tensor that stores them."""
+    """A linear layer as loaded. ``bits`` are stored bits of a weight; ``dtype`` that of the tensor that stores them.
+
+    Where bytes hold weights of fewer bits, ``bits`` are those that the weights take up.
+    """
 
     bits: float
     group_size: int | None
     activation_bits: int
     kernel: str
     dtype: str
+    arithmetic: Arithmetic = "computed"
 
 
 def of_model(model: Any, expected: Compression, display: str) -> Mapping[str, object]:
@@ -53,9 +57,9 @@ def of_model(model: Any, expected: Compression, display: str) -> Mapping[str, ob
 
     Returns:
         ``scheme`` (the checkpoint's, where the layers agree with it, else None), ``bits``, ``group_size``,
-        ``activation_bits``, ``kernel`` and ``dtype`` of the most frequent kind of compressed layer (of all layers where
-        none is), ``sparsity`` (share of zeros in a few dense layers, None where none is dense), ``quantized_layers``,
-        ``linear_layers``.
+        ``activation_bits``, ``kernel``, ``dtype`` and, where it is compressed, ``arithmetic`` of the most frequent kind
+        of compressed layer (of all layers where none is), ``sparsity`` (share of zeros in a few dense layers, None
+        where none is dense), ``quantized_layers``, ``linear_layers``.
 
     Raises:
         EngineError: the checkpoint is compressed and the loaded weights are not.
@@ -131,6 +135,7 @@ def summary(
         "group_size": kind.group_size,
         "activation_bits": kind.activation_bits,
         "kernel": kind.kernel,
+        **({"arithmetic": kind.arithmetic} if quantized else {}),
         "dtype": kind.dtype,
         "sparsity": zeros,
         "quantized_layers": len(quantized),
@@ -157,6 +162,8 @@ def _layer(module: Any) -> Layer | None:
     dtype = str(weight.dtype).removeprefix("torch.")
     quantized = bits < 16
     scheme = getattr(module, "quantization_scheme", None)
+    if dtype == "int8":
+        bits = min(bits, _taken_up(weight, getattr(getattr(scheme, "weights", None), "num_bits", 8)))
     inputs = getattr(scheme, "input_activations", None)
     activations = int(inputs.num_bits) if inputs is not None else 16
     return Layer(
@@ -165,7 +172,14 @@ def _layer(module: Any) -> Layer | None:
         activations if quantized else max(16, round(bits)),
         _kernel(module, scheme, activations) if quantized else type(module).__name__,
         dtype,
+        "simulated" if quantized and scheme is not None else "computed",
     )
+
+
+def _taken_up(weight: Any, said: int) -> float:
+    """The bits that signed integers in bytes are said to have, where they have no more."""
+    reach = 1 << (said - 1)
+    return float(said) if said < 8 and -reach <= int(weight.min()) and int(weight.max()) < reach else 8.0
 
 
 def _stored(tensor: Any) -> int:

@@ -147,7 +147,7 @@ class ReplayEngine:
 
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Futures that are made when looked at, so that recorded texts stay on disk until then."""
-        return _LazyFutures([self._place(request) for request in requests], self._read)
+        return RecordedFutures([self._place(request) for request in requests], self._read)
 
     def fingerprint(self) -> Fingerprint:
         """The file's name and size (replayed outputs are not journalled)."""
@@ -189,7 +189,9 @@ class ReplayEngine:
 
 
 def form_of(asked: Request | ItemRef) -> str:
-    """As what an output is recorded beside the item's own: a changed form of it, or a further run."""
+    """As what an output is recorded beside the item's own: a changed form of it, a further run, a forced answer."""
+    if isinstance(asked, Request) and asked.budget:
+        return f"budget-{asked.budget}"
     return asked.stress or (f"noise-{asked.noise}" if asked.noise else "")
 
 
@@ -202,7 +204,9 @@ def _at(places: array[int] | None, item: int) -> int:
     return -1 if places is None or item >= len(places) else places[item]
 
 
-class _LazyFutures(Sequence["Future[Output]"]):
+class RecordedFutures(Sequence["Future[Output]"]):
+    """The outputs of requests, each read from the file when it is looked at; ``output`` needs no future for that."""
+
     def __init__(self, places: list[tuple[int | None, str]], read: Callable[[int], Output]) -> None:
         self._places = places
         self._read = read
@@ -217,16 +221,19 @@ class _LazyFutures(Sequence["Future[Output]"]):
     def __getitem__(self, index: int | slice) -> Future[Output] | Sequence[Future[Output]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        offset, problem = self._places[index]
         future: Future[Output] = Future()
-        if offset is None:
-            future.set_exception(EngineError(problem))
-        else:
-            try:
-                future.set_result(self._read(offset))
-            except EngineError as error:
-                future.set_exception(error)
+        try:
+            future.set_result(self.output(index))
+        except EngineError as error:
+            future.set_exception(error)
         return future
+
+    def output(self, index: int) -> Output:
+        """One output, read now. Raises ``EngineError``."""
+        offset, problem = self._places[index]
+        if offset is None:
+            raise EngineError(problem)
+        return self._read(offset)
 
 
 def _loads(line: bytes) -> Any:
@@ -278,10 +285,11 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant), ("stress", stress)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
-    noise = entry.get("noise")
-    if noise is not None and (not isinstance(noise, int) or isinstance(noise, bool) or noise < 1):
-        return f"'noise' is {noise!r}: further runs are counted from 1"
-    stress = stress or (f"noise-{noise}" if noise else "")
+    for name, counted in (("noise", "further runs are counted from 1"), ("budget", "it is a number of tokens")):
+        number = entry.get(name)
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            return f"{name!r} is {number!r}: {counted}"
+        stress = stress or (f"{name}-{number}" if number else "")
     if style is not None and style not in styles:
         return f"unknown style {style!r}: {nearest(style, styles)}"
-    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress), output
+    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress or ""), output

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.records import Request
 
 #: digit: it has one; operator: of arithmetic and comparison; hesitation: a word by which a model takes something back;
@@ -39,6 +40,25 @@ class Distributions:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The same, as an engine tells them that lists a fixed number of the likeliest tokens and no others.
+
+    ``tokens`` are the text's, with ``kinds``, the natural logarithms ``own`` of their probabilities and ``ranks`` (from
+    1). ``ids`` and ``logs`` have a row a position, likeliest first; the text's own token is among them. ``stops`` end
+    the turn, ``closing`` a thought.
+    """
+
+    tokens: Sequence[int]
+    kinds: Sequence[TokenClass]
+    own: Sequence[float]
+    ranks: Sequence[int]
+    ids: Sequence[Sequence[int]]
+    logs: Sequence[Sequence[float]]
+    stops: frozenset[int]
+    closing: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Forced:
     """A request, and the text that a model is led along after its prompt.
 
@@ -49,7 +69,7 @@ class Forced:
     request: Request
     text: str
     ended: bool = True
-    against: Distributions | None = None
+    against: Distributions | Listed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,12 @@ class TokenScore:
     ``kl`` is the divergence of the distributions, KL(before || now) in nats, with everything that was not kept of
     "before" taken as one token: no more than the true one, which is at most ``kl_most``. ``agrees``: both have the same
     likeliest token. ``log_probability`` and ``rank`` (from 1) are the token's own. ``end_before`` and ``end_now`` are
-    the probabilities that the turn ends here.
+    the probabilities that the turn ends here; ``thought`` are those (before, now) of the end of the thought where the
+    text's own token ends one, None elsewhere.
+
+    Of an engine that lists the likeliest tokens alone (``Listed``): all tokens that the two lists do not share are
+    taken as one, ``kl_most`` supposes that no token outside of them changed its odds by more than the one inside that
+    did most, and an end outside of a list counts as 0.
     """
 
     kind: TokenClass
@@ -71,14 +96,38 @@ class TokenScore:
     rank: int
     end_before: float
     end_now: float
+    thought: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One text's result: ``distributions`` where these were wanted, else a score a token."""
 
-    distributions: Distributions | None = None
+    distributions: Distributions | Listed | None = None
     tokens: Sequence[TokenScore] = ()
+
+
+def led(
+    ids: Callable[[Request], list[int]], forced: Forced, stop_ids: Sequence[int], room: int | None
+) -> tuple[list[int], list[int]]:
+    """The tokens of a text's prompt and of the text; what the context does not hold of the text is left out.
+
+    Args:
+        ids: the prompt's tokens of a request.
+        forced: the text.
+        stop_ids: what ends a turn, the usual one first.
+        room: tokens of the context; None where it is not known.
+
+    Raises:
+        EngineError: nothing is left of the text.
+    """
+    prompt = ids(forced.request)
+    whole = ids(replace(forced.request, prefix=forced.text)) if forced.text else prompt
+    text = whole[len(prompt) :] + ([stop_ids[0]] if forced.ended and stop_ids else [])
+    text = text[: None if room is None else max(0, room - len(prompt))]
+    if not text:
+        raise EngineError(f"{forced.request.label}: no token of its output can be scored")
+    return prompt, text
 
 
 @runtime_checkable
@@ -87,4 +136,8 @@ class Scorer(Protocol):
 
     def score(self, texts: Sequence[Forced]) -> Sequence[Future[Scored]]:
         """Queue all texts; futures in the same order, which end as those of ``Engine.submit`` do."""
+        ...
+
+    def close(self) -> None:
+        """As ``Engine.close``."""
         ...

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TextIO, TypeVar
 
@@ -23,7 +23,7 @@ from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.batching import Size, footprint, plan
 from pytest_thinkslm.engines.loaded import NOT_FINITE
 from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
-from pytest_thinkslm.engines.scoring import Forced, Scored
+from pytest_thinkslm.engines.scoring import Forced, Scored, led
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
@@ -297,12 +297,9 @@ class TransformersEngine:
             return
         request = one.forced.request
         try:
-            prompt = self._ids(loaded, request)
-            whole = self._ids(loaded, replace(request, prefix=one.forced.text)) if one.forced.text else prompt
-            text = whole[len(prompt) :] + ([loaded.stop_ids[0]] if one.forced.ended and loaded.stop_ids else [])
-            text = text[: None if self._resolved.context is None else max(0, self._resolved.context - len(prompt))]
-            if not text:
-                raise EngineError(f"{request.label}: no token of its output can be scored")
+            prompt, text = led(
+                lambda asked: self._ids(loaded, asked), one.forced, loaded.stop_ids, self._resolved.context
+            )
             one.future.set_result(score(loaded, prompt, text, one.forced))
         except ThinkSLMError as problem:
             one.future.set_exception(EngineError(str(problem)))

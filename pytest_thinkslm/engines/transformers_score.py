@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_thinkslm.core.errors import EngineError
-from pytest_thinkslm.engines.scoring import Distributions, Forced, Scored, TokenClass, TokenScore
+from pytest_thinkslm.engines.scoring import Distributions, Forced, Listed, Scored, TokenClass, TokenScore
 from pytest_thinkslm.engines.transformers_load import Loaded
+from pytest_thinkslm.models.marks import closing_ids
 
 #: Of a distribution so many of its likeliest tokens are kept that no more than this probability is left ...
 REST = 1e-5
@@ -34,6 +35,7 @@ def score(loaded: Loaded, prompt: Sequence[int], text: Sequence[int], forced: Fo
     import torch
 
     against = forced.against
+    assert not isinstance(against, Listed)
     if against is not None and list(against.tokens) != list(text):
         raise EngineError(f"{forced.request.label}: this model's tokenizer splits the text into other tokens")
     with torch.inference_mode():
@@ -92,7 +94,7 @@ def _scores(loaded: Loaded, logits: Any, before: Distributions) -> list[TokenSco
 
     found: list[TokenScore] = []
     starts = torch.cat([torch.zeros(1, dtype=torch.long), before.counts.long().cumsum(0)])
-    stops = sorted(set(loaded.stop_ids))
+    stops, closing = sorted(set(loaded.stop_ids)), sorted(closing_ids(loaded.tokenizer, loaded.own))
     kinds = {token: kind_of(loaded, token) for token in set(before.tokens)}
     for first in range(0, len(before.tokens), _AT_ONCE):
         logs = logits[first : first + _AT_ONCE].float().log_softmax(-1).cpu()
@@ -116,17 +118,32 @@ def _scores(loaded: Loaded, logits: Any, before: Distributions) -> list[TokenSco
         targets = torch.tensor(list(before.tokens[first : first + size]))
         mine = logs.gather(-1, targets[:, None])
         ranks = (logs > mine).sum(-1) + 1
-        ends_now = logs[:, stops].exp().sum(-1) if stops else torch.zeros(size)
         theirs = before.own[first : first + size]
-        ends_before = torch.zeros(size, dtype=torch.double).index_add_(
-            0, rows, torch.where(torch.isin(ids, torch.tensor(stops, dtype=torch.long)), p, 0.0)
+        ends, thoughts = (
+            (
+                torch.zeros(size, dtype=torch.double).index_add_(
+                    0, rows, torch.where(torch.isin(ids, torch.tensor(marks, dtype=torch.long)), p, 0.0)
+                ),
+                logs[:, marks].exp().sum(-1),
+            )
+            for marks in (stops, closing)
         )
         agrees = logs.argmax(-1) == tops
-        columns = (kl + low, kl + high, agrees, theirs, mine[:, 0], ranks, ends_before, ends_now)
-        found += [
-            TokenScore(kinds[int(token)], max(0.0, row[0]), max(0.0, *row[:2]), *row[2:])
-            for token, row in zip(
-                targets.tolist(), zip(*(column.tolist() for column in columns), strict=True), strict=True
+        columns = (kl + low, kl + high, agrees, theirs, mine[:, 0], ranks, *ends, *thoughts)
+        for token, row in zip(targets.tolist(), zip(*(c.tolist() for c in columns), strict=True), strict=True):
+            low_kl, high_kl, agree, log_before, log_now, rank, end_before, end_now, *thought = row
+            found.append(
+                TokenScore(
+                    kinds[token],
+                    max(0.0, low_kl),
+                    max(0.0, low_kl, high_kl),
+                    agree,
+                    log_before,
+                    log_now,
+                    rank,
+                    end_before,
+                    end_now,
+                    (thought[0], thought[1]) if token in closing else None,
+                )
             )
-        ]
     return found

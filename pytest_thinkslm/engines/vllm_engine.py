@@ -9,16 +9,18 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO, cast
 
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.engines.listed_score import TOP, compare
 from pytest_thinkslm.engines.loop_guard import RULE
+from pytest_thinkslm.engines.scoring import Forced, Listed, Scored
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
-from pytest_thinkslm.engines.vllm_worker import Order
+from pytest_thinkslm.engines.vllm_worker import Answer, Order
 from pytest_thinkslm.machine import gpus, openmp
 from pytest_thinkslm.machine.hardware import cpus, decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
@@ -34,8 +36,19 @@ _GIB = 1 << 30
 
 @dataclass(slots=True)
 class _Asked:
-    request: Request
-    future: Future[Output] = field(default_factory=Future)
+    """A request, or a text that is scored (``against`` another model's lists, where that was wanted)."""
+
+    request: Request | Forced
+    future: Future[Any] = field(default_factory=Future)
+    against: Listed | None = None
+
+    @property
+    def label(self) -> str:
+        return (self.request.request if isinstance(self.request, Forced) else self.request).label
+
+    @property
+    def sampled(self) -> bool:
+        return isinstance(self.request, Request) and self.request.sampling.temperature > 0
 
 
 class VLLMEngine:
@@ -94,6 +107,25 @@ class VLLMEngine:
     def submit(self, requests: Sequence[Request]) -> Sequence[Future[Output]]:
         """Queue all requests; returns their futures in the same order."""
         asked = [_Asked(request) for request in requests]
+        self._put(asked)
+        return [one.future for one in asked]
+
+    def score(self, texts: Sequence[Forced]) -> Sequence[Future[Scored]]:
+        """Queue texts that the model is led along; of each distribution the likeliest tokens are known (``TOP``).
+
+        Raises:
+            EngineError: it answers requests already, and vLLM has to be told of it when it starts.
+        """
+        asked = [_Asked(replace(text, against=None), against=cast("Listed | None", text.against)) for text in texts]
+        with self._lock:
+            if not self._threads:
+                self._arguments = {"max_logprobs": TOP} | self._arguments
+            elif "max_logprobs" not in self._arguments:
+                raise EngineError("vLLM was started to answer: another engine has to score texts")
+        self._put(asked)
+        return [one.future for one in asked]
+
+    def _put(self, asked: Sequence[_Asked]) -> None:
         with self._lock:
             if self._closed is not None:
                 for one in asked:
@@ -103,7 +135,6 @@ class VLLMEngine:
                 if not self._threads:
                     self._start()
                 self._lock.notify_all()
-        return [one.future for one in asked]
 
     def fingerprint(self) -> Fingerprint:
         """What outputs depend on beside the request; imports neither torch nor vllm."""
@@ -187,7 +218,7 @@ class VLLMEngine:
         A request's seed kills vLLM's CPU engine when its prompt is prefilled in chunks ("CPU Generator does not use
         offset", 0.32): so no chunks, and room for the longest prompt in a step. Greedy decoding is faster with chunks.
         """
-        if self._device.device == "cuda" or all(one.request.sampling.temperature == 0 for one in self._queue):
+        if self._device.device == "cuda" or not any(one.sampled for one in self._queue):
             return {}
         context = self._arguments["max_model_len"]
         return {"max_num_batched_tokens": context if context > 0 else _CPU_CONTEXT, "enable_chunked_prefill": False}
@@ -280,7 +311,7 @@ class VLLMEngine:
             count = 1
             while room.acquire(blocking=False):
                 count += 1
-            batch: list[tuple[int, Request]] = []
+            batch: list[tuple[int, Request | Forced]] = []
             with self._lock:
                 self._lock.wait_for(
                     lambda: self._queue or self._closed is not None or process.popen.returncode is not None
@@ -298,7 +329,7 @@ class VLLMEngine:
             if batch:
                 process.send(batch)
 
-    def _settle(self, answers: Sequence[tuple[int, Output | str]], running: dict[int, _Asked]) -> None:
+    def _settle(self, answers: Sequence[Answer], running: dict[int, _Asked]) -> None:
         with self._lock:
             self._clock.end(len(answers), time.perf_counter())
         for number, answer in answers:
@@ -307,8 +338,19 @@ class VLLMEngine:
             if isinstance(answer, Output):
                 self._output_tokens += answer.output_tokens or 0
                 one.future.set_result(answer)
+            elif isinstance(answer, Listed):
+                self._scored(one, answer)
             else:
                 one.future.set_exception(EngineError(_labelled(one, answer)))
+
+    def _scored(self, one: _Asked, listed: Listed) -> None:
+        if one.against is None:
+            one.future.set_result(Scored(listed))
+            return
+        try:
+            one.future.set_result(Scored(tokens=compare(one.against, listed, one.label)))
+        except EngineError as problem:
+            one.future.set_exception(problem)
 
     def _bury(self, number: int, running: dict[int, _Asked], reason: str) -> None:
         with self._lock:
@@ -354,7 +396,7 @@ def _memory(pids: Sequence[int]) -> dict[str, Any]:
 
 
 def _labelled(one: _Asked, reason: str) -> str:
-    return f"{one.request.label}: {reason}" if one.request.label else reason
+    return f"{one.label}: {reason}" if one.label and not reason.startswith(f"{one.label}: ") else reason
 
 
 def _plain(value: object) -> bool:

@@ -56,9 +56,11 @@ def _layer(module: Any) -> Layer:
         # The methods that name no bits are those of FP8, and of the 4-bit floats.
         float(bits or (4 if "fp4" in name.lower() else 8)),
         group if isinstance(group, int) and group > 0 else None,
-        int(_first(inputs, ["num_bits"]) or (8 if "Fp8" in names[0] else 16)),
+        # Marlin multiplies 16-bit activations, whatever bits their scheme has for them.
+        16 if "Marlin" in names[-1] else int(_first(inputs, ["num_bits"]) or (8 if "Fp8" in names[0] else 16)),
         " / ".join(names),
         dtype,
+        "simulated" if "emulat" in names[-1].lower() else "computed",
     )
 
 

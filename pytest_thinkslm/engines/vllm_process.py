@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pytest_thinkslm.core.records import Request
+from pytest_thinkslm.engines.scoring import Forced
 from pytest_thinkslm.engines.vllm_worker import Order
 from pytest_thinkslm.engines.worker_process import WorkerProcess
 
@@ -36,7 +37,7 @@ class VLLMProcess(WorkerProcess):
         self._send_lock = threading.Lock()
         self._connection.send(order)
 
-    def send(self, requests: Sequence[tuple[int, Request]]) -> None:
+    def send(self, requests: Sequence[tuple[int, Request | Forced]]) -> None:
         """Hand over numbered requests. A dead process is no error here: ``messages`` reports it."""
         with self._send_lock, contextlib.suppress(OSError):
             self._connection.send(list(requests))

@@ -3,8 +3,8 @@
 Started as ``python -m pytest_thinkslm.engines.vllm_worker FD`` by ``vllm_process``. FD is one end of a socket, over
 which the two exchange these tuples (pickled; both ends are this program):
 
-    parent -> worker   an ``Order`` first; then lists of (number, Request); None ends the worker
-    worker -> parent   ("ready", facts); ("answers", [(number, Output or reason), ...]); ("fatal", reason)
+    parent -> worker   an ``Order`` first; then lists of (number, Request or Forced); None ends the worker
+    worker -> parent   ("ready", facts); ("answers", [(number, Output, Listed or reason), ...]); ("fatal", reason)
 
 The main thread alone touches the engine, which has no lock. Another thread reads the socket; when it ends, or the
 parent is gone, the whole process group is killed: an engine process must never keep a GPU on its own.
@@ -13,6 +13,7 @@ parent is gone, the whole process group is killed: an engine process must never 
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import queue
@@ -21,8 +22,9 @@ import sys
 import threading
 import time
 import traceback
+from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -32,11 +34,18 @@ from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines import compat_vllm, vllm_loaded, weights
+from pytest_thinkslm.engines.listed_score import TOP
 from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
+from pytest_thinkslm.engines.scoring import Forced, Listed, led
+from pytest_thinkslm.engines.transformers_score import kind_of
+from pytest_thinkslm.models.marks import closing_ids, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 
 _PR_SET_PDEATHSIG = 1
+
+#: A request's number and what came of it; a text says why nothing did.
+Answer = tuple[int, Output | Listed | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def main(descriptor: int) -> None:
     """Serve the parent at the other end of this socket until it says stop or is gone."""
     connection = Connection(descriptor)
     order: Order = connection.recv()
-    inbox: queue.SimpleQueue[list[tuple[int, Request]] | None] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[list[tuple[int, Request | Forced]] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(connection, inbox), daemon=True).start()
     outbox = _Outbox(connection)
     threading.Thread(target=_watch_parent, args=(order.parent,), daemon=True).start()
@@ -136,9 +145,9 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
     """Add what has arrived, make one step, hand over what has finished; block only when there is nothing to do."""
     stopping = False
     while not stopping:
-        answers: list[tuple[int, Output | str]] = []
+        answers: list[Answer] = []
         answers += served.add_held()
-        arrived: list[tuple[int, Request]] = []
+        arrived: list[tuple[int, Request | Forced]] = []
         while not (served.open or answers) or not inbox.empty():
             batch = inbox.get()
             if batch is None:
@@ -148,7 +157,7 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
             if inbox.empty():
                 break
         for number, request in arrived:
-            refusal = served.add(number, request)
+            refusal = served.lead(number, request) if isinstance(request, Forced) else served.add(number, request)
             if refusal is not None:
                 answers.append((number, refusal))
         if served.open and not stopping:
@@ -161,7 +170,8 @@ def _serve(served: _Served, outbox: _Outbox, inbox: queue.SimpleQueue[Any]) -> N
 class _Open:
     """A request in vLLM's hands; ``opened`` is the thought that its prompt opens, ``tokens`` what has come of it.
 
-    ``watch`` is the loop guard's, None where it is off.
+    ``watch`` is the loop guard's, None where it is off; ``text`` are the tokens of a text that is scored, which come
+    last in the prompt.
     """
 
     number: int
@@ -169,6 +179,13 @@ class _Open:
     opened: str
     watch: LoopWatch | None
     tokens: list[int] = field(default_factory=list)
+    text: Sequence[int] = ()
+
+
+def _cache_dtype(config: Any) -> str:
+    """How vLLM stores keys and values."""
+    said = str(config.cache_config.cache_dtype)
+    return str(config.model_config.dtype).removeprefix("torch.") if said == "auto" else said
 
 
 class _Served:
@@ -180,7 +197,6 @@ class _Served:
 
         from pytest_thinkslm.core.configs import text_config
         from pytest_thinkslm.engines.transformers_load import Loaded, stop_ids_of
-        from pytest_thinkslm.models.marks import mark_ids, own_marks
         from pytest_thinkslm.models.template import PLAIN_STOP, Prompts
 
         self.model = order.model
@@ -242,7 +258,7 @@ class _Served:
             "kv_cache_tokens": blocks * size if blocks else None,
             "threads": torch.get_num_threads(),
             "core": compat_vllm.core_name(self.engine),
-            "loaded": self._loaded(),
+            "loaded": {**self._loaded(), "kv_cache": _cache_dtype(config)},
         }
 
     def _loaded(self) -> Mapping[str, object]:
@@ -312,9 +328,50 @@ class _Served:
         self.open[str(number)] = _Open(number, time.perf_counter(), opened, LoopWatch() if guarded else None)
         return None
 
-    def add_held(self) -> list[tuple[int, Output | str]]:
+    def lead(self, number: int, forced: Forced) -> str | None:
+        """Queue a text that the model is led along; a text says why it cannot be scored."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        from pytest_thinkslm.engines.transformers_load import one_line
+
+        try:
+            prompt, text = led(self.prompts.ids, forced, self.text.stop_ids, self.context - 1)
+            params = SamplingParams(
+                temperature=0.0,
+                max_tokens=1,
+                prompt_logprobs=min(TOP, self.engine.model_config.get_vocab_size()),
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            self.engine.add_request(str(number), TokensPrompt(prompt_token_ids=[*prompt, *text]), params)
+        except (EngineError, ValueError) as problem:
+            return one_line(problem)
+        except Exception as problem:  # a tokenizer's error concerns this text alone
+            return f"cannot make the prompt: {one_line(problem)}"
+        self.open[str(number)] = _Open(number, time.perf_counter(), "", None, text=text)
+        return None
+
+    def _listed(self, text: Sequence[int], rows: Sequence[Any]) -> Listed | str:
+        """What vLLM tells of each of the text's tokens: token id -> logarithm and rank, the token itself among them."""
+        found = [sorted(((one.logprob, token) for token, one in row.items()), reverse=True) for row in rows]
+        own = [(row[token].logprob, row[token].rank) for token, row in zip(text, rows, strict=True)]
+        if not all(map(math.isfinite, (log for log, _ in own))):
+            return NOT_FINITE.format("at most 0")
+        return Listed(
+            tokens=list(text),
+            kinds=[kind_of(self.text, token) for token in text],
+            own=[log for log, _ in own],
+            ranks=[rank for _, rank in own],
+            ids=[array("l", [token for _, token in row]) for row in found],
+            logs=[array("f", [log for log, _ in row]) for row in found],
+            stops=frozenset(self.text.stop_ids),
+            closing=closing_ids(self.text.tokenizer, self.text.own),
+        )
+
+    def add_held(self) -> list[Answer]:
         """Queue the next request that has to run alone, once nothing else does; what could not be queued."""
-        refused: list[tuple[int, Output | str]] = []
+        refused: list[Answer] = []
         while self.held and not self.open:
             number, request = self.held.popleft()
             refusal = self.add(number, request)
@@ -322,14 +379,19 @@ class _Served:
                 refused.append((number, refusal))
         return refused
 
-    def step(self) -> list[tuple[int, Output | str]]:
+    def step(self) -> list[Answer]:
         """One step of the engine; what finished in it, or was ended by the loop guard."""
         answers = [self._take(result) for result in self.engine.step() if result.request_id in self.open]
         return [answer for answer in answers if answer is not None]
 
-    def _take(self, result: Any) -> tuple[int, Output | str] | None:
+    def _take(self, result: Any) -> Answer | None:
         """Keep the tokens that have come; the answer where they are all, or run in a loop."""
         one, completion = self.open[result.request_id], result.outputs[0]
+        if one.text:
+            if not result.finished:
+                return None
+            del self.open[result.request_id]
+            return one.number, self._listed(one.text, result.prompt_logprobs[-len(one.text) :])
         one.tokens += completion.token_ids
         looped = None
         if one.watch is not None:

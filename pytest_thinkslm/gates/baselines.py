@@ -10,15 +10,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
-from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
+from pytest_thinkslm.core.item_record import ItemRecord, VariantJson, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
+from pytest_thinkslm.runs.results import counted_metrics
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
+
+_Value = TypeVar("_Value")
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
@@ -53,6 +57,9 @@ class Group:
         prompts: digest of the messages that were asked.
         verdicts: number of outcomes, every repeat one.
         errors: items of which an outcome is an ``error``: they say nothing about the model and are not compared.
+        records: what the task's own metrics are counted of, where it has any that can be compared: the records of the
+            items and of what was asked beside them, without their texts.
+        forms: of an item asked in changed forms (``--stress``), each form's prompt and whether its outcomes are right.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -60,6 +67,8 @@ class Group:
     prompts: dict[str, bytes] = field(default_factory=dict)
     verdicts: Counter[VerdictName] = field(default_factory=Counter)
     errors: set[str] = field(default_factory=set)
+    records: list[ItemRecord] = field(default_factory=list)
+    forms: dict[str, dict[str, tuple[bytes, list[bool]]]] = field(default_factory=dict)
 
     def comparable(self) -> dict[str, list[float]]:
         """The scores of all items without an error."""
@@ -150,23 +159,50 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
     rows = {group_key(row): row for row in results["results"]}
-    return RecordedRun(rows, groups, path.absolute().parent.name, results)
+    variants = results.get("variants", ())
+    return RecordedRun(in_order(rows, variants), in_order(groups, variants), path.absolute().parent.name, results)
 
 
-def collect(records: Iterable[ItemRecord]) -> dict[GroupKey, Group]:
-    """Item records by group; further cases asked beside items (role ``seed``) are left out."""
+def collect(records: Iterable[ItemRecord], beside: Iterable[ItemRecord] = ()) -> dict[GroupKey, Group]:
+    """Item records by group, those of changed forms (role ``stress``) beside them.
+
+    ``beside`` and the records themselves may have further cases (role ``seed``).
+    """
     groups: dict[GroupKey, Group] = {}
-    for _ in collecting(records, groups):
+    for _ in collecting(records, groups, beside):
         pass
-    return groups
+    return {key: group for key, group in groups.items() if group.scores}
 
 
-def collecting(records: Iterable[ItemRecord], groups: dict[GroupKey, Group]) -> Iterator[ItemRecord]:
+def collecting(
+    records: Iterable[ItemRecord], groups: dict[GroupKey, Group], beside: Iterable[ItemRecord] = ()
+) -> Iterator[ItemRecord]:
     """The records as they come, each also added to ``groups``: two uses of one pass."""
+    seeds: dict[tuple[str, ...], list[ItemRecord]] = {}
     for record in records:
+        key = group_key(record)
         if record.get("role", "item") == "item":
-            _collect(groups.setdefault(group_key(record), Group()), record)
+            group = groups.setdefault(key, Group())
+            _collect(group, record)
+            if counted_metrics(key.task) is not None:
+                group.records.append(_counted(record))
+        elif record["role"] == "seed":
+            seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
+        elif record["role"] == "stress" and record["verdict"] != "error":
+            _collect_form(groups.setdefault(key, Group()), record)
         yield record
+    for record in beside:
+        key = group_key(record)
+        seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
+    for key, group in groups.items():
+        if group.records:
+            group.records += seeds.get((*key.variant, key.test, key.style), ())
+
+
+def in_order(found: Mapping[GroupKey, _Value], variants: Iterable[VariantJson]) -> dict[GroupKey, _Value]:
+    """Ordered as the run has its variants, the first of which others are held against; files are sorted by name."""
+    order = {(variant["model"], variant["quant"]): place for place, variant in enumerate(variants)}
+    return dict(sorted(found.items(), key=lambda entry: order.get(entry[0].variant, len(order))))
 
 
 def prompt_digest(messages: Sequence[Message]) -> bytes:
@@ -299,6 +335,19 @@ def refused(asked: str, found: Sequence[str]) -> UsageError:
     )
 
 
+#: What metrics are counted of.
+_COUNTED = ("role", "item", "repeat", "verdict", "failure", "answer", "gold", "judge", "facets", "cluster")
+
+
+def _counted(record: ItemRecord) -> ItemRecord:
+    kept = {name: value for name in _COUNTED if (value := record.get(name)) is not None}
+    for name in ("answer", "gold", "judge"):
+        kept.setdefault(name, None)
+    if "parser_verdict" in record:  # there was a judge
+        kept["parser_verdict"] = record["parser_verdict"]
+    return cast("ItemRecord", kept)
+
+
 def _collect(group: Group, record: ItemRecord) -> None:
     item, verdict = record["item"], record["verdict"]
     group.scores.setdefault(item, []).append(1.0 if verdict == "correct" else 0.0)
@@ -307,9 +356,22 @@ def _collect(group: Group, record: ItemRecord) -> None:
         group.errors.add(item)
     if record.get("cluster"):
         group.clusters[item] = record["cluster"]
+    if (digest := _asked(record)) is not None:
+        group.prompts[item] = digest
+
+
+def _collect_form(group: Group, record: ItemRecord) -> None:
+    if (digest := _asked(record)) is not None:
+        forms = group.forms.setdefault(record["item"], {})
+        forms.setdefault(record.get("stress", ""), (digest, []))[1].append(record["verdict"] == "correct")
+
+
+def _asked(record: ItemRecord) -> bytes | None:
+    """Digest of the messages that were asked; None where they are not known."""
     messages = record.get("messages")
     if isinstance(messages, list) and messages:
-        group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
+        return _digest((turn["role"], turn["content"]) for turn in messages)
+    return None
 
 
 def _shown(value: object) -> str:

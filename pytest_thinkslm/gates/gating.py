@@ -6,19 +6,18 @@ Imports neither pytest nor an engine; the controller and ``thinkslm compare`` bo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from pytest_thinkslm.core.identity import GroupKey, matching, short_names, task_labels
 from pytest_thinkslm.gates.baselines import Group, RunFigures, counterpart
 from pytest_thinkslm.gates.decisions import evaluate
-from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult
+from pytest_thinkslm.gates.outcomes import GatedGroup, GateResult, counted
 from pytest_thinkslm.gates.sensitivity import sensitivity
-from pytest_thinkslm.runs.results import cluster_note, interval_of
+from pytest_thinkslm.runs.results import cluster_note, counted_metrics, interval_of
 from pytest_thinkslm.runs.types import FigureRow, GateJson, GateState
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.statistics import PairedResult, compare_paired
-from pytest_thinkslm.statistics.counts import change_interval
+from pytest_thinkslm.tasks.figures import ValueChange
 
 #: Share of the smaller selection's items that both have to have, below which a margin gate is not decided.
 LEAST_SHARED = 0.8
@@ -31,13 +30,15 @@ _METRICS = ("mr_score", "mcc", "acc_step", "acc_reason", "pdr", "asp")
 class Measured:
     """A cell with its group; ``against`` is the baseline's group that it is compared with, None where there is none.
 
-    ``unfit`` says why there is no comparison, where there is a baseline.
+    ``unfit`` says why there is no comparison, where there is a baseline. ``metrics`` are the changes of the task's own
+    metrics and break-downs by dotted name, paired on what both were asked without an error.
     """
 
     key: GroupKey
     cell: GatedGroup
     against: GroupKey | None = None
     unfit: str = ""
+    metrics: Mapping[str, ValueChange] = field(default_factory=dict)
 
 
 #: What a group is compared with: whose row it is, and its items.
@@ -50,6 +51,8 @@ def measure(
     baseline: RunFigures | None = None,
     mode: GateMode = "regression",
     sides: Mapping[GroupKey, Side | None] | None = None,
+    *,
+    metrics: bool = False,
 ) -> list[Measured]:
     """One cell a group, in the order of ``rows``.
 
@@ -60,12 +63,14 @@ def measure(
         mode: of the gate that it is for, which says how errors count (``worst_case``).
         sides: what each group is compared with, where that is not all of its counterpart in the baseline; None where
             there is nothing. A group that is not in it is what others are compared with.
+        metrics: whether the tasks' own metrics are compared, too.
     """
     names = labels(list(rows))
     if baseline is not None and sides is None:
         sides = counterparts(rows, baseline)
     before = {} if baseline is None else baseline.rows
-    return [_measure(key, names[key], groups.get(key, Group()), row, sides, before, mode) for key, row in rows.items()]
+    found = [_measure(key, names[key], groups.get(key, Group()), row, sides, before, mode) for key, row in rows.items()]
+    return found if baseline is None or not metrics else [_with_metrics(entry, groups, baseline) for entry in found]
 
 
 def style_pairs(keys: Iterable[GroupKey], styles: Sequence[str]) -> dict[GroupKey, GroupKey]:
@@ -171,8 +176,8 @@ def foresee(margin: Margin, wanted: Mapping[GroupKey, Collection[str]], baseline
     return lines
 
 
-def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
-    """A gate as it stands in results.json."""
+def as_json(result: GateResult, key: GroupKey | None, metrics: Mapping[str, ValueChange] | None = None) -> GateJson:
+    """A gate as it stands in results.json; one of accuracy with the changes of the task's own metrics."""
     value: GateJson = {
         "name": result.name,
         "kind": result.kind,
@@ -186,6 +191,8 @@ def as_json(result: GateResult, key: GroupKey | None) -> GateJson:
         "advisory": result.advisory,
         "fails": result.fails,
     }
+    if metrics and result.kind in ("regression", "noninferiority"):
+        value["metrics"] = dict(metrics)
     if key is not None:
         value["model"], value["quant"], value["task"], value["test"], value["style"] = key
     return value
@@ -232,9 +239,9 @@ def _measure(
     notes = [
         cluster_note(comparison.n, comparison.clusters, comparison.effective_clusters),
         selection_note(comparison),
+        disagreement_note(comparison),
         _repeats_note(baseline, group, comparison),
         _variant_note(key, against),
-        *metric_notes(before[against], row),
     ]
     return Measured(key, replace(cell, comparison=comparison, note="; ".join(filter(None, notes))), against)
 
@@ -296,6 +303,19 @@ def selection_note(comparison: PairedResult[str], before_name: str = "the baseli
     return f"not compared: {before} items that only {before_name} has without an error, {now} that only {now_name} has"
 
 
+def disagreement_note(comparison: PairedResult[str]) -> str:
+    """Why the interval of a change and its test do not say the same; empty where they do."""
+    low, high = comparison.interval
+    without, p = low > 0 or high < 0, comparison.change.p
+    if without is (p <= 1 - comparison.confidence):
+        return ""
+    changed = counted(len(comparison.lost) + len(comparison.gained), "item")
+    return (
+        f"the interval {'leaves out' if without else 'contains'} 0 and p is {p:.3g}: the interval is that of a score "
+        f"test, an approximation, p is exact; {changed} changed"
+    )
+
+
 def _repeats_note(baseline: Group, candidate: Group, comparison: PairedResult[str]) -> str:
     before, now = (max(map(len, group.scores.values()), default=1) for group in (baseline, candidate))
     if before == now:
@@ -307,24 +327,22 @@ def _variant_note(key: GroupKey, against: GroupKey) -> str:
     return "" if key.variant == against.variant else f"compared with {against.model} ({against.quant})"
 
 
-def metric_notes(before: FigureRow, now: FigureRow) -> Iterable[str]:
-    """The change of the task's own metrics, each over all items of its own run."""
-    old, new = _scalars(before.get("metrics", {})), _scalars(now.get("metrics", {}))
+def _with_metrics(entry: Measured, groups: Mapping[GroupKey, Group], baseline: RunFigures) -> Measured:
+    own = counted_metrics(entry.key.task)
+    if entry.against is None or entry.cell.comparison is None or own is None:
+        return entry
+    before, now = baseline.groups[entry.against].records, groups[entry.key].records
+    changes = own.changes(before, now)
+    note = "; ".join(filter(None, [entry.cell.note, *metric_notes(changes)]))
+    return replace(entry, cell=replace(entry.cell, note=note), metrics=changes)
+
+
+def metric_notes(changes: Mapping[str, ValueChange]) -> Iterable[str]:
+    """The change of the task's own metrics, of the whole task or their mean over subjects."""
     for name in _METRICS:
-        if name in old and name in new:
-            (was, was_ends), (is_, ends) = old[name], new[name]
-            interval = ""
-            if was_ends and ends:
-                low, high = change_interval(was, was_ends, is_, ends)
-                interval = f", 95% interval {low:+.3f} to {high:+.3f} as if unpaired"
-            yield f"{name} {was:.3f} before, {is_:.3f} now ({is_ - was:+.3f}{interval})"
-
-
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float] | None]]:
-    """Metrics of the whole task, or their mean over subjects, each with its interval where it has one."""
-    flat = {**metrics, **metrics.get("macro", {})}
-    return {
-        name: (value["value"], value.get("ci95"))
-        for name, value in flat.items()
-        if isinstance(value, Mapping) and isinstance(value.get("value"), float)
-    }
+        change = changes.get(f"macro.{name}") or changes.get(name)
+        if change is not None:
+            ends = change["ci95"]
+            interval = "" if ends is None else f", 95% interval {ends[0]:+.3f} to {ends[1]:+.3f}"
+            sides = f"{change['before']:.3f} before, {change['now']:.3f} now"
+            yield f"{name} {sides} ({change['difference']:+.3f}{interval})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -15,6 +16,7 @@ from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
 from pytest_thinkslm.engines.clock import BusyClock
+from pytest_thinkslm.engines.replay import RecordedFutures
 from pytest_thinkslm.generating.plan import Load
 from pytest_thinkslm.generating.space import check_space, journal_bytes
 from pytest_thinkslm.journal.journal import Journal, entry_key
@@ -196,7 +198,10 @@ class Ahead:
         if isinstance(handle, int):
             if self.stopped:
                 raise EngineError(self.stopped, "not-asked")
-            return redacted_output(self._awaited(self._direct_future(handle), None))
+            futures, index = self._direct_place(handle)
+            if isinstance(futures, RecordedFutures):
+                return redacted_output(futures.output(index))
+            return redacted_output(self._awaited(futures[index], None))
         output = self._kept.get(handle)
         if output is not None:
             return output
@@ -223,7 +228,11 @@ class Ahead:
         if isinstance(handle, str) and handle in self._kept:
             finished(self._kept[handle])
             return
-        future = self._direct_future(handle) if isinstance(handle, int) else self._outer.get(handle)
+        if isinstance(handle, int):
+            futures, index = self._direct_place(handle)
+            future: Future[Output] | None = futures[index]
+        else:
+            future = self._outer.get(handle)
         if future is None:
             finished(None)
             return
@@ -303,9 +312,9 @@ class Ahead:
         self._direct.append(self._engine.submit(requests))
         return list(range(start, start + len(requests)))
 
-    def _direct_future(self, handle: int) -> Future[Output]:
-        part = next(i for i in range(len(self._starts) - 1, -1, -1) if self._starts[i] <= handle)
-        return self._direct[part][handle - self._starts[part]]
+    def _direct_place(self, handle: int) -> tuple[Sequence[Future[Output]], int]:
+        part = bisect_right(self._starts, handle) - 1
+        return self._direct[part], handle - self._starts[part]
 
     def _keeper(self, key: str, request: Request) -> Callable[[Future[Output]], None]:
         """Journal first, then hand over: what a test has seen is on disk.

@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND, SCHEMES
 from pytest_thinkslm.machine.placement import Need, kv_bytes_per_token, need
-from pytest_thinkslm.models import embedded, gguf_header, hub
+from pytest_thinkslm.models import embedded, gguf_convert, gguf_header, hub
 from pytest_thinkslm.models.catalogue import HUB_ID, catalogue
 from pytest_thinkslm.models.gguf_header import Header
 from pytest_thinkslm.models.preflight import Asked, Known, Preflight
@@ -38,16 +38,19 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class GgufPlace:
-    """Where GGUF files of one model are; ``file``, ``folder`` and ``hub_id`` all None: the embedded one.
+    """Where GGUF files of one model are; ``file``, ``folder``, ``checkpoint`` and ``hub_id`` all None: the embedded
+    one.
 
     Attributes:
         name: the model's name in reports.
+        checkpoint: a Hugging Face checkpoint, of which a file is made.
         tag: what stands behind the colon of ``owner/name:TAG``, as ``tag_of`` writes it.
     """
 
     name: str
     file: Path | None = None
     folder: Path | None = None
+    checkpoint: Path | None = None
     hub_id: str | None = None
     tag: str | None = None
 
@@ -72,6 +75,8 @@ def find_gguf(model: str, quants: Iterable[str | None] = (), engine: str = "auto
         return GgufPlace(_model_of(path.name), file=path)
     if path.is_dir():
         holds = any(path.glob("*.gguf")) and (wanted or not (path / "config.json").is_file())
+        if wanted and gguf_convert.is_checkpoint(path):
+            return GgufPlace(path.resolve().name, checkpoint=path.resolve())
         return GgufPlace(path.resolve().name, folder=path.resolve()) if holds else None
     repository, colon, tag = model.partition(":")
     if model in catalogue() or not HUB_ID.fullmatch(repository) or (colon and not tag):
@@ -87,6 +92,8 @@ def label_of(place: GgufPlace, model: str) -> str:
         if place.hub_id is not None:
             found = place.tag or _default_of(_on_hub(place.hub_id))
             return "none" if found in _PLAIN else found or "none"
+        if place.checkpoint is not None:
+            return "none"
         if place.file is None and place.folder is None:
             return _EMBEDDED  # without fetching it
         files = _here(place, model, lambda line: None)
@@ -109,6 +116,8 @@ def resolve_gguf(asked: Asked, place: GgufPlace, preflight: Preflight, progress:
     else:
         files = _here(place, asked.model, progress)
         label, path = _choose(asked, place, files)
+    if path.is_dir():
+        path = gguf_convert.converted(path, place.name, progress)
     header = gguf_header.read(path, asked.model)
     made = asked.quant is not None and label != asked.quant
     if made:
@@ -135,7 +144,7 @@ def _described(
 ) -> ResolvedModel:
     display = embedded.NAME if place.name == "embedded" else place.name
     noted = f", importance matrix {Path(header.imatrix.replace(chr(92), '/')).name}" if header.imatrix else ""
-    quantized = f", quantized here from {label}" if made else ""
+    quantized = f", quantized here{'' if label == 'none' else f' from {label}'}" if made else ""
     what = (asked.quant if made else label) or "gguf"
     return ResolvedModel(
         name=asked.model,
@@ -160,7 +169,9 @@ def _need(header: Header) -> Need:
 
 
 def _here(place: GgufPlace, model: str, progress: Progress) -> Mapping[str, Path]:
-    """Quant -> file, of a place on this disk."""
+    """Quant -> file (or checkpoint, of which one is made), of a place on this disk."""
+    if place.checkpoint is not None:
+        return {"none": place.checkpoint}
     if place.folder is None and place.file is None:
         return {_EMBEDDED: embedded.gguf_path(progress)}
     files = [place.file] if place.file is not None else sorted((place.folder or Path()).glob("*.gguf"))
@@ -227,11 +238,13 @@ def _fetched(asked: Asked, place: GgufPlace, preflight: Preflight, progress: Pro
     """Quant, first file and commit of what a repository has of the quant asked for."""
     assert place.hub_id is not None
     listed = _on_hub(place.hub_id)
+    if not listed and hub.listing(place.hub_id, ".safetensors") and place.tag is None:
+        label, _ = _choose(asked if asked.quant else replace(asked, quant="none"), place, {"none": Path()})
+        preflight.require(Known(place.name, "gguf", None, fetch=hub.look_up(place.hub_id).bytes))
+        folder, commit = hub.snapshot(place.hub_id, None, False, progress)
+        return label, folder, commit
     if not listed:
-        raise UsageError(
-            f"{asked}: {place.hub_id} has no GGUF files: their repositories are mostly called ...-GGUF; the llamacpp "
-            "engine reads no others"
-        )
+        raise UsageError(f"{asked}: {place.hub_id} has no GGUF files: their repositories are mostly called ...-GGUF")
     by_tag: dict[str, Path] = {}
     for name in sorted(listed):
         by_tag.setdefault(_hub_label(name), Path(name))

@@ -80,11 +80,24 @@ def _listed(hub_id: str) -> Mapping[str, int] | ModelError:
         return {file.rfilename: file.size or 0 for file in facts.siblings or ()}
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
         unreachable = _error(problem, hub_id, None)
+    # Not snapshot_download: a repository of which only the wanted files were fetched is incomplete to it.
     try:
-        folder = Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
-    except Exception:  # as above: it is not there
+        cached = huggingface_hub.scan_cache_dir().repos
+    except huggingface_hub.CacheNotFound:
         return unreachable
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    newest = next(
+        (
+            revision
+            for repository in cached
+            if repository.repo_type == "model" and repository.repo_id == hub_id
+            for revision in repository.revisions
+            if "main" in revision.refs
+        ),
+        None,
+    )
+    if newest is None:
+        return unreachable
+    return {file.file_path.relative_to(newest.snapshot_path).as_posix(): file.size_on_disk for file in newest.files}
 
 
 def cached_config(hub_id: str, revision: str | None = None) -> Config | None:

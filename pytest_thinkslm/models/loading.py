@@ -25,6 +25,8 @@ from pytest_thinkslm.models.catalogue import Format
 LOCAL_ENGINES = ("vllm", "transformers", "llamacpp")
 #: First compute capability with FP8 arithmetic (Ada, then Hopper).
 FP8_CAPABILITY = 8.9
+#: The same for NVFP4 (Blackwell).
+FP4_CAPABILITY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def obstacles(stored: Format, scheme: str | None, engine: str, machine: Machine)
         )
     known = SCHEMES.get(scheme or "none")
     if known and known.floating:
-        found += _no_fp8(engine, machine, whole=not found)
+        found += (_no_fp8 if known.weight_bits == 8 else _no_fp4)(engine, machine, whole=not found)
     if found:
         return found
     weight_only_8_bit = known and known.weight_bits == 8 and known.activation_bits == 16
@@ -322,6 +324,17 @@ def _no_fp8(engine: str, machine: Machine, whole: bool) -> list[str]:
         "w8a8 or w8a16 here"
     )
     return [f"{lacks}. {instead}, which measures another scheme than the one asked for" if whole else lacks]
+
+
+def _no_fp4(engine: str, machine: Machine, whole: bool) -> list[str]:
+    """NVFP4 activations: in the hardware, or simulated by transformers; ``whole``: say what vLLM would do instead."""
+    if engine == "transformers" or not machine.gpus or (machine.capability or FP4_CAPABILITY) >= FP4_CAPABILITY:
+        return []
+    lacks = (
+        f"NVFP4 needs a GPU of compute capability {FP4_CAPABILITY} or later (Blackwell), and this GPU has compute "
+        f"capability {machine.capability}: --engine transformers simulates it"
+    )
+    return [f"{lacks}. vLLM would leave activations in 16 bits (Marlin), which is another scheme" if whole else lacks]
 
 
 def _before(version: str, limit: str) -> bool:

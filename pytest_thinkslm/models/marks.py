@@ -83,6 +83,15 @@ def mark_ids(tokenizer: Any, own: OwnMarks) -> frozenset[int]:
     return frozenset(token for token, content in added.items() if content in kept)
 
 
+def closing_ids(tokenizer: Any, own: OwnMarks) -> frozenset[int]:
+    """Those of ``mark_ids`` that end a thought by themselves."""
+    added = {int(token): str(entry.content) for token, entry in tokenizer.added_tokens_decoder.items()}
+    closing = {own.end.strip()} - {""}
+    return frozenset(
+        token for token in mark_ids(tokenizer, own) if mentions_thought(added[token]) or added[token].strip() in closing
+    )
+
+
 def marks_fact(folder: Path, template: str | None) -> dict[str, object]:
     """What an engine's fingerprint says of marks: which special tokens stay in outputs.
 

@@ -11,6 +11,8 @@ from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.schemes import SCHEMES, Compression, Source
 from pytest_thinkslm.models import marker
 
+#: MXFP4 has 32.
+_NVFP4_GROUP = 16
 _BITS_OF_DTYPE = {"float32": 32, "float64": 64}
 
 
@@ -155,7 +157,8 @@ def _group(group: object) -> Compression | None:
         scheme.key
         for scheme in SCHEMES.values()
         if (scheme.weight_bits, scheme.activation_bits, scheme.floating) == (bits, activation_bits, floating)
-        if scheme.key.startswith(("w", "fp8")) and scheme.key != ("fp8-dynamic" if static else "fp8")
+        if scheme.key.startswith(("w", "fp8", "nvfp4")) and scheme.key != ("fp8-dynamic" if static else "fp8")
+        if scheme.key != "nvfp4" or size == _NVFP4_GROUP
     ]
     return Compression(
         matching[0] if matching else None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_thinkslm.core.configs import Config
-from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, pages
 from pytest_thinkslm.core.schemes import SCHEMES, Compression
 from pytest_thinkslm.machine.placement import Need, need_of_catalogue, need_of_checkpoint
 from pytest_thinkslm.models import checkpoint, embedded, gguf_models, hub, loading
@@ -28,8 +28,12 @@ from pytest_thinkslm.models.resolve import ResolvedModel, described
 
 Progress = Callable[[str], None]
 
-#: Keys for the same thing: weights of so many bits, whose activations are left alone.
-_SAME = ({"gptq4", "w4a16"}, {"awq4", "w4a16"}, {"gptq8", "w8a16"})
+#: Keys for the same thing: weights and activations of so many bits, however they were found.
+_SAME = (
+    *({"w4a16", method} for method in ("gptq4", "awq4", "autoround4")),
+    {"w8a16", "gptq8"},
+    {"w8a8", "w8a8-smoothquant"},
+)
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -267,7 +271,7 @@ def _check_agreement(asked: Asked, place: Place, found: Compression) -> None:
         if place.published is not None and place.published.quant == asked.quant:
             raise ModelError(
                 f"{asked}: the catalogue has {name} as {asked.quant}, but by its own config it is not compressed: "
-                "name another checkpoint in pyproject.toml (docs/models.md)"
+                f"name another checkpoint in pyproject.toml ({pages('models')})"
             )
         if not SCHEMES[asked.quant].on_demand:
             raise UsageError(
@@ -284,7 +288,7 @@ def _check_agreement(asked: Asked, place: Place, found: Compression) -> None:
     if place.published is not None and asked.model != place.hub_id and contradicts(place.published.quant, found):
         raise ModelError(
             f"{asked}: {name} is {_in_words(found)} by its own config, and the catalogue has it as "
-            f"{place.published.quant}: name another checkpoint in pyproject.toml (docs/models.md)"
+            f"{place.published.quant}: name another checkpoint in pyproject.toml ({pages('models')})"
         )
 
 

@@ -11,7 +11,8 @@ import contextlib
 import functools
 import sys
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TextIO, cast
 
 import pytest
@@ -106,6 +107,49 @@ def captured(item: pytest.Item) -> list[tuple[str, str]]:
     if sections is None:
         return [("Captured output", "this version of pytest does not tell the plugin what was captured")]
     return [(f"Captured {key} {when}", content) for when, key, content in sections]
+
+
+def share_locations(items: Iterable[pytest.Item]) -> None:
+    """Give the tests of one function the location that pytest would look up for each of them.
+
+    ``Item.location`` as a value that is kept (``cached_property``), and the function's name at its end, pytest 9.0 to
+    9.2. Where an item's kind has a location of its own, or the name is not there, each is looked up.
+    """
+    if not isinstance(vars(pytest.Item).get("location"), cached_property):
+        return
+    shared: dict[tuple[int, str], tuple[str, int | None, str]] = {}
+    for item in items:
+        if type(item) is not pytest.Function:
+            continue
+        key = id(item.parent), item.originalname
+        if key not in shared:
+            path, line, name = item.location
+            if name.endswith(item.name):
+                shared[key] = path, line, name.removesuffix(item.name)
+        elif "location" not in vars(item):
+            path, line, before = shared[key]
+            vars(item)["location"] = (path, line, before + item.name)
+
+
+def fill_in_request(item: pytest.Item) -> None:
+    """Give a test the fixture ``request``, which pytest makes a definition of for each test that has it.
+
+    ``Function._request`` and ``Function.funcargs``, pytest 9.0 to 9.2. Without them pytest makes it.
+    """
+    request = getattr(item, "_request", None)
+    if isinstance(request, pytest.FixtureRequest):
+        cast("pytest.Function", item).funcargs.setdefault("request", request)
+
+
+def node_id(item: pytest.Item) -> str:
+    """A test's id as a report takes it: in parts, where pytest has it so, else as text.
+
+    ``Node.id``, pytest 9.2. Without it each report takes the text apart again.
+    """
+    return cast("str", getattr(item, "id", item.nodeid) if _HAS_IDS else item.nodeid)
+
+
+_HAS_IDS = isinstance(getattr(pytest.Item, "id", None), property)
 
 
 def silence_log_capture(config: pytest.Config) -> None:

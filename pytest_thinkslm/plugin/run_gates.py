@@ -28,6 +28,7 @@ from pytest_thinkslm.gates.baselines import (
     data_differences,
     difference,
     drawn,
+    in_order,
     load_run,
     misfits,
     prompt_differences,
@@ -44,6 +45,7 @@ from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
 from pytest_thinkslm.tasks import registry, stress
+from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
 
 if TYPE_CHECKING:
@@ -196,6 +198,8 @@ class RunGates:
         if self.baseline is not None:
             return gating.counterparts(groups, self.baseline)
         variants = list(dict.fromkeys(key.variant for key in groups))
+        if not variants:  # interrupted before the first outcome
+            return {}
         against = dict.fromkeys(variants, root_variant(variants)) if self._within else references(variants)
         found: dict[GroupKey, gating.Side | None] = {}
         for key in groups:
@@ -260,16 +264,19 @@ class RunGates:
         decided: tuple[GateResult, ...] = ()
         any_loss: list[AnyLossJson] = []
         keys: dict[str, GroupKey] = {}
+        metrics: dict[str, Mapping[str, ValueChange]] = {}
         if self.specs:
-            groups = collect(recorder.item_records())
+            variants = results["variants"]
+            groups = in_order(collect(recorder.item_records(), recorder.seed_records()), variants)
             measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
+            metrics = {entry.cell.label: entry.metrics for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(collect(judges.parsers(recorder.item_records())), results)
+                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), results)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
-            run = RunFigures({group_key(row): row for row in results["results"]}, groups)
+            run = RunFigures(in_order({group_key(row): row for row in results["results"]}, variants), groups)
             if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
                 any_loss = certifying.any_loss(run, self.baseline)
             if self.specs.certify is not None:
@@ -278,7 +285,9 @@ class RunGates:
             if self.settings.allow_unevaluated:
                 decided = excuse(decided, f"{ALLOW} is given")
         decided = (*decided, *self._judge_gates(results))
-        results["gates"] = [gating.as_json(result, keys.get(result.label)) for result in decided]
+        results["gates"] = [
+            gating.as_json(result, keys.get(result.label), metrics.get(result.label, {})) for result in decided
+        ]
         if self.settings.baseline:
             results["baseline"] = self._described()
             if any_loss:
@@ -339,17 +348,18 @@ class RunGates:
         return tuple(map(certifying.gate_of, found))
 
     def _measured(self, groups: Mapping[GroupKey, Group], results: Results) -> list[gating.Measured]:
-        rows = {group_key(row): row for row in results["results"]}
+        rows = in_order({group_key(row): row for row in results["results"]}, results["variants"])
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
         if not self._within and self.watch is None:
-            return self._stressed(gating.measure(groups, rows, self.baseline, mode), results)
+            return self._stressed(gating.measure(groups, rows, self.baseline, mode, metrics=True), results)
         sides = self._sides(list(rows))
         for key, side in sides.items():
             if side is not None:
                 whole = groups.get(side[0], Group()) if self.baseline is None else side[1]
                 prefix = None if self.watch is None else self.watch.before(key)
                 sides[key] = side[0], whole if prefix is None else prefix
-        measured = gating.measure(groups, rows, self.baseline or RunFigures(rows, groups), mode, sides)
+        against = self.baseline or RunFigures(rows, groups)
+        measured = gating.measure(groups, rows, against, mode, sides, metrics=True)
         return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
 
     def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:

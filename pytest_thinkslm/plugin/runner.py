@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -84,6 +84,8 @@ class RunnerPlugin:
         self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
+        #: Whether all tests of the run are the suite's own kind.
+        self._alone = False
         self.run = Run(
             settings,
             factory,
@@ -181,6 +183,17 @@ class RunnerPlugin:
                     self._controller.recorder.discard()
                 raise pytest.UsageError(f"thinkslm: {error}") from None
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """What is collected is kept: nobody need look for garbage among it while it grows."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            if collecting:
+                gc.enable()
+
     @pytest.hookimpl(tryfirst=True)  # before xdist tells its controller of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Everything that is still missing goes to the engine at once."""
@@ -204,16 +217,16 @@ class RunnerPlugin:
         if self._controller is not None:
             self._controller.expect(keys)
             self._decisions = self._controller.decisions
-        if len(refs) == len(session.items):
+        compat_pytest.share_locations(session.items[place] for place in places)
+        self._alone = len(refs) == len(session.items)
+        if self._alone:
             _spare_logging(self.config, session.items)
         try:
             if self._too_late:
                 raise UsageError(self._too_late)
             mine = self._mine(session.items, refs, places)
             self.run.start(refs, mine)
-            # Tens of thousands of tests live to the end: the collector need not walk them again and again.
-            gc.collect()
-            gc.freeze()
+            gc.freeze()  # tens of thousands of tests live to the end: the collector need not walk them again and again
         except ThinkSLMError as error:
             if self._worker is None:
                 self.run.close()
@@ -264,6 +277,7 @@ class RunnerPlugin:
             arguments["case"] = case
         if "slm" in names:
             arguments["slm"] = Model(self.run, ref.variant, ref, output)
+        compat_pytest.fill_in_request(item)
         self._seed_records(ref)
 
     def pytest_runtest_teardown(self) -> None:
@@ -299,6 +313,8 @@ class RunnerPlugin:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop the engine; a worker sends home what it knows."""
         self.run.close()
+        if self._alone:
+            gc.freeze()  # reports, too, live to the end; with tests of a user's their garbage is still looked for
         if hasattr(self.config, "workeroutput"):
             # What a first worker refuses is refused as a whole; of one that takes over, others' work is kept.
             late = self._worker is not None and self._worker.remaining is not None
@@ -458,7 +474,7 @@ class RunnerPlugin:
         if keywords is None:
             keywords = self._keywords[function] = {function.rpartition("::")[2]: 1}
         return pytest.TestReport(
-            item.nodeid,
+            compat_pytest.node_id(item),
             item.location,
             keywords,
             outcome,

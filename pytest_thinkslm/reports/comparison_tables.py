@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_thinkslm.core.identity import short_names
@@ -29,8 +29,10 @@ from pytest_thinkslm.gates.certifying import (
 )
 from pytest_thinkslm.gates.comparing import ComparedGroup, Comparison
 from pytest_thinkslm.reports.certificate_table import certificate_table
-from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
+from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, consistency_text, p_value
+from pytest_thinkslm.reports.deltas import consistency_json
 from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
+from pytest_thinkslm.reports.metric_table import Row, metric_table
 from pytest_thinkslm.runs.results import cluster_note
 from pytest_thinkslm.runs.types import GateJson
 from pytest_thinkslm.statistics import PairedResult
@@ -88,9 +90,19 @@ def _flips(paired: PairedResult[str]) -> str:
 
 def _footnotes(comparison: Comparison) -> list[str]:
     notes = [f"{row.label} ({row.key.style}): not compared, {row.unfit}" for row in comparison.rows if row.unfit]
+    if not comparison.gates:  # whose sentences say it
+        for row in comparison.rows:
+            said = list(gating.metric_notes(row.metrics))
+            said += [note] if row.paired and (note := gating.disagreement_note(row.paired)) else []
+            notes += [f"{row.label} ({row.key.style}): {note}" for note in said]
     for row in comparison.rows:
         if row.paired and (few := cluster_note(row.paired.n, row.paired.clusters, row.paired.effective_clusters)):
             notes.append(f"{row.label} ({row.key.style}): {few}")
+    notes += [
+        f"{row.label} ({row.key.style}): {consistency_text(consistency_json(row.consistency))}"
+        for row in comparison.rows
+        if row.consistency is not None
+    ]
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
@@ -116,7 +128,11 @@ def as_markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         for certificate in comparison.certificates:
             own = certificate_table(certificate)
             lines += [f"#### {markdown_line(own.title)}", "", *markdown_table(own), ""]
+            lines += [f"> {markdown_line(note)}  " for note in own.notes]
         lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
+        within = metric_table(_metrics(comparison), "Changes within tasks")
+        if within is not None:
+            lines += [f"#### {within.title}", "", *markdown_table(within), "", *(f"> {n}" for n in within.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -158,6 +174,10 @@ def as_json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
+def _metrics(comparison: Comparison) -> Iterator[Row]:
+    return ((row.label, row.key.style, row.metrics) for row in comparison.rows)
+
+
 def _gates_json(comparison: Comparison) -> list[GateJson]:
     """The gates; those on a row that is here with its key."""
     keys = {label: key for key, label in gating.labels([row.key for row in comparison.rows]).items()}
@@ -190,8 +210,10 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "p": paired.change.p,
         "p_corrected": row.p_corrected,
         "test": paired.change.test,
+        **({"consistency": consistency_json(row.consistency)} if row.consistency is not None else {}),
         "only_baseline": len(paired.only_baseline),
         "only_candidate": len(paired.only_candidate),
+        **({"metrics": dict(row.metrics)} if row.metrics else {}),
     }
 
 

@@ -37,6 +37,8 @@ class Token(Protocol):
     def end_before(self) -> float: ...  # noqa: D102
     @property
     def end_now(self) -> float: ...  # noqa: D102
+    @property
+    def thought(self) -> tuple[float, float] | None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class ItemDrift:
     """One item's text, summed up; means over its tokens.
 
     ``diverges_at`` is the first token of the text at which the likeliest tokens differ, None where they never do.
-    ``end`` are the probabilities of the end of the turn where the text ends; None where it was cut.
+    ``end`` are the probabilities of the end of the turn where the text ends; None where it was cut. ``thought`` are
+    those of the end of the thought where the text ends one; None where it ends none by a token of its own.
     """
 
     cluster: Hashable
@@ -63,6 +66,7 @@ class ItemDrift:
     rank: float
     diverges_at: int | None
     end: tuple[float, float] | None
+    thought: tuple[float, float] | None = None
     kinds: Mapping[str, _Sums] = field(default_factory=dict)
 
 
@@ -89,6 +93,7 @@ def item_drift(tokens: Sequence[Token], cluster: Hashable, *, ended: bool) -> It
         _mean([token.rank for token in tokens]),
         next((place for place, token in enumerate(tokens) if not token.agrees), None),
         (last.end_before, last.end_now) if ended else None,
+        next((token.thought for token in tokens if token.thought is not None), None),
         kinds,
     )
 
@@ -103,7 +108,7 @@ def drift_figures(items: Sequence[ItemDrift]) -> DriftJson:
         for name, sums in item.kinds.items():
             own = kinds.setdefault(name, _Sums())
             own.tokens, own.kl, own.agree = own.tokens + sums.tokens, own.kl + sums.kl, own.agree + sums.agree
-    return {
+    figures: DriftJson = {
         "items": len(items),
         "tokens": sum(item.tokens for item in items),
         "kl_mean": _figure(_mean([item.kl for item in items])),
@@ -118,6 +123,9 @@ def drift_figures(items: Sequence[ItemDrift]) -> DriftJson:
         "end_probability": _change([_mean([end[side] for end in ends]) if ends else None for side in (0, 1)]),
         "classes": {name: _class(sums) for name, sums in sorted(kinds.items())},
     }
+    if thoughts := [item.thought for item in items if item.thought is not None]:
+        figures["thought_end_probability"] = _change([_mean([end[side] for end in thoughts]) for side in (0, 1)])
+    return figures
 
 
 def _class(sums: _Sums) -> DriftClass:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
-from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
+from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Review, Verdict
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.grading import Graded
@@ -51,7 +51,7 @@ def item_record(
         "output_tokens": None if output is None else output.output_tokens,
         "answer": plain(answer.value),
         "rule": answer.rule,
-        "gold": None if case is None else plain(case.gold),
+        "gold": None if case is None else _gold(case.gold),
         "verdict": verdict.name,
         "reason": safe_text(verdict.reason),
         "failure": verdict.failure,
@@ -108,7 +108,11 @@ def error_graded(reason: str) -> Graded:
 
 def to_line(record: ItemLine) -> str:
     """A record as one JSON line (ASCII, so that any text survives any transport)."""
-    return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+    return _encode(record) + "\n"
+
+
+#: A record is a tree, so that nobody need look for circles in it.
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def payload(key: ItemKey, record: ItemLine) -> list[str | int]:
@@ -140,6 +144,14 @@ def plain(value: AnswerValue | None) -> AnswerJson:
         "judgement": value.judgement,
         "first_error_step": None if value.first_error_step is None else safe_text(value.first_error_step),
     }
+
+
+def _gold(value: AnswerValue) -> AnswerJson:
+    """A gold as JSON; of a review with its reason, too, which no parser compares but people do."""
+    found = plain(value)
+    if isinstance(value, Review) and value.reason and isinstance(found, dict):
+        found["reason"] = safe_text(value.reason)
+    return found
 
 
 class ItemSpool:

@@ -19,6 +19,7 @@ from pytest_thinkslm.runs.cuts import cut_figures
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 from pytest_thinkslm.statistics.clusters import FEWEST_CLUSTERS
+from pytest_thinkslm.tasks.figures import CountedMetrics
 from pytest_thinkslm.tasks.metrics import by_facets
 from pytest_thinkslm.tasks.task import Task
 
@@ -122,6 +123,17 @@ def failed_metrics(rows: Iterable[FigureRow]) -> list[str]:
     """One line for each user's task whose metrics raised: figures that were asked for and are not there."""
     found = ((row, row.get("metrics", {}).get(FAILED_METRICS)) for row in rows)
     return [f"{row['label']} ({row['style']}): {what['undefined']}" for row, what in found if isinstance(what, dict)]
+
+
+def counted_metrics(key: str) -> CountedMetrics | None:
+    """A task's metrics that can be compared between two runs; None where it has none. Of a user's task: its facets."""
+    from pytest_thinkslm.tasks import registry
+
+    task = registry.all_tasks().get(key)
+    if task is None:
+        return None
+    own = task.metrics if registry.is_of_the_suite(key) else by_facets
+    return own if isinstance(own, CountedMetrics) else None
 
 
 def _metrics(task: Task, records: Sequence[ItemRecord]) -> dict[str, object]:

@@ -114,7 +114,7 @@ def _number(case: Case, answer: Answer) -> _Outcome:
             return _Outcome(True)
         return _Outcome(False, "called-unanswerable" if answer.value == UNANSWERABLE else "answered-unanswerable")
     gold = _parsed(case.gold)
-    return _Outcome(gold is not None and _parsed(answer.value) == gold)
+    return _Outcome(gold is not None and (answer.value == case.gold or _parsed(answer.value) == gold))
 
 
 def _parsed(value: object) -> Fraction | None:
@@ -133,7 +133,7 @@ def _choice(case: Case, answer: Answer) -> _Outcome:
 
 
 def _expression(case: Case, answer: Answer) -> _Outcome:
-    from pytest_thinkslm.scoring.answers.expressions import equal
+    from pytest_thinkslm.scoring.answers.equality import equal
 
     equality = equal(str(answer.value), str(case.gold))
     return _Outcome(equality.equal, timeout=equality.timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import exp, lgamma, log
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -51,15 +52,13 @@ def sign_flip(sums: Sequence[float], scale: int = 1) -> SignFlip:
 
 def _exact(sums: Sequence[int]) -> SignFlip:
     import numpy
-    from scipy.special import gammaln
 
     # The flipped sum is 2 x (sum over the clusters with a plus) - total: convolve the sums with a plus.
     chances: Floats = numpy.ones(1)
     for size, count in Counter(map(abs, sums)).items():
-        plus = numpy.arange(count + 1)
-        binomial = numpy.exp(gammaln(count + 1) - gammaln(plus + 1) - gammaln(count - plus + 1) - count * numpy.log(2))
+        every = lgamma(count + 1) - count * log(2)
         spread = numpy.zeros(size * count + 1)
-        spread[::size] = binomial
+        spread[::size] = [exp(every - lgamma(plus + 1) - lgamma(count - plus + 1)) for plus in range(count + 1)]
         chances = numpy.convolve(chances, spread)
     observed = sum(total for total in sums if total > 0)
     return _p_values(float(chances[: observed + 1].sum()), float(chances[observed:].sum()))

@@ -113,7 +113,7 @@ def test_one_model_in_detail(capsys: pytest.CaptureFixture[str], name: str) -> N
         assert str(one.hub_id) in text
     assert "20.0 GiB" in text
     assert "none: accept its terms on https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct" in text
-    assert "on demand (thinkslm compress): gptq8, gptq4, sparse-2of4" in text
+    assert "on demand (thinkslm compress): gptq8, gptq4, w8a8-smoothquant, w4a8, awq4, " in text
 
 
 def test_own_entries_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -30,9 +30,11 @@ def empty(*shape: int, dtype: Any) -> Any:
     return torch.empty(*shape, dtype=dtype)
 
 
-def scheme(activation_bits: int | None) -> Any:
+def scheme(activation_bits: int | None, weight_bits: int = 8) -> Any:
     inputs = None if activation_bits is None else SimpleNamespace(num_bits=activation_bits)
-    return SimpleNamespace(input_activations=inputs, format=SimpleNamespace(value="pack-quantized"))
+    weights = SimpleNamespace(num_bits=weight_bits)
+    layout = SimpleNamespace(value="pack-quantized")
+    return SimpleNamespace(weights=weights, input_activations=inputs, format=layout)
 
 
 FLOAT8 = torch.float8_e4m3fn
@@ -47,7 +49,7 @@ LAYERS: list[tuple[str, dict[str, Any], Layer]] = [
             "weight_scale": empty(ROWS, COLUMNS // 64, dtype=torch.bfloat16),
             "quantization_scheme": scheme(None),
         },
-        Layer(4, 64, 16, UNPACKED, "int32"),
+        Layer(4, 64, 16, UNPACKED, "int32", "simulated"),
     ),
     (
         "compressed-tensors, 8-bit weights and activations, a scale a row",
@@ -56,7 +58,25 @@ LAYERS: list[tuple[str, dict[str, Any], Layer]] = [
             "weight_scale": empty(ROWS, 1, dtype=torch.bfloat16),
             "quantization_scheme": scheme(8),
         },
-        Layer(8, None, 8, f"{UNPACKED}, activations rounded to 8 bits", "int8"),
+        Layer(8, None, 8, f"{UNPACKED}, activations rounded to 8 bits", "int8", "simulated"),
+    ),
+    (
+        "compressed-tensors, 4-bit weights in bytes",
+        {
+            "weight": torch.full((ROWS, COLUMNS), -8, dtype=torch.int8),
+            "weight_scale": empty(ROWS, COLUMNS // 64, dtype=torch.bfloat16),
+            "quantization_scheme": scheme(8, weight_bits=4),
+        },
+        Layer(4, 64, 8, f"{UNPACKED}, activations rounded to 8 bits", "int8", "simulated"),
+    ),
+    (
+        "compressed-tensors, bytes that are said to hold 4 bits and hold more",
+        {
+            "weight": torch.full((ROWS, COLUMNS), 8, dtype=torch.int8),
+            "weight_scale": empty(ROWS, COLUMNS // 64, dtype=torch.bfloat16),
+            "quantization_scheme": scheme(8, weight_bits=4),
+        },
+        Layer(8, 64, 8, f"{UNPACKED}, activations rounded to 8 bits", "int8", "simulated"),
     ),
     (
         "GPTQ, 4 bits in groups of 128",
@@ -82,6 +102,7 @@ def model(*layers: Any) -> Any:
 def test_layers_are_read_by_what_they_hold(attributes: dict[str, Any], expected: Layer) -> None:
     facts = of_model(model(Holder(**attributes)), Compression(None, expected.bits), "m")
     named = {name: facts[name] for name in ("bits", "group_size", "activation_bits", "kernel", "dtype")}
+    named["arithmetic"] = facts.get("arithmetic", "computed")
     assert Layer(**named) == expected  # type: ignore[arg-type]
     assert facts["quantized_layers"] == (expected.bits < 16)
 
@@ -94,6 +115,7 @@ def test_the_scheme_is_the_checkpoints_where_the_layers_agree() -> None:
         "group_size": 64,
         "activation_bits": 16,
         "kernel": "k",
+        "arithmetic": "computed",
         "dtype": "int32",
         "sparsity": None,
         "quantized_layers": 2,

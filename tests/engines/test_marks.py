@@ -13,7 +13,7 @@ from scripted_checkpoint import TEMPLATE, scripted
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
 from pytest_thinkslm.engines.thinking import ENOUGH, ThinkingEngine
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
-from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks, special_marks
+from pytest_thinkslm.models.marks import OwnMarks, closing_ids, mark_ids, own_marks, special_marks
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.scoring.answers.region import final_region
 
@@ -157,6 +157,27 @@ def test_which_tokens_stay(speaking: Callable[[str], ResolvedModel]) -> None:
     tokenizer.add_tokens(["<|end|>"], special_tokens=True)
     kept = mark_ids(tokenizer, OwnMarks())
     assert sorted(tokenizer.convert_ids_to_tokens(sorted(kept))) == ["</seed:think>", "<seed:think>"], "no Harmony here"
+
+
+@pytest.mark.parametrize(
+    ("family", "ends"),
+    [
+        ("think", ["</think>"]),
+        ("ministral", ["[/THINK]"]),
+        ("gemma", ["<channel|>"]),
+        ("unknown", ["<|/musing|>"]),
+        ("harmony", []),
+    ],
+)
+def test_the_tokens_that_end_a_thought_by_themselves(
+    speaking: Callable[[str], ResolvedModel], family: str, ends: list[str]
+) -> None:
+    from transformers import AutoTokenizer
+
+    model = speaking(family)
+    tokenizer = AutoTokenizer.from_pretrained(model.path)
+    found = closing_ids(tokenizer, own_marks(model.chat_template))
+    assert tokenizer.convert_ids_to_tokens(sorted(found)) == ends
 
 
 def test_a_template_s_own_marks() -> None:

@@ -27,15 +27,19 @@ TEXT = " forty two apples are there + 12 = 42 wait no"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A random llama, and the same with noise on its weights and ten times as sure of itself."""
+    return pair(tmp_path_factory.mktemp("models"))
+
+
+def pair(parent: Path, hidden: int = 32, sharper: float = 40) -> tuple[Path, Path]:
+    """A random llama, and the same with noise on its weights; both surer of themselves than random ones are."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    first = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("models") / "first", hidden=32)
+    first = tiny_checkpoints.random_llama(parent / "first", hidden=hidden)
     second = first.with_name("second")
     model = AutoModelForCausalLM.from_pretrained(first, dtype=torch.float32)
     torch.manual_seed(1)
     with torch.no_grad():
-        model.lm_head.weight *= 40
+        model.lm_head.weight *= sharper
         model.save_pretrained(first)
         for weight in model.parameters():
             weight += 0.05 * weight.std() * torch.randn_like(weight)

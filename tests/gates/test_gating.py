@@ -13,6 +13,7 @@ from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.gates.decisions import GateResult
 from pytest_thinkslm.settings.gate_specs import GateSpecs, Margin
+from pytest_thinkslm.tasks.metrics import mr_gsm_metrics
 
 
 def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
@@ -20,7 +21,7 @@ def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> Recor
 
 
 def decided(candidate: RecordedRun, baseline: RecordedRun, margin: float = 0.0) -> dict[str, tuple[str, str]]:
-    measured = gating.measure(candidate.groups, candidate.rows, baseline)
+    measured = gating.measure(candidate.groups, candidate.rows, baseline, metrics=True)
     gates = gating.decide(GateSpecs(margin=Margin(margin)), measured)
     return {gate.label: (gating.outcome(gate), gate.sentence) for gate in gates}
 
@@ -56,8 +57,8 @@ def test_review_tasks_are_gated_on_items_and_show_their_own_metrics(tmp_path: Pa
     state, sentence = decided(now, before)["mr_gsm"]
     assert state == "failed"
     assert "accuracy 90.0% before, 50.0% now" in sentence
-    assert "mcc 0.800 before, 0.000 now (-0.800, 95% interval -1.178 to -0.422 as if unpaired)" in sentence
-    assert "acc_step 0.900 before, 0.500 now (-0.400, 95% interval -0.613 to -0.116 as if unpaired)" in sentence
+    assert "mcc 0.800 before, 0.000 now (-0.800, 95% interval" in sentence
+    assert "acc_step 0.900 before, 0.500 now (-0.400, 95% interval -0.613" in sentence
 
 
 def test_items_that_are_errors_in_either_run_are_left_out_and_void_rows_are_not_compared(tmp_path: Path) -> None:
@@ -135,3 +136,49 @@ def test_a_baseline_of_other_items_is_not_evaluated(tmp_path: Path) -> None:
         "not evaluated",
         "not evaluated, the baseline shares no item with it",
     )
+
+
+def test_an_interval_and_a_p_value_that_do_not_agree_say_why(tmp_path: Path) -> None:
+    before = run_of(tmp_path, "a", [record(item, True) for item in range(100)])
+    four = run_of(tmp_path, "b", [record(item, item >= 4) for item in range(100)])
+    twenty = run_of(tmp_path, "c", [record(item, item >= 20) for item in range(100)])
+    paired = gating.compare_groups(next(iter(before.groups.values())), next(iter(four.groups.values())))
+    assert (paired.interval.high < 0, paired.change.p) == (True, 0.125)
+    sentence = decided(four, before)["sort8_positive"][1]
+    assert "the interval leaves out 0 and p is 0.125" in sentence
+    assert "4 items changed" in sentence
+    assert "leaves out" not in decided(twenty, before)["sort8_positive"][1]
+
+
+def test_a_break_down_is_compared_on_what_both_were_asked(tmp_path: Path) -> None:
+    """Paired intervals of break-downs: a class of error that one run lacks, and items that one run has alone."""
+
+    def line(item: int, right: bool) -> dict[str, Any]:
+        failure = None if right else "order"
+        return {**record(item, right), "failure": failure, "facets": {"length": "8"}}
+
+    before = run_of(tmp_path, "a", [line(item, True) for item in range(100)])
+    now = run_of(tmp_path, "b", [line(item, item >= 30) for item in range(10, 120)])
+    (entry,) = gating.measure(now.groups, now.rows, before, metrics=True)
+    changes = entry.metrics
+    assert changes["by_error.order"]["before"] == 0
+    assert (changes["by_error.order"]["now"], changes["by_error.order"]["n"]) == (round(20 / 90, 6), 90)
+    by_length, paired = changes["by_length.8"], entry.cell.comparison
+    assert paired is not None
+    assert by_length["difference"] == round(paired.difference, 6)
+    assert by_length["ci95"] == [round(end, 6) for end in paired.interval]
+
+
+def test_the_change_of_a_metric_is_paired(tmp_path: Path) -> None:
+    """Of 200 reviews four change: MCC is known to change by little, though each is known to 0.1 alone."""
+    before = run_of(tmp_path, "a", [review(item, item % 5 > 0) for item in range(200)])
+    now = run_of(tmp_path, "b", [review(item, item % 5 > 0 and item >= 4) for item in range(200)])
+    (entry,) = gating.measure(now.groups, now.rows, before, metrics=True)
+    change = entry.metrics["mcc"]
+    alone: Any = mr_gsm_metrics(before.groups[entry.key].records)["mcc"]
+    low, high = alone["ci95"]
+    assert change["ci95"] is not None
+    assert change["ci95"][0] < change["difference"] < change["ci95"][1]
+    assert change["ci95"][1] - change["ci95"][0] < 0.6 * (high - low)
+    (same,) = gating.measure(before.groups, before.rows, before, metrics=True)
+    assert (same.metrics["mcc"]["difference"], same.metrics["mcc"]["ci95"]) == (0, None)

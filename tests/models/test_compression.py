@@ -235,8 +235,8 @@ def test_what_another_process_is_making_is_not_removed(source: ResolvedModel, py
     [
         ("w8a9", "'w8a9' is unknown: did you mean 'w8a8'"),
         ("none", "there is nothing to do"),
-        ("awq4", "it is not made on demand; name a checkpoint that has it"),
-        ("fp8", "On demand: gptq8, gptq4, w8a8, w8a16, w4a16, fp8-dynamic, sparse-2of4"),
+        ("mxfp4", "it is not made on demand; name a checkpoint that has it"),
+        ("fp8", "On demand: gptq8, gptq4, awq4, autoround4, w8a8, w8a8-smoothquant, w8a16, w4a16, w4a8, nvfp4, "),
     ],
 )
 def test_schemes_that_cannot_be_made(source: ResolvedModel, scheme: str, message: str) -> None:
@@ -247,7 +247,26 @@ def test_schemes_that_cannot_be_made(source: ResolvedModel, scheme: str, message
 
 def test_the_scheme_table_and_the_recipes_agree() -> None:
     assert set(on_demand()) == {scheme.key for scheme in SCHEMES.values() if scheme.on_demand}
-    assert [key for key in on_demand() if recipe(key).calibrated] == ["gptq8", "gptq4", "sparse-2of4"]
+    assert [key for key in on_demand() if not recipe(key).calibrated] == [
+        "w8a8",
+        "w8a16",
+        "w4a16",
+        "w4a8",
+        "fp8-dynamic",
+    ]
+
+
+@pytest.mark.parametrize("key", on_demand())
+def test_a_recipe_rounds_to_the_bits_of_its_scheme(key: str) -> None:
+    *before, (_, rounding) = recipe(key).modifiers(64)
+    assert [name for name, _ in before] == {"awq4": ["AWQModifier"], "w8a8-smoothquant": ["SmoothQuantModifier"]}.get(
+        key, []
+    )
+    layers = rounding.get("config_groups", {}).get("group_0")
+    if layers is not None:
+        assert layers["weights"]["num_bits"] == SCHEMES[key].weight_bits
+        assert layers.get("input_activations", {}).get("num_bits", 16) == SCHEMES[key].activation_bits
+        assert layers["weights"]["group_size"] == 64
 
 
 def test_not_set_up(source: ResolvedModel) -> None:

@@ -76,6 +76,11 @@ LOADED = {
     "w8a8": (8, None, 8, "int8"),
     "gptq4": (4, 64, 16, "int32"),
     "w8a16": (8, 64, 16, "int32"),
+    "awq4": (4, 64, 16, "int32"),
+    "autoround4": (4, 64, 16, "int32"),
+    "w8a8-smoothquant": (8, None, 8, "int8"),
+    "w4a8": (4, 64, 8, "int8"),
+    "nvfp4": (4, 16, 4, "uint8"),
     "fp8-dynamic": (8, None, 8, "float8_e4m3fn"),
     "sparse-2of4": (16, None, 16, "bfloat16"),
 }
@@ -99,12 +104,14 @@ def test_a_tiny_model_is_compressed_loaded_and_asked(
     assert output.output_tokens
     assert (loaded["scheme"], loaded["bits"], loaded["group_size"]) == (scheme, bits, group)
     assert (loaded["activation_bits"], loaded["dtype"]) == (activations, dtype)
+    assert loaded.get("arithmetic") == (None if bits == 16 else "simulated")
     layers = len(weights.linear(tiny.path))
     assert (loaded["linear_layers"], loaded["quantized_layers"]) == (layers, 0 if bits == 16 else layers)
     if bits < 16:
         stored = weights.stored_bytes(weights.linear(tiny.path))
         now = model.disk_bytes - (tiny.disk_bytes - stored)
-        assert now < stored * (bits + 3) / 16, "scales take a little"
+        stored_bits = 8 if dtype == "int8" else bits
+        assert now < stored * (stored_bits + 3) / 16, "scales take a little"
     if SCHEMES[scheme].sparsity:
         zeros = weights.sparsity(weights.linear(folder))
         assert zeros.two_of_four == 1.0, "2 zeros in every 4 weights"

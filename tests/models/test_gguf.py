@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("gguf")
 
+from models.file_hub import COMMIT, FileHub
+from models.tiny_checkpoints import layout
 from models.tiny_gguf import TEMPLATE, write
 
 from pytest_thinkslm.core.errors import ModelError, UsageError
@@ -194,6 +199,70 @@ def test_a_repository(tmp_path, monkeypatch):
     names.clear()
     with pytest.raises(UsageError, match="has no GGUF files"):
         resolve("a/tiny:Q4_K_M")
+
+
+def fetched(hub: FileHub, home: Path, *asked: tuple[str, str | None]) -> list[str]:
+    """File (below the cache's folders), revision and title of each, as a process that has this hub resolves them."""
+    code = (
+        "import sys\n"
+        "from pytest_thinkslm.core.errors import ThinkSLMError\n"
+        "from pytest_thinkslm.models.loading import Machine\n"
+        "from pytest_thinkslm.models.variants import label_of, resolve_variant\n"
+        f"for name, quant in {asked!r}:\n"
+        "    try:\n"
+        "        model = resolve_variant(name, quant, 'llamacpp', machine=Machine(memory=1 << 34))\n"
+        "        print(label_of(name, 'llamacpp'), model.path.name, model.revision, model.display)\n"
+        "    except ThinkSLMError as problem:\n"
+        "        print(problem)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    environ = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**inherited, **environ}, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_repository_over_http(tmp_path):
+    """What is fetched of a repository by the ecosystem's notation, and that the next run fetches nothing."""
+    place = tmp_path / "repository"
+    place.mkdir()
+    write(place / "tiny-f16.gguf")
+    write(place / "tiny-Q4_K_M.gguf", "q4_k_m")
+    write(place / "tiny-Q8_0.gguf", "q8_0")
+    (place / "README.md").write_text("no model")
+    with FileHub({"owner/tiny-GGUF": place}) as hub:
+        asked = (
+            ("owner/tiny-GGUF:Q4_K_M", None),
+            ("owner/tiny-GGUF", None),
+            ("owner/tiny-GGUF", "q8_0"),
+            ("owner/tiny-GGUF:Q5_K_M", None),
+            ("owner/absent-GGUF:Q4_K_M", None),
+        )
+        said = fetched(hub, tmp_path / "home", *asked)
+        assert said[0].startswith(f"q4_k_m tiny-Q4_K_M.gguf {COMMIT} owner/tiny-GGUF (GGUF q4_k_m, 8.6")
+        assert said[1] == said[0]  # what llama.cpp takes, too
+        assert said[2].startswith(f"q4_k_m tiny-Q8_0.gguf {COMMIT}")
+        assert "there is q4_k_m, q8_0, none, but no q5_k_m" in said[3]
+        assert "owner/absent-GGUF" in said[4]
+        assert hub.fetched == ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"]
+        hub.fetched.clear()
+        made = fetched(hub, tmp_path / "home", *asked[:3], ("owner/tiny-GGUF", "q4_0"))
+        assert made[:3] == said[:3]
+        assert "quantized here)" in made[3]
+        assert hub.fetched == ["tiny-f16.gguf"]
+    offline = fetched(hub, tmp_path / "home", *asked[:1])
+    assert offline == said[:1], "without the hub, from its cache"
+
+
+def test_a_repository_without_gguf_files_is_converted(tmp_path):
+    place = layout(tmp_path / "checkpoint")
+    with FileHub({"owner/tiny": place}) as hub:
+        said = fetched(hub, tmp_path / "home", ("owner/tiny", "q4_k_m"), ("owner/tiny", "q4_0"))
+    assert "there is none, but no q4_k_m" in said[0]
+    assert "convert_hf_to_gguf.py" in said[1]  # its tokenizer is empty
+    assert sorted(set(hub.fetched)) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
 def test_what_the_machine_lacks_is_said_before_anything_is_read(tmp_path):

@@ -39,6 +39,27 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
         {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]},
         Compression("mxfp4", 4, "mxfp4", 32),
     ),
+    (
+        "compressed-tensors, NVFP4",
+        tensors(
+            {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16},
+            {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "dynamic": "local"},
+        ),
+        Compression("nvfp4", 4, "compressed-tensors", 16, activation_bits=4),
+    ),
+    (
+        "compressed-tensors, MXFP4 has other groups",
+        tensors(
+            {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32},
+            {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32, "dynamic": True},
+        ),
+        Compression(None, 4, "compressed-tensors", 32, activation_bits=4),
+    ),
+    (
+        "compressed-tensors, 4-bit weights and 8-bit activations",
+        tensors(INT4, DYNAMIC8),
+        Compression("w4a8", 4, "compressed-tensors", 128, activation_bits=8),
+    ),
     ("gptq, 8 bits", {"quant_method": "gptq", "bits": 8, "group_size": 32}, Compression("gptq8", 8, "gptq", 32)),
     (
         "gptq, a scale a column",
@@ -66,11 +87,6 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
     ("w8a8", tensors(INT8, DYNAMIC8), Compression("w8a8", 8, "compressed-tensors", activation_bits=8)),
     ("w8a16", tensors(INT8), Compression("w8a16", 8, "compressed-tensors")),
     ("w4a16", tensors(INT4), Compression("w4a16", 4, "compressed-tensors", 128)),
-    (
-        "w4a8 has no key",
-        tensors(INT4, DYNAMIC8),
-        Compression(None, 4, "compressed-tensors", 128, activation_bits=8),
-    ),
     (
         "fp8, static",
         tensors(FP8, {**FP8, "dynamic": False}),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.schemes import SCHEMES, named
+from pytest_thinkslm.core.schemes import KV_CACHES, SCHEMES, named, parts_of, variant_named
 from pytest_thinkslm.settings.run_settings import build_settings
 
 
@@ -26,6 +26,8 @@ def test_a_key_is_taken_in_any_case(key, form):
         ("2:4", "sparse-2of4"),
         ("Q4_K_M", "q4_k_m"),
         ("iq4-xs", "iq4_xs"),
+        ("SmoothQuant", "w8a8-smoothquant"),
+        ("auto-round", "autoround4"),
     ],
 )
 def test_what_means_one_scheme_is_taken(typed, key):
@@ -41,8 +43,7 @@ def test_what_means_one_scheme_is_taken(typed, key):
         ("gptq", ("gptq4", "gptq8")),
         ("nf4", ("bitsandbytes", "w4a16")),
         ("bnb4", ("bitsandbytes", "w4a16")),
-        ("fp4", ("mxfp4", "w4a16")),
-        ("nvfp4", ("as it is", "w4a16")),
+        ("fp4", ("nvfp4", "mxfp4", "w4a16")),
         ("hqq", ("as it is", "w4a16")),
         ("bf16", ("none",)),
         ("gguf", ("q8_0", "q4_k_m")),
@@ -81,3 +82,45 @@ def test_names_become_keys_in_the_settings_each_once():
 @pytest.mark.parametrize("engine", ["openai", "replay"])
 def test_a_label_stays_as_it_is_typed_where_nothing_is_loaded_here(engine):
     assert quants("q4_k_m,int4", engine) == ("q4_k_m", "int4")
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("w8a8+kv-fp8", "w8a8+kv-fp8"),
+        ("Q4_K_M + KV-Q8_0", "q4_k_m+kv-q8_0"),
+        ("awq+kv_fp8_e5m2", "awq4+kv-fp8-e5m2"),
+        ("kv-fp8", "none+kv-fp8"),
+        ("w8a8", "w8a8"),
+    ],
+)
+def test_the_cache_stands_behind_the_weights(typed, key):
+    assert variant_named(typed) == key
+    assert quants(typed) == (key,)
+    weights, cache = parts_of(key)
+    assert weights in SCHEMES
+    assert cache is None or cache in KV_CACHES
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("w8a8+kv-fp9", "the cache 'kv-fp9' is unknown: did you mean 'kv-fp8'"),
+        ("w8a8+gptq4", "the cache 'gptq4' is unknown"),
+        ("kv-q9", "the cache 'kv-q9' is unknown"),
+        ("int4+kv-fp8", "does not say how"),
+    ],
+)
+def test_what_is_no_cache_is_said(typed, says):
+    with pytest.raises(UsageError) as caught:
+        variant_named(typed)
+    assert says in str(caught.value)
+
+
+def test_no_checkpoint_has_a_cache():
+    with pytest.raises(UsageError, match="pytest --quant takes it, here give --quant w8a8"):
+        named("w8a8+kv-fp8")
+
+
+def test_a_label_with_a_plus_that_is_no_cache_stays_whole():
+    assert parts_of("mine+8bit") == ("mine+8bit", None)

@@ -100,7 +100,7 @@ def test_a_checkpoint_is_what_its_own_config_says(
         (FP8, "fp8-dynamic", "mine is fp8 .* --quant fp8-dynamic asks for"),
         (EXOTIC, "gptq4", "mine is quantized by hqq to 3 bits by its own config"),
         (None, "fp8", r"mine is not compressed, and fp8 \(.*\) cannot be made on demand \(that is possible for gptq8"),
-        (None, "awq4", "mine is not compressed, and awq4"),
+        (None, "mxfp4", "mine is not compressed, and mxfp4"),
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ def test_nothing_is_compressed_that_could_not_be_loaded(
             "fp8",
             r"qwen2.5-7b has no published fp8 checkpoint \(published: none, gptq8, gptq4, w8a8, fp8-dynamic\), and fp8",
         ),
-        ("qwen2.5-7b", "awq4", "awq4 .* cannot be made on demand"),
+        ("qwen2.5-7b", "mxfp4", "mxfp4 .* cannot be made on demand"),
     ],
 )
 def test_names_and_schemes_that_cannot_be_had(model: str, quant: str | None, message: str) -> None:
@@ -352,6 +352,16 @@ def test_fp8_on_hardware_without_it(
     assert "use w8a8 or w8a16 here" in message
     assert ("Marlin" in message) == (engine == "vllm")
     assert there.fetched == []
+
+
+def test_nvfp4_is_simulated_by_transformers_and_computed_by_blackwell() -> None:
+    stored = "compressed-tensors"
+    (why,) = obstacles(stored, "nvfp4", "vllm", gpu(9.0))
+    assert "NVFP4 needs a GPU of compute capability 10.0 or later" in why
+    assert "--engine transformers simulates it" in why
+    assert "Marlin" in why
+    assert obstacles(stored, "nvfp4", "vllm", gpu(10.0)) == []
+    assert [obstacles(stored, "nvfp4", "transformers", machine) for machine in (gpu(8.0), CPU)] == [[], []]
 
 
 def test_fp8_on_hardware_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -141,6 +141,16 @@ def test_the_first_variant_is_the_baseline_of_the_others(replay: Replay, pyteste
     assert "--gate 2 needs a baseline" in alone.stderr.str()
 
 
+def test_a_run_that_is_interrupted_before_its_first_outcome_ends_as_one(
+    replay: Replay, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(stop="def pytest_runtest_setup(item):\n    raise KeyboardInterrupt\n")
+    lines = outputs(model="m", quant="none") + outputs(model="m", quant="q4")
+    result = replay(lines, "--gate=2", "--adaptive", "-p", "stop")
+    assert result.ret == 2
+    assert "IndexError" not in result.stdout.str() + result.stderr.str()
+
+
 @pytest.mark.parametrize(
     ("lost", "decision", "status"), [(range(0), "GO", 0), (range(0, 100, 2), "NO-GO", 1)], ids=["nothing", "half"]
 )

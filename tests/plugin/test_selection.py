@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -62,15 +66,40 @@ def test_shards_of_a_run_together_are_the_run(replay: Replay, pytester: pytest.P
     assert replay(lines, *command, "--min-accuracy=sort8_positive=99").ret == 1
 
 
-def test_shards_are_merged_by_the_journal(pytester: pytest.Pytester) -> None:
-    with LoopbackServer(Terse) as server:
-        command = ("--model=m", "--engine=openai", "--task=sort8_*", "--limit=5", f"--server-url={server.url}")
-        for index in (1, 2, 3):
-            part = pytester.runpytest_subprocess(*command, f"--shard={index}/3", f"--report-dir=part{index}")
-            assert part.ret == 0
-        whole = pytester.runpytest_subprocess(*command, "--rescore", "--report-dir=whole", timeout=120)
-    assert whole.ret == 0
-    ran = results(pytester.path / "whole")
+def test_two_jobs_of_an_array_are_merged_by_the_journal(pytester: pytest.Pytester) -> None:
+    asked: Counter[bytes] = Counter()
+
+    class Counting(Terse):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked[body] += 1
+            self.rfile = io.BytesIO(body)
+            super().do_POST()
+
+    scripts = Path(__file__).parents[2] / "deploy" / "slurm"
+    python = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": python, "THINKSLM_RUN": str(pytester.path / "run"), "SLURM_ARRAY_TASK_COUNT": "2"}
+
+    def job(script: str, url: str, part: int = 0) -> subprocess.Popen[str]:
+        command = ["bash", str(scripts / script), "-q", "--model=m", "--engine=openai", f"--server-url={url}"]
+        command += ["--task=sort8_*", "--limit=5"]
+        folder = pytester.mkdir(f"node{part}")
+        own = environ | {"SLURM_ARRAY_TASK_ID": str(part)}
+        return subprocess.Popen(command, cwd=folder, env=own, text=True, stdout=subprocess.PIPE)
+
+    with LoopbackServer(Counting) as server:
+        parts = [job("array.sbatch", server.url, part) for part in (1, 2)]
+        said = [part.communicate(timeout=240)[0] for part in parts]
+        assert [part.returncode for part in parts] == [0, 0], said
+        whole = job("merge.sbatch", server.url)
+        said = [whole.communicate(timeout=240)[0]]
+        assert whole.returncode == 0, said
+    assert len(asked) == 10
+    assert set(asked.values()) == {1}
+    found = [{line["task"] + line["item"] for line in items(pytester.path / "run" / f"part-{part}")} for part in (1, 2)]
+    assert [len(part) for part in found] == [5, 5]
+    assert not found[0] & found[1]
+    ran = results(pytester.path / "run" / "whole")
     assert [(row["n"], row["error_rate"]) for row in ran["results"]] == [(5, 0.0), (5, 0.0)]
     assert ran["selection"] == "limit"
 

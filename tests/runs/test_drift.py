@@ -12,8 +12,16 @@ from pytest_thinkslm.generating.drifting import chosen
 from pytest_thinkslm.runs.drift import drift_figures, item_drift
 
 
-def token(kl: float = 0.1, *, kind: str = "other", agrees: bool = True, rank: int = 1) -> TokenScore:
-    return TokenScore(kind, kl, 2 * kl, agrees, math.log(0.5), math.log(0.25), rank, 0.75, 0.5)  # type: ignore[arg-type]
+def token(
+    kl: float = 0.1,
+    *,
+    kind: str = "other",
+    agrees: bool = True,
+    rank: int = 1,
+    thought: tuple[float, float] | None = None,
+) -> TokenScore:
+    logs = math.log(0.5), math.log(0.25)
+    return TokenScore(kind, kl, 2 * kl, agrees, *logs, rank, 0.75, 0.5, thought)  # type: ignore[arg-type]
 
 
 def test_an_item_is_one_observation_however_long_its_text() -> None:
@@ -37,6 +45,16 @@ def test_one_item_has_no_interval_and_one_without_an_end_no_probability_of_it() 
     assert (found["kl_low"], found["kl_high"]) == (None, None)
     assert found["end_probability"] == {"before": None, "now": None}
     assert found["first_divergence"] is None
+
+
+def test_the_end_of_a_thought_is_told_of_the_texts_that_end_one() -> None:
+    thinking = [
+        item_drift([token(), token(kind="end", thought=thought), token(kind="end")], "a", ended=True)
+        for thought in ((0.5, 0.25), (1.0, 0.75))
+    ]
+    plain = item_drift([token(kind="end")], "b", ended=True)
+    assert drift_figures([*thinking, plain]).get("thought_end_probability") == {"before": 0.75, "now": 0.5}
+    assert "thought_end_probability" not in drift_figures([plain])
 
 
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=30))

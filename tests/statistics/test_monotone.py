@@ -28,6 +28,8 @@ CLUSTERS = (
     [(True, False)] * 5 + [(True, True)],
     [(False, True)] + [(True, False)] * 3 + [(True, True)] * 2,
     [(False, True)] * 2 + [(True, True)] * 4,
+    [(False, True)] * 6,
+    [(False, False)] * 5 + [(True, True)],
 )
 
 
@@ -79,3 +81,16 @@ def test_errors_exactly_on_the_lost_items_cannot_pass():
 def test_few_or_uneven_clusters_are_warned_of(clusters, effective, says):
     assert says in cluster_note(2400, clusters, effective)
     assert bool(cluster_note(2400, clusters, effective)) is bool(says)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(CLUSTERS), min_size=2, max_size=24), st.data(), st.sampled_from([0.02, 0.05, 0.1, 0.2]))
+def test_one_more_lost_item_never_shows_that_little_was_lost(clusters, data, margin):
+    before, after, names = runs(clusters)
+    right = [key for key, (score,) in after.items() if score]
+    first = compare_paired(before, after, names).not_worse(margin).p
+    if right:
+        more = {**after, data.draw(st.sampled_from(right)): [0.0]}
+        second = compare_paired(before, more, names).not_worse(margin).p
+        for level in (0.05, 0.025, 0.01, 0.003):
+            assert first <= level or second > level - 1e-9, (first, second)

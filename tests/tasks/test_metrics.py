@@ -1,5 +1,6 @@
 """Metrics beyond accuracy: hand-computed tables, undefined values, and invariants."""
 
+import itertools
 import math
 
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.tasks.metrics import (
-    accuracy_by,
     gsm_plus_metrics,
     math_metrics,
     matthews,
@@ -18,9 +18,18 @@ from pytest_thinkslm.tasks.metrics import (
 )
 from pytest_thinkslm.tasks.registry import all_tasks
 
+NUMBERS = itertools.count(5000)
 
-def record(verdict="correct", *, item="0000", role="item", task="t", failure=None, cluster="", judge=None, **facets):
-    facts = {"task": task, "item": item, "style": "direct", "repeat": 1, "role": role, "cluster": cluster}
+
+def record(verdict="correct", *, item=None, role="item", task="t", failure=None, cluster="", judge=None, **facets):
+    facts = {
+        "task": task,
+        "item": item or str(next(NUMBERS)),
+        "style": "direct",
+        "repeat": 1,
+        "role": role,
+        "cluster": cluster,
+    }
     return {**facts, "verdict": verdict, "failure": failure, "facets": facets, "judge": judge, "answer": "", "gold": ""}
 
 
@@ -89,7 +98,7 @@ def test_math_by_subject_and_level_in_order():
 
 def test_errors_are_left_out_and_seeds_are_no_items():
     records = [record(level="1"), record("error", level="1"), record("incorrect", role="seed", level="1")]
-    assert plain(accuracy_by(records, "level")) == {"1": {"value": 1.0, "n": 1}}
+    assert plain(math_metrics(records)["by_level"]) == {"1": {"value": 1.0, "n": 1}}
 
 
 def test_sorting_by_error_class_and_length():

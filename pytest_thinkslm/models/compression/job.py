@@ -72,12 +72,24 @@ def compress(job: Mapping[str, Any], say: _Voice) -> dict[str, object]:
 
 def _recipe(job: Mapping[str, Any]) -> list[Any]:
     """The modifiers, by their class names and arguments as in the job."""
-    from llmcompressor.modifiers.gptq import GPTQModifier
-    from llmcompressor.modifiers.pruning import SparseGPTModifier
-    from llmcompressor.modifiers.quantization import QuantizationModifier
+    from llmcompressor.modifiers import autoround, gptq, pruning, quantization
+    from llmcompressor.modifiers.transform import awq, smoothquant
 
-    known = {one.__name__: one for one in (GPTQModifier, QuantizationModifier, SparseGPTModifier)}
+    rooms = (autoround, awq, gptq, pruning, quantization, smoothquant)
+    names = [name for name, _ in job["modifiers"]]
+    known = {name: next(getattr(room, name) for room in rooms if hasattr(room, name)) for name in names}
+    if "AWQModifier" in known:
+        _leave_unpinned()
     return [known[name](**arguments) for name, arguments in job["modifiers"]]
+
+
+def _leave_unpinned() -> None:
+    """Keep AWQ from pinning memory where there is no accelerator that could read it: torch then refuses to."""
+    import torch
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    if not torch.accelerator.is_available():
+        IntermediatesCache.pin_memory = lambda *_, **__: None
 
 
 def _token_ids(tokenizer: Any, record: Mapping[str, str], chat: bool) -> list[int]:

@@ -57,7 +57,9 @@ class Plan:
     def out_bytes(self) -> float:
         """Expected size of the result: weights at their bits, a 16-bit scale a group, everything else as it was."""
         stored = weights.stored_bytes(self.layers)
-        bits = self.facts.weight_bits + (16 / self.group if self.group else 0)
+        # Weights of fewer bits than their activations are stored in bytes.
+        weight_bits = 8 if self.facts.weight_bits < self.facts.activation_bits < 16 else self.facts.weight_bits
+        bits = weight_bits + (16 / self.group if self.group else 0)
         packed = sum(one.size for one in self.layers) * bits / 8
         return self.source.disk_bytes - stored + (packed if self.facts.weight_bits < 16 else stored)
 

@@ -17,6 +17,9 @@ RECIPES = 1
 _IGNORED = ["re:.*lm_head", "re:.*router", "re:.*mlp.gate$", "re:.*block_sparse_moe.gate$"]
 
 
+_Modifiers = Callable[[int | None], list[list[Any]]]
+
+
 class CompressionError(ModelError):
     """A checkpoint cannot be compressed."""
 
@@ -37,7 +40,7 @@ class Recipe:
     title: str
     calibrated: bool
     grouped: bool
-    modifiers: Callable[[int | None], list[list[Any]]]
+    modifiers: _Modifiers
 
 
 def recipe(scheme: str) -> Recipe:
@@ -90,17 +93,25 @@ def _list(values: Iterable[object]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _weights_alone(modifier: str, bits: int) -> Callable[[int | None], list[list[Any]]]:
+def _grouped(modifier: str, bits: int, activation_bits: int = 16, **arguments: Any) -> _Modifiers:
     def modifiers(group: int | None) -> list[list[Any]]:
         weights = {"num_bits": bits, "type": "int", "symmetric": True, "strategy": "group", "group_size": group}
-        groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
-        return [[modifier, {"config_groups": groups, "ignore": _IGNORED}]]
+        layers: dict[str, Any] = {"targets": ["Linear"], "weights": weights}
+        if activation_bits < 16:
+            scaled = {"type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+            layers["input_activations"] = {"num_bits": activation_bits, **scaled}
+        return [[modifier, {"config_groups": {"group_0": layers}, "ignore": _IGNORED, **arguments}]]
 
     return modifiers
 
 
-def _preset(name: str) -> Callable[[int | None], list[list[Any]]]:
+def _preset(name: str) -> _Modifiers:
     return lambda group: [["QuantizationModifier", {"targets": "Linear", "scheme": name, "ignore": _IGNORED}]]
+
+
+def _after(first: str, then: _Modifiers, **arguments: Any) -> _Modifiers:
+    """A modifier that changes weights for the one that rounds them."""
+    return lambda group: [[first, arguments], *then(group)]
 
 
 def _two_of_four(group: int | None) -> list[list[Any]]:
@@ -110,12 +121,25 @@ def _two_of_four(group: int | None) -> list[list[Any]]:
 
 
 _ROUNDED, _GPTQ = "QuantizationModifier", "GPTQModifier"
+#: AutoRound's authors take 200 steps a block; on a CPU a step of a small model takes a second.
+_STEPS = 20
 _RECIPES: Mapping[str, Recipe] = {
-    "gptq8": Recipe("gptq", "GPTQ, 8-bit weights", True, True, _weights_alone(_GPTQ, 8)),
-    "gptq4": Recipe("gptq", "GPTQ, 4-bit weights", True, True, _weights_alone(_GPTQ, 4)),
+    "gptq8": Recipe("gptq", "GPTQ, 8-bit weights", True, True, _grouped(_GPTQ, 8)),
+    "gptq4": Recipe("gptq", "GPTQ, 4-bit weights", True, True, _grouped(_GPTQ, 4)),
+    "awq4": Recipe("awq", "AWQ, 4-bit weights", True, True, _after("AWQModifier", _grouped(_ROUNDED, 4))),
+    "autoround4": Recipe(
+        "autoround", "AutoRound, 4-bit weights", True, True,
+        _grouped("AutoRoundModifier", 4, iters=_STEPS, enable_torch_compile=False),
+    ),
     "w8a8": Recipe("round-to-nearest", "rounding weights to 8 bits", False, False, _preset("W8A8")),
-    "w8a16": Recipe("round-to-nearest", "rounding weights to 8 bits", False, True, _weights_alone(_ROUNDED, 8)),
-    "w4a16": Recipe("round-to-nearest", "rounding weights to 4 bits", False, True, _weights_alone(_ROUNDED, 4)),
+    "w8a8-smoothquant": Recipe(
+        "smoothquant", "SmoothQuant, 8-bit weights", True, False,
+        _after("SmoothQuantModifier", _preset("W8A8"), smoothing_strength=0.8),
+    ),
+    "w8a16": Recipe("round-to-nearest", "rounding weights to 8 bits", False, True, _grouped(_ROUNDED, 8)),
+    "w4a16": Recipe("round-to-nearest", "rounding weights to 4 bits", False, True, _grouped(_ROUNDED, 4)),
+    "w4a8": Recipe("round-to-nearest", "rounding weights to 4 bits", False, True, _grouped(_ROUNDED, 4, 8)),
+    "nvfp4": Recipe("round-to-nearest", "rounding weights to NVFP4", True, False, _preset("NVFP4")),
     "fp8-dynamic": Recipe("round-to-nearest", "rounding weights to FP8", False, False, _preset("FP8_DYNAMIC")),
     "sparse-2of4": Recipe("sparsegpt", "pruning (SparseGPT, 2:4)", True, False, _two_of_four),
-}
+}  # fmt: skip

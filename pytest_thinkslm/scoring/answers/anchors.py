@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Noun phrases by language, in lower case; each is followed by a colon or one of the verbs below.
@@ -71,8 +72,8 @@ def anchors(text: str, start: int = 0) -> list[Anchor]:
         return [Anchor(one.start + start, one.end + start, one.final) for one in anchors(text[start:])]
     lowered = lower(text)
     found = [(match.start(), match.end()) for match in _HASHES.finditer(text)] if "####" in text else []
-    nouns = list(_ENGLISH.finditer(lowered)) if any(mark in lowered for mark in _ENGLISH_MARKS) else []
-    if may_be_foreign(lowered) and any(mark in lowered for mark in _MARKS):
+    nouns = matches(_ENGLISH, lowered, lowered, _ENGLISH_MARKS)
+    if may_be_foreign(lowered) and any(map(lowered.__contains__, _MARKS)):
         nouns += _FOREIGN.finditer(lowered)
     for noun in nouns:
         before = lowered[noun.start() - 1 : noun.start()]
@@ -83,14 +84,37 @@ def anchors(text: str, start: int = 0) -> list[Anchor]:
     return [Anchor(begin, end, lowered.startswith("final", begin)) for begin, end in sorted(found)]
 
 
+def matches(pattern: re.Pattern[str], text: str, lowered: str, words: Iterable[str]) -> list[re.Match[str]]:
+    """What ``pattern.finditer(text)`` gives where every match begins with one of ``words`` in ``lower(text)``.
+
+    Plain searches find those, and the pattern is tried there alone: a fraction of a search for the pattern.
+    """
+    places: list[int] = []
+    for word in words:
+        place = lowered.find(word)
+        while place >= 0:
+            places.append(place)
+            place = lowered.find(word, place + 1)
+    found: list[re.Match[str]] = []
+    end = 0
+    for place in sorted(places):
+        if place >= end and (match := pattern.match(text, place)):
+            found.append(match)
+            end = match.end()
+    return found
+
+
 def may_be_foreign(lowered: str) -> bool:
     """Whether a text may be in another language than English: cheap, since it is asked of every output."""
     return " the " not in lowered or not lowered.isascii()
 
 
 def lower(text: str) -> str:
-    """Lower case of the same length (one letter's lower case is longer)."""
-    return text.replace("İ", "I").lower()
+    """Lower case of the same length (one letter's is longer), with an "s" for what a pattern takes for one."""
+    return text.lower() if text.isascii() else text.translate(_ONE_CASE).lower()
+
+
+_ONE_CASE = str.maketrans("İſ", "Is")
 
 
 def is_supposed(text: str, begin: int, end: int) -> bool:

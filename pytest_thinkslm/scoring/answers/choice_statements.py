@@ -12,6 +12,7 @@ from itertools import islice, takewhile
 
 from pytest_thinkslm.core.records import Answer
 from pytest_thinkslm.scoring.answers import phrases
+from pytest_thinkslm.scoring.answers.anchors import lower
 from pytest_thinkslm.scoring.answers.choice_names import Named, is_recited, joined, match_end, name_at
 from pytest_thinkslm.scoring.answers.optiontext import Options
 
@@ -41,18 +42,33 @@ _ANCHOR = re.compile(
     rf"|(?:correct|right)(?:\s+one)?\b(?=\s*(?:[.,;!)\n]|$|because|since|as\b)))))",
     re.IGNORECASE,
 )
-# How an anchor begins, in lower case: the pattern is tried there alone, since most words begin none. Every branch
-# begins with a character, so that the search skips from one of those to the next.
+# How an anchor begins, in lower case: the pattern is tried there alone. Words that begin many a sentence are looked at
+# with the word behind them. Every branch begins with a character, so that the search skips from one to the next.
+_IT = r"\b,?\s+(?:that\s+)?it"
+_PRAISE = (
+    r"\b(?=\s+(?:the|an?|both|all|most|clearly|definitely|indeed|likely|therefore|probably|correct|right|best|appropriate"
+    r"|proper)\b)"
+)
+_SPEAKS = (
+    r"(?=\s*'(?:d|ll)|\s+(?:would|will|should|must|can|am|therefore|thus|have|think|believe|choose|chose|pick|select|say"
+    r"|answer|guess|go|opt|vote|settle)\b)"
+)
 _FIRST_WORDS = {
-    "a": r"ns|pp|ct|re\b|:",
-    "c": "hoice|orr",
-    "e": "nd",
-    "h": r"(?:as|ence)\b",
-    "i": r"[st]?\b",
+    "a": r"ns|ppears\s+to|ctually|re" + _PRAISE + "|:",
+    "c": r"hoice(?!s)|orrection",
+    "e": "nding",
+    "h": rf"as\s+to\s+be|ence{_IT}",
+    "i": rf"s{_PRAISE}|{_SPEAKS}",
     "l": "etter",
+    "m": r"ust\s+be",
+    "n": r"o\b,?\s+wait",
+    "o": rf"ption(?!s)|n\s+(?:re|se)|ne{_SPEAKS}",
+    "r": "ather",
+    "s": rf"elec|eems\s+to|tate|hould\s+be|o{_IT}",
+    "t": rf"(?:herefore|hus){_IT}",
+    "w": rf"e(?:re{_PRAISE}|{_SPEAKS})|as{_PRAISE}|ait\b,?\s+no|(?:ould|ill)\s+be",
+    "y": rf"ou{_SPEAKS}",
 }
-_FIRST_WORDS |= {"m": r"ust\b", "n": r"o\b", "o": r"pt|ne?\b", "r": "ather", "s": r"elec|eems|tate|ho|o\b"}
-_FIRST_WORDS |= {"t": "herefore|hus", "w": r"(?:e|as|ait|ould|ill)\b", "y": r"ou\b"}
 _BEGINS = re.compile(
     r"\\f?box|####|<(?:final|answer)|"
     + "|".join(rf"{first}(?<![^\W_]{first})(?:{rest})" for first, rest in _FIRST_WORDS.items())
@@ -118,7 +134,7 @@ def _statements_from_the_end(text: str, options: Options) -> Iterator[tuple[int,
 
 def _anchors_from_the_end(text: str) -> Iterator[re.Match[str] | phrases.Statement]:
     """Every anchor, the last one first; what stands before the last lines is searched when it is asked for."""
-    lowered = text.lower() if text.isascii() else text.translate(_ONE_CASE).lower()
+    lowered = lower(text)
     if languages := phrases.spoken(lowered):
         anchors: list[re.Match[str] | phrases.Statement] = [*_anchors(text, lowered, 0)]
         anchors += phrases.statements(text, languages)
@@ -129,10 +145,6 @@ def _anchors_from_the_end(text: str) -> Iterator[re.Match[str] | phrases.Stateme
     yield from reversed(list(_anchors(text, lowered, closing)))
     if closing:
         yield from reversed(list(takewhile(lambda anchor: anchor.start() < closing, _anchors(text, lowered, 0))))
-
-
-# Lower case that keeps every place, and what the pattern takes for an "s".
-_ONE_CASE = str.maketrans("İſ", "Is")
 
 
 def _anchors(text: str, lowered: str, start: int) -> Iterator[re.Match[str]]:

@@ -31,8 +31,9 @@ LENGTH_LIMIT = 2_000
 #: A worker imports sympy before it is ready; that time is not part of any comparison's deadline.
 STARTUP_LIMIT = 120.0
 
-#: A worker that has not answered in so many times its deadline, on the wall's clock, is killed.
-PATIENCE = 4.0
+#: A worker that has not answered in so many times its deadline, on the wall's clock, is killed. Where the kernel keeps
+#: the deadline (processor time) that is one that hangs, and never one that a busy machine leaves waiting.
+PATIENCE = 4.0 if sys.platform == "win32" else 40.0
 
 #: Memory a worker may map, in bytes: a power tower must not take the machine with it.
 MEMORY_LIMIT = 4 * 1024**3

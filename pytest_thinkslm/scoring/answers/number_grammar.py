@@ -210,8 +210,8 @@ def _decimal(whole: str, decimals: str = "") -> Fraction | None:
         whole = whole.replace(".", "")
     if "." in whole:
         whole, decimals = whole.split(".", 1)
-    digits = _NOT_DIGIT.sub("", whole) + decimals
-    return Fraction(int(digits), 10 ** len(decimals))
+    digits = whole if whole.isdecimal() else _NOT_DIGIT.sub("", whole)
+    return Fraction(int(digits + decimals), 10 ** len(decimals)) if decimals else Fraction(int(digits))
 
 
 def _ten_to(power: str) -> Fraction | None:

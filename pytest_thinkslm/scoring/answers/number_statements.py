@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_thinkslm.scoring.answers.anchors import is_supposed, lower, may_be_foreign
+from pytest_thinkslm.scoring.answers.anchors import is_supposed, lower, matches, may_be_foreign
 from pytest_thinkslm.scoring.answers.boxgroups import BoxGroup, box_groups
 from pytest_thinkslm.scoring.answers.number_grammar import Number, find_numbers, plain
 from pytest_thinkslm.scoring.answers.number_sentences import after_equals, result_in
@@ -122,6 +122,7 @@ _ANSWER_WORD = re.compile(
     r"answer|ans(?=[ :.])|correct (?:total|value|result|amount|number|sum|count)|right (?:total|value|number|amount)"
     r"|final (?:result|value)|result(?=[ \t]*:)|solution(?=[ \t]*:)|final(?=[ \t]*:)"
 )
+_ANSWER_BEGINS = ("ans", "correct ", "right ", "final", "result", "solution")
 _FOREIGN: tuple[str, ...] = (
     "respuesta",
     "réponse",
@@ -154,8 +155,8 @@ _SAYS = re.compile(
 
 
 def _answer_words(lowered: str) -> list[re.Match[str]]:
-    found = list(_ANSWER_WORD.finditer(lowered))[-_EXAMINED:]
-    if may_be_foreign(lowered) and any(word in lowered for word in _FOREIGN):
+    found = matches(_ANSWER_WORD, lowered, lowered, _ANSWER_BEGINS)[-_EXAMINED:]
+    if may_be_foreign(lowered) and any(map(lowered.__contains__, _FOREIGN)):
         found = sorted([*found, *list(_FOREIGN_WORD.finditer(lowered))[-_EXAMINED:]], key=lambda mark: mark.start())
     return found
 

@@ -49,6 +49,8 @@ _MARKUP = re.compile(
     r"|</?(?:b|i|u|p|em|strong|span|mark|code|div|center|h[1-6])>"
 )
 _BLANKS = re.compile(r"\s\s{5,}")
+# Of options, most have none of what ``clean`` takes out.
+_MAY_NEED_CLEANING = re.compile(r"[^\x00-\x7f]|[*`$~_\\<]|\s\s{5}")
 
 # A choice stands at the start or the end of an output; what lies between in a very long one is not read.
 _HEAD_READ = 8_000
@@ -83,8 +85,9 @@ class Options:
         self.letters = _LETTERS[: len(texts)]
         self._by_text: dict[str, str] = {}
         repeated: set[str] = set()
+        plain = not _MAY_NEED_CLEANING.search("\n".join(texts))
         for letter, text in zip(self.letters, texts, strict=False):
-            for form in _forms(text):
+            for form in _forms(text if plain else clean(text)):
                 if self._by_text.setdefault(form, letter) != letter:
                     repeated.add(form)
         for form in repeated:
@@ -93,6 +96,7 @@ class Options:
         self._numbered = not any(map(_NUMERAL.match, texts))
         # Longest first, so that "hair style" is not read as "hair".
         self._sizes = sorted({form.count(" ") + 1 for form in self._by_text}, reverse=True)
+        self._first_words = {form.partition(" ")[0] for form in self._by_text}
         self._reach = 2 * max(map(len, self._by_text), default=0) + 50
 
     @functools.cached_property
@@ -113,9 +117,10 @@ class Options:
         """The longest option whose words stand from here on."""
         if not self._sizes or (position and _WORD_CHARACTER.match(text, position - 1)):
             return None
-        tokens = list(islice(_TOKEN.finditer(text, position, position + self._reach), self._sizes[0]))
-        if not tokens or tokens[0].start() != position:
+        first = _TOKEN.match(text, position, position + self._reach)
+        if first is None or first[0].lower() not in self._first_words:
             return None
+        tokens = list(islice(_TOKEN.finditer(text, position, position + self._reach), self._sizes[0]))
         words = [token[0].lower() for token in tokens]
         for size in self._sizes:
             letter = self._by_text.get(" ".join(words[:size])) if size <= len(words) else None
@@ -265,8 +270,8 @@ _SPEAKER_AFTER = re.compile(r"\s+(?:I|me|you|us)\b", re.IGNORECASE)
 
 
 def _forms(option: str) -> set[str]:
-    """How an option's text may be written: as it stands, and without its article."""
-    whole = _form(clean(option)).strip(" .;,\"'")
+    """How an option's (clean) text may be written: as it stands, and without its article."""
+    whole = _form(option).strip(" .;,\"'")
     article = _ARTICLE.match(whole)
     return {form for form in (whole, whole[article.end() :] if article else whole) if form}
 

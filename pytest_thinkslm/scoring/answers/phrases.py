@@ -162,11 +162,17 @@ class Statement:
 
 _HINTS = tuple((hint, language) for language in LANGUAGES for hint in language.hints)
 _ASCII_HINTS = tuple((hint, language) for hint, language in _HINTS if hint.isascii())
+_ASCII_WORDS = frozenset(hint for hint, _ in _ASCII_HINTS)
 
 
 def spoken(text: str) -> tuple[Language, ...]:
     """The languages whose hints stand in a (lower-case) text: mostly none, found without a pattern."""
-    hints = _ASCII_HINTS if text.isascii() else _HINTS
+    if not text.isascii():
+        hints = _HINTS
+    elif any(map(text.__contains__, _ASCII_WORDS)):
+        hints = _ASCII_HINTS
+    else:
+        return ()
     return tuple(dict.fromkeys([language for hint, language in hints if hint in text]))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.scoring.answers.thoughts import split
@@ -39,6 +40,7 @@ class Region:
     cut: bool = False
 
 
+@lru_cache(maxsize=4)  # reading, record and failure class ask for the same one
 def final_region(output: Output) -> Region:
     """Split an output into its thought and the final region.
 

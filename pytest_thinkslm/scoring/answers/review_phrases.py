@@ -173,7 +173,7 @@ def is_possible(text: str) -> bool:
     if not text.isascii():
         return True
     lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS)
+    return any(map(lowered.__contains__, _HINTS))
 
 
 def judgement(match: re.Match[str]) -> Literal["correct", "wrong"]:

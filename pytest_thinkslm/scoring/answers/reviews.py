@@ -10,6 +10,7 @@ import re
 
 from pytest_thinkslm.core.records import Answer, Review
 from pytest_thinkslm.scoring.answers import review_phrases
+from pytest_thinkslm.scoring.answers.anchors import lower, matches
 from pytest_thinkslm.scoring.answers.judgements import judgement_in, unlabelled_judgement
 from pytest_thinkslm.scoring.answers.region import Region
 
@@ -23,11 +24,13 @@ _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items()
 # "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3",
 # {"final_judgement": "wrong"}, and a heading of its own ("### Final Judgement").
 _LABEL = re.compile(
-    rf"(?=[sfoje])(?<![^\W_])(?:{_NAMED})\b(?:[ ]?\([^()\n]{{1,40}}\))?"
+    rf"(?<![^\W_])(?:{_NAMED})\b(?:[ ]?\([^()\n]{{1,40}}\))?"
     r"(?:[\s*_`\"']{0,4}(?:[:：=|]|[-–—](?=\s)|\bis\b)[ \t]{0,6}"
     r"|(?P<heading>[ \t*_]{0,4}(?=\n)))",
     re.IGNORECASE,
 )
+# One of these begins every label.
+_LABEL_BEGINS = ("step", "solution", "final", "overall", "judg", "first", "error")
 _HEADING_BEGINS = re.compile(r"(?:^|\n)[ \t>#*_\d.)-]{0,12}\Z")
 _VALUE_LIMIT = 2_000
 _LABELS_READ = 256
@@ -83,26 +86,28 @@ def same_step(answer: Review, gold: Review) -> bool:
 def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
     """For each label its values in order, with the position in ``text`` where each ends."""
     values: dict[str, list[tuple[str, int]]] = {name: [] for name in _LABELS}
-    labels = list(_LABEL.finditer(text))[-_LABELS_READ:]
+    labels = matches(_LABEL, text, lower(text), _LABEL_BEGINS)[-_LABELS_READ:]
     foreign = list(review_phrases.LABEL.finditer(text))[-_LABELS_READ:] if review_phrases.is_possible(text) else []
     if foreign:
         labels = sorted([*labels, *foreign], key=re.Match.start)
     ends = [*(label.start() for label in labels[1:]), len(text)][: len(labels)]
     for label, end in zip(labels, ends, strict=True):
         end = min(end, label.end() + _VALUE_LIMIT)
-        said = label.groupdict()
-        if said.get("heading") is not None and not _HEADING_BEGINS.search(
-            text, max(0, label.start() - 16), label.start()
-        ):
-            continue
-        name = next(name for name in _LABELS if said.get(name))
+        name = label.lastgroup or ""
+        if name == "heading":
+            if not _HEADING_BEGINS.search(text, max(0, label.start() - 16), label.start()):
+                continue
+            name = next(name for name in _LABELS if label[name])
         raw = text[label.end() : end]
         if name == "judgement":
             # One line; the next where the label stands alone on its own.
-            line = re.compile(r"\s*[^\n]*").match(raw)
+            line = _ONE_LINE.match(raw)
             raw = line[0] if line else ""
         values[name].append((raw, label.end() + len(raw)))
     return values
+
+
+_ONE_LINE = re.compile(r"\s*[^\n]*")
 
 
 _NOT_APPLICABLE = re.compile(

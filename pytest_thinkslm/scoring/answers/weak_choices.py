@@ -53,13 +53,13 @@ def weakly_stated(text: str, options: Options) -> Answer | None:
         if letter not in options.letters or letter in named:
             continue
         before = text[max(0, match.start() - _BEFORE) : match.start()]
-        if _SUPPOSING.search(before):
-            continue
         if (
-            (_WEAK_BEFORE.search(before) and _ENDS_THERE.match(text, end))
+            (_ENDS_THERE.match(text, end) and _WEAK_BEFORE.search(before))
             or (_WEAK_AFTER.match(text, end) and not _DENIED_BEFORE.search(before))
             or (_ONLY_AFTER.match(text, end) and _ONLY_BEFORE.search(before))
         ):
+            if _SUPPOSING.search(before):
+                continue
             if joined(text, Named(letter, end, letter), options).letter is None:
                 return Answer(None, "several")
             named[letter] = text[max(0, match.start() - 30) : end + 30]

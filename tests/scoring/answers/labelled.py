@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.records import UNANSWERABLE, Answer, AnswerKind, Case, Output, Review, Verdict
-from pytest_thinkslm.scoring.answers.expressions import equal
+from pytest_thinkslm.scoring.answers.equality import equal
 from pytest_thinkslm.scoring.answers.numbers import canonical, parse_number
 from pytest_thinkslm.scoring.answers.reader import read_answer
 from pytest_thinkslm.scoring.answers.reviews import same_step

@@ -7,9 +7,10 @@ from fractions import Fraction
 import pytest
 
 from pytest_thinkslm.scoring.answers import (
+    arithmetic,
     choice_statements,
+    equality,
     evaluate,
-    expressions,
     list_forms,
     lists,
     mathpool,
@@ -46,8 +47,8 @@ def test_an_option_named_within_a_statement(text: str, start: int, named: Named 
 
 
 def test_values_are_close_within_so_many_digits_of_the_larger() -> None:
-    number = evaluate._mp().mpf
-    with evaluate._mp().workdps(120):
+    number = arithmetic.mp_context().mpf
+    with arithmetic.mp_context().workdps(120):
         for scale in ("1", "-1", "1e50", "1e-30"):
             value = number(scale)
             for digits in (35, 40):
@@ -88,7 +89,7 @@ def test_values_are_close_within_so_many_digits_of_the_larger() -> None:
     ],
 )
 def test_collections(text: str, found: tuple[str, tuple[str, ...], bool] | None) -> None:
-    assert expressions._collection(text) == (None if found is None else expressions._Collection(*found))
+    assert equality._collection(text) == (None if found is None else equality._Collection(*found))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.scoring.answers import choice_statements, phrases
+from pytest_thinkslm.scoring.answers.anchors import lower
 from pytest_thinkslm.scoring.answers.choices import read_choice
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 
@@ -238,10 +239,23 @@ PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(PIECES, max_size=40).map("".join))
+#: What anchors are made of, and what almost makes one.
+ANCHOR_WORDS = (
+    "I we You one would will should must can am going to 'd 'll therefore Thus have Choose chose pick select say "
+    "answer guess go with opt for vote settle on think believe so Hence that it is it's are was were be has seems "
+    "appears the a an both all most clearly correct right best appropriate proper likely option choice choices "
+    "Options selection statement letter ending answers ans correction reflection second thought Actually no wait "
+    "rather , : = A B . n't answer_letter option_ because <answer> #### \\boxed{"
+).split()
+
+
+@given(
+    st.lists(PIECES, max_size=40).map("".join)
+    | st.lists(st.sampled_from(ANCHOR_WORDS), max_size=12).map(" ".join)
+    | st.lists(st.sampled_from(["", " ", "\n", *ANCHOR_WORDS]), max_size=12).map("".join)
+)
 def test_every_anchor_begins_where_anchors_are_looked_for(text: str) -> None:
-    lowered = text.translate(choice_statements._ONE_CASE).lower()
-    found = [anchor.span() for anchor in choice_statements._anchors(text, lowered, 0)]
+    found = [anchor.span() for anchor in choice_statements._anchors(text, lower(text), 0)]
     assert found == [anchor.span() for anchor in choice_statements._ANCHOR.finditer(text)]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear import ends_a_hang
 
-from pytest_thinkslm.scoring.answers.evaluate import _integer_root, same_equation, same_value, value_of
+from pytest_thinkslm.scoring.answers.arithmetic import integer_root
+from pytest_thinkslm.scoring.answers.evaluate import same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import normalise
 
 
@@ -126,4 +127,4 @@ def test_roots_and_bare_arguments(one: str, other: str) -> None:
 
 
 def test_roots_of_other_powers_stay_roots() -> None:
-    assert [_integer_root(number, 3) for number in (0, 1, 8, 9, 12, 26, 27)] == [0, 1, 2, None, None, None, 3]
+    assert [integer_root(number, 3) for number in (0, 1, 8, 9, 12, 26, 27)] == [0, 1, 2, None, None, None, 3]

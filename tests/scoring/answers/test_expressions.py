@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Output
-from pytest_thinkslm.scoring.answers.expressions import Equality, equal, read_expression
+from pytest_thinkslm.scoring.answers.equality import Equality, equal
+from pytest_thinkslm.scoring.answers.expressions import read_expression
 from pytest_thinkslm.scoring.answers.latex import normalise
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 
@@ -375,7 +376,7 @@ def test_every_gold_answer_equals_itself_without_a_worker(
     def no_worker(*_: object) -> None:
         raise AssertionError("the cheap path must decide")
 
-    monkeypatch.setattr("pytest_thinkslm.scoring.answers.expressions.compare", no_worker)
+    monkeypatch.setattr("pytest_thinkslm.scoring.answers.equality.compare", no_worker)
     assert len(gold_answers) == 5_000
     for gold in gold_answers:
         assert equal(gold, gold).equal, gold

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.scoring.answers.degenerate import FAILURES
-from pytest_thinkslm.scoring.answers.expressions import equal
+from pytest_thinkslm.scoring.answers.equality import equal
 from pytest_thinkslm.scoring.grading import Graded, grade
 from pytest_thinkslm.tasks.gsm8k import case as gsm8k_case
 

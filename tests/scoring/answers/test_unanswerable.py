@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
+from pytest_thinkslm.scoring.answers import unanswerable
 from pytest_thinkslm.scoring.answers.unanswerable import says_unanswerable
 
 SAID = [
@@ -67,3 +68,19 @@ def test_no_text_raises(text: str) -> None:
 def test_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
     assert calls(lambda: says_unanswerable(text)) <= CALLS_A_CHARACTER * len(text)
+
+
+#: What statements are made of, and what almost makes one.
+WORDS = (
+    "we cannot can not can't Could couldn't is are isn't unable able to be determined answered found determine "
+    "find out the answer impossible possible no way for us enough sufficient information info data details lack "
+    "never without insufficient incomplete too little missing context facts given provided question problem has "
+    "unanswerable unsolvable answerable solvable indeterminate solution number total remains unknown undetermined "
+    "determinable . not"
+).split()
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join))
+def test_every_statement_has_a_hint(text: str) -> None:
+    if unanswerable._is_statement(text):
+        assert unanswerable._may_state(text)
