@@ -6,8 +6,6 @@ import base64
 import html
 import json
 import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -17,9 +15,6 @@ from urllib.parse import quote
 import pytest
 from loopback_server import LoopbackServer
 from replayed import four_sorts, items
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
-import tiny_checkpoints
 
 KEY = 'sk-canary/"1+2&x'
 JUDGE_KEY = "sk-judge-canary-77"
@@ -74,17 +69,6 @@ class _Echo(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-
-@pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of random weights with secrets in its template; made once, since torch bears no second import."""
-    pytest.importorskip("torch")
-    folder = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("named") / "m", hidden=32)
-    content = {"do_sample": True, "temperature": 1.0, "note": f"by {TOKEN}"}
-    (folder / "generation_config.json").write_text(json.dumps(content))
-    (folder / "chat_template.jinja").write_text(f"{SAID} " + tiny_checkpoints.TEMPLATE)
-    return folder
 
 
 @pytest.fixture
@@ -179,22 +163,3 @@ def test_a_key_of_one_character_hides_nothing(
     result = run("--task=gsm8", "--engine=replay", "--model=none.jsonl")
     assert "unknown task 'gsm8': did you mean 'gsm8k'" in said(result)
     assert os.environ["OPENAI_API_KEY"] == "k"
-
-
-@pytest.mark.parametrize("arguments", [(), ("-n2", "--sampling=model")], ids=["one process", "two workers"])
-def test_a_checkpoint_that_names_them(
-    run: Callable[..., pytest.RunResult], pytester: pytest.Pytester, named: Path, arguments: tuple[str, ...]
-) -> None:
-    """Its folder is called by a secret, its template says others in every prompt, its error has all of them."""
-    folder = shutil.copytree(named, pytester.path.parent / f"{pytester.path.name}-models" / f"m-{JUDGE_KEY}")
-    engine = ("--engine=transformers", f"--model={folder}", "--max-tokens=4")
-    result = run(*engine, "--report-dir=report", *arguments)
-    assert result.ret == 0
-    rescored = run(*engine, "--report-dir=again", "--rescore", *arguments)
-    assert rescored.ret == 0
-    (folder / "chat_template.jinja").write_text(f"{{{{ raise_exception('no, {KEY} {TOKEN}') }}}}")
-    refused = run(*engine, "--report-dir=refused")
-    assert refused.ret in (1, 4)
-    assert "[secret]" in said(refused)
-    found = leaks(pytester.path, said(result), said(rescored), said(refused), known=OF_ENVIRONMENT)
-    assert not list(found)
