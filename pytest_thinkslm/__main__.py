@@ -16,6 +16,7 @@ from pytest_thinkslm.commands import (
     compare,
     compress,
     data,
+    docs,
     export,
     import_,
     label,
@@ -47,12 +48,13 @@ COMMANDS = (
     audit,
     label,
     agreement,
+    docs,
 )
 
 _DESCRIPTION = """\
 Tools around the runs of pytest-thinkslm. The benchmark itself is run by pytest:
 
-  pytest --model embedded --task gsm8k --limit 50      run it (pytest --help: groups pytest-thinkslm)
+  pytest --model embedded --preset tour                see it (pytest --help: groups pytest-thinkslm)
   pytest --model MODEL --baseline RUN --gate 2         fail when accuracy has dropped, beyond chance
 
 Every run leaves a report folder, which most of these commands read. COMMAND --help has examples of each."""
@@ -87,6 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    parsed = command_parser().parse_args(arguments)
+    return int(parsed.run(parsed))
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; what it parses has ``run``, the subcommand's function."""
     parser = _Parser(prog="thinkslm", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -99,8 +107,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         command.add_arguments(own)
         own.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
-    return int(parsed.run(parsed))
+    return parser
 
 
 if __name__ == "__main__":

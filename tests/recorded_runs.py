@@ -69,7 +69,7 @@ def write_run(
         "settings": dict(settings),
         "variants": [{"model": model, "quant": quant, "template_sha256": template} for model, quant in variants],
         "selection": selection,
-        "results": figures(lines, (), {}),
+        "results": figures([line for line in lines if line["role"] == "item"], (), {}),
     }
     (folder / "results.json").write_text(json.dumps(results))
     return folder

@@ -92,6 +92,8 @@ def _print_rater(console: Console, report: RaterReport) -> None:
     rows = [_cells("all", result.overall), *(_cells(task, row) for task, row in result.by_task.items())]
     rows += [_cells(f"{name} alone", by.overall, "quiet") for name, by in report.by_annotator.items()]
     print_table(console, Table([Column("", "left"), *figure_columns(*_FIGURES)], rows, report.rater.name))
+    if report.rater.of_reasons and not result.overall.n:
+        print_line(console, "no error reason that it ruled on is labelled: `thinkslm label` asks for them", "warning")
     if report.rater.missing:
         parts = ", ".join(f"{count:,} {why}" for why, count in report.rater.missing.items())
         print_line(console, f"no verdict on: {parts}", "warning")
@@ -105,7 +107,7 @@ def _print_rater(console: Console, report: RaterReport) -> None:
     correlations = f"Pearson {_interval(tasks.pearson)}, Spearman {_interval(tasks.spearman)}"
     print_line(console, f"over tasks: MAE {_points(tasks.mae)}, {correlations}")
     rho = result.overall.rho
-    if rho.value is not None:
+    if rho.value is not None and not report.rater.of_reasons:
         for sentence in against_paper(rho.value, rho.interval):
             print_line(console, sentence)
     for why, where in _undefined(report).items():

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from pytest_thinkslm.audit.run_items import AuditItem, JudgeReading, named
 from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
@@ -82,6 +82,7 @@ class AuditKey:
                     "verdict": pick.item.verdict,
                     "source": pick.item.source,
                     "judge": None if pick.item.judge is None else asdict(pick.item.judge),
+                    "reason_judge": None if pick.item.reason_judge is None else asdict(pick.item.reason_judge),
                 }
                 for pick in self.sample.picks
             },
@@ -130,6 +131,8 @@ class _PickJson(GroupJson):
     verdict: str
     source: str
     judge: RulingJson | None
+    #: Absent in keys of earlier versions.
+    reason_judge: NotRequired[RulingJson | None]
 
 
 class _KeyJson(TypedDict):
@@ -163,15 +166,19 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
 
 
 def _item(entry: Mapping[str, Any]) -> AuditItem:
-    judge = entry["judge"]
     return AuditItem(
         key=item_key(cast("ItemRecord", entry)),
         parser=entry["parser_verdict"],
         verdict=entry["verdict"],
         source=entry["source"],
-        judge=None
-        if judge is None
-        else JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"]),
+        judge=_reading(entry["judge"]),
         digest=entry["output_digest"],
         cluster=entry["cluster"],
+        reason_judge=_reading(entry.get("reason_judge")),
     )
+
+
+def _reading(judge: RulingJson | None) -> JudgeReading | None:
+    if judge is None:
+        return None
+    return JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"])

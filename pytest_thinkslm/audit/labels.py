@@ -23,6 +23,11 @@ Label = Literal["correct", "incorrect", "unclear"]
 COLUMNS = ("id", "task", "question", "gold", "output", "label", "note")
 LABELS: tuple[Label, ...] = ("correct", "incorrect", "unclear")
 
+#: A further column where the sample has reviews of wrong solutions: whether the error that the output names is the true
+#: one. Cells of other outputs hold ``NO_REASON``.
+REASON = "reason"
+NO_REASON = "-"
+
 #: First characters of a cell that a spreadsheet may take for a formula; the apostrophe, so that guarding is undone.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠", "'")
 
@@ -56,20 +61,23 @@ class LabelSheet:
         Raises:
             UsageError: the cell holds another word.
         """
-        word = self._rows[position]["label"].strip().lower()
-        if not word:
-            return None
-        for label in LABELS:
-            if word in (label, label[0]):
-                return label
-        raise UsageError(
-            f"{self.path}: the label of {self.id(position)} (item {position + 1}) is {word[:40]!r}; a label is "
-            "correct, incorrect, unclear or their first letter, or nothing where there is none yet"
-        )
+        return self._read(position, "label")
+
+    def takes_reason(self, position: int) -> bool:
+        """Whether the output reviews a wrong solution, so that its error reason can be labelled."""
+        return self._rows[position].get(REASON, NO_REASON).strip() != NO_REASON
+
+    def reason(self, position: int) -> Label | None:
+        """The label of a row's error reason; None where there is none (yet). Raises as ``label``."""
+        return self._read(position, REASON) if self.takes_reason(position) else None
 
     def set_label(self, position: int, label: Label) -> None:
         """Label a row; not yet on the disk."""
         self._rows[position]["label"] = label
+
+    def set_reason(self, position: int, label: Label) -> None:
+        """Label a row's error reason; not yet on the disk."""
+        self._rows[position][REASON] = label
 
     def set_note(self, position: int, note: str) -> None:
         """Annotate a row; not yet on the disk."""
@@ -88,6 +96,18 @@ class LabelSheet:
             )
         write_rows(self.path, self._rows, self._columns, self._delimiter)
         self._stamp = _stamp(self.path)
+
+    def _read(self, position: int, column: str) -> Label | None:
+        word = self._rows[position][column].strip().lower()
+        if not word:
+            return None
+        for label in LABELS:
+            if word in (label, label[0]):
+                return label
+        raise UsageError(
+            f"{self.path}: the {column} of {self.id(position)} (item {position + 1}) is {word[:40]!r}; a label is "
+            "correct, incorrect, unclear or their first letter, or nothing where there is none yet"
+        )
 
 
 def read_labels(path: Path) -> LabelSheet:
@@ -152,6 +172,9 @@ def annotator_sheet(path: Path, annotator: str) -> LabelSheet:
     if not own.exists():
         sheet = read_labels(path)
         rows = [{**row, "label": "", "note": ""} for row in sheet._rows]
+        for row in rows:
+            if row.get(REASON, NO_REASON).strip() != NO_REASON:
+                row[REASON] = ""
         write_rows(own, rows, sheet._columns, sheet._delimiter)
     return read_labels(own)
 

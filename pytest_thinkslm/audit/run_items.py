@@ -38,6 +38,7 @@ class AuditItem:
         judge: the judge's reading; None without a judge, where it was not asked, and in the review tasks, where the
             judge decides on the reason of an error and not on the item.
         digest: digest of the output.
+        reason_judge: the judge's reading of the error reason, in the review tasks, where it was asked.
         cluster: outcomes that share it are not independent: the question, or what several questions share.
     """
 
@@ -48,6 +49,7 @@ class AuditItem:
     judge: JudgeReading | None
     digest: str
     cluster: str
+    reason_judge: JudgeReading | None = None
 
     @property
     def is_error(self) -> bool:
@@ -63,11 +65,15 @@ class AuditItem:
 
 @dataclass(frozen=True, slots=True)
 class ItemTexts:
-    """What an annotator reads. Long texts keep their beginning and, twice as long, their end."""
+    """What an annotator reads. Long texts keep their beginning and, twice as long, their end.
+
+    ``wrong_solution``: the output reviews a wrong solution, so that its error reason can be labelled, too.
+    """
 
     question: str
     gold: str
     output: str
+    wrong_solution: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,11 @@ def open_run(place: Path) -> AuditedRun:
     return AuditedRun(folder, folder.absolute().name, model if isinstance(model, str) else None)
 
 
+def digest_of(line: ItemLine) -> str:
+    """What tells an output from others of its item."""
+    return hashlib.blake2b(str(line.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
 def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     """The text, safe to show; of a longer one than ``limit`` characters the first third and the last two thirds."""
     text = safe_text(text)
@@ -150,30 +161,39 @@ def named(key: ItemKey) -> dict[str, object]:
 def _audit_item(record: ItemLine) -> AuditItem:
     key = item_key(record)
     judge = record.get("judge")
+    review = isinstance(record.get("gold"), Mapping)
     reading = None
-    if judge and not isinstance(record.get("gold"), Mapping):
+    if judge:
         reading = JudgeReading(judge["status"], judge["verdict"], judge["answer"], judge["reason"])
     return AuditItem(
         key=key,
         parser=record.get("parser_verdict") or record["verdict"],
         verdict=record["verdict"],
         source=record.get("source") or "parser",
-        judge=reading,
-        digest=hashlib.blake2b(str(record.get("output")).encode("utf-8", "replace"), digest_size=8).hexdigest(),
+        judge=None if review else reading,
+        digest=digest_of(record),
         cluster=f"{key.task}/{record.get('cluster') or key.item}",
+        reason_judge=reading if review else None,
     )
 
 
 def _texts(record: ItemLine) -> ItemTexts:
     turns = [turn for turn in record.get("messages") or () if turn.get("role") == "user"]
     question = str(turns[-1]["content"]) if turns else ""
-    return ItemTexts(bounded(question), bounded(_gold(record.get("gold"))), bounded(str(record.get("output") or "")))
+    gold = record.get("gold")
+    return ItemTexts(
+        bounded(question),
+        bounded(_gold(gold)),
+        bounded(str(record.get("output") or "")),
+        isinstance(gold, Mapping) and gold.get("judgement") == "wrong",
+    )
 
 
 def _gold(gold: object) -> str:
     if isinstance(gold, Mapping):
         step = gold.get("first_error_step")
-        return f"the solution is {gold.get('judgement')}" + (f"; first error step {step}" if step else "")
+        said = f"the solution is {gold.get('judgement')}" + (f"; first error step {step}" if step else "")
+        return said + (f"\nthe error: {reason}" if (reason := gold.get("reason")) else "")
     if isinstance(gold, list):
         return ", ".join(map(str, gold))
     return "" if gold is None else str(gold)

@@ -10,6 +10,7 @@ from pytest_thinkslm.audit.agreement import Pair, RaterAgreement, rater_agreemen
 from pytest_thinkslm.audit.audit_key import AuditKey
 from pytest_thinkslm.audit.figures import Figure
 from pytest_thinkslm.audit.krippendorff import krippendorff_alpha, percent_agreement
+from pytest_thinkslm.audit.labelled import Labels
 from pytest_thinkslm.audit.labels import Label
 from pytest_thinkslm.audit.paper import paper_as_json
 from pytest_thinkslm.audit.run_items import AuditItem, named
@@ -17,21 +18,20 @@ from pytest_thinkslm.audit.sample import Pick
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import ItemKey
 
-#: By annotator, by id: the label, None where there is none yet.
-Labels = Mapping[str, Mapping[str, Label | None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Rater:
     """Who is held against people.
 
     ``readings``: by id, true for correct. ``missing``: how many outputs of the sample it has no verdict on, by reason.
+    ``of_reasons``: its readings are of the error reasons of reviews, and held against people's labels of these.
     """
 
     name: str
     is_judge: bool
     readings: Mapping[str, bool]
     missing: Mapping[str, int] = field(default_factory=dict)
+    of_reasons: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ class Validation:
                 {
                     "name": report.rater.name,
                     "judge": report.rater.is_judge,
+                    "of_reasons": report.rater.of_reasons,
                     "missing": dict(report.rater.missing),
                     **report.agreement.overall.as_json(),
                     "over_tasks": report.agreement.tasks.as_json(),
@@ -108,12 +109,15 @@ class Validation:
         }
 
 
-def validate(key: AuditKey, labels: Labels, raters: Sequence[Rater]) -> Validation:
+def validate(key: AuditKey, labels: Labels, raters: Sequence[Rater], reasons: Labels | None = None) -> Validation:
     """Hold every rater against the people.
 
     The people's reading of an output is the one label, or the majority of several; ``unclear`` is no vote. An output
     stands for as many of the run as its stratum has for each output with a reading (inverse inclusion
     probability, post-stratified where labels are missing).
+
+    Args:
+        reasons: labels of error reasons, as ``labels``; None without any.
 
     Raises:
         UsageError: labels are of outputs that are not in the sample.
@@ -126,16 +130,10 @@ def validate(key: AuditKey, labels: Labels, raters: Sequence[Rater]) -> Validati
                 f"the labels of {name} are of another sample: {len(strange)} of {len(given)} ids are not in its key "
                 f"(the first is {strange[0]!r}); give the key of that sample with --key"
             )
-    votes: dict[str, list[Label]] = {
-        pick.id: [label for given in labels.values() if (label := given.get(pick.id)) in ("correct", "incorrect")]
-        for pick in key.sample.picks
-    }
-    readings = {name: majority for name, given in votes.items() if (majority := _majority(given)) is not None}
-    _, covered = _weights(key, readings)
-    by_annotator = {
-        name: {label_id: label == "correct" for label_id, label in given.items() if label in ("correct", "incorrect")}
-        for name, given in labels.items()
-    }
+    votes = _votes(key, labels)
+    readings = people(key, labels)
+    _, covered = weights_of(key, readings)
+    sides = {False: (readings, _alone(labels)), True: (people(key, reasons or {}), _alone(reasons or {}))}
     return Validation(
         key=key,
         labels={name: _counts(given, len(known)) for name, given in labels.items()},
@@ -144,8 +142,27 @@ def validate(key: AuditKey, labels: Labels, raters: Sequence[Rater]) -> Validati
         covered=covered,
         alpha=_between(key, votes, len(labels), krippendorff_alpha),
         percent=_between(key, votes, len(labels), percent_agreement),
-        raters=tuple(_report(key, rater, readings, by_annotator) for rater in raters),
+        raters=tuple(_report(key, rater, *sides[rater.of_reasons]) for rater in raters),
     )
+
+
+def people(key: AuditKey, labels: Labels) -> dict[str, bool]:
+    """By id, what people say: the one label, or the majority of several; true for correct. Ties are left out."""
+    return {name: majority for name, given in _votes(key, labels).items() if (majority := _majority(given)) is not None}
+
+
+def _votes(key: AuditKey, labels: Labels) -> dict[str, list[Label]]:
+    return {
+        pick.id: [label for given in labels.values() if (label := given.get(pick.id)) in ("correct", "incorrect")]
+        for pick in key.sample.picks
+    }
+
+
+def _alone(labels: Labels) -> dict[str, dict[str, bool]]:
+    return {
+        name: {label_id: label == "correct" for label_id, label in given.items() if label in ("correct", "incorrect")}
+        for name, given in labels.items()
+    }
 
 
 def key_raters(key: AuditKey) -> list[Rater]:
@@ -196,6 +213,15 @@ def raters_of(
         recorded = {label_id: item.verdict == "correct" for label_id, item in items.items()}
         if recorded not in (parser, judged):
             raters.append(Rater(f"recorded verdict{suffix}", False, recorded, absent))
+    on_reasons = {
+        label_id: item.reason_judge.verdict == "correct"
+        for label_id, item in items.items()
+        if item.reason_judge is not None and item.reason_judge.verdict is not None
+    }
+    if on_reasons:
+        raters.append(
+            Rater(f"judge {judge or ''}".rstrip() + f" on error reasons{suffix}", True, on_reasons, of_reasons=True)
+        )
     return raters
 
 
@@ -210,11 +236,18 @@ def _counts(given: Mapping[str, Label | None], size: int) -> dict[str, int]:
     return {**counts_by_label, "missing": size - counts.total()}
 
 
-def _weights(key: AuditKey, readings: Collection[str]) -> tuple[dict[str, float], int]:
-    """What each of these outputs stands for, and how many outputs of the run all of them do."""
+def weights_of(
+    key: AuditKey, readings: Collection[str], among: Collection[str] | None = None
+) -> tuple[dict[str, float], int]:
+    """What each of these outputs stands for, and how many outputs of the run all of them do.
+
+    ``among``: the drawn outputs that could have a reading, None for all: the readings of a stratum stand for these.
+    """
     picks = [pick for pick in key.sample.picks if pick.id in readings]
     read = Counter(pick.stratum for pick in picks)
-    weights = {pick.id: key.sample.strata[pick.stratum].population / read[pick.stratum] for pick in picks}
+    could = Counter(pick.stratum for pick in key.sample.picks if among is None or pick.id in among)
+    strata = key.sample.strata
+    weights = {pick.id: strata[pick.stratum].weight * could[pick.stratum] / read[pick.stratum] for pick in picks}
     return weights, sum(key.sample.strata[stratum].population for stratum in read)
 
 
@@ -227,7 +260,7 @@ def _between(
     if annotators < 2:
         return Figure(None, why="there is one annotator; agreement between annotators takes two")
     paired = {name: given for name, given in votes.items() if len(given) > 1}
-    weights, _ = _weights(key, paired)
+    weights, _ = weights_of(key, paired)
     return statistic(list(paired.values()), [weights[name] for name in paired])
 
 
@@ -252,7 +285,8 @@ def _word(reading: bool) -> Label:
 
 
 def _pairs(key: AuditKey, rater: Rater, readings: Mapping[str, bool]) -> list[Pair]:
-    weights, _ = _weights(key, readings)
+    both = readings.keys() & rater.readings.keys() if rater.of_reasons else readings.keys()
+    weights, _ = weights_of(key, both, rater.readings if rater.of_reasons else None)
     return [
         Pair(
             task=pick.item.key.task,

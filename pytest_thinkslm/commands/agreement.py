@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_thinkslm.audit.agreement_tables import print_validation
-from pytest_thinkslm.audit.audit_key import AuditKey, read_key
-from pytest_thinkslm.audit.labels import Label, annotator_name, key_path, read_labels
+from pytest_thinkslm.audit.audit_key import AuditKey
+from pytest_thinkslm.audit.labelled import read_labelled
 from pytest_thinkslm.audit.run_items import open_run
 from pytest_thinkslm.audit.validation import Rater, key_raters, run_raters, validate
 from pytest_thinkslm.core.errors import UsageError
@@ -52,16 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    paths = [Path(name) for name in arguments.labels]
-    key = _key(paths, arguments.key)
-    labels: dict[str, dict[str, Label | None]] = {}
-    for path in paths:
-        name = annotator_name(path)
-        if name in labels:
-            raise UsageError(f"{path}: there is another file of the annotator {name}; give each file once")
-        sheet = read_labels(path)
-        labels[name] = {sheet.id(position): sheet.label(position) for position in range(len(sheet))}
-    validation = validate(key, labels, _raters(key, arguments.runs))
+    sample = read_labelled([Path(name) for name in arguments.labels], arguments.key and Path(arguments.key))
+    validation = validate(sample.key, sample.labels, _raters(sample.key, arguments.runs), sample.reasons)
     if arguments.json == "-":
         print(json.dumps(validation.as_json(), indent=2))
         return 0
@@ -72,22 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--json {arguments.json} cannot be written ({error.strerror or error})") from None
     print_validation(validation)
     return 0
-
-
-def _key(paths: Sequence[Path], given: str | None) -> AuditKey:
-    if given is not None:
-        return read_key(Path(given))
-    for path in paths:
-        read_labels(path)
-    first, *others = dict.fromkeys(key_path(path) for path in paths)
-    key = read_key(first)
-    for other in others:
-        if read_key(other).digest != key.digest:
-            raise UsageError(
-                f"the labels are of different samples: {first} and {other} have different outputs; give the files of "
-                "one sample at a time"
-            )
-    return key
 
 
 def _raters(key: AuditKey, places: Sequence[str]) -> list[Rater]:

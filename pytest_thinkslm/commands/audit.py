@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_thinkslm.audit.audit_key import AuditKey
-from pytest_thinkslm.audit.labels import COLUMNS, guarded, key_path, write_rows
+from pytest_thinkslm.audit.labels import COLUMNS, NO_REASON, REASON, guarded, key_path, write_rows
 from pytest_thinkslm.audit.run_items import AuditedRun, AuditItem, open_run
 from pytest_thinkslm.audit.sample import DISAGREEMENT_SHARE, draw
 from pytest_thinkslm.core.errors import UsageError, nearest
@@ -30,10 +30,10 @@ strata: task x verdict x who decided it, disagreements of parser and judge apart
 share of the sample; tasks share the rest equally, strata within a task by their size, at least two outputs each.
 
 examples:
-  thinkslm audit reports/qwen-all                      1,000 outputs into audit-qwen-all.csv
+  thinkslm audit reports/qwen-all                      # 1,000 outputs into audit-qwen-all.csv
   thinkslm audit reports/qwen-all --n 200 --task gsm8k,arc_* --out labels.csv
-  thinkslm label labels.csv --annotator alice          then label them, and
-  thinkslm agreement labels.*.csv                      see how well parser and judge agree with people"""
+  thinkslm label labels.csv --annotator alice          # then label them, and
+  thinkslm agreement labels.*.csv                      # see how well parser and judge agree with people"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,12 +117,17 @@ def _write(recorded: AuditedRun, key: AuditKey, out: Path) -> None:
         shown = texts[pick.item.key]
         cells = (pick.id, pick.item.key.task, shown.question, shown.gold, shown.output, "", "")
         rows.append(dict(zip(COLUMNS, map(guarded, cells), strict=True)))
+    columns: tuple[str, ...] = COLUMNS
+    if any(shown.wrong_solution for shown in texts.values()):
+        columns = (*COLUMNS[:-1], REASON, COLUMNS[-1])
+        for pick, row in zip(key.sample.picks, rows, strict=True):
+            row[REASON] = "" if texts[pick.item.key].wrong_solution else NO_REASON
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(key_path(out), key.as_json())
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written ({error.strerror or error})") from None
-    write_rows(out, rows)
+    write_rows(out, rows, columns)
 
 
 def _tell(key: AuditKey, items: Sequence[AuditItem], errors: int, n: int, out: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
-from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError, pages
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
     load_run,
@@ -69,7 +69,7 @@ def add_certificate_arguments(parser: argparse.ArgumentParser, name: str = "--ce
         "MARGIN percentage points",
     )
     parser.add_argument(
-        "--policy", metavar="FILE", help="TOML file with margin, guards of single tasks and tiers (docs/gates.md)"
+        "--policy", metavar="FILE", help=f"TOML file with margin, guards of single tasks and tiers ({pages('gates')})"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest, pages
 from pytest_thinkslm.core.schemes import SCHEMES, named
 from pytest_thinkslm.core.tables import Column, Table, print_table, stdout_console
 from pytest_thinkslm.machine.placement import GIB, Need, need_of_catalogue
@@ -20,11 +20,11 @@ from pytest_thinkslm.models.loading import LOCAL_ENGINES, Machine
 from pytest_thinkslm.models.preflight import no_engine
 
 HELP = "list the models that have a name, and what each needs"
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 List the models that have a name after --model, with their published checkpoints.
 
 With a name: that model in detail. Entries of your own come from [tool.thinkslm.models] in pyproject.toml
-(docs/models.md); any hub id (owner/name) or local folder works without an entry."""
+({pages("models")}); any hub id (owner/name) or local folder works without an entry."""
 
 EXAMPLES = """\
 examples:
@@ -172,7 +172,7 @@ def _table(entries: Sequence[Entry]) -> str:
     lines = [f"({number}) {why}" for why, number in notes.items()]
     lines.append(f"{len(entries)} models, {sum(len(entry.checkpoints) for entry in entries)} checkpoints. ")
     lines[-1] += (
-        "A scheme that is not published is compressed on demand where that is possible: --quant, docs/models.md"
+        f"A scheme that is not published is compressed on demand where that is possible: --quant, {pages('models')}"
     )
     return _printed(Table(_COLUMNS, rows, notes=lines))
 
@@ -235,7 +235,7 @@ def _detail(entry: Entry, machine: Machine) -> str:
     lines += [f"not confirmed: {'; '.join(entry.unconfirmed)}"] if entry.unconfirmed else []
     lines.append(
         "GPU memory is for weights, 16 sequences of 2,048 tokens and the engine; every id can be replaced "
-        "(docs/models.md)"
+        f"({pages('models')})"
     )
     title = f"{entry.key}: {entry.params:g}B parameters, {entry.kind}"
     return _printed(Table(columns, rows, title, lines), width=160)

@@ -39,6 +39,7 @@ _OPTIONS = {
     "limit": ("N", "N items a task (default: all)"),
     "where": ("FACET=VALUE,...", "only items with these facets"),
     "sample": ("METHOD", "how --limit draws: stratified (default) or hash"),
+    "stress": ("T[:K],...", "changed forms of each item, too, K of each transformation (default: none)"),
     "repeats": ("N", "samples an item (default: 1)"),
     "temperature": ("T", "0 is greedy decoding (default: 0)"),
     "top-p": ("P", "nucleus sampling mass (default: 1)"),

@@ -34,10 +34,10 @@ Other options mean what they mean for pytest."""
 
 EXAMPLES = """\
 examples:
-  thinkslm shrink sort8_positive --model embedded                      its smallest unsorted list
-  thinkslm shrink arc_easy 17 --model Qwen/Qwen2.5-1.5B-Instruct       an item, by its index
-  thinkslm shrink gsm8k 17 --forms names,typos,layout --model MODEL    which of these changes makes it fail?
-  thinkslm shrink sort8_mixed --run reports/monday --model MODEL       the first item that a run has wrong"""
+  thinkslm shrink sort8_positive --model embedded                      # its smallest unsorted list
+  thinkslm shrink arc_easy 17 --model Qwen/Qwen2.5-1.5B-Instruct       # an item, by its index
+  thinkslm shrink gsm8k 17 --forms names,typos,layout --model MODEL    # which of these changes makes it fail?
+  thinkslm shrink sort8_mixed --run reports/monday --model MODEL       # the first item that a run has wrong"""
 
 #: Options of a run that have a say in how the model is asked, with their metavar; flags have none.
 _OPTIONS = {

@@ -62,6 +62,14 @@ def nearest(name: str, valid: Iterable[str], otherwise: str | None = None) -> st
     return f"valid: {', '.join(names)}" if otherwise is None else otherwise
 
 
+def pages(*names: str) -> str:
+    """Where a help text or a message sends its reader: the command that prints these pages of docs/ (they are shipped).
+
+    Every mention of a page that a user sees is made here.
+    """
+    return f"thinkslm docs {' '.join(names)}"
+
+
 def did_you_mean(names: Iterable[str]) -> str:
     """The question that offers these names."""
     return f"did you mean {' or '.join(map(repr, names))}?"

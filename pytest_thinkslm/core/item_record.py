@@ -47,6 +47,8 @@ class ReviewJson(TypedDict):
 
     judgement: Literal["correct", "wrong"]
     first_error_step: str | None
+    #: Of a gold alone: what is wrong in the solution, for people to read.
+    reason: NotRequired[str]
 
 
 #: An answer or a gold as JSON; None: no answer was found.

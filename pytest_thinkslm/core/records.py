@@ -62,7 +62,8 @@ class Request:
     ``thinking`` is ``"on"``, ``"off"``, a bound on the thought in tokens as text, or None for the model's own way.
     ``prefix`` is text that the assistant's turn begins with; the output is what follows it. ``stress`` names
     the changed form of the item that is asked. ``noise`` counts the further runs that ask the same in other batches
-    (``--noise-floor``); 0 is none of them.
+    (``--noise-floor``); 0 is none of them. ``budget`` is the number of tokens at which the thought in ``prefix`` was
+    closed to see what would be answered there (``--budget-curve``); 0: it is the item's own output that is asked for.
     """
 
     messages: tuple[Message, ...]
@@ -76,6 +77,7 @@ class Request:
     prefix: str = ""
     stress: str = ""
     noise: int = 0
+    budget: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Files of the OpenAI batch form: requests that a batch service answers, and its results as recorded outputs.
 
 OpenAI's batches and vLLM's ``run-batch`` hand back nothing of a request but its custom id, so that the id says what the
-item is: ``TASK/STYLE/ITEM/REPEAT``.
+item is: ``TASK/STYLE/ITEM/REPEAT``, and ``/FORM`` behind it for a changed form (``--stress``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ URL = "/v1/chat/completions"
 
 
 def custom_id(request: Request) -> str:
-    """What names a request in a batch: ``gsm8k/direct/0017/1``."""
-    return f"{request.task}/{request.style}/{request.item}/{request.repeat}"
+    """What names a request in a batch: ``gsm8k/direct/0017/1``, ``gsm8k/direct/0017/1/names-2``."""
+    form = f"/{request.stress}" if request.stress else ""
+    return f"{request.task}/{request.style}/{request.item}/{request.repeat}{form}"
 
 
 def batch_request(request: Request, model: str) -> dict[str, object]:
@@ -53,10 +54,11 @@ def plain_entry(entry: Mapping[str, Any]) -> Mapping[str, Any] | str:
         return entry
     task, slash, rest = str(entry["custom_id"]).partition("/")
     parts = rest.split("/")
-    if not slash or len(parts) != 3 or not (parts[1] + parts[2]).isdecimal():
+    if not slash or len(parts) not in (3, 4) or not (parts[1] + parts[2]).isdecimal():
         return f"custom_id {entry['custom_id']!r} is none that 'thinkslm prompts' writes (TASK/STYLE/ITEM/REPEAT)"
-    style, item, repeat = parts
+    style, item, repeat, *form = parts
     known: dict[str, object] = {"task": task, "style": style, "item": int(item), "repeat": int(repeat)}
+    known |= {"stress": form[0]} if form else {}
     response = entry.get("response")
     body = response.get("body") if isinstance(response, dict) else None
     status = response.get("status_code", 200) if isinstance(response, dict) else None

@@ -101,6 +101,10 @@ class EngineFactory:
                 self.engine_args(variant)
         if settings.drift is not None:
             self._check_drift()
+        if settings.budget_curve == () and self.name == "replay":
+            raise UsageError(
+                "--budget-curve auto: recorded answers are of certain budgets: name them, say --budget-curve 64,256"
+            )
         if settings.noise_floor and len(self.variants) < 2:
             raise UsageError(
                 "--noise-floor says which flips of other variants are beyond numerics, and there is one variant: give "

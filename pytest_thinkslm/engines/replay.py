@@ -189,7 +189,9 @@ class ReplayEngine:
 
 
 def form_of(asked: Request | ItemRef) -> str:
-    """As what an output is recorded beside the item's own: a changed form of it, or a further run."""
+    """As what an output is recorded beside the item's own: a changed form of it, a further run, a forced answer."""
+    if isinstance(asked, Request) and asked.budget:
+        return f"budget-{asked.budget}"
     return asked.stress or (f"noise-{asked.noise}" if asked.noise else "")
 
 
@@ -283,10 +285,11 @@ def _parse(
     for name, value in (("style", style), ("model", model), ("quant", quant), ("stress", stress)):
         if value is not None and not isinstance(value, str):
             return f"{name!r} is no text"
-    noise = entry.get("noise")
-    if noise is not None and (not isinstance(noise, int) or isinstance(noise, bool) or noise < 1):
-        return f"'noise' is {noise!r}: further runs are counted from 1"
-    stress = stress or (f"noise-{noise}" if noise else "")
+    for name, counted in (("noise", "further runs are counted from 1"), ("budget", "it is a number of tokens")):
+        number = entry.get(name)
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            return f"{name!r} is {number!r}: {counted}"
+        stress = stress or (f"{name}-{number}" if number else "")
     if style is not None and style not in styles:
         return f"unknown style {style!r}: {nearest(style, styles)}"
-    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress), output
+    return (model, quant), sys.intern(task), item, style, repeat, sys.intern(stress or ""), output

@@ -148,6 +148,14 @@ def joined(first: Output, after: Second, last: Output) -> Output:
     )
 
 
+def next_request(request: Request, after: Second) -> Request:
+    """The request that goes on with what ``after`` says."""
+    sampling = request.sampling
+    # With noise of its own: the same seed would draw the first request's numbers again.
+    seed = None if sampling.seed is None else (sampling.seed + 1) % (1 << 63)
+    return replace(request, sampling=replace(sampling, max_tokens=after.max_tokens, seed=seed), prefix=after.prefix)
+
+
 class _Joined(Future[Output]):
     """The future of a request that may take two: pending until it is settled, cancelled as long as neither runs."""
 
@@ -189,7 +197,7 @@ class _Joined(Future[Output]):
             if unwanted:
                 self._drop()
                 return
-            follow = self._engine.submit([_next(self._request, after)])[0]
+            follow = self._engine.submit([next_request(self._request, after)])[0]
             with self._guard:
                 self._phase = follow
                 unwanted = self._unwanted
@@ -245,13 +253,6 @@ def _first(request: Request) -> Request:
     if budget is None:
         return request
     return replace(request, sampling=replace(request.sampling, max_tokens=budget))
-
-
-def _next(request: Request, after: Second) -> Request:
-    sampling = request.sampling
-    # With noise of its own: the same seed would draw the first request's numbers again.
-    seed = None if sampling.seed is None else (sampling.seed + 1) % (1 << 63)
-    return replace(request, sampling=replace(sampling, max_tokens=after.max_tokens, seed=seed), prefix=after.prefix)
 
 
 def _budget(request: Request) -> int | None:

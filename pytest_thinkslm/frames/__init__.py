@@ -189,7 +189,7 @@ def _answer(value: object) -> str | None:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
-        return " ".join(str(part) for part in value.values() if part is not None)
+        return " ".join(str(part) for part in (value["judgement"], value.get("first_error_step")) if part is not None)
     return None if value is None else str(value)
 
 

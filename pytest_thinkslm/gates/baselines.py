@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
-from pytest_thinkslm.core.item_record import ItemRecord, group_key, read_lines
+from pytest_thinkslm.core.item_record import ItemRecord, VariantJson, group_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
 from pytest_thinkslm.runs.results import counted_metrics
 from pytest_thinkslm.runs.types import FigureRow, Results, Selection, SettingsJson
 from pytest_thinkslm.tasks.sampling import Method
+
+_Value = TypeVar("_Value")
 
 #: ``--baseline`` value that means the published table.
 PAPER = "paper"
@@ -57,6 +59,7 @@ class Group:
         errors: items of which an outcome is an ``error``: they say nothing about the model and are not compared.
         records: what the task's own metrics are counted of, where it has any that can be compared: the records of the
             items and of what was asked beside them, without their texts.
+        forms: of an item asked in changed forms (``--stress``), each form's prompt and whether its outcomes are right.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Group:
     verdicts: Counter[VerdictName] = field(default_factory=Counter)
     errors: set[str] = field(default_factory=set)
     records: list[ItemRecord] = field(default_factory=list)
+    forms: dict[str, dict[str, tuple[bytes, list[bool]]]] = field(default_factory=dict)
 
     def comparable(self) -> dict[str, list[float]]:
         """The scores of all items without an error."""
@@ -155,15 +159,19 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
             f"outcomes in the one and {stated.get(key, 0)} in the other; give the folder of one run"
         )
     rows = {group_key(row): row for row in results["results"]}
-    return RecordedRun(rows, groups, path.absolute().parent.name, results)
+    variants = results.get("variants", ())
+    return RecordedRun(in_order(rows, variants), in_order(groups, variants), path.absolute().parent.name, results)
 
 
 def collect(records: Iterable[ItemRecord], beside: Iterable[ItemRecord] = ()) -> dict[GroupKey, Group]:
-    """Item records by group; ``beside`` and the records themselves may have further cases (role ``seed``)."""
+    """Item records by group, those of changed forms (role ``stress``) beside them.
+
+    ``beside`` and the records themselves may have further cases (role ``seed``).
+    """
     groups: dict[GroupKey, Group] = {}
     for _ in collecting(records, groups, beside):
         pass
-    return groups
+    return {key: group for key, group in groups.items() if group.scores}
 
 
 def collecting(
@@ -180,6 +188,8 @@ def collecting(
                 group.records.append(_counted(record))
         elif record["role"] == "seed":
             seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
+        elif record["role"] == "stress" and record["verdict"] != "error":
+            _collect_form(groups.setdefault(key, Group()), record)
         yield record
     for record in beside:
         key = group_key(record)
@@ -187,6 +197,12 @@ def collecting(
     for key, group in groups.items():
         if group.records:
             group.records += seeds.get((*key.variant, key.test, key.style), ())
+
+
+def in_order(found: Mapping[GroupKey, _Value], variants: Iterable[VariantJson]) -> dict[GroupKey, _Value]:
+    """Ordered as the run has its variants, the first of which others are held against; files are sorted by name."""
+    order = {(variant["model"], variant["quant"]): place for place, variant in enumerate(variants)}
+    return dict(sorted(found.items(), key=lambda entry: order.get(entry[0].variant, len(order))))
 
 
 def prompt_digest(messages: Sequence[Message]) -> bytes:
@@ -340,9 +356,22 @@ def _collect(group: Group, record: ItemRecord) -> None:
         group.errors.add(item)
     if record.get("cluster"):
         group.clusters[item] = record["cluster"]
+    if (digest := _asked(record)) is not None:
+        group.prompts[item] = digest
+
+
+def _collect_form(group: Group, record: ItemRecord) -> None:
+    if (digest := _asked(record)) is not None:
+        forms = group.forms.setdefault(record["item"], {})
+        forms.setdefault(record.get("stress", ""), (digest, []))[1].append(record["verdict"] == "correct")
+
+
+def _asked(record: ItemRecord) -> bytes | None:
+    """Digest of the messages that were asked; None where they are not known."""
     messages = record.get("messages")
     if isinstance(messages, list) and messages:
-        group.prompts[item] = _digest((turn["role"], turn["content"]) for turn in messages)
+        return _digest((turn["role"], turn["content"]) for turn in messages)
+    return None
 
 
 def _shown(value: object) -> str:

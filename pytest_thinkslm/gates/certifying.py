@@ -15,9 +15,11 @@ from pytest_thinkslm.gates.certificate import ONE_LOOK, Certificate, Evidence, G
 from pytest_thinkslm.gates.certificate_plan import Planned, plan
 from pytest_thinkslm.gates.outcomes import GateResult, p_text
 from pytest_thinkslm.runs.results import interval_of
-from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, FigureRow, GuardJson
+from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, CorrectedMean, FigureRow, GuardJson
 from pytest_thinkslm.settings.gate_specs import GateMode
 from pytest_thinkslm.settings.policies import Policy
+from pytest_thinkslm.statistics import Interval
+from pytest_thinkslm.statistics.corrected import difference_of, mean_of
 from pytest_thinkslm.statistics.stratified import Stratum, pooled_change, stratum
 
 _RANKS = ("NO-GO", "INCONCLUSIVE", "GO")
@@ -31,6 +33,7 @@ class Certified:
     against: VariantKey | None
     certificate: Certificate
     label: str = "certificate"
+    corrected: CorrectedMean | None = None
 
 
 def certificates(
@@ -70,8 +73,41 @@ def certificates(
         against = next((entry.against.variant for entry in own if entry.against is not None), None)
         decided = certify(policy, evidence, levels(variant), allow_unevaluated=allow_unevaluated)
         label = "certificate" if len(variants) == 1 else f"certificate[{models[variant[0]]}+{variant[1]}]"
-        found.append(Certified(variant, against, decided, label))
+        pairs = [
+            (run.rows.get(entry.key), baseline.rows.get(entry.against))
+            for entry in own
+            if entry.against is not None and policy.tier(entry.key.task, size_of(entry.key.task)) != "advisory"
+        ]
+        found.append(Certified(variant, against, decided, label, corrected_mean(pairs)))
     return found
+
+
+def corrected_mean(pairs: Sequence[tuple[FigureRow | None, FigureRow | None]]) -> CorrectedMean | None:
+    """The mean of corrected accuracies over the tasks (now, before) that have one; it decides nothing.
+
+    The drop is of the tasks where both sides have one, if these are all of them; sides and tasks are taken as
+    independent, which makes its interval wider than need be for runs over the same items.
+    """
+    found = [(after, _corrected(before)) for now, before in pairs if (after := _corrected(now)) is not None]
+    if not found:
+        return None
+    mean = mean_of([after for after, _ in found])
+    earlier = [before for _, before in found if before is not None]
+    drop = difference_of(mean_of(earlier), mean) if len(earlier) == len(found) else None
+    return {
+        "tasks": len(found),
+        "mean": _number(100 * mean[0]),
+        "ci95": [_number(100 * end) for end in mean[1]],
+        "drop": None if drop is None else _number(100 * drop[0]),
+        "drop_ci95": None if drop is None else [_number(100 * end) for end in drop[1]],
+    }
+
+
+def _corrected(row: FigureRow | None) -> tuple[float, Interval] | None:
+    known = None if row is None else row.get("corrected")
+    if known is None or known["accuracy"] is None or known["ci95"] is None:
+        return None
+    return known["accuracy"], Interval(*known["ci95"])
 
 
 def within_run(
@@ -170,8 +206,9 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
 
 def any_loss_sentence(found: AnyLossJson) -> str:
     """The pooled test in words."""
+    over = "one task" if found["tasks"] == 1 else f"{found['tasks']} tasks together"
     return (
-        f"any loss over {found['tasks']} tasks together: {found['lost']} lost and {found['gained']} gained of "
+        f"any loss over {over}: {found['lost']} lost and {found['gained']} gained of "
         f"{found['n']} items ({found['test']}, {p_text(found['p'])})"
     )
 
@@ -224,6 +261,8 @@ def as_json(certified: Certified, policy: Policy) -> CertificateJson:
         "sentence": own.sentence,
         "needed": own.needed,
     }
+    if certified.corrected is not None:
+        value["corrected"] = certified.corrected
     return value
 
 

@@ -10,6 +10,7 @@ from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.gates import gating, judges
 from pytest_thinkslm.gates.baselines import (
+    Group,
     RecordedRun,
     RunFigures,
     counterpart,
@@ -32,7 +33,7 @@ from pytest_thinkslm.gates.outcomes import ALLOW, GateResult, excuse
 from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, SettingsJson
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.statistics import PairedResult, holm
+from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
 from pytest_thinkslm.tasks.figures import ValueChange
 
 
@@ -40,7 +41,8 @@ from pytest_thinkslm.tasks.figures import ValueChange
 class ComparedGroup:
     """One group of a run; ``label`` names its task, ``paired`` is None where ``unfit`` says why.
 
-    ``shared`` counts the items that both were asked alike, errors among them.
+    ``shared`` counts the items that both were asked alike, errors among them. ``consistency``: by item, whether it is
+    right in every form or in none, over the changed forms (``--stress``) that both were asked; None without any.
     """
 
     key: GroupKey
@@ -51,6 +53,7 @@ class ComparedGroup:
     shared: int = 0
     p_corrected: float | None = None
     metrics: Mapping[str, ValueChange] = field(default_factory=dict)
+    consistency: PairedResult[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def compare(
     shared: dict[GroupKey, int] = {}
     mode: GateMode = "regression" if margin is None else margin.mode
     for entry in gating.measure(other.groups, other.rows, first, mode, metrics=True):
-        found = _prompt_misfits(first, other, entry)
+        found = prompt_misfits(first, other, entry)
         if found:
             other_prompts += found
             unfit = f"other {', '.join(found)}"
@@ -108,10 +111,10 @@ def compare(
     gates: tuple[GateResult, ...] = ()
     found_judges = (judges.judge_gate(run.results, f"judge of {run.name}") for run in (first, other))
     judged = [gate for gate in found_judges if gate is not None]
-    remarks = _remarks(first, other)
+    noted = remarks(first, other)
     certified: list[Certified] = []
     if margin is None and policy is None:
-        remarks += [gate.sentence for gate in judged]
+        noted += [gate.sentence for gate in judged]
     else:
         styles = list(dict.fromkeys(key.style for key in other.groups))
         found = misfits(first, other.settings, other.templates(), styles, allow_unevaluated=allow_unevaluated)
@@ -126,7 +129,12 @@ def compare(
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
-    rows = _compared(measured, shared)
+    rows = tuple(
+        replace(row, consistency=_consistency(first.groups[row.against], other.groups[row.key]))
+        if row.against is not None and row.paired is not None
+        else row
+        for row in _compared(measured, shared)
+    )
     complete = other.selection != "partial"
     worst = overall(certified)
     return Comparison(
@@ -134,7 +142,7 @@ def compare(
         complete,
         rows,
         gates,
-        tuple(remarks),
+        tuple(noted),
         None if worst is None or policy is None else as_json(worst, policy),
         [as_json(one, policy) for one in certified] if policy is not None else [],
         any_loss(other, first),
@@ -173,6 +181,22 @@ def _compared(measured: Sequence[gating.Measured], shared: Mapping[GroupKey, int
         )
         for entry in measured
     )
+
+
+def _consistency(before: Group, now: Group) -> PairedResult[str] | None:
+    """Whether items stay right, or wrong, in every form that both runs were asked with the same words."""
+    there: dict[str, list[float]] = {}
+    here: dict[str, list[float]] = {}
+    for item, forms in now.forms.items():
+        theirs = before.forms.get(item, {})
+        shared = [form for form, (prompt, _) in forms.items() if form in theirs and theirs[form][0] == prompt]
+        if not shared or any(item in group.errors or item not in group.scores for group in (before, now)):
+            continue
+        for found, group in ((there, before), (here, now)):
+            outcomes = {score == 1.0 for score in group.scores[item]}
+            outcomes.update(right for form in shared for right in group.forms[item][form][1])
+            found[item] = [float(len(outcomes) == 1)]
+    return compare_paired(there, here, {**before.clusters, **now.clusters}) if here else None
 
 
 def _certified(
@@ -235,7 +259,8 @@ def _gates(
     return (*gates, *(absent if complete else excuse(absent, "the run is not complete")))
 
 
-def _prompt_misfits(first: RecordedRun, other: RecordedRun, entry: gating.Measured) -> list[str]:
+def prompt_misfits(first: RunFigures, other: RunFigures, entry: gating.Measured) -> list[str]:
+    """How many shared items of a group were asked with other prompts; empty where none was."""
     if entry.against is None:
         return []
     label = f"{entry.key.task} ({entry.key.style})"
@@ -251,13 +276,13 @@ def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
     return found
 
 
-def _remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
-    """What a reader of the table has to know."""
-    remarks = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
-    remarks += sampling_differences(first.settings, other.settings)
+def remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
+    """What a reader of two runs' comparison has to know: selections, and differences that do not forbid it."""
+    found = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
+    found += sampling_differences(first.settings, other.settings)
     before, now = first.templates(), other.templates()
     for variant, template in now.items():
         match = counterpart(variant, first.variants)
         if match and template and before.get(match) and before[match] != template:
-            remarks.append(f"chat template of {variant[0]} ({variant[1]}) is not that of {match[0]} ({match[1]})")
-    return [*remarks, *_data_misfits(first, other)]
+            found.append(f"chat template of {variant[0]} ({variant[1]}) is not that of {match[0]} ({match[1]})")
+    return [*found, *_data_misfits(first, other)]

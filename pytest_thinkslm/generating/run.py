@@ -24,6 +24,7 @@ from pytest_thinkslm.generating.planner import Planner
 from pytest_thinkslm.generating.space import check_space, report_bytes
 from pytest_thinkslm.journal.near import AcceptingJournal, unknown_facts
 from pytest_thinkslm.machine import gpus
+from pytest_thinkslm.machine.energy import EnergyMeter
 from pytest_thinkslm.runs.types import DeviceJson, OpenedData, VariantMeasured
 from pytest_thinkslm.settings.run_settings import Settings
 
@@ -89,6 +90,7 @@ class Run:
         self._handles: dict[ItemRef, Handle] = {}
         self._extra: dict[ItemRef, list[Handle]] = {}
         self.measured: dict[str, VariantMeasured] = {}
+        self._energy = EnergyMeter()
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
         self._beside = beside
@@ -178,6 +180,7 @@ class Run:
         if failed := self._plan.failed.get(ref.task):
             raise EngineError(failed)
         ahead = self._activate(ref.variant)
+        self._energy.tick()
         handle = self._handles.pop(ref, None)
         if self._waiting and len(self._handles) <= self._window // 2:
             self._admit(ahead)
@@ -299,6 +302,7 @@ class Run:
             measured["seconds"] = _rounded(progress.seconds())
             measured["generating_seconds"] = _rounded(generating)
             measured["tokens_per_second"] = _rounded(rate)
+            measured["joules"] = _rounded(self._energy.joules()) if progress.finished and self.factory.local else None
             if self._journal is not None and self._journal.taken:
                 measured["accepted"] = dict(self._journal.taken)
             measured["tasks"] = {group: share.measured() for group, share in sorted(progress.shares.items())}
@@ -329,6 +333,7 @@ class Run:
         self._current = variant
         if self.measured:
             gpus.measured_from_here()
+        self._energy = EnergyMeter(range(len(gpus.devices())) if self.factory.local else ())
         self._opened_log = self._log()
         # else the journal is all that is asked
         asking = not (self.factory.journalled and (self.stopped or self.settings.rescore))

@@ -31,7 +31,7 @@ from pytest_thinkslm.core.shapes import misfit
 
 
 def entry_key(request: Request) -> str:
-    """The content key of a request: SHA-256 over messages, sampling, repeat, thinking, prefix and noise."""
+    """The content key of a request: SHA-256 over messages, sampling, repeat, thinking, prefix, noise and budget."""
     sampling = request.sampling
     content = [
         [[message.role, message.content] for message in request.messages],
@@ -41,6 +41,7 @@ def entry_key(request: Request) -> str:
         # Absent from the keys of journals that know of none.
         *([request.prefix] if request.prefix else []),
         *([["noise", request.noise]] if request.noise else []),
+        *([["budget", request.budget]] if request.budget else []),
         *([further] if (further := _further(sampling)) else []),
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()[:40]

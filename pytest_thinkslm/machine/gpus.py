@@ -103,6 +103,15 @@ def peak_resident(pids: Iterable[int]) -> dict[str, int]:
     return peaks
 
 
+def nvml_energy(position: int) -> float | None:
+    """Joules that a GPU (by its place among the visible ones) took since its driver was loaded; None: not counted."""
+    with _nvml() as nvml, contextlib.suppress(Exception):  # older GPUs have no such counter
+        if nvml is not None:
+            handle = _handle(nvml, _tokens(os.environ, nvml.nvmlDeviceGetCount())[position])
+            return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+    return None
+
+
 def measured_from_here() -> None:
     """Let this process's peak resident memory begin anew; where the kernel does not allow it, it goes on counting."""
     with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError, pages
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Published, catalogue, published_as
 from pytest_thinkslm.models.hub import is_cached
@@ -43,7 +43,7 @@ def find_place(asked: Asked) -> Place:
     if not SCHEMES[asked.quant].on_demand:
         raise UsageError(
             f"{lacks}, and {not_on_demand(asked.quant)}. Give a checkpoint of that scheme itself (--model with a hub "
-            "id or a folder), or name one in pyproject.toml (docs/models.md)"
+            f"id or a folder), or name one in pyproject.toml ({pages('models')})"
         )
     source = entry.checkpoints.get("none")
     if source is None:

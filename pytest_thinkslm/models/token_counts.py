@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_thinkslm.core.errors import ThinkSLMError
 from pytest_thinkslm.models.catalogue import catalogue
 from pytest_thinkslm.models.embedded import prepared_path
 
 Counter = Callable[[str], int]
+#: Takes a text; gives the places in it at which its tokens end.
+Ends = Callable[[str], Sequence[int]]
 
 _FILE = "tokenizer.json"
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
@@ -26,16 +29,29 @@ def counter(model: str) -> Counter | None:
 
     Nothing is fetched, and torch is not imported.
     """
+    tokenizer = _tokenizer(model)
+    return None if tokenizer is None else lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def token_ends(model: str) -> Ends | None:
+    """Where the model's own tokens end in a text; None as for ``counter``."""
+    tokenizer = _tokenizer(model)
+    if tokenizer is None:
+        return None
+    return lambda text: [end for _, end in tokenizer.encode(text, add_special_tokens=False).offsets]
+
+
+def _tokenizer(model: str) -> Any:
+    """The model's tokenizer, from the file of it that is on this machine; None without one."""
     try:
         file = _tokenizer_file(model)
         if file is None:
             return None
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(file))
+        return Tokenizer.from_file(str(file))
     except Exception:  # whatever is wrong with it, an estimate will do
         return None
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _tokenizer_file(model: str) -> Path | None:

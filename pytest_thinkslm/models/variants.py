@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_thinkslm.core.configs import Config
-from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, pages
 from pytest_thinkslm.core.schemes import SCHEMES, Compression
 from pytest_thinkslm.machine.placement import Need, need_of_catalogue, need_of_checkpoint
 from pytest_thinkslm.models import checkpoint, embedded, gguf_models, hub, loading
@@ -271,7 +271,7 @@ def _check_agreement(asked: Asked, place: Place, found: Compression) -> None:
         if place.published is not None and place.published.quant == asked.quant:
             raise ModelError(
                 f"{asked}: the catalogue has {name} as {asked.quant}, but by its own config it is not compressed: "
-                "name another checkpoint in pyproject.toml (docs/models.md)"
+                f"name another checkpoint in pyproject.toml ({pages('models')})"
             )
         if not SCHEMES[asked.quant].on_demand:
             raise UsageError(
@@ -288,7 +288,7 @@ def _check_agreement(asked: Asked, place: Place, found: Compression) -> None:
     if place.published is not None and asked.model != place.hub_id and contradicts(place.published.quant, found):
         raise ModelError(
             f"{asked}: {name} is {_in_words(found)} by its own config, and the catalogue has it as "
-            f"{place.published.quant}: name another checkpoint in pyproject.toml (docs/models.md)"
+            f"{place.published.quant}: name another checkpoint in pyproject.toml ({pages('models')})"
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -36,6 +36,7 @@ from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
 from pytest_thinkslm.reports.recorder import Recorder
+from pytest_thinkslm.runs.corrected import uncorrected
 from pytest_thinkslm.runs.items import item_record, payload
 from pytest_thinkslm.runs.results import failed_metrics
 from pytest_thinkslm.runs.types import Results, Selection
@@ -328,7 +329,11 @@ class ControllerPlugin:
         if self._looking is not None and not incomplete:
             self.recorder.leave_out(self._looking.beyond)
         if self.settings.drift is not None and not incomplete:
-            self._measure_drift()
+            said = f"--drift: scoring outputs to {self.settings.drift} items a task, variant by variant"
+            self._measure("--drift", said, self.recorder.measure_drift)
+        if self.settings.budget_curve is not None and not incomplete:
+            said = "--budget-curve: closing thoughts early, variant by variant"
+            self._measure("--budget-curve", said, self.recorder.measure_budgets)
         self.results = self.recorder.results(
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
@@ -336,7 +341,7 @@ class ControllerPlugin:
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         self._tell_others(self.results)
-        lacking = missing or failed_metrics(self.results["results"])
+        lacking = missing or failed_metrics(self.results["results"]) or uncorrected(self.results)
         failed = bool(lacking or raised or self.stopped or self.recorder.unwritten) or any_failed(gates)
         session.exitstatus = self._status(exitstatus, interrupted, failed)
         if broken:  # pytest writes no summary
@@ -414,14 +419,14 @@ class ControllerPlugin:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
-    def _measure_drift(self) -> None:
-        """The models are loaded once more, one after the other; what goes wrong costs the drift and nothing else."""
-        self.progress.say(f"--drift: scoring outputs to {self.settings.drift} items a task, variant by variant")
+    def _measure(self, option: str, said: str, measure: Callable[[TextIO | None], None]) -> None:
+        """The models are loaded once more, one after the other; what goes wrong costs this figure and nothing else."""
+        self.progress.say(said)
         log = open_log(self.settings.report_dir, "engine.log")
         try:
-            self.recorder.measure_drift(log)
+            measure(log)
         except ThinkSLMError as error:
-            self.recorder.problems.append(f"--drift: nothing was measured: {error}")
+            self.recorder.problems.append(f"{option}: nothing was measured: {error}")
         finally:
             if log is not None:
                 log.close()

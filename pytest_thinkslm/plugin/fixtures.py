@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_thinkslm.core.errors import pages
+
 if TYPE_CHECKING:
     from pytest_thinkslm.core.identity import ItemRef, Variant
     from pytest_thinkslm.core.records import Case, Message, Output
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_thinkslm.machine.gpus import Gpu
 
 NO_MODEL = "needs a model: pytest --model embedded (or a hub id, or a local folder)"
-NO_JUDGE = "needs a judge: pytest --model MODEL --judge MODEL (docs/judge.md)"
+NO_JUDGE = f"needs a judge: pytest --model MODEL --judge MODEL ({pages('judge')})"
 
 
 class Model:

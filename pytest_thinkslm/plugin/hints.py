@@ -74,7 +74,8 @@ def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str]) 
     type_this = f"type: pytest --model embedded {rest}".rstrip() + " (or a hub id, or a local folder)"
     if given:
         return f"{', '.join(given)} does nothing without a model; {type_this}"
-    return f"{skipped} reasoning tests were skipped, since no model is given; {type_this}" if skipped else ""
+    tests = "1 reasoning test was" if skipped == 1 else f"{skipped} reasoning tests were"
+    return f"{tests} skipped, since no model is given; {type_this}" if skipped else ""
 
 
 def nothing_ran(

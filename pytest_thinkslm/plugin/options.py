@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 
 import pytest
 
-from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.errors import UsageError, pages
 
 Kind = Literal["text", "list", "int", "float", "flag", "path"]
 
@@ -100,12 +100,13 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "system",
             "max-tokens",
             "thinking",
+            "budget-curve",
             "seed",
         ),
     ),
     ("data", "data", ("data-dir", "hub-id", "data-seed", "accept-data", "strict-data")),
     ("compression", "compression", ("quant", "drift", "noise-floor")),
-    ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget")),
+    ("judge", "judge", ("judge", "judge-url", "judge-policy", "judge-budget", "labels")),
     (
         "gates",
         "gates",
@@ -153,7 +154,7 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
     ),
     Option("server-url", "text", "address of the openai engine's server; its key comes from OPENAI_API_KEY", "URL"),
-    Option("engine-args", "list", "settings of the engine, validated by it (docs/scaling.md, docs/gguf.md)", "K=V,..."),
+    Option("engine-args", "list", f"settings of the engine, validated by it ({pages('scaling', 'gguf')})", "K=V,..."),
     Option("style", "list", "prompt styles: direct, cot, 5shot, 5shot-cot, 8shot (default: direct)", "S,..."),
     Option("repeats", "int", "samples an item; more than one needs --temperature above 0 (default: 1)", "N"),
     Option("temperature", "float", "sampling temperature; 0 is greedy decoding (default: 0)", "T"),
@@ -174,7 +175,7 @@ OPTIONS: tuple[Option, ...] = (
         "model",
     ),
     Option("system", "text", "a system message in every prompt (default: none)", "TEXT"),
-    Option("max-tokens", "int", "bound on new tokens an item; default: by task (docs/limits.md)", "N"),
+    Option("max-tokens", "int", f"bound on new tokens an item; default: by task ({pages('limits')})", "N"),
     Option(
         "thinking",
         "text",
@@ -183,6 +184,13 @@ OPTIONS: tuple[Option, ...] = (
         "default: the model's own way",
         "on|off|low|medium|high|TOKENS",
     ),
+    Option(
+        "budget-curve",
+        "list",
+        "after a run of a model that thinks: accuracy by the length of the thought, each closed at these numbers of "
+        "tokens and the answer asked for; auto: at six, for at most half of the run's tokens (docs/thinking.md)",
+        "auto|N,...",
+    ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),
     Option("data-seed", "int", "seed of sorting lists, exemplars and the --limit sample (default: 0)", "N"),
     Option("limit", "int", "N items a task; a larger limit contains a smaller one (default: all)", "N"),
@@ -190,7 +198,8 @@ OPTIONS: tuple[Option, ...] = (
         "stress",
         "list",
         "also ask changed forms of each item whose gold is the same, K of each transformation (3): options, labels, "
-        "numbers, names, distractor, typos, order, layout (docs/stress.md); those that do not fit a task are left out",
+        f"numbers, names, distractor, typos, order, layout ({pages('stress')}); those that do not fit a task are "
+        "left out",
         "T[:K],...",
     ),
     Option(
@@ -204,7 +213,7 @@ OPTIONS: tuple[Option, ...] = (
         "noise-floor",
         "int",
         "K further runs of the first variant that differ in batches and order alone: which flips of the other variants "
-        "are beyond numerics (docs/deltas.md)",
+        f"are beyond numerics ({pages('deltas')})",
         "K",
     ),
     Option(
@@ -232,7 +241,9 @@ OPTIONS: tuple[Option, ...] = (
         "flag",
         "say what the run would take (items, prompt tokens, new tokens, time, price), load no model, and end",
     ),
-    Option("data-dir", "path", "folder with the data sets' files (docs/data.md); default: the Hugging Face hub", "DIR"),
+    Option(
+        "data-dir", "path", f"folder with the data sets' files ({pages('data')}); default: the Hugging Face hub", "DIR"
+    ),
     Option("accept-data", "flag", "run records that differ from their content pin too; every report says so"),
     Option(
         "strict-data",
@@ -275,6 +286,14 @@ OPTIONS: tuple[Option, ...] = (
         "verdict decides, as in the study",
         "POLICY",
     ),
+    Option(
+        "labels",
+        "list",
+        "label files of `thinkslm audit`, filled in by people: accuracies are stated corrected for the errors of "
+        "parser or judge, too, beside those as they were read. With --rescore, on the outputs of the audited run "
+        f"({pages('audit')})",
+        "FILE,...",
+    ),
     Option("judge-budget", "int", "most requests to the judge; what is left then is reported as unjudged", "N"),
     Option(
         "baseline",
@@ -308,7 +327,7 @@ OPTIONS: tuple[Option, ...] = (
         "policy",
         "path",
         "TOML file for --certify: margin, guards, which tasks are critical, supporting or advisory, largest rates, "
-        "fewest items (docs/gates.md)",
+        f"fewest items ({pages('gates')})",
         "FILE",
     ),
     Option(
@@ -333,7 +352,7 @@ OPTIONS: tuple[Option, ...] = (
         "adaptive",
         "flag",
         "end the run as soon as --gate or --certify is decided: items in a fixed random order, looked at by "
-        "group-sequential tests; what is not needed is skipped (docs/adaptive.md)",
+        f"group-sequential tests; what is not needed is skipped ({pages('adaptive')})",
     ),
     Option("gate-paper", "flag", "let --gate fail a run against '--baseline paper' too"),
     Option(
@@ -400,7 +419,7 @@ def register_options(parser: pytest.Parser, taken: frozenset[str]) -> None:
     option's value goes although argparse then refuses the name, and its owner would find no value.
     """
     groups = {
-        name: parser.getgroup(f"thinkslm-{title}", f"pytest-thinkslm, {title} (docs/{page}.md)")
+        name: parser.getgroup(f"thinkslm-{title}", f"pytest-thinkslm, {title} ({pages(page)})")
         for title, page, names in GROUPS
         for name in names
     }

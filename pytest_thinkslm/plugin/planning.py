@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.errors import ThinkSLMError, pages
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Request
 from pytest_thinkslm.core.tables import Table, figure_columns, print_line, print_table, text_columns
@@ -123,7 +123,7 @@ class PlanPlugin:
             return
         yield (
             f"prompt tokens are {self._counted}; new tokens are those of earlier runs here, else what capable models "
-            "usually write (docs/limits.md), within the limit; what the journal has is not asked again"
+            f"usually write ({pages('limits')}), within the limit; what the journal has is not asked again"
         )
         if any(self._factory.earlier(variant).rate is None for variant in self._prices):
             yield "time: no earlier run of it here measured the rate; after one, --plan and each run's start say it"

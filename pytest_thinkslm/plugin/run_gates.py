@@ -28,6 +28,7 @@ from pytest_thinkslm.gates.baselines import (
     data_differences,
     difference,
     drawn,
+    in_order,
     load_run,
     misfits,
     prompt_differences,
@@ -265,16 +266,17 @@ class RunGates:
         keys: dict[str, GroupKey] = {}
         metrics: dict[str, Mapping[str, ValueChange]] = {}
         if self.specs:
-            groups = collect(recorder.item_records(), recorder.seed_records())
+            variants = results["variants"]
+            groups = in_order(collect(recorder.item_records(), recorder.seed_records()), variants)
             measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
             metrics = {entry.cell.label: entry.metrics for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(collect(judges.parsers(recorder.item_records())), results)
+                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), results)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
-            run = RunFigures({group_key(row): row for row in results["results"]}, groups)
+            run = RunFigures(in_order({group_key(row): row for row in results["results"]}, variants), groups)
             if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
                 any_loss = certifying.any_loss(run, self.baseline)
             if self.specs.certify is not None:
@@ -346,7 +348,7 @@ class RunGates:
         return tuple(map(certifying.gate_of, found))
 
     def _measured(self, groups: Mapping[GroupKey, Group], results: Results) -> list[gating.Measured]:
-        rows = {group_key(row): row for row in results["results"]}
+        rows = in_order({group_key(row): row for row in results["results"]}, results["variants"])
         mode: GateMode = "regression" if self.specs.margin is None else self.specs.margin.mode
         if not self._within and self.watch is None:
             return self._stressed(gating.measure(groups, rows, self.baseline, mode, metrics=True), results)

@@ -11,6 +11,7 @@ from pytest_thinkslm.core.tables import Tone, print_line, print_table
 from pytest_thinkslm.core.text import safe_message
 from pytest_thinkslm.plugin.compat_pytest import Terminal, verbosity
 from pytest_thinkslm.reports import summary, terminal_tables
+from pytest_thinkslm.reports.budget_table import budget_table
 from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
 from pytest_thinkslm.reports.delta_tables import show_deltas, show_reference
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
@@ -64,8 +65,9 @@ def show(reporter: Any, results: Results, listed: Mapping[str, Sequence[str]], r
         if line:
             print_line(console, line, "quiet")
     _show_figures(console, results, detail, tables=not overview)
-    if detail >= 0 and (forms := stress_table(results)) is not None:
-        print_table(console, forms, gap=1)
+    for further in (stress_table(results), budget_table(results)):
+        if detail >= 0 and further is not None:
+            print_table(console, further, gap=1)
     many = detail <= 0 and variants > terminal_tables.VARIANTS_IN_FULL
     _show_changes(console, results, detail, overview=many)
     if "judge" in results:

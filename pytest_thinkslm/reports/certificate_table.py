@@ -33,7 +33,22 @@ def certificate_table(certificate: CertificateJson) -> Table:
     against = certificate["against"]
     if against is not None and against["quant"] != certificate["quant"]:
         title += f", {certificate['quant']} against {against['quant']}"
-    return Table(columns, [_cells(guard) for guard in guards], title)
+    return Table(columns, [_cells(guard) for guard in guards], title, notes=_notes(certificate))
+
+
+def _notes(certificate: CertificateJson) -> list[str]:
+    """What stands below: the mean corrected for the reader's errors, a figure of its own."""
+    found = certificate.get("corrected")
+    if found is None:
+        return []
+    low, high = found["ci95"]
+    many = f"{found['tasks']} task{'s' * (found['tasks'] != 1)}"
+    said = f"corrected for the reader's errors (labels on {many}): mean accuracy {found['mean']:.1f}% "
+    said += f"({low:.1f}–{high:.1f})"
+    if found["drop"] is not None and found["drop_ci95"] is not None:
+        low, high = found["drop_ci95"]
+        said += f", drop {found['drop']:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return [f"{said}; it decides nothing"]
 
 
 def _cells(guard: GuardJson) -> list[Cell]:

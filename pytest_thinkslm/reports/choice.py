@@ -27,7 +27,7 @@ from pytest_thinkslm.gates.baselines import RecordedRun
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.reports.delta_tables import amount
 from pytest_thinkslm.reports.deltas import own_costs
-from pytest_thinkslm.runs.types import CertificateJson
+from pytest_thinkslm.runs.types import CertificateJson, FigureRow, Results
 
 #: What a variant can be best at: its word, and what is measured.
 MEASURES: Mapping[str, str] = {
@@ -35,12 +35,14 @@ MEASURES: Mapping[str, str] = {
     "leanest": "memory_bytes",
     "fastest": "tokens_per_second",
     "cheapest": "seconds_per_solved",
+    "thriftiest": "joules_per_solved",
 }
 _HEADINGS = {
     "disk_bytes": "disk",
     "memory_bytes": "memory",
     "tokens_per_second": "tokens/s",
     "seconds_per_solved": "s/solved",
+    "joules_per_solved": "J/solved",
 }
 _TONES: Mapping[str, Tone] = {"GO": "good", "NO-GO": "bad", "INCONCLUSIVE": "warning"}
 
@@ -89,19 +91,29 @@ def levels_for(variants: int) -> Levels:
 
 
 def costs_of(run: RecordedRun, variant: VariantKey) -> dict[str, float | None]:
-    """What a variant takes: disk, memory (of the GPU where it ran there), speed, generating time a solved item."""
-    measured = run.results.get("measured", {}).get("variants", {})
-    own = own_costs(run.results["variants"], measured).get(variant, {})
-    rows = [row for key, row in run.rows.items() if key.variant == variant]
+    """What a variant of a run takes, by the measures."""
+    return costs(run.results, variant, [row for key, row in run.rows.items() if key.variant == variant])
+
+
+def costs(results: Results, variant: VariantKey, rows: Sequence[FigureRow]) -> dict[str, float | None]:
+    """What a variant takes: disk, memory (of the GPU where it ran there), speed; time and energy a solved item."""
+    measured = results.get("measured", {}).get("variants", {})
+    own = own_costs(results["variants"], measured).get(variant, {})
     counts = [row.get("output_tokens") for row in rows]
     tokens = sum(count for count in counts if count is not None) if None not in counts else None
     solved, speed = sum(row["correct"] for row in rows), own.get("tokens_per_second")
     memory = own.get("peak_gpu_memory_bytes")
+    mine = measured.get(f"{variant[0]}|{variant[1]}", {})
+    joules, generated = mine.get("joules"), mine.get("output_tokens")
     return {
         "disk_bytes": own.get("disk_bytes"),
         "memory_bytes": own.get("peak_memory_bytes") if memory is None else memory,
         "tokens_per_second": speed,
         "seconds_per_solved": tokens / speed / solved if tokens and speed and solved else None,
+        # energy was counted over what was generated, which a journal may have made less than all
+        "joules_per_solved": joules / generated * tokens / solved
+        if joules and generated and tokens and solved
+        else None,
     }
 
 
@@ -189,7 +201,7 @@ def _drops(one: Candidate) -> list[str]:
 
 
 def _cost(name: str, value: float | None) -> str:
-    return "–" if value is None else amount(name, value) if name != "seconds_per_solved" else f"{value:.3g}"
+    return "–" if value is None else f"{value:.3g}" if name.endswith("_per_solved") else amount(name, value)
 
 
 def _name(choice: Choice, one: Candidate) -> str:

@@ -29,7 +29,8 @@ from pytest_thinkslm.gates.certifying import (
 )
 from pytest_thinkslm.gates.comparing import ComparedGroup, Comparison
 from pytest_thinkslm.reports.certificate_table import certificate_table
-from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, p_value
+from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, consistency_text, p_value
+from pytest_thinkslm.reports.deltas import consistency_json
 from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.reports.metric_table import Row, metric_table
 from pytest_thinkslm.runs.results import cluster_note
@@ -97,6 +98,11 @@ def _footnotes(comparison: Comparison) -> list[str]:
     for row in comparison.rows:
         if row.paired and (few := cluster_note(row.paired.n, row.paired.clusters, row.paired.effective_clusters)):
             notes.append(f"{row.label} ({row.key.style}): {few}")
+    notes += [
+        f"{row.label} ({row.key.style}): {consistency_text(consistency_json(row.consistency))}"
+        for row in comparison.rows
+        if row.consistency is not None
+    ]
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
@@ -122,6 +128,7 @@ def as_markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         for certificate in comparison.certificates:
             own = certificate_table(certificate)
             lines += [f"#### {markdown_line(own.title)}", "", *markdown_table(own), ""]
+            lines += [f"> {markdown_line(note)}  " for note in own.notes]
         lines += [*(f"> {markdown_line(note)}  " for note in table.notes), ""]
         within = metric_table(_metrics(comparison), "Changes within tasks")
         if within is not None:
@@ -203,6 +210,7 @@ def _row_json(row: ComparedGroup) -> dict[str, object]:
         "p": paired.change.p,
         "p_corrected": row.p_corrected,
         "test": paired.change.test,
+        **({"consistency": consistency_json(row.consistency)} if row.consistency is not None else {}),
         "only_baseline": len(paired.only_baseline),
         "only_candidate": len(paired.only_candidate),
         **({"metrics": dict(row.metrics)} if row.metrics else {}),

@@ -22,7 +22,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reference.comparison import CAVEAT
 from pytest_thinkslm.reports.links import filter_link, item_link
-from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, ReferenceRow, Results
+from pytest_thinkslm.runs.types import Change, ConsistencyChange, DeltaRow, Ending, ReferenceRow, Results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +80,30 @@ def delta_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
         table = Table(_delta_columns(several), cells, _title(rows[0]))
         found.append((table, rows, _cost_line(costs.get("|".join(variant), {}))))
     return found
+
+
+def break_tables(results: Results) -> dict[str, Table]:
+    """By ``model|quant``: lost and gained items by where their outputs broke; links open the lost ones in the page."""
+    rows: dict[str, list[list[Cell]]] = {}
+    for number, row in enumerate(results.get("deltas", ())):
+        if (found := row.get("breaks")) is None:
+            continue
+        name = f"{row['model']}|{row['quant']}"
+        for broke in dict.fromkeys([*found["lost"], *found["gained"]]):
+            lost, gained = found["lost"].get(broke, 0), found["gained"].get(broke, 0)
+            link = filter_link(set=f"delta-{number}-lost", broke=broke) if lost else ""
+            counts = [Cell(str(lost), link=link), Cell(str(gained))]
+            rows.setdefault(name, []).append(
+                [
+                    Cell(_task(row)),
+                    Cell(row["style"]),
+                    Cell(broke),
+                    *counts,
+                    Cell(f"{gained - lost:+d}" if gained != lost else "0"),
+                ]
+            )
+    columns = [*text_columns("task", "style", "broke"), *figure_columns("lost by it", "gained from it", "net")]
+    return {name: Table(columns, own, "Where lost and gained items broke") for name, own in rows.items()}
 
 
 def style_tables(results: Results) -> list[tuple[Table, list[DeltaRow], str]]:
@@ -249,7 +273,7 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     for row in rows:
         rates, classes = _moved_figures(row)
         parts = [
-            *_consistency(row),
+            *([consistency_text(row["consistency"])] if "consistency" in row else []),
             *rates,
             *(["failures " + ", ".join(classes)] if classes else []),
             *_further(row),
@@ -259,17 +283,14 @@ def _behaviour(rows: Iterable[DeltaRow]) -> list[str]:
     return lines
 
 
-def _consistency(row: DeltaRow) -> list[str]:
+def consistency_text(found: ConsistencyChange) -> str:
     """How many items stay right, or wrong, in every form: before, now, and whether that is a change."""
-    found = row.get("consistency")
-    if found is None:
-        return []
     before, now, change, interval = change_cells(found["before"], found["now"], found["difference"], found["ci95"])
     p = p_value(found["p"])
-    return [
+    return (
         f"consistency under --stress {before} → {now} ({change} points, 95% interval {interval}, "
         f"p {p if p.startswith('<') else '= ' + p}, n = {found['n']})"
-    ]
+    )
 
 
 def _moved_figures(row: DeltaRow) -> tuple[list[str], list[str]]:
@@ -328,13 +349,16 @@ def _noise(row: DeltaRow) -> list[str]:
 
 
 def _breaks(row: DeltaRow) -> list[str]:
-    """Where the lost items' outputs broke, the most frequent first, as a phrase."""
+    """Where the lost items' outputs broke, and the gained ones' before, the most frequent first; as phrases."""
     found = row.get("breaks")
     if found is None:
         return []
-    classes = sorted(found["classes"].items(), key=lambda pair: (-pair[1], pair[0]))
-    said = "lost by " + ", ".join(f"{name} {count}" for name, count in classes)
-    return [said + "".join(f" (“{one['equation']}” in {one['item']})" for one in found["false_equations"][:1])]
+    phrases = []
+    for change in ("lost", "gained"):
+        if classes := sorted(found[change].items(), key=lambda pair: (-pair[1], pair[0])):
+            phrases.append(f"{change} by " + ", ".join(f"{name} {count}" for name, count in classes))
+    said = [f" (“{one['text']}” in {one['item']})" for one in found["steps"][:1]]
+    return [phrases[0] + "".join(said), *phrases[1:]]
 
 
 def _moved(value: Change) -> bool:

@@ -6,17 +6,28 @@ The statistics are those of ``thinkslm compare``: both call ``gating.measure``. 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
 from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
-from pytest_thinkslm.runs.breaks import breaks
+from pytest_thinkslm.gates.comparing import prompt_misfits
+from pytest_thinkslm.runs.breaks import breaks, broken
 from pytest_thinkslm.runs.lengths import length_change, lengths
 from pytest_thinkslm.runs.noise import noise_figures, outcomes
 from pytest_thinkslm.runs.stressed import Stressed
-from pytest_thinkslm.runs.types import Change, DeltaRow, Ending, Example, FigureRow, VariantFacts, VariantMeasured
+from pytest_thinkslm.runs.types import (
+    Change,
+    ConsistencyChange,
+    DeltaRow,
+    Ending,
+    Example,
+    FigureRow,
+    VariantFacts,
+    VariantMeasured,
+)
 from pytest_thinkslm.statistics import PairedResult, compare_paired, holm
 
 #: An item of a group, whatever its repeat.
@@ -48,9 +59,12 @@ def references(variants: Sequence[VariantKey]) -> dict[VariantKey, VariantKey]:
 
 
 def deltas(
-    variants: Sequence[VariantKey], rows: Sequence[FigureRow], groups: Mapping[GroupKey, Group]
+    variants: Sequence[VariantKey],
+    rows: Sequence[FigureRow],
+    groups: Mapping[GroupKey, Group],
+    pairs: Mapping[VariantKey, VariantKey] | None = None,
 ) -> list[DeltaRow]:
-    """One row a (variant, task, test, style): what changed against the variant's reference (``references``).
+    """One row a (variant, task, test, style): what changed against the variant's reference.
 
     Accuracies and what follows from them are over the items that both have without an error; rates and failure classes
     over all outcomes of either. ``p_corrected`` is Holm's over all rows. Nothing is stated of accuracies where one of
@@ -60,17 +74,18 @@ def deltas(
         variants: of the run, in its order.
         rows: the figures of all its groups, as in results.json.
         groups: their item scores.
+        pairs: the reference of each variant; by default as ``references`` has it.
     """
     figures = {group_key(row): row for row in rows}
     present = [variant for variant in variants if any(key.variant == variant for key in figures)]
     found: list[DeltaRow] = []
-    for variant, reference in references(present).items():
+    for variant, reference in (references(present) if pairs is None else pairs).items():
         before = {key: row for key, row in figures.items() if key.variant == reference}
         now = {key: row for key, row in figures.items() if key.variant == variant}
         run = RunFigures(before, {key: groups.get(key, Group()) for key in before})
-        found += [
-            _delta(entry, reference, before, now[entry.key]) for entry in gating.measure(groups, now, run, metrics=True)
-        ]
+        for entry in gating.measure(groups, now, run, metrics=True):
+            unfit = prompt_misfits(run, RunFigures(now, groups), entry)
+            found.append(_delta(entry, reference, before, now[entry.key], unfit))
         found += [_absent(variant, reference, key) for key in before if key.of(variant) not in now]
     _label_and_correct(found)
     return found
@@ -144,15 +159,29 @@ def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
             row["lengths"] = change
 
 
-def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
-    """Put into each row with lost items ``breaks``: where their outputs broke.
+def flips(found: Iterable[DeltaRow]) -> set[ExampleKey]:
+    """The lost items of each row's variant and the gained ones of its reference: those that are wrong."""
+    return {key for row in found for key in (*_wrong(row, "lost"), *_wrong(row, "gained"))}
+
+
+def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine], wanted: Collection[ExampleKey]) -> None:
+    """Put into each row with such items ``breaks``: where the outputs of lost and gained items broke.
 
     Args:
-        records: whole item records of at least the lost items (of the variant that lost them), in order.
+        records: whole item records of at least the ``wanted`` items, in order.
+        wanted: those of the ``flips`` whose answers are worked out.
     """
-    rows = {group_key(row): row for row in found}
-    for key, own in breaks(records, {key: frozenset(row["lost"]) for key, row in rows.items()}).items():
-        rows[key]["breaks"] = own
+    known = broken(records, wanted)
+    for row in found:
+        lost = {item: known[key, item] for key, item in _wrong(row, "lost") if (key, item) in known}
+        gained = [known[key] for key in _wrong(row, "gained") if key in known]
+        if lost or gained:
+            row["breaks"] = breaks(lost, gained)
+
+
+def _wrong(row: DeltaRow, change: Literal["lost", "gained"]) -> list[ExampleKey]:
+    key = group_key(row) if change == "lost" else _against(row)
+    return [(key, item) for item in row[change]]
 
 
 def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:
@@ -176,17 +205,21 @@ def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
         now, before = (stressed.consistent.get(one) for one in (key, key.of(_variant(row["against"]))))
         if not now or not before or not set(now) & set(before):
             continue
-        paired = compare_paired(before, now, stressed.clusters[key])
-        row["consistency"] = {
-            "n": paired.n,
-            "before": round(paired.baseline, 6),
-            "now": round(paired.candidate, 6),
-            "difference": round(paired.difference, 6),
-            "ci95": [round(end, 6) for end in paired.interval],
-            "p": _significant(paired.change.p),
-            "lost": list(paired.lost),
-            "gained": list(paired.gained),
-        }
+        row["consistency"] = consistency_json(compare_paired(before, now, stressed.clusters[key]))
+
+
+def consistency_json(paired: PairedResult[str]) -> ConsistencyChange:
+    """A paired change of consistency as it stands in results.json."""
+    return {
+        "n": paired.n,
+        "before": round(paired.baseline, 6),
+        "now": round(paired.candidate, 6),
+        "difference": round(paired.difference, 6),
+        "ci95": [round(end, 6) for end in paired.interval],
+        "p": _significant(paired.change.p),
+        "lost": list(paired.lost),
+        "gained": list(paired.gained),
+    }
 
 
 def costs(
@@ -247,7 +280,11 @@ def _against(row: DeltaRow) -> GroupKey:
 
 
 def _delta(
-    entry: gating.Measured, reference: VariantKey, before: Mapping[GroupKey, FigureRow], row: FigureRow
+    entry: gating.Measured,
+    reference: VariantKey,
+    before: Mapping[GroupKey, FigureRow],
+    row: FigureRow,
+    other_prompts: Sequence[str] = (),
 ) -> DeltaRow:
     value = _head(entry.key, reference)
     names = f"{reference[0]} ({reference[1]})", f"{entry.key.model} ({entry.key.quant})"
@@ -272,8 +309,9 @@ def _delta(
         for name, own in zip(names, (old, row), strict=True)
         if own.get("void")
     ]
-    if void or paired is None:
-        reason = "; ".join(void) or f"{names[0]} and {names[1]} share no item without an error"
+    unfit = [*void, *(f"other {prompts}" for prompts in other_prompts)]
+    if unfit or paired is None:
+        reason = "; ".join(unfit) or f"{names[0]} and {names[1]} share no item without an error"
         value["note"] = f"not compared: {reason}"
         return value
     _fill(value, paired)

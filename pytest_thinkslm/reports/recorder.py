@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from pytest_thinkslm.audit.labelled import Labelled, read_labelled
+from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_json, write_text
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant, short_name
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
@@ -25,9 +27,11 @@ from pytest_thinkslm.core.text import without_credentials
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.sampling import stated
 from pytest_thinkslm.gates.baselines import Group, collecting
+from pytest_thinkslm.runs.corrected import LabelledRun, label_problems
 from pytest_thinkslm.runs.items import ItemSpool
 from pytest_thinkslm.runs.results import failed_metrics, figures
 from pytest_thinkslm.runs.types import (
+    BudgetCurve,
     CompressionJson,
     DeltaRow,
     DriftJson,
@@ -84,6 +88,7 @@ class Recorder:
         self.problems: list[str] = []
         self.page: Path | None = None
         self.page_problem = ""
+        self._labels = LabelledRun(_labels_asked_for(settings)) if settings.labels else None
         self._spool = ItemSpool(folder)
         self._verdicts: dict[ItemKey, str] = {}
         self._data: dict[str, OpenedData] = {}
@@ -91,6 +96,7 @@ class Recorder:
         self.judge = judge
         self._judge_spent: dict[str, float] = {}
         self._drift: dict[GroupKey, DriftJson] = {}
+        self._budget_curves: list[BudgetCurve] = []
 
     def add(self, key: ItemKey, verdict: str, line: str, unreported: int = 0) -> None:
         """Take one item's line of ``items.jsonl``; of several (a rerun, a crashed item that was tried again) the last
@@ -171,8 +177,15 @@ class Recorder:
             self._add_style_deltas(results, groups)
         if self.settings.stress:
             self._add_stress(results)
+        if self.settings.budget_curve is not None:
+            order = [group_key(row) for row in rows]
+            results["budget_curves"] = sorted(self._budget_curves, key=lambda curve: order.index(group_key(curve)))
         if beside := against_paper(rows, variants):
             results["reference"] = beside
+        if self._labels is not None:
+            outputs = self._spool.lines(self._labels.wanted.__contains__)
+            results["labels"] = self._labels.add_to(rows, self.item_records(), outputs)
+            results["problems"] += label_problems(results)
         if self.judge is not None:
             from pytest_thinkslm.reports.judged import judge_problems, run_judge
 
@@ -200,10 +213,9 @@ class Recorder:
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
                 row["drift"] = drift
-        lost = {(group_key(row), item) for row in found for item in row["lost"] if _reckons(row["task"])}
-        if lost:
-            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in lost)
-            deltas.add_breaks(found, outputs)
+        if flipped := {(key, item) for key, item in deltas.flips(found) if _reckons(key.task)}:
+            outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in flipped)
+            deltas.add_breaks(found, outputs, flipped)
         if self.settings.noise_floor:
             deltas.add_noise(found, self._spool.records(lambda key: key.role in ("item", "noise")))
         measured = results["measured"]
@@ -216,6 +228,13 @@ class Recorder:
 
         pairs = references([(variant.model, variant.quant) for variant in self.factory.variants])
         self._drift, problems = measure(self.factory, self._spool.lines, pairs, log)
+        self.problems += problems
+
+    def measure_budgets(self, log: TextIO | None) -> None:
+        """``--budget-curve``: have thoughts closed early, and see what is answered there."""
+        from pytest_thinkslm.generating.budgets import measure
+
+        self._budget_curves, problems = measure(self.factory, self._spool.lines, log)
         self.problems += problems
 
     def _add_style_deltas(self, results: Results, groups: Mapping[GroupKey, Group]) -> None:
@@ -337,6 +356,7 @@ class Recorder:
         values = cast("dict[str, object]", self.factory.stated_settings())
         for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan"):
             del values[name]
+        values["labels"] = [path.name for path in self.settings.labels]
         values["where"] = [list(pair) for pair in self.settings.where]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name
         values["data_dir"] = None if self.settings.data_dir is None else self.settings.data_dir.name
@@ -376,6 +396,14 @@ class Recorder:
             facts["compression"] = cast("CompressionJson", compression)
             facts["catalogue"] = model.catalogue
         return facts
+
+
+def _labels_asked_for(settings: Settings) -> Labelled:
+    """The label files of ``--labels``, read. Raises ``UsageError``."""
+    try:
+        return read_labelled(settings.labels)
+    except UsageError as error:
+        raise UsageError(f"--labels: {error}") from None
 
 
 def _reckons(task: str) -> bool:

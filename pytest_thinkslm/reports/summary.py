@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import (
     Bar,
     Cell,
@@ -20,6 +21,7 @@ from pytest_thinkslm.core.tables import (
 )
 from pytest_thinkslm.reports.links import filter_link
 from pytest_thinkslm.reports.metric_table import metric_tables
+from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import (
     FigureRow,
     Generated,
@@ -43,6 +45,7 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
         Column("accuracy", narrow="accu-\nracy", css="strong"),
         Column("0 – 100%, 95% interval", "left", forms=("html",), css="bars"),
         Column("95% CI"),
+        Column("corrected", forms=("markdown", "html") if any("corrected" in row for row in rows) else ()),
         Column("unparsed", narrow="un-\nparsed"),
         Column("truncated", narrow="trun-\ncated"),
         Column("error"),
@@ -104,7 +107,7 @@ def _mean_cells(mean: Mean) -> list[Cell]:
         Cell(percent(mean.accuracy), "strong"),
         Cell("", bar=Bar(mean.accuracy, *mean.ci95)),
         Cell(interval_text(mean.ci95)),
-        *(Cell("") for _ in range(6)),
+        *(Cell("") for _ in range(7)),
     ]
 
 
@@ -138,6 +141,7 @@ def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
         Cell("void", "bad") if row.get("void") else Cell(percent(row["accuracy"])),
         bar_cell(row),
         Cell(interval_text(row["ci95"])),
+        _corrected_cell(row),
         _rate_cell(row["unparsed_rate"], "warning", filter_link(**here, verdict="unparsed")),
         _rate_cell(row["truncated_rate"], "warning", filter_link(**here, verdict="truncated")),
         _rate_cell(row["error_rate"], "bad", filter_link(**here, verdict="error")),
@@ -145,6 +149,13 @@ def _figure_cells(row: FigureRow, measured: Generated | None) -> list[Cell]:
         Cell("–" if measured is None else str(measured["generated"])),
         Cell(str(measured["output_tokens"] or "–") if measured else "–"),
     ]
+
+
+def _corrected_cell(row: FigureRow) -> Cell:
+    found = row.get("corrected")
+    if found is None or found["accuracy"] is None:
+        return Cell("" if found is None else "undefined", "quiet", title=corrected_line(row))
+    return Cell(f"{percent(found['accuracy'])} ({interval_text(found['ci95'])})", title=corrected_line(row))
 
 
 def row_name(row: FigureRow) -> str:
@@ -207,7 +218,15 @@ def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
     ``brief``: only what a figure is not to be read without, its data and that it is void.
     """
     lines: dict[str, None] = {}
+    names = short_names(row["model"] for row in rows)
+    several = len({(row["model"], row["quant"]) for row in rows}) > 1
     for row in rows:
+        variant = f", {names[row['model']]} " if len(names) > 1 else ", "
+        own = (
+            f"{row_name(row)} ({row['style']}{variant}{row['quant']})"
+            if several
+            else f"{row_name(row)} ({row['style']})"
+        )
         if data := row.get("data"):
             if data.get("partial"):
                 lines[f"{row['task']}*: {data['partial']} ({data['source']})"] = None
@@ -216,11 +235,11 @@ def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
         if row.get("note") and not brief:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
-            lines[f"{row_name(row)} ({row['style']}): {row['void']}"] = None
+            lines[f"{own}: {row['void']}"] = None
         if brief:
             continue
         if row.get("cut_warning"):
-            lines[f"{row_name(row)} ({row['style']}): {row['cut_warning']}"] = None
+            lines[f"{own}: {row['cut_warning']}"] = None
         if row.get("cluster_warning"):
             lines[f"{row_name(row)} ({row['style']}): {row['cluster_warning']}"] = None
     return list(lines)
@@ -289,7 +308,7 @@ def details(row: FigureRow) -> list[str]:
         *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
         *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
         *filter(None, [thought_line(row)]),
-        *filter(None, [judge_line(row)]),
+        *filter(None, [judge_line(row), corrected_line(row)]),
         *metric_lines(row),
     ]
 
@@ -340,6 +359,7 @@ def variant_tables(results: Results) -> list[tuple[Table, str, list[FigureRow]]]
 
 def markdown(results: Results, *, page: str | None = None) -> str:
     """``summary.md``: tables by variant, failure classes, metrics and notes."""
+    from pytest_thinkslm.reports.budget_table import budget_table
     from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
     from pytest_thinkslm.reports.delta_tables import markdown_deltas, markdown_reference
     from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
@@ -362,9 +382,10 @@ def markdown(results: Results, *, page: str | None = None) -> str:
         if remarks:
             lines += ["", *(f"> {markdown_line(remark)}" + "  " for remark in remarks)]
         lines.append("")
-    if (forms := stress_table(results)) is not None:
-        lines += [f"## {forms.title}", "", *markdown_table(forms), ""]
-        lines += [*(f"- {markdown_line(note)}" for note in forms.notes), ""]
+    for further in (stress_table(results), budget_table(results)):
+        if further is not None:
+            lines += [f"## {further.title}", "", *markdown_table(further), ""]
+            lines += [*(f"- {markdown_line(note)}" for note in further.notes), ""]
     lines += markdown_deltas(results)
     for table in metric_tables(results):
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
@@ -382,6 +403,7 @@ def markdown(results: Results, *, page: str | None = None) -> str:
     for certificate in certificates_of(results):
         table = certificate_table(certificate)
         lines += [f"## {markdown_line(table.title)}", "", *markdown_table(table), ""]
+        lines += [*(f"- {note}" for note in table.notes), ""] if table.notes else []
     if results["settings"].get("preset_choices"):
         lines += [f"## Preset {results['settings']['preset']}", ""]
         lines += [f"- {markdown_line(choice)}" for choice in results["settings"]["preset_choices"]] + [""]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import Cell, Column, Table, percent, text_columns
 from pytest_thinkslm.reports.gate_table import ranked
 from pytest_thinkslm.reports.summary import (
@@ -21,6 +22,7 @@ from pytest_thinkslm.reports.summary import (
     thought_line,
     variant_rows,
 )
+from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import DeltaRow, FigureRow, GateJson, Results
 
 #: Variants of a run that get a table of their own each, if it has no more rows in all; of more each is one row.
@@ -67,6 +69,7 @@ def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
             f"failures: {failure_line(row)}" if failure_line(row) else "",
             thought_line(row),
             judge_line(row),
+            corrected_line(row),
         ]
         if said := "; ".join(filter(None, parts)):
             lines.append(f"{row_name(row)} ({row['style']}): {said}")
@@ -158,7 +161,7 @@ def change_overview(results: Results) -> Table | None:
         groups.setdefault((row["model"], row["quant"]), []).append(row)
     if not groups:
         return None
-    several = len({model for model, _ in groups}) > 1
+    names = short_names(name for row in results.get("deltas", ()) for name in (row["against"]["model"], row["model"]))
     decisions = {
         (one["model"], one["quant"]): one["decision"]
         for one in results.get("certificates", [results["certificate"]] if "certificate" in results else [])
@@ -171,7 +174,7 @@ def change_overview(results: Results) -> Table | None:
         drops = sum((row["difference"] or 0) < 0 and (row["p_corrected"] or 1) <= 0.05 for row in known)
         rows.append(
             [
-                f"{model.rpartition('/')[2]} {quant}" if several else quant,
+                f"{names[model]} {quant}" if len(names) > 1 else quant,
                 f"{100 * sum(changes) / len(changes):+.1f}" if changes else "–",
                 "–"
                 if worst is None

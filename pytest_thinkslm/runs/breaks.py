@@ -1,128 +1,165 @@
-"""Where an output went wrong, without a judge: the first false equation in it, and a class for a lost item. Pure."""
+"""Where an output went wrong, without a judge: its first false step, and a class for a lost item. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_thinkslm.core.identity import GroupKey
-from pytest_thinkslm.core.item_record import ItemLine, group_key
+from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, group_key
+from pytest_thinkslm.runs.copies import miscopied
 from pytest_thinkslm.runs.cuts import loops
+from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of
+from pytest_thinkslm.runs.equations import CONVERSIONS, false_equation
 from pytest_thinkslm.runs.lengths import can_be_looked_for, question_of, text_of, value_position
-from pytest_thinkslm.runs.types import Break, BreaksJson
+from pytest_thinkslm.runs.types import Break, BreaksJson, FalseStep, StepKind
 from pytest_thinkslm.scoring.answers.evaluate import value_of
 
-#: False equations that a row keeps, each of an item of its own.
+#: The classes, in the order in which the first that fits is taken.
+CLASSES: tuple[Break, ...] = ("loop", "cut", "form", "abandoned", "copied", "equation", "plan")
+#: False steps that a row keeps, each of an item of its own.
 SHOWN = 3
+#: Characters of a false step that are kept.
+_LONGEST = 120
 
-_RUN = r"[-+*/^().,\d \t]"
-_EQUATION = re.compile(rf"(?P<left>{_RUN}*)=(?P<right>{_RUN}*)(?P<after>\\?\S?\w*)")
-_SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "–": "-", "$": " ", "\u00a0": " "})
-_COMMANDS = re.compile(r"\\(times|cdot|div|left|right|,|;)")
-_OPERATION = re.compile(r"\d\s*\)*\s*[-+*/^]\s*\(*\s*-?\d")
-_NUMBER = re.compile(r"-?\d+(?:\.(?P<decimals>\d+))?")
-#: What before an expression makes it a part of a larger one; and words after a number that scale it.
-_PART_OF = re.compile(r"\b(?:of|times|plus|minus|by|over|than|to|from|x)\s*$|[\w%)\]}^]$", re.IGNORECASE)
-_SCALES = frozenset({"million", "billion", "thousand", "hundred", "dozen", "mod", "percent", "remainder"})
+#: What may stand between a sign or word that states a result and the number.
+_GAP = r"[\s$*(\\{]*(?:boxed\{|text(?:bf)?\{|mathbf\{)?[\s$*({]*"
+_STATES = re.compile(
+    rf"(?:[=≈→⇒]|\b(?:is|are|be|makes?|gives?|leaves?|needs?|pays?|gets?|has|have|so|fills|stay|answer:?)(?:\s+(?!not\b)[a-z]+){{0,3}}?)"
+    rf"{_GAP}-?(?P<number>{NUMBER})",
+    re.IGNORECASE,
+)
+_BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\}){0,40}\}){0,400})\}")
 
 
-def false_equation(text: str) -> str | None:
-    """The first equation of numbers in a text that is wrong, as it stands there; None where all are right.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A false step: an equation, or a number that was copied wrong, and where it stands in ``text_of``."""
 
-    Only what is surely understood is looked at: an expression with an operation on the left, written in one piece, and
-    a number on the right. A number that is rounded or cut to its own digits is right, as is a whole quotient.
+    kind: StepKind
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """Where a wrong output broke.
+
+    ``name`` is the class, the first that fits: ``loop``; ``cut`` at its limit; ``form``: it ends on the right value in
+    a form that was not asked for; ``abandoned``: it has worked the right value out and ends on another one;
+    ``copied``, ``equation``: its first false step; ``plan``: none of these. ``step`` is the first false step of any.
     """
-    for line in text.splitlines():
-        plain = _COMMANDS.sub(lambda match: _sign(match).ljust(len(match.group())), line.translate(_SIGNS))
-        start = 0
-        while (match := _EQUATION.search(plain, start)) is not None:
-            start = match.start("right")
-            left = _last_part(match["left"])
-            before = plain[: match.end("left") - len(left)]
-            right = re.split(r"[.,](?=\s|$)", match["right"], maxsplit=1)[0]
-            whole = right == match["right"]
-            if _is_part(before, left) or (whole and _goes_on(match["after"])):
-                continue
-            if _is_false(left, right):
-                return " ".join(line[match.end("left") - len(left) : match.start("right") + len(right)].split())
-    return None
+
+    name: Break
+    step: Step | None
 
 
-def breaks(lines: Iterable[ItemLine], lost: Mapping[GroupKey, frozenset[str]]) -> dict[GroupKey, BreaksJson]:
-    """Of each group's lost items the classes of where their first wrong output broke.
+def broken(lines: Iterable[ItemLine], wanted: Collection[tuple[GroupKey, str]]) -> dict[tuple[GroupKey, str], Broke]:
+    """Where the first wrong output of each of the wanted items broke.
 
     Args:
         lines: whole item records (role ``item``), in order.
-        lost: names of the lost items, by group.
+        wanted: groups and names of items.
     """
-    found: dict[GroupKey, BreaksJson] = {}
-    seen: set[tuple[GroupKey, str]] = set()
+    found: dict[tuple[GroupKey, str], Broke] = {}
     for line in lines:
-        key = group_key(line)
-        if line["item"] not in lost.get(key, ()) or line["verdict"] == "correct" or (key, line["item"]) in seen:
-            continue
-        seen.add((key, line["item"]))
-        own = found.setdefault(key, {"classes": {}, "false_equations": []})
-        name, equation = where_it_broke(line)
-        own["classes"][name] = own["classes"].get(name, 0) + 1
-        if equation is not None and len(own["false_equations"]) < SHOWN:
-            own["false_equations"].append({"item": line["item"], "equation": equation[:120]})
+        key = group_key(line), line["item"]
+        if key in wanted and key not in found and line["verdict"] != "correct":
+            found[key] = where_it_broke(line)
     return found
 
 
-def where_it_broke(line: ItemLine) -> tuple[Break, str | None]:
-    """The class of a wrong output, the first that fits, and its first false equation.
+def breaks(lost: Mapping[str, Broke], gained: Iterable[Broke]) -> BreaksJson:
+    """The table of one row: lost items by where they broke, gained ones by where they had broken before."""
+    steps: list[FalseStep] = [
+        {"item": item, "kind": broke.step.kind, "text": broke.step.text}
+        for item, broke in lost.items()
+        if broke.step is not None
+    ]
+    return {"lost": _by_class(lost.values()), "gained": _by_class(gained), "steps": steps[:SHOWN]}
 
-    ``loop``; ``cut`` at its limit; ``form``: the right value is there, and no answer could be read; ``abandoned``: it
-    is there, and another one was answered; ``equation``: an equation is false; ``plan``: none of these.
-    """
-    text = text_of(line)
-    equation = false_equation(text)
-    reached = can_be_looked_for(line["gold"], question_of(line)) and value_position(text, line["gold"]) is not None
+
+def _by_class(found: Iterable[Broke]) -> dict[Break, int]:
+    counts = Counter(broke.name for broke in found)
+    return {name: counts[name] for name in CLASSES if counts[name]}
+
+
+def where_it_broke(line: ItemLine) -> Broke:
+    """The class of a wrong output, and its first false step."""
+    text, question, gold = text_of(line), question_of(line), line["gold"]
+    step = false_step(text, question)
     if loops(line):
-        return "loop", equation
+        return Broke("loop", step)
     if line.get("finish_reason") == "length":
-        return "cut", equation
-    if reached:
-        return ("form" if line["answer"] is None else "abandoned"), equation
-    return ("plan" if equation is None else "equation"), equation
+        return Broke("cut", step)
+    if line["answer"] is None and can_be_looked_for(gold, question) and value_position(text, gold) is not None:
+        return Broke("form", step)
+    if isinstance(gold, str) and _worked_out(text[: step.start] if step is not None else text, gold, question):
+        return Broke("form" if _same_in_another_form(line, text, gold) else "abandoned", step)
+    return Broke("plan" if step is None else step.kind, step)
 
 
-def _sign(match: re.Match[str]) -> str:
-    return {"times": "*", "cdot": "*", "div": "/"}.get(match[1], "")
+def false_step(text: str, question: str) -> Step | None:
+    """The first equation that is false, or number that stands otherwise in the question, whichever comes first."""
+    found = []
+    if (equation := false_equation(text)) is not None:
+        found.append(_step("equation", text, equation.start, equation.end))
+    if (place := miscopied(text, question)) is not None:
+        found.append(_step("copied", text, *place))
+    return min(found, key=lambda step: step.start, default=None)
 
 
-def _last_part(text: str) -> str:
-    """The end of a run of arithmetic that is one expression: after a comma, a full stop or a list's number."""
-    return re.split(r"[.,](?:\s|$)", text)[-1].lstrip(" \t")
+def _step(kind: StepKind, text: str, start: int, end: int) -> Step:
+    return Step(kind, start, end, " ".join(text[start:end].split())[:_LONGEST])
 
 
-def _is_part(before: str, left: str) -> bool:
-    """Whether the expression goes on to the left of what was read: a variable, a percentage, a word of arithmetic."""
-    if left.startswith("-") and before.rstrip()[-1:].isalnum():
+def _worked_out(text: str, gold: str, question: str) -> bool:
+    """Whether the right value stands in a text as a result; behind an equals sign, where the question has it, too."""
+    wanted = value_of(gold)
+    if not isinstance(wanted, Fraction) or not re.fullmatch(rf"-?(?:{NUMBER})", gold):
+        return _squeezed(gold) in _squeezed(text)
+    only_signs = value_position(question, gold) is not None
+    for match in _STATES.finditer(text[:TEXT_LIMIT]):
+        if abs(wanted) == _number(match["number"]) and not (only_signs and match.group()[0].isalpha()):
+            return True
+    return False
+
+
+def _same_in_another_form(line: ItemLine, text: str, gold: str) -> bool:
+    """Whether an output that has the right value ends on it: no answer could be read, or one that is another form."""
+    answer = line["answer"]
+    if answer is None:
         return True
-    return left[:1] in tuple("+*/^)") or _PART_OF.search(before) is not None
+    wanted, given = value_of(gold), _value(answer)
+    if wanted and given is not None:
+        ratio = float(given) / float(wanted)
+        if any(abs(ratio - factor) < 1e-9 * factor for one in CONVERSIONS for factor in (one, 1 / one)):
+            return True
+        digits = len((re.findall(r"\.(\d+)", str(answer)) or [""])[-1])
+        for scale in (1, 100):
+            if digits and abs(float(given) - scale * float(wanted)) < 10.0**-digits:
+                return True
+    boxes = _BOX.findall(text)
+    return bool(boxes) and _several(boxes[-1])
 
 
-def _goes_on(after: str) -> bool:
-    """Whether what stands right behind a number belongs to it: 42x, 42%, 3 million, a bracket that opens."""
-    if not after:
-        return False
-    if after.startswith("\\"):
-        return not after[1:].startswith(("]", ")", "\\", "text", "quad"))
-    return after.lower() in _SCALES or after[0] in "%([{_=:" or (len(after) == 1 and after.isalpha())
+def _several(box: str) -> bool:
+    """Whether a box holds more than a number or a formula: words, or several numbers."""
+    words = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", box)
+    return bool(re.search(r"(?<!\\)\b[a-zA-Z]{2,}", words)) or len(re.findall(NUMBER, words)) > 2
 
 
-def _is_false(left: str, right: str) -> bool:
-    left, right = (re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", side).strip() for side in (left, right))
-    if not _OPERATION.search(left) or re.search(r"\d\s+\d", left) or left.count("(") != left.count(")"):
-        return False
-    number = _NUMBER.fullmatch(right)
-    value = value_of(left)
-    if number is None or not isinstance(value, Fraction):
-        return False
-    stated, digits = Fraction(right), len(number["decimals"] or "")
-    step = Fraction(1, 10**digits)
-    exact = (value / step).denominator == 1
-    return value != stated if exact else abs(value - stated) >= step
+def _value(answer: AnswerJson) -> Fraction | float | None:
+    return value_of(answer.replace(",", "").removesuffix("%").removesuffix("\\")) if isinstance(answer, str) else None
+
+
+def _number(text: str) -> Fraction:
+    return Fraction(digits_of(text))
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s|\\[,;!]", "", text)

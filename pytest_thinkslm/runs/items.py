@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
-from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Verdict
+from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Review, Verdict
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.grading import Graded
@@ -51,7 +51,7 @@ def item_record(
         "output_tokens": None if output is None else output.output_tokens,
         "answer": plain(answer.value),
         "rule": answer.rule,
-        "gold": None if case is None else plain(case.gold),
+        "gold": None if case is None else _gold(case.gold),
         "verdict": verdict.name,
         "reason": safe_text(verdict.reason),
         "failure": verdict.failure,
@@ -144,6 +144,14 @@ def plain(value: AnswerValue | None) -> AnswerJson:
         "judgement": value.judgement,
         "first_error_step": None if value.first_error_step is None else safe_text(value.first_error_step),
     }
+
+
+def _gold(value: AnswerValue) -> AnswerJson:
+    """A gold as JSON; of a review with its reason, too, which no parser compares but people do."""
+    found = plain(value)
+    if isinstance(value, Review) and value.reason and isinstance(found, dict):
+        found["reason"] = safe_text(value.reason)
+    return found
 
 
 class ItemSpool:

@@ -70,6 +70,39 @@ class JudgeFigures(TypedDict):
     accuracy_judge: float | None
 
 
+class ReadJson(TypedDict):
+    """Outputs that were read alike: how many, how many of them people labelled, how many of these they call correct.
+
+    ``right_rate`` is of the labelled, each weighted by the outputs that it stands for.
+    """
+
+    outputs: int
+    labelled: int
+    right: int
+    right_rate: float | None
+
+
+class Corrected(TypedDict):
+    """``--labels``: the accuracy that people would give, from the ``labelled`` outputs. See ``runs.corrected``."""
+
+    accuracy: float | None
+    ci95: list[float] | None
+    labelled: int
+    read_correct: ReadJson
+    read_incorrect: ReadJson
+    undefined: NotRequired[str]
+
+
+class LabelsJson(TypedDict):
+    """``--labels``: which sample, and how much of it is about this run's outputs."""
+
+    annotators: int
+    sampled_from: str
+    sample: str
+    labelled: int
+    not_in_this_run: int
+
+
 class RowData(TypedDict):
     """The data that a row rests on."""
 
@@ -136,6 +169,7 @@ class FigureRow(GroupJson):
     cluster_warning: NotRequired[str]
     loops_stopped: NotRequired[int]
     judge: NotRequired[JudgeFigures]
+    corrected: NotRequired[Corrected]
     failures: dict[str, int]
     rules: dict[str, int]
     grading_timeouts: NotRequired[int]
@@ -255,21 +289,53 @@ class NoiseJson(TypedDict):
 
 
 #: Where a wrong output broke: see ``runs.breaks.where_it_broke``.
-Break = Literal["loop", "cut", "form", "abandoned", "equation", "plan"]
+Break = Literal["loop", "cut", "form", "abandoned", "copied", "equation", "plan"]
+
+#: What a false step is: see ``runs.breaks``.
+StepKind = Literal["copied", "equation"]
 
 
-class FalseEquation(TypedDict):
-    """The first false equation of an item's output."""
+class FalseStep(TypedDict):
+    """The first false step of an item's output: ``equation``, or ``copied`` wrong from the question."""
 
     item: str
-    equation: str
+    kind: StepKind
+    text: str
 
 
 class BreaksJson(TypedDict):
-    """Where the outputs of lost items broke: items by class, and the first ones' first false equations."""
+    """Where the outputs of lost items broke, and those of gained items before: items by class; first false steps."""
 
-    classes: dict[str, int]
-    false_equations: list[FalseEquation]
+    lost: dict[Break, int]
+    gained: dict[Break, int]
+    steps: list[FalseStep]
+
+
+class BudgetPoint(TypedDict):
+    """``--budget-curve``: the items' outcomes with thoughts of at most ``budget`` tokens; shares of them.
+
+    ``forced``: the thought was closed there; ``cut``: and the answer did not end within its limit.
+    """
+
+    budget: int
+    n: int
+    accuracy: float | None
+    ci95: list[float] | None
+    forced: float
+    cut: float
+
+
+class BudgetCurve(GroupJson):
+    """One row's accuracies by the length of its thoughts. ``errors``: items that are left out of every point.
+
+    ``limit`` is how many new tokens a forced answer could have; ``tokens`` what the run and the forced answers took,
+    None where that is not known.
+    """
+
+    points: list[BudgetPoint]
+    limit: int
+    tokens: dict[Literal["run", "curve"], int | None]
+    errors: int
 
 
 class ConsistencyChange(TypedDict):
@@ -424,6 +490,19 @@ class PooledLoss(TypedDict):
     test: str
 
 
+class CorrectedMean(TypedDict):
+    """The mean over ``tasks`` of corrected accuracies (``--labels``), in percent, and its drop in points.
+
+    ``drop`` is None unless the baseline's accuracies of these tasks are corrected, too.
+    """
+
+    tasks: int
+    mean: float
+    ci95: list[float]
+    drop: float | None
+    drop_ci95: list[float] | None
+
+
 class CertificateJson(VariantJson):
     """The decision on one variant over all its tasks; points. ``bounds`` of the mean drop are one-sided."""
 
@@ -441,6 +520,7 @@ class CertificateJson(VariantJson):
     decided_by: list[str]
     sentence: str
     needed: str
+    corrected: NotRequired[CorrectedMean]
 
 
 class BaselineJson(TypedDict):
@@ -656,6 +736,7 @@ class VariantMeasured(TypedDict, total=False):
     seconds: float | None
     generating_seconds: float | None
     tokens_per_second: float | None
+    joules: float | None
     load_seconds: float
     gpu_seconds: float
     threads: int
@@ -713,12 +794,14 @@ class SettingsJson(TypedDict):
     stress: NotRequired[list[str]]
     drift: NotRequired[int | None]
     noise_floor: NotRequired[int]
+    budget_curve: NotRequired[list[int] | None]
     sample: NotRequired[Method | None]
     where: NotRequired[list[list[str]]]
     recorded_only: NotRequired[bool]
     shard: NotRequired[str | None]
     journal_accept: NotRequired[list[str]]
     incorrect: IncorrectMode
+    labels: NotRequired[list[str]]
     judge: NotRequired[str | None]
     judge_policy: NotRequired[JudgePolicy]
     adaptive: NotRequired[bool]
@@ -741,7 +824,9 @@ class Results(TypedDict):
     style_deltas: NotRequired[list[DeltaRow]]
     reference: NotRequired[list[ReferenceRow]]
     stress: NotRequired[list[StressRow]]
+    budget_curves: NotRequired[list[BudgetCurve]]
     judge: NotRequired[JudgeBlock]
+    labels: NotRequired[LabelsJson]
     loop_guard: NotRequired[LoopGuard]
     adaptive: NotRequired[AdaptiveJson]
     certificate: NotRequired[CertificateJson]

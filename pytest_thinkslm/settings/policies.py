@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest, pages
 
 Tier = Literal["critical", "supporting", "advisory"]
 LimitedRate = Literal["truncated", "unparsed"]
@@ -163,7 +163,7 @@ def _read(file: Path) -> dict[str, object]:
     except OSError as error:
         raise UsageError(f"--policy {file} cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise UsageError(f"--policy {file} is no TOML file: {error}; docs/gates.md has one to copy") from None
+        raise UsageError(f"--policy {file} is no TOML file: {error}; `{pages('gates')}` has one to copy") from None
 
 
 def _known(where: str, value: Mapping[str, object], names: Collection[str]) -> None:

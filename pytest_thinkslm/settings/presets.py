@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.errors import UsageError, nearest, pages
 from pytest_thinkslm.data import tour
 from pytest_thinkslm.settings.values import RawOptions
 
@@ -50,7 +50,7 @@ THINKSLM = Preset(
     styles={"gsm8k": ("direct", "cot", "5shot", "5shot-cot", "8shot")},
     on_styles="styles: the paper's five for gsm8k; open for its other tasks, which are asked direct",
     remarks=(
-        "prompts and exemplars: open in the paper; those of this suite (docs/prompts.md)",
+        f"prompts and exemplars: open in the paper; those of this suite ({pages('prompts')})",
         "max-tokens: open in the paper; this suite's bound by task and style",
         "seeds: open in the paper; --seed and --data-seed of this run",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ JUDGE_POLICIES = ("fallback", "all")
 
 #: Bounds of numbers, beyond which engines overflow and nothing is meant: of whole ones, seeds (what 64 bits hold with
 #: room for a repeat's), repeats of an item (each is a test), and other numbers.
+#: Budgets of ``--budget-curve``, at most.
+MOST_BUDGETS = 12
 MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 
 JudgePolicy = Literal["fallback", "all"]
@@ -46,7 +49,8 @@ class Settings:
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
     were given as options; ``system`` is the text of a system message in every prompt.
     ``drift`` is how many items a task each variant is led along; ``noise_floor`` how many further runs of the first
-    variant there are.
+    variant there are. ``budget_curve`` are the numbers of tokens at which thoughts are closed after the run to see what
+    is answered there; empty: six that the run's thoughts decide; None: none.
     ``stress`` are the changed forms that are asked beside each item (``options-1``).
     ``thinking`` is "on", "off", an effort ("low", "medium", "high") or a number of tokens as text.
     ``sample`` None means as the baseline was drawn, else stratified; ``where`` has pairs of facet and value; ``shard``
@@ -77,6 +81,7 @@ class Settings:
     stress: tuple[str, ...] = ()
     drift: int | None = None
     noise_floor: int = 0
+    budget_curve: tuple[int, ...] | None = None
     sample: Method | None = None
     where: tuple[tuple[str, str], ...] = ()
     recorded_only: bool = False
@@ -93,6 +98,7 @@ class Settings:
     incorrect: IncorrectMode = "data"
     trust_remote_code: bool = False
     hub_ids: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[Path, ...] = ()
     judge: str | None = None
     judge_url: str | None = None
     judge_policy: JudgePolicy = "fallback"
@@ -179,6 +185,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         stress=stress.parse(split_list(raw.get("stress"))),
         drift=_drift(raw),
         noise_floor=_integer(raw, "noise-floor", 0, low=0, high=MOST_REPEATS),
+        budget_curve=_budget_curve(raw),
         **_selection(raw),
         data_dir=data_dir,
         accept_data=bool(raw.get("accept-data")),
@@ -191,6 +198,7 @@ def build_settings(raw: RawOptions) -> Settings | None:
         incorrect=cast("IncorrectMode", _name(raw, "incorrect", INCORRECT_MODES, "data")),
         trust_remote_code=bool(raw.get("trust-remote-code")),
         hub_ids=_pairs(raw, "hub-id"),
+        labels=_labels(raw),
         judge=raw.get("judge") or None,
         judge_url=raw.get("judge-url") or None,
         judge_policy=cast("JudgePolicy", _name(raw, "judge-policy", JUDGE_POLICIES, "fallback")),
@@ -280,6 +288,18 @@ def _selection(raw: RawOptions) -> dict[str, Any]:
     }
 
 
+def _labels(raw: RawOptions) -> tuple[Path, ...]:
+    """Label files; a glob stands for the files that it finds."""
+    found: list[Path] = []
+    for name in split_list(raw.get("labels")):
+        path = checked_path(name, "labels").absolute()
+        matches = sorted(path.parent.glob(path.name)) if any(char in path.name for char in "*?[") else [path]
+        if not matches:
+            raise UsageError(f"--labels {name}: there is no such file; `thinkslm audit RUN` makes label files")
+        found += matches
+    return tuple(dict.fromkeys(found))
+
+
 def _system(raw: RawOptions) -> str | None:
     text = raw.get("system")
     if text is None:
@@ -336,6 +356,25 @@ def _drift(raw: RawOptions) -> int | None:
             "has is not generated again without --rescore, either)"
         )
     return items
+
+
+def _budget_curve(raw: RawOptions) -> tuple[int, ...] | None:
+    """The budgets in order, empty for ``auto``. Raises ``UsageError``."""
+    given = split_list(raw.get("budget-curve"))
+    if not given:
+        return None
+    if str(raw.get("thinking")) == "off":
+        raise UsageError(
+            "--budget-curve closes thoughts early, and --thinking off asks for none: leave one of them out"
+        )
+    if given == ("auto",):
+        return ()
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,8}", one) for one in given) or len(given) > MOST_BUDGETS:
+        raise UsageError(
+            f"--budget-curve {','.join(given)[:100]}: give 'auto', or at most {MOST_BUDGETS} numbers of tokens, say "
+            "64,256,1024"
+        )
+    return tuple(sorted({int(one) for one in given}))
 
 
 def _adaptive(raw: RawOptions) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_thinkslm.statistics.clusters import ClusterSums, student_quantile
 from pytest_thinkslm.statistics.intervals import Interval
 
-#: Draws of the permutation test and of the bootstrap, with a fixed seed: the same figures give the same result.
+#: Draws of the permutation test, with a fixed seed: the same figures give the same result.
 DRAWS = 4000
 
 
@@ -127,7 +127,7 @@ def position_bias(picks: Mapping[str, Sequence[tuple[int, int]]], positions: int
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A share of the variance of a single score, with its bootstrap interval over items."""
+    """A share of the variance of a single score, with its 95% interval over items."""
 
     share: float
     interval: Interval
@@ -142,7 +142,13 @@ def variance_components(items: Sequence[Tree], sources: Sequence[str]) -> dict[s
 
     The nested random model (score = mean + item + first source within the item + ... + the last), by the method of
     moments on unweighted means (Searle, Casella and McCulloch, 1992, ch. 5) on the linear scale; numbers of children
-    may differ. Estimates below 0 are 0. 95% percentile intervals of ``DRAWS`` / 4 bootstrap samples of whole items.
+    may differ. Estimates below 0 are 0.
+
+    The 95% intervals are the jackknife's over whole items (Efron and Tibshirani, 1993, ch. 11), with Student's t on
+    Satterthwaite's degrees of freedom, 2 n over the excess of the pseudo-values' kurtosis, so that a variance that few
+    items carry is known less well. Around the share itself it errs where the share is large, around the arcsine of its
+    root where it is small: stated is what either has. By simulation (docs/stress.md) they cover 93.7% to 98.5% from 50
+    items on.
 
     Args:
         items: the scores of each item, nested ``len(sources) - 1`` deep.
@@ -158,17 +164,59 @@ def variance_components(items: Sequence[Tree], sources: Sequence[str]) -> dict[s
         return {}
     parts = [_Moments.of(item, len(sources)) for item in items]
     stacked = _Moments(*(numpy.array([getattr(part, name) for part in parts]) for name in _Moments.__slots__))
-    weights = numpy.random.default_rng(0).multinomial(len(items), [1 / len(items)] * len(items), size=DRAWS // 4)
-    found = _shares(stacked, numpy.ones((1, len(items))))[0]
-    draws = _shares(stacked, weights)
+    whole = _variances(stacked, numpy.ones((1, len(items))))
+    found = _shares(numpy.maximum(whole, 0.0))[0]
     told = [0, *(level for level in range(1, len(sources)) if stacked.degrees[:, level].sum())]
-    if not found.sum():
+    if not found.sum() or len(items) < 3:
         return {}
-    low, high = numpy.quantile(draws, (0.025, 0.975), axis=0)
+    untruncated = _shares(whole)[0]
+    left_out = _shares(_left_out(stacked))
     return {
-        sources[level]: Component(float(found[level]), Interval(float(low[level]), float(high[level])))
+        sources[level]: Component(
+            float(found[level]), _jackknife(float(untruncated[level]), float(found[level]), left_out[:, level])
+        )
         for level in told
     }
+
+
+def _left_out(parts: _Moments) -> Any:
+    """The variances without each of the items in turn, a row an item."""
+    import numpy
+
+    n = len(parts.mean)
+    rows = []
+    for first in range(0, n, _ROWS):  # the weights of many items at once would not fit into memory
+        places = numpy.arange(first, min(n, first + _ROWS))
+        weights = numpy.ones((len(places), n))
+        weights[numpy.arange(len(places)), places] = 0
+        rows.append(_variances(parts, weights))
+    return numpy.concatenate(rows)
+
+
+#: Rows of weights that are worked on at once.
+_ROWS = 500
+
+
+def _jackknife(share: float, stated: float, without: Any) -> Interval:
+    """The interval of a share from those without each item; ``share`` may lie outside of 0 to 1, ``stated`` not."""
+    import numpy
+    from scipy.stats import t as student
+
+    n = len(without)
+    apart = without - without.mean()
+    spread = float((apart**2).mean())
+    if spread <= 1e-24:
+        return Interval(stated, stated)
+    error = sqrt((n - 1) * spread)
+    excess = float((apart**4).mean()) / spread**2 - (n - 3) / (n - 1)
+    degrees = min(n - 1.0, max(2.0, 2 * n / excess)) if excess > 0 else n - 1.0
+    reach = float(student.ppf(0.975, degrees)) * error
+    low, high = share - reach, share + reach
+    if 0 < share < 1:
+        angle, width = float(numpy.arcsin(sqrt(share))), reach / (2 * sqrt(share * (1 - share)))
+        low = min(low, float(numpy.sin(max(0.0, angle - width))) ** 2)
+        high = max(high, float(numpy.sin(min(numpy.pi / 2, angle + width))) ** 2)
+    return Interval(min(stated, max(0.0, low)), max(stated, min(1.0, high)))
 
 
 @dataclass(slots=True)
@@ -209,8 +257,8 @@ class _Moments:
         return float(means.mean()), (own + within) / len(children)
 
 
-def _shares(parts: _Moments, weights: Any) -> Any:
-    """A row a row of ``weights`` (how often each item counts), a column a level."""
+def _variances(parts: _Moments, weights: Any) -> Any:
+    """A row a row of ``weights`` (how often each item counts), a column a level; estimates may lie below 0."""
     import numpy
 
     degrees, squares = weights @ parts.degrees, weights @ parts.squares
@@ -224,6 +272,12 @@ def _shares(parts: _Moments, weights: Any) -> Any:
         found[:, level] = numpy.where(degrees[:, level] > 0, (squares[:, level] - expected) / known, 0.0)
     spread = (weights @ parts.mean**2 - (weights @ parts.mean) ** 2 / n) / (n - 1)
     found[:, 0] = spread - ((weights @ parts.within) / n[:, None] * found).sum(axis=1)
-    found = numpy.maximum(found, 0.0)
-    total = found.sum(axis=1, keepdims=True)
-    return numpy.divide(found, total, out=numpy.zeros_like(found), where=total > 0)
+    return found
+
+
+def _shares(variances: Any) -> Any:
+    """Each row's parts of its sum; zeros where that is none."""
+    import numpy
+
+    total = variances.sum(axis=1, keepdims=True)
+    return numpy.divide(variances, total, out=numpy.zeros_like(variances), where=total > 1e-12)

@@ -42,7 +42,12 @@ def run_of(folder: Path, *quants: str, costs: bool = True, **more: Any) -> str:
             variant.update(engine="vllm", disk_bytes=VARIANTS[variant["quant"]][1])
         results["measured"] = {
             "variants": {
-                f"m|{quant}": {"tokens_per_second": VARIANTS[quant][2], "peak_memory_bytes": 10 * (place + 1)}
+                f"m|{quant}": {
+                    "tokens_per_second": VARIANTS[quant][2],
+                    "peak_memory_bytes": 10 * (place + 1),
+                    "joules": 5.0 * VARIANTS[quant][3] * (place + 1),
+                    "output_tokens": VARIANTS[quant][3],
+                }
                 for place, quant in enumerate(quants)
             }
         }
@@ -63,6 +68,7 @@ def test_of_the_certified_ones_each_measure_names_its_best(tmp_path: Path, capsy
         "leanest": "none",
         "fastest": "gptq8",
         "cheapest": "w8a8",
+        "thriftiest": "none",
     }
     by_quant = {one["quant"]: one for one in found["variants"]}
     assert {quant: one["certified"] for quant, one in by_quant.items()} == {
@@ -73,9 +79,10 @@ def test_of_the_certified_ones_each_measure_names_its_best(tmp_path: Path, capsy
     }
     assert found["level"] == pytest.approx(0.05 / 3)
     assert by_quant["w8a8"]["costs"]["seconds_per_solved"] == pytest.approx(100 / 160 / 0.8)
+    assert by_quant["w8a8"]["costs"]["joules_per_solved"] == pytest.approx(2 * 5 * 100 / 0.8)
     assert by_quant["gptq4"]["drop"] == pytest.approx(25)
     assert by_quant["gptq4"]["fronts"] == ["disk_bytes"]
-    assert by_quant["none"]["fronts"] == ["memory_bytes"]
+    assert by_quant["none"]["fronts"] == ["memory_bytes", "joules_per_solved"]
     assert by_quant["w8a8"]["fronts"] == ["disk_bytes", "seconds_per_solved"]
 
 

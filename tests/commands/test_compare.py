@@ -282,3 +282,38 @@ def test_by_style_takes_one_run_with_several_styles(
     ):
         assert main(["compare", *arguments]) == 4
         assert said in capsys.readouterr().err
+
+
+def stressed(item: int, right: bool, steady: bool, words: str = "") -> list[dict[str, object]]:
+    """An item and two changed forms of it, one of them right where the item is not unless it is steady."""
+    forms = [
+        record(
+            item,
+            right if steady or form == "layout-1" else not right,
+            role="stress",
+            stress=form,
+            messages=[{"role": "user", "content": f"{form}{words} {item}"}],
+        )
+        for form in ("layout-1", "order-1")
+    ]
+    return [record(item, right), *forms]
+
+
+def test_consistency_of_stressed_runs_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Steady before in 90 of 100, now in 60; of the last ten the forms were asked in other words."""
+    before = [line for item in range(100) for line in stressed(item, True, item < 90)]
+    now = [line for item in range(100) for line in stressed(item, True, item < 60, "!" if item >= 90 else "")]
+    runs = [str(write_run(tmp_path / name, lines)) for name, lines in (("a", before), ("b", now))]
+    assert main(["compare", *runs, "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"][0]["rows"]
+    found = row["consistency"]
+    assert (found["n"], found["before"], found["now"]) == (90, 1, pytest.approx(60 / 90, abs=1e-6))
+    assert len(found["lost"]) == 30
+    assert found["p"] < 1e-6
+    for form in ("rich", "markdown"):
+        assert main(["compare", *runs, "--format", form]) == 0
+        assert "consistency under --stress 100.0% → 66.7% (-33.3 points" in " ".join(capsys.readouterr().out.split())
+    plain = str(write_run(tmp_path / "c", [record(item, True) for item in range(100)]))
+    assert main(["compare", runs[0], plain, "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"][0]["rows"]
+    assert "consistency" not in row

@@ -48,17 +48,24 @@ def _answered(lines, reply):
         yield {"id": "b", "custom_id": line["custom_id"], "response": response, "error": None}
 
 
-def test_prompts_answered_elsewhere_and_replayed_equal_a_direct_run(pytester, capsys):
+@pytest.mark.parametrize(
+    ("further", "forms"), [((), [""]), (("--stress=order:1,layout:2",), ["", "/order-1", "/layout-1", "/layout-2"])]
+)
+def test_prompts_answered_elsewhere_and_replayed_equal_a_direct_run(pytester, capsys, further, forms):
     pytester.makepyfile(scripted=SCRIPTED)
     pytester.makeconftest(ENGINE)
     pytester.syspathinsert()
     from scripted import reply
 
-    assert main(["prompts", "--model", "m", *OPTIONS, "-o", "batch.jsonl"]) == 0
-    assert "16 requests in batch.jsonl" in capsys.readouterr().out
+    asked = (*OPTIONS, *further)
+    assert main(["prompts", "--model", "m", *asked, "-o", "batch.jsonl"]) == 0
+    assert f"{16 * len(forms)} requests in batch.jsonl" in capsys.readouterr().out
     lines = [json.loads(line) for line in pytester.path.joinpath("batch.jsonl").read_text().splitlines()]
     assert {re.sub(r"\d{4}", "N", line["custom_id"]) for line in lines} == {
-        f"sort8_{kind}/{style}/N/1" for kind in ("positive", "mixed") for style in ("direct", "cot")
+        f"sort8_{kind}/{style}/N/1{form}"
+        for kind in ("positive", "mixed")
+        for style in ("direct", "cot")
+        for form in forms
     }
     assert all(line["method"] == "POST" and line["url"] == "/v1/chat/completions" for line in lines)
     assert lines[0]["body"] | {"messages": None} == {
@@ -70,13 +77,15 @@ def test_prompts_answered_elsewhere_and_replayed_equal_a_direct_run(pytester, ca
     }
     results = pytester.path / "results.jsonl"
     results.write_text("".join(json.dumps(each) + "\n" for each in _answered(lines, reply)))
-    direct = pytester.runpytest_subprocess("--model=m", "--engine=scripted", "--report-dir=direct", *OPTIONS)
-    replayed = pytester.runpytest_subprocess(f"--model={results}", "--engine=replay", "--report-dir=replayed", *OPTIONS)
+    direct = pytester.runpytest_subprocess("--model=m", "--engine=scripted", "--report-dir=direct", *asked)
+    replayed = pytester.runpytest_subprocess(f"--model={results}", "--engine=replay", "--report-dir=replayed", *asked)
     assert direct.ret == replayed.ret == 0, direct.stdout.str() + replayed.stdout.str()
     assert items(pytester.path / "direct") == items(pytester.path / "replayed")
     assert {line["verdict"] for line in items(pytester.path / "direct")} == {"correct", "incorrect", "truncated"}
     one, two = (without_measured(pytester.path / name) for name in ("direct", "replayed"))
     assert one["results"] == two["results"]
+    assert one.get("stress") == two.get("stress")
+    assert ("stress" in one) == bool(further)
 
 
 def test_repeats_have_seeds_of_their_own(capsys):

@@ -140,7 +140,8 @@ def test_lost_items_say_where_they_broke(replay: Replay, pytester: pytest.Pytest
     assert result.ret == 0
     (row,) = results(pytester.path / "report")["deltas"]
     assert row["breaks"] == {
-        "classes": {"equation": 1},
-        "false_equations": [{"item": "0000", "equation": "2 + 2 = 5"}],
+        "lost": {"equation": 1},
+        "gained": {},
+        "steps": [{"item": "0000", "kind": "equation", "text": "2 + 2 = 5"}],
     }
     assert "lost by equation 1 (“2 + 2 = 5” in 0000)" in str(result.stdout)

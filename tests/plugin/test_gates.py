@@ -14,6 +14,7 @@ from replayed import Line, items, results, sorted_answer, without_measured
 from statsmodels.stats.contingency_tables import mcnemar
 
 from pytest_thinkslm.core.identity import limited
+from pytest_thinkslm.gates.baselines import load_run
 
 Replay = Callable[..., pytest.RunResult]
 TASK = "sort8_positive"
@@ -305,6 +306,24 @@ def test_styles_and_variants_are_in_the_name_and_corrected_together(replay: Repl
         [line for line in worse if line["quant"] == "gptq4"], EIGHT, "--style=direct", "--baseline=base", "--gate=0"
     )
     assert "accuracy 100.0% before, 0.0% now" in said(against)
+
+
+@pytest.mark.parametrize("asked", [["--gate=5"], ["--certify=5"]])
+def test_the_first_variant_is_the_one_that_was_named_first(
+    replay: Replay, pytester: pytest.Pytester, asked: list[str]
+) -> None:
+    """Not the first by the alphabet, which is the order of a run's files; the recorded run says the same."""
+    lines = [*sorts([], FEW, model="m", quant="q8_0"), *sorts(FEW, FEW, model="m", quant="q4_0")]
+    result = replay(lines, EIGHT, "--quant=q8_0,q4_0", *asked)
+    assert result.ret == 1
+    value = json.loads((pytester.path / "report" / "results.json").read_text())
+    assert {(row["quant"], row["against"]["quant"]) for row in value["deltas"]} == {("q4_0", "q8_0")}
+    if asked == ["--gate=5"]:
+        assert [gate["quant"] for gate in value["gates"]] == ["q4_0"]
+        assert "accuracy 100.0% before, 0.0% now" in said(result)
+    else:
+        assert (value["certificate"]["quant"], value["certificate"]["against"]["quant"]) == ("q4_0", "q8_0")
+    assert load_run(pytester.path / "report").variants == [("m", "q8_0"), ("m", "q4_0")]
 
 
 def test_a_baseline_without_a_gate_is_shown_and_fails_nothing(replay: Replay, pytester: pytest.Pytester) -> None:

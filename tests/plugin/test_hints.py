@@ -67,7 +67,7 @@ TABLE = [
     Likely("--plan|empty", 5, "--plan does nothing without a model"),
     Likely("--slm-task=gsm8k|empty", 5, "does nothing without a model"),
     Likely("--model=|--task=gsm8k|empty", 5, "--task does nothing without a model"),
-    Likely("checks", 0, "1 reasoning tests were skipped, since no model is given; type: pytest --model embedded"),
+    Likely("checks", 0, "1 reasoning test was skipped, since no model is given; type: pytest --model embedded"),
     Likely("checks|-k|mine", 0, "no model is given; type: pytest --model embedded"),
     Likely("--pyargs|pytest_thinkslm.nothing|--task=gsm8k", 4, "not found"),
     # Misspelt options.

@@ -90,3 +90,14 @@ def test_a_row_carries_it_and_reports_say_it():
     assert any(
         "20.0% of outputs were cut" in note and note.startswith("sort8_positive (direct)") for note in notes([row])
     )
+
+
+def test_a_note_names_the_variant_where_there_are_several():
+    records = [
+        record(n, True, quant=quant, **(cut() if n < 2 else ended())) for quant in ("none", "q4") for n in range(10)
+    ]
+    found = notes(figures(records, (), {}))
+    assert [note.partition(":")[0] for note in found] == [
+        "sort8_positive (direct, none)",
+        "sort8_positive (direct, q4)",
+    ]

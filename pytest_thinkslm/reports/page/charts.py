@@ -15,6 +15,7 @@ from typing import Any, TypedDict, cast
 from pytest_thinkslm.core.identity import GroupKey, short_names
 from pytest_thinkslm.core.item_record import GroupJson, VariantJson, group_key
 from pytest_thinkslm.core.shapes import misfit
+from pytest_thinkslm.reports.choice import costs
 from pytest_thinkslm.reports.page.vegalite import (
     ROW_HEIGHT,
     Spec,
@@ -29,7 +30,8 @@ from pytest_thinkslm.reports.page.vegalite import (
     stacked_bars,
     tooltip,
 )
-from pytest_thinkslm.reports.summary import row_name
+from pytest_thinkslm.reports.pareto import Point, front
+from pytest_thinkslm.reports.summary import overall, row_name
 from pytest_thinkslm.runs.types import FigureRow, Results
 from pytest_thinkslm.statistics import wilson
 
@@ -83,9 +85,11 @@ def charts(results: Results) -> list[Chart]:
         *(_accuracy(results, panel) for panel in panels),
         *(_list_length(results, panel) for panel in panels),
         *chain.from_iterable(zip_longest(*(_groups(results, panel) for panel in panels))),
+        *chain.from_iterable(_budget_curves(results, panel) for panel in panels),
         *(_verdicts(panel) for panel in panels),
         *(_failures(panel) for panel in panels),
         *(_deltas(results, panel) for panel in panels),
+        *chain.from_iterable(_costs(results, panel) for panel in panels),
         *(_baseline(results, panel) for panel in panels),
     ]
     return [chart for chart in made if chart and chart.spec["data"]["values"]]
@@ -233,6 +237,46 @@ def _groups(results: Results, panel: _Panel) -> Iterator[Chart]:
             yield Chart(f"{task}-{name}{panel.suffix}", full, "Bars are 95% intervals.", spec)
 
 
+def _budget_curves(results: Results, panel: _Panel) -> Iterator[Chart]:
+    """Accuracy over the length of the thought, a plot a task."""
+    curves = {group_key(curve): curve for curve in results.get("budget_curves") or ()}
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    titles: dict[str, str] = {}
+    for row in panel.rows:
+        curve = curves.get(group_key(row))
+        for point in curve["points"] if curve is not None else ():
+            if point["accuracy"] is not None:
+                own = dot(str(point["budget"]), panel.series(row), point["accuracy"], point["ci95"], n=point["n"])
+                by_task.setdefault(row["task"], []).append({**own, "budget": point["budget"]})
+                titles[row["task"]] = row["title"]
+    for task, values in by_task.items():
+        x = {
+            **quantity("budget", "tokens of the thought, at most"),
+            "scale": {"type": "log", "nice": False, "padding": 16},
+            "axis": {"grid": False},
+        }
+        y = quantity("value", "accuracy (%)", (0, 100))
+        marks = [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.45},
+                "encoding": interval_ends("y", "accuracy (%)", (0, 100)),
+            },
+            {"mark": {"type": "line", "opacity": 0.6}, "encoding": {"y": y}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"y": y, "tooltip": tooltip({"budget": "tokens"})},
+            },
+        ]
+        spec = {**frame(values), "height": 200, "encoding": {"x": x, "color": series_colour(values)}, "layer": marks}
+        note = "Thoughts are closed at so many tokens and the answer asked for. Bars are 95% intervals."
+        yield Chart(
+            f"{task}-budget{panel.suffix}",
+            f"{titles[task]}: accuracy by the length of the thought{panel.title}",
+            note,
+            spec,
+        )
+
+
 def _verdicts(panel: _Panel) -> Chart:
     values = []
     for row in panel.rows:
@@ -293,6 +337,75 @@ def _deltas(results: Results, panel: _Panel) -> Chart | None:
     }
     against = references[0] if len(references) == 1 else "the reference"
     return _changes("deltas", panel, changes, against, "Paired over the items; bars are 95% intervals.")
+
+
+#: What accuracy is drawn over: name of the chart, cost, its unit and axis, and whether more of it is better.
+_COSTS = (
+    ("disk", "disk_bytes", 2**30, "disk (GiB)", False),
+    ("memory", "memory_bytes", 2**30, "peak memory (GiB)", False),
+    ("speed", "tokens_per_second", 1, "tokens a second", True),
+    ("energy", "joules_per_solved", 1, "joules a solved item", False),
+)
+
+
+def _costs(results: Results, panel: _Panel) -> Iterator[Chart]:
+    """Accuracy over what a variant takes, with the front: those that no other one beats in both."""
+    rows: dict[tuple[str, str], list[FigureRow]] = {}
+    for row in panel.rows:
+        rows.setdefault(_variant(row), []).append(row)
+    sizes = {len(own) for own in rows.values()}
+    if len(rows) < 2 or len(sizes) > 1:
+        return
+    for name, cost, unit, axis, more_is_better in _COSTS:
+        values = []
+        for variant, own in rows.items():
+            taken = costs(results, variant, own).get(cost)
+            accuracy, ends = _mean(own)
+            if taken and accuracy is not None:
+                point = dot(panel.series(own[0]), panel.series(own[0]), accuracy, ends, n=sum(row["n"] for row in own))
+                values.append({**point, "cost": float(f"{taken / unit:.4g}")})
+        points = [Point(value["series"], value["cost"], value["value"]) for value in values]
+        best = {point.name for point in front(points, more_is_better=more_is_better)}
+        if len(values) < 2:
+            continue
+        for value in values:
+            value["front"] = value["series"] in best
+        x = {
+            **quantity("cost", axis),
+            "scale": {"type": "log", "nice": False, "padding": 16},
+            "axis": {"grid": False, "format": "~g"},
+        }
+        y = {**quantity("value", "accuracy (%)"), "scale": {"zero": False}}
+        spec = {
+            **frame(values),
+            "height": 220,
+            "encoding": {"x": x},
+            "layer": [
+                {
+                    "transform": [{"filter": "datum.front"}],
+                    "mark": {"type": "line", "strokeDash": [4, 3], "opacity": 0.7, "color": "#888888"},
+                    "encoding": {"y": y, "order": {"field": "cost"}},
+                },
+                {
+                    "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.45},
+                    "encoding": {**interval_ends("y", "accuracy (%)", None), "color": series_colour(values)},
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+                    "encoding": {"y": y, "color": series_colour(values), "tooltip": tooltip({"cost": axis})},
+                },
+            ],
+        }
+        note = "Mean of the tasks, bars are 95% intervals; dashed: the front. Which one is certified: thinkslm choose."
+        yield Chart(f"cost-{name}{panel.suffix}", f"Accuracy over {axis}{panel.title}", note, spec)
+
+
+def _mean(rows: Sequence[FigureRow]) -> tuple[float | None, Sequence[float] | None]:
+    """The accuracy of one row, or the mean of several and its interval; None where one of them has none."""
+    if len(rows) == 1:
+        return rows[0]["accuracy"], rows[0]["ci95"]
+    means = overall(rows)
+    return (means[0].accuracy, means[0].ci95) if means and means[0].tasks == len(rows) else (None, None)
 
 
 def _baseline(results: Results, panel: _Panel) -> Chart | None:

@@ -8,8 +8,9 @@ from typing import Any
 from pytest_thinkslm.core.item_record import group_key
 from pytest_thinkslm.core.tables import Cell, Column, Table, html_table, text_columns
 from pytest_thinkslm.core.text import preview
+from pytest_thinkslm.reports.budget_table import budget_table
 from pytest_thinkslm.reports.certificate_table import certificate_table, certificates_of
-from pytest_thinkslm.reports.delta_tables import delta_tables, reference_tables, style_tables
+from pytest_thinkslm.reports.delta_tables import break_tables, delta_tables, reference_tables, style_tables
 from pytest_thinkslm.reports.gate_table import any_loss_lines, gate_sentences, gate_table
 from pytest_thinkslm.reports.links import item_link
 from pytest_thinkslm.reports.metric_table import metric_tables
@@ -29,9 +30,16 @@ GATES_SHOWN = 20
 
 
 def deltas(results: Results) -> list[View]:
-    """One table a variant: its change against its reference."""
+    """One table a variant: its change against its reference, and where lost and gained items broke."""
+    broke = break_tables(results)
     return [
-        {"title": table.title, "table": html_table(table), "measured": cost} for table, _, cost in delta_tables(results)
+        {
+            "title": table.title,
+            "table": html_table(table),
+            "measured": cost,
+            "broke": html_table(broke[name]) if (name := f"{rows[0]['model']}|{rows[0]['quant']}") in broke else "",
+        }
+        for table, rows, cost in delta_tables(results)
     ]
 
 
@@ -56,6 +64,12 @@ def styles(results: Results) -> list[View]:
 def stress(results: Results) -> View | None:
     """What changed forms of items did; None where none was asked."""
     table = stress_table(results)
+    return None if table is None else {"title": table.title, "table": html_table(table), "notes": table.notes}
+
+
+def budgets(results: Results) -> View | None:
+    """Accuracy by the length of the thought; None where it was not asked for."""
+    table = budget_table(results)
     return None if table is None else {"title": table.title, "table": html_table(table), "notes": table.notes}
 
 
@@ -114,6 +128,7 @@ def certificates(results: Results) -> list[View]:
             "title": (table := certificate_table(certificate)).title,
             "sentence": certificate["sentence"],
             "table": html_table(table),
+            "notes": table.notes,
         }
         for certificate in certificates_of(results)
     ]

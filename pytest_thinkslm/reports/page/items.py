@@ -87,8 +87,13 @@ class Index:
         return json.dumps(head).encode("ascii")[:-1] + b',"columns":{' + columns + b"}}"
 
 
-def pack(lines: Iterable[bytes], write: Callable[[bytes], object]) -> Index:
+def pack(
+    lines: Iterable[bytes], write: Callable[[bytes], object], look: Callable[[int, ItemLine], object] | None = None
+) -> Index:
     """Read the lines of ``items.jsonl``, hand each compressed block to ``write``, and return the index.
+
+    Args:
+        look: called with the number of each line, from 0, and its record.
 
     Raises:
         ValueError: a line is not what a run writes; names it.
@@ -98,9 +103,12 @@ def pack(lines: Iterable[bytes], write: Callable[[bytes], object]) -> Index:
     size = 0
     for number, line in enumerate(lines, 1):
         try:
-            index.add(read_line(line))
+            record = read_line(line)
+            index.add(record)
         except ValueError as error:
             raise ValueError(f"line {number} of items.jsonl is damaged ({error})") from None
+        if look is not None:
+            look(number - 1, record)
         block.append(line)
         size += len(line)
         if size >= BLOCK_BYTES or len(block) >= BLOCK_LINES:

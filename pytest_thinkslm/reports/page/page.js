@@ -74,7 +74,7 @@
   }
 
   // -- filters and search ----------------------------------------------------------------------------------------
-  const FILTERS = { variant: "variant", task: "task", style: "style", verdict: "verdict", rule: "rule", failure: "failure class", role: "role", transformation: "transformation" };
+  const FILTERS = { variant: "variant", task: "task", style: "style", verdict: "verdict", rule: "rule", failure: "failure class", role: "role", transformation: "transformation", broke: "where it broke" };
   const filters = {}; // name -> wanted value, "" for all
   let chosenSet = null; // {title, rows: Set}
   let shown = []; // rows in the list
@@ -85,6 +85,7 @@
   const read = (row, name) => {
     if (name === "variant") return variant(row);
     if (name === "transformation") return String(value(row, "stress") ?? "none").replace(/-\d+$/, "");
+    if (name === "broke") return page.broke[row]?.name ?? "none";
     return String(value(row, name) ?? "none");
   };
   // What a changed form of an item (role "stress") is called: options-2.
@@ -116,7 +117,8 @@
   // Questions asked beside the items (role "seed") are shown on request.
   const standard = (name) => (name === "role" && tables.role.length > 1 ? "item" : "");
 
-  function setFilters(wanted) {
+  async function setFilters(wanted) {
+    if (wanted.formulas === "on") await setFormulas(true);
     chosenSet = null;
     for (const name of Object.keys(FILTERS)) {
       filters[name] = wanted[name] ?? standard(name);
@@ -131,11 +133,34 @@
   function chosen() {
     const pairs = Object.entries(filters).filter(([name, wanted]) => wanted !== standard(name));
     if (chosenSet) pairs.push(["set", chosenSet.name]);
+    if (typesetting) pairs.push(["formulas", "on"]);
     if ($("search").value.trim()) pairs.push(["q", $("search").value.trim()]);
     return pairs.map(([name, wanted]) => `${name}=${encodeURIComponent(wanted)}`).join("&");
   }
 
   const remember = () => history.replaceState(null, "", `#${chosen() || "items"}`);
+
+  // LaTeX as formulas, or as it was written.
+  let typesetting = false;
+  let library;
+  async function setFormulas(on) {
+    if (on) library ??= unpacked("data-formulas").then(run);
+    await library;
+    typesetting = on;
+    $("formulas").setAttribute("aria-pressed", String(on));
+  }
+
+  async function flipFormulas() {
+    await setFormulas(!typesetting);
+    if (opened >= 0) await open(opened); else remember();
+  }
+
+  // A vendored script runs at once; its hash is in the page's policy.
+  function run(source) {
+    const script = document.createElement("script");
+    script.textContent = source;
+    document.head.append(script);
+  }
 
   // The listed items as lines of items.jsonl.
   async function save() {
@@ -291,10 +316,11 @@
       h("h3", {}, name),
       h("p", { class: "quiet" }, facets(own), " ", h("a", { href: link(row) }, "link to this item")),
       ...(own.note ? [h("p", { class: "remark" }, own.note)] : []),
-      h("h4", {}, "gold"), text(show1(own.gold), words),
+      h("h4", {}, "gold"), valueText(own.gold, words),
       ...(prompts.size === 1 ? prompt(own, words) : []),
-      h("div", { class: "columns" }, ...lines.map((line, place) => column(line, rows.length > 1, prompts.size > 1, words, place ? lines[0].output : null))),
+      h("div", { class: "columns" }, ...lines.map((line, place) => column(line, rows.length > 1, prompts.size > 1, words, beside(lines, place, own), page.broke[rows[place]]))),
     );
+    if (typesetting) $("detail").querySelectorAll("pre").forEach(formulas.typeset);
     $("detail").scrollTop = 0;
     document.dispatchEvent(new CustomEvent("thinkslm-opened", { detail: row }));
   }
@@ -308,27 +334,59 @@
     return at;
   }
 
-  // A <pre> with the text, marked where it begins to differ from the first variant's.
-  function differing(content, at) {
-    const end = at + Math.max(1, content.slice(at).search(/\w\W|$/) + 1);
-    const mark = h("mark", { class: "differs", title: "the first difference from the first variant's output" }, content.slice(at, end) || "(ends here)");
-    return h("pre", { dir: "auto" }, content.slice(0, at), mark, content.slice(end));
+  // The line that a column is held against: the first variant's; of that one itself the opened one's, or the other's.
+  function beside(lines, place, own) {
+    if (place) return lines[0];
+    return lines[0] !== own ? own : lines.length === 2 ? lines[1] : null;
   }
 
-  function column(line, titled, withPrompt, words, before) {
-    const at = words ? -1 : difference(line.output, before);
+  // What is marked in a field of a line: where it begins to differ from the other, and its first false step.
+  function marksOf(line, other, broke, name) {
+    const marks = [], content = line[name];
+    if (typeof content !== "string") return marks;
+    const at = other && (name === "reasoning" || (line.reasoning ?? "") === (other.reasoning ?? "")) ? difference(content, other[name]) : -1;
+    if (at >= 0) marks.push({ start: at, end: at + Math.max(1, content.slice(at).search(/\w\W|$/) + 1), css: "differs", title: "the first difference from the other output" });
+    const step = broke?.step;
+    if (step?.field === name) marks.push({ start: step.start, end: step.end, css: "false", title: STEPS[step.kind] });
+    return marks;
+  }
+
+  const STEPS = { equation: "the first false step: this equation is false", copied: "the first false step: the question has another number here" };
+
+  // A <pre> with the text and its marks, which may lie in one another.
+  function marked(content, marks) {
+    const cuts = [0, content.length, ...marks.flatMap(({ start, end }) => [start, end])].sort((a, b) => a - b);
+    const parts = cuts.slice(1).map((end, place) => {
+      const within = marks.filter((mark) => mark.start <= cuts[place] && end <= mark.end && cuts[place] < end);
+      const piece = content.slice(cuts[place], end);
+      return within.length ? h("mark", { class: within.map((mark) => mark.css).join(" "), title: within.map((mark) => mark.title).join("; ") }, piece) : piece;
+    });
+    if (marks.some((mark) => mark.start >= content.length)) parts.push(h("mark", { class: "differs", title: "the first difference from the other output" }, "(ends here)"));
+    return h("pre", { dir: "auto" }, ...parts);
+  }
+
+  // The class of a wrong output; its false step is one click away.
+  function brokeFact(broke) {
+    if (!broke) return null;
+    const jump = broke.step ? h("button", { type: "button", class: "jump" }, "show the first false step") : null;
+    jump?.addEventListener("click", () => jump.closest("section").querySelector("mark.false")?.scrollIntoView({ block: "center" }));
+    return h("p", { class: "quiet" }, `broke: ${broke.name}`, jump ? " " : null, jump);
+  }
+
+  function column(line, titled, withPrompt, words, other, broke) {
+    const shownAs = (name, missing) => (words || typeof line[name] !== "string" ? text(line[name] ?? missing, words) : marked(line[name], marksOf(line, other, broke, name)));
     const judge = line.judge;
     const facts = [line.rule ? `rule: ${line.rule}` : "", line.failure ? `failure: ${line.failure}` : "", line.finish_reason ? `finish: ${line.finish_reason}` : "", line.output_tokens === null ? "" : `${line.output_tokens} tokens`, line.grading_timeout ? "grading timed out" : ""].filter(Boolean).join(", ");
     return h("section", { "aria-label": `${line.model} ${line.quant}` },
       titled ? h("h3", {}, `${line.model}, ${line.quant}`) : null,
       h("p", {}, h("span", { class: `verdict ${line.verdict}` }, line.verdict), " ", line.reason ?? ""),
       h("div", { class: "pair" },
-        h("div", {}, h("h4", {}, "answer"), text(show1(line.answer), words)),
+        h("div", {}, h("h4", {}, "answer"), valueText(line.answer, words)),
         judge ? h("div", {}, h("h4", {}, "judge"), text(judgeText(line), words)) : null),
-      h("p", { class: "quiet" }, facts),
+      h("p", { class: "quiet" }, facts), words ? null : brokeFact(broke),
       ...(withPrompt ? prompt(line, words) : []),
-      ...(line.reasoning ? [h("h4", {}, "thought"), text(line.reasoning, words)] : []),
-      h("h4", {}, "output"), at < 0 ? text(line.output ?? "no output", words) : differing(line.output, at));
+      ...(line.reasoning ? [h("h4", {}, "thought"), shownAs("reasoning")] : []),
+      h("h4", {}, "output"), shownAs("output", "no output"));
   }
 
   function prompt(line, words) {
@@ -354,6 +412,12 @@
     if (Array.isArray(each)) return `[${each.join(", ")}]`;
     if (typeof each === "object") return Object.entries(each).map(([name, part]) => `${name.replaceAll("_", " ")}: ${part ?? "–"}`).join("\n");
     return String(each);
+  }
+
+  function valueText(each, words) {
+    const element = text(show1(each), words);
+    element.classList.add("value");
+    return element;
   }
 
   // A <pre> with the text; what is searched for is marked.
@@ -434,6 +498,7 @@
       "/": () => { $("items").scrollIntoView(); $("search").focus(); $("search").select(); },
       "?": () => $("help").showModal(),
       t: flip,
+      m: flipFormulas,
       j: () => move(1),
       k: () => move(-1),
       ...(inList ? {
@@ -493,9 +558,7 @@
   }
 
   async function loadPlots() {
-    const script = document.createElement("script");
-    script.textContent = await unpacked("data-vendor");
-    document.head.append(script); // runs at once; its hash is in the page's policy
+    run(await unpacked("data-vendor"));
     await plot();
   }
 
@@ -511,6 +574,7 @@
     let waiting;
     $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { remember(); apply(); }, 180); });
     $("save").addEventListener("click", save);
+    $("formulas").addEventListener("click", flipFormulas);
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("filters").addEventListener("reset", (event) => { event.preventDefault(); setFilters({}).then(remember); });
     let frame = 0;

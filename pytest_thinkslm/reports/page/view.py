@@ -16,16 +16,16 @@ from pytest_thinkslm.reports.page.items import Index
 from pytest_thinkslm.runs.types import FigureRow, Results
 
 
-def sections(results: Results, index: Index) -> View:
-    """The template's variables. A section that the run has nothing for is empty."""
+def sections(results: Results, index: Index, runs: Mapping[str, Results]) -> View:
+    """The template's variables. A section that the run has nothing for is empty; ``runs``: of several, by name."""
     labels = variant_labels(results)
     return {
-        "title": _title(labels),
+        "title": _title(labels) if not runs else ", ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs",
         "results": results,
         "counts": dict(index.verdicts),
         "items": sum(index.verdicts.values()),
         "lines": index.count,
-        "facts": _facts(results),
+        "facts": [("runs", ", ".join(runs)), *_facts(results)[:-2]] if runs else _facts(results),
         "overview": _overview(results),
         "changed": comparisons.changed(results),
         "notes": summary.notes(results["results"]),
@@ -36,6 +36,7 @@ def sections(results: Results, index: Index) -> View:
             for chart in charts(results)
         ],
         "stress": comparisons.stress(results),
+        "budgets": comparisons.budgets(results),
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
         "metrics": comparisons.metrics(results),
@@ -44,7 +45,8 @@ def sections(results: Results, index: Index) -> View:
         "judge": comparisons.judge(results),
         "gates": comparisons.gates(results),
         "certificates": comparisons.certificates(results),
-        "environment": _environment(results),
+        "environment": [(f"{name}: {title}", pairs) for name, run in runs.items() for title, pairs in _environment(run)]
+        or _environment(results),
     }
 
 

@@ -133,6 +133,30 @@ def test_changes_between_variants_and_against_a_baseline() -> None:
     assert "deltas" not in without
 
 
+def test_accuracy_over_what_a_variant_takes() -> None:
+    """q4 is smaller and as fast as none, q8 is beaten by both; energy is known of one alone."""
+    right = {"none": 4, "q8": 2, "q4": 3}
+    lines = [
+        line(item, item < right[quant], quant=quant, task=task)
+        for quant in right
+        for item in range(4)
+        for task in ("sort8_positive", "sort16_mixed")
+    ]
+    results = run_results(lines)
+    for variant in results["variants"]:
+        variant["disk_bytes"] = {"none": 2**32, "q8": 2**31, "q4": 2**30}[variant["quant"]]
+    speeds = {"none": 50.0, "q8": 20.0, "q4": 50.0}
+    results["measured"]["variants"] = {f"m|{quant}": {"tokens_per_second": speed} for quant, speed in speeds.items()}
+    results["measured"]["variants"]["m|q4"] |= {"joules": 10.0, "output_tokens": 56}
+    found = {chart.name: chart for chart in charts(results)}
+    drawn = {value["series"]: (value["cost"], value["value"], value["front"]) for value in values(found["cost-disk"])}
+    assert drawn == {"none": (4, 100, True), "q8": (2, 50, False), "q4": (1, 75, True)}
+    assert {v["series"] for v in values(found["cost-speed"]) if v["front"]} == {"none"}
+    assert all(value["low"] < value["value"] <= value["high"] for value in values(found["cost-disk"]))
+    assert fields(found["cost-disk"].spec) <= set(values(found["cost-disk"])[0])
+    assert not {"cost-energy", "cost-memory"} & set(found)
+
+
 @pytest.mark.parametrize(
     ("variants", "labels"),
     [

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from page_folders import HOSTILE, delta, line, report_folder
+from page_watch import Watch
 
 from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.reports.page import write_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 COUNT = 900  # items of each variant: three blocks
-
-
-@dataclass
-class Watch:
-    """What a page said and asked for while it was looked at."""
-
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def on(self, page: Any) -> None:
-        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        page.on("request", lambda request: self.asked.append(request.url))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +38,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     rows[0] |= {"judge": {"verdict": "correct", "answer": None, "reason": "as asked"}}
     judge = {"model": "j", "policy": "all", "disagreements": rows, "unjudged": 0}
     return write_page(report_folder(folder, lines, deltas=[delta(["0004", "0008"])], judge=judge)).as_uri()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture
@@ -263,8 +233,52 @@ def test_the_first_difference_of_two_outputs_is_marked(page: Any) -> None:
     page.locator("#list").focus()
     page.keyboard.press("Home")
     opened(page, "sort8_positive direct 0000")
-    assert page.locator("mark.differs").all_text_contents() == ["q4"]
+    assert page.locator("mark.differs").all_text_contents() == ["none", "q4"]
     assert output(page, 1) == "out q4 number 0"
+
+
+@pytest.fixture(scope="module")
+def lost_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run in which q4 has lost 0000 to a false equation behind a thought, and gained 0001."""
+    texts = {
+        ("none", 0): ("Add \U0001d7d9 first.", "14 * 12 = 168, so 73", True),
+        ("q4", 0): ("Add \U0001d7d9 last. 59 rolls.", "14 * 12 = 158, so 63", False),
+        ("none", 1): ("", "14 + 12 = 27", False),
+        ("q4", 1): ("", "73", True),
+    }
+    question = [{"role": "user", "content": "14 trays of 12 rolls, 95 are sold. How many are left?"}]
+    lines = [
+        line(item, right, output, quant=quant, task="gsm8k", gold="73", reasoning=thought, messages=question)
+        for (quant, item), (thought, output, right) in texts.items()
+    ]
+    lost = {"copied": 1}
+    broke = {"lost": lost, "gained": {"equation": 1}, "steps": [{"item": "0000", "kind": "copied", "text": "59"}]}
+    rows = [delta(["0000"], ["0001"], task="gsm8k", breaks=broke)]
+    return write_page(report_folder(tmp_path_factory.mktemp("lost") / "run", lines, deltas=rows)).as_uri()
+
+
+def test_a_lost_item_shows_the_first_difference_and_the_first_false_step(
+    browser: Any, lost_address: str, watch: Watch
+) -> None:
+    fresh = browser.new_page(viewport={"width": 390, "height": 800})
+    watch.on(fresh)
+    fresh.goto(lost_address)
+    fresh.click("#deltas summary:has-text('Where lost')")
+    fresh.click("#deltas a[href='#set=delta-0-lost&broke=copied']")
+    status(fresh, "lost: gsm8k (direct), q4: 1 of 4 items")
+    fresh.locator(".row").first.click()
+    opened(fresh, "gsm8k direct 0000")
+    assert fresh.locator("#detail .columns > section").count() == 2
+    assert fresh.locator("mark.differs").all_text_contents() == ["first", "last"]
+    assert fresh.locator("mark.false").all_text_contents() == ["59"]
+    fresh.click("text=show the first false step")
+    sync_api.expect(fresh.locator("mark.false")).to_be_in_viewport()
+    fresh.evaluate("location.hash = '#item=m|none|gsm8k|direct|0001|1'")
+    opened(fresh, "gsm8k direct 0001")
+    assert "".join(fresh.locator("mark.false").all_text_contents()) == "14 + 12 = 27"
+    assert fresh.evaluate("document.documentElement.scrollWidth") == 390
+    assert watch.said == []
+    fresh.close()
 
 
 def test_the_listed_items_are_saved_as_lines(page: Any) -> None:

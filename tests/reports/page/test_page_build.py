@@ -23,7 +23,7 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.reports.links import filter_link, item_link
 from pytest_thinkslm.reports.page import write_page
-from pytest_thinkslm.reports.page.build import vendor_script
+from pytest_thinkslm.reports.page.build import formula_script, vendor_script
 from pytest_thinkslm.reports.page.item_sets import item_sets
 from pytest_thinkslm.reports.page.items import BLOCK_LINES, Index, pack
 
@@ -104,7 +104,7 @@ def test_the_page_has_its_data_and_nothing_breaks_out(tmp_path: Path) -> None:
     page = write_page(folder)
     assert page == folder / "report.html"
     data = elements(page)
-    assert set(data) == {"data-index", "data-page", "data-vendor", "block-0"}
+    assert set(data) == {"data-index", "data-page", "data-vendor", "data-formulas", "block-0"}
     assert [json.loads(text)["output"] for text in data["block-0"].splitlines()] == [HOSTILE, "the output"]
     text = page.read_text(encoding="utf-8")
     assert text.count("<script") == text.count("</script>") == len(data) + 1
@@ -113,7 +113,7 @@ def test_the_page_has_its_data_and_nothing_breaks_out(tmp_path: Path) -> None:
     assert not list(folder.glob(".*")), "no draft is left"
 
 
-def test_the_policy_allows_the_two_scripts_and_no_network(tmp_path: Path) -> None:
+def test_the_policy_allows_its_own_scripts_and_no_network(tmp_path: Path) -> None:
     text = write_page(report_folder(tmp_path / "run", [line(0, True)])).read_text(encoding="utf-8")
     found = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
     assert found is not None
@@ -124,13 +124,18 @@ def test_the_policy_allows_the_two_scripts_and_no_network(tmp_path: Path) -> Non
     assert "unsafe-eval" not in policy
     own = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
     assert own is not None
-    for script in (own[1], vendor_script()):
+    for script in (own[1], vendor_script(), formula_script()):
         assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
     assert not re.search(r'(?:src|href|action)\s*=\s*"?\s*(?:https?:)?//', text)
     assert not re.search(r"@import|url\(", text)
 
 
-def test_the_vendored_library_carries_its_licences_and_fits() -> None:
+def test_a_page_without_items_is_small(tmp_path: Path) -> None:
+    assert write_page(report_folder(tmp_path / "run", [])).stat().st_size < 700_000
+
+
+def test_the_vendored_libraries_carry_their_licences_and_fit() -> None:
+    assert "Copyright (c) 2013-2020 Khan Academy" in formula_script()
     script = vendor_script()
     assert "University of Washington Interactive Data Lab" in script
     assert "Mike Bostock" in script
@@ -222,7 +227,7 @@ def test_sections_of_a_full_run(tmp_path: Path) -> None:
 def test_a_run_without_items_has_a_page(tmp_path: Path) -> None:
     variant = {"model": "m", "quant": "none", "display": "m", "engine": "replay"}
     page = write_page(report_folder(tmp_path / "run", [], variants=[variant], selection="partial"))
-    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}}
+    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}, "broke": {}}
     assert "<b>partial</b>" in page.read_text(encoding="utf-8")
 
 
