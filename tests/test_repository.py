@@ -104,7 +104,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_options_in_commands_exist(page: Path) -> None:
-    known = {name for option in OPTIONS for name in (option.short, option.prefixed)}
+    known = {name for option in OPTIONS for name in (option.short, option.prefixed)} | {"--dist"}  # pytest-xdist's
     commands = [line for line in page.read_text().splitlines() if re.match(r"\s*(\$ .*&& )?pytest ", line)]
     used = {name for line in commands for name in re.findall(r"(?<!\S)--[a-z][\w-]+", line.partition("#")[0])}
     assert used <= known
