@@ -253,7 +253,7 @@ def test_a_rebuilt_page_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("broken", "message"),
     [
         ("missing", "has no results.json: give the report folder of a finished run"),
-        ("items", "is not a report folder of this version"),
+        ("items", "no report folder of this version"),
         ("plot", "this run has no such plot; it has accuracy"),
     ],
 )
