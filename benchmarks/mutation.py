@@ -48,7 +48,8 @@ COPIED = (
 )
 TESTS = (
     *("tests/scoring", "tests/statistics", "tests/gates", "tests/journal", "tests/runs", "tests/core"),
-    *("tests/generating/test_shards.py", "-k", "not linear", "--ignore=tests/scoring/answers/test_hostile.py"),
+    *("tests/commands/test_compare.py", "tests/commands/test_certify.py", "tests/generating/test_shards.py"),
+    *("-k", "not linear", "--ignore=tests/scoring/answers/test_hostile.py"),
     *("--ignore=tests/scoring/answers/test_mathpool.py", "--ignore=tests/statistics/test_simulated_rates.py"),
 )
 #: Exit codes of mutmut's workers: a failed test or pytest's own error; processor time that ran out.
@@ -184,6 +185,8 @@ def table(
         "# Mutants of the pure rooms",
         "",
         f"`python benchmarks/mutation.py --size {len(sampled)} --seed {seed}`: {len(sampled)} of {made} mutants.",
+        "What only a run of pytest in a process of its own tests (most of the gates' way from a run to its verdict) counts",
+        "as not tested, since mutants live in one process.",
         "",
         "| room | mutants | killed | of these by time | no test | killed, 95% interval |",
         "|---|---|---|---|---|---|",
