@@ -109,7 +109,7 @@ def read_key(path: Path) -> AuditKey:
             f"key {path} cannot be read ({error.strerror or error}); `thinkslm audit` wrote it beside the label file: "
             "put it there again, or name it with --key"
         ) from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"key {path} is damaged, or no key of `thinkslm audit` ({error}); draw the sample again"
         ) from None
@@ -155,6 +155,8 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
     picks = tuple(Pick(name, _item(entry), int(entry["stratum"])) for name, entry in value["items"].items())
     if any(not 0 <= pick.stratum < len(strata) for pick in picks) or any(stratum.drawn < 1 for stratum in strata):
         raise ValueError("its strata are not those of its items")
+    for pick in picks:  # damaged, what is looked up by may be a list, which raises here and not at its use
+        hash((pick.item.key, pick.item.parser, pick.item.verdict, pick.item.source, pick.item.digest, pick.item.cluster))
     return AuditKey(
         Sample(picks, strata),
         str(value["run"]),

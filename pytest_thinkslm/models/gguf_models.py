@@ -92,8 +92,6 @@ def label_of(place: GgufPlace, model: str) -> str:
         if place.hub_id is not None:
             found = place.tag or _default_of(_on_hub(place.hub_id))
             return "none" if found in _PLAIN else found or "none"
-        if place.checkpoint is not None:
-            return "none"
         if place.file is None and place.folder is None:
             return _EMBEDDED  # without fetching it
         files = _here(place, model, lambda line: None)

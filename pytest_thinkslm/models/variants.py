@@ -87,7 +87,7 @@ def label_of(model: str, engine: str = "auto") -> str:
     by its method. What cannot be looked up is called "none": it is an error as soon as it is resolved.
     """
     gguf = gguf_models.find_gguf(model, (), engine)
-    if gguf is not None:
+    if gguf is not None and gguf.checkpoint is None:
         return gguf_models.label_of(gguf, model)
     place = place_of(model, catalogue())
     if place is None or (place.hub_id is None and place.folder is None):

