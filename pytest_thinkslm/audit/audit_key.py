@@ -156,7 +156,8 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
     if any(not 0 <= pick.stratum < len(strata) for pick in picks) or any(stratum.drawn < 1 for stratum in strata):
         raise ValueError("its strata are not those of its items")
     for pick in picks:  # damaged, what is looked up by may be a list, which raises here and not at its use
-        hash((pick.item.key, pick.item.parser, pick.item.verdict, pick.item.source, pick.item.digest, pick.item.cluster))
+        item = pick.item
+        hash((item.key, item.parser, item.verdict, item.source, item.digest, item.cluster))
     return AuditKey(
         Sample(picks, strata),
         str(value["run"]),
