@@ -188,7 +188,7 @@ OPTIONS: tuple[Option, ...] = (
         "budget-curve",
         "list",
         "after a run of a model that thinks: accuracy by the length of the thought, each closed at these numbers of "
-        "tokens and the answer asked for; auto: at six, for at most half of the run's tokens (docs/thinking.md)",
+        f"tokens and the answer asked for; auto: at six, for at most half of the run's tokens ({pages('thinking')})",
         "auto|N,...",
     ),
     Option("seed", "int", "seed of the sampling noise alone (default: 0)", "N"),

@@ -63,7 +63,7 @@ def test_no_command_says_or_writes_one(
         *(["export", one, "--to", form, "--out", f"as-{form}"] for form in ("parquet", "lm-eval")),
         *(["compress", TOKEN, "--quant=w8a8"], ["compress", "--help"]),
         *(["audit", one, "--n=4", "--out=labels.csv"], ["label", str(told / "labels.csv"), "--annotator", TOKEN]),
-        *(["agreement", str(told / "labels.csv")], ["page", one, "--list"]),
+        *(["agreement", str(told / "labels.csv")], ["page", one, "--list"], ["docs", TOKEN]),
         ["shrink", "sort8_positive", "--run", one, "--engine=replay", "--model", str(told / "one.jsonl")],
     ]
     assert {command for command, *_ in called} == {
