@@ -80,24 +80,32 @@ def _listed(hub_id: str) -> Mapping[str, int] | ModelError:
         return {file.rfilename: file.size or 0 for file in facts.siblings or ()}
     except Exception as problem:  # the hub's client raises errors of four libraries; each becomes one for the user
         unreachable = _error(problem, hub_id, None)
+    cached = _cached(hub_id)
+    return unreachable if cached is None else cached
+
+
+def _cached(hub_id: str, revision: str | None = None) -> Mapping[str, int] | None:
+    """Files of a repository in the hub's cache, with their sizes in bytes; None where it has none. No network."""
+    import huggingface_hub
+
     # Not snapshot_download: a repository of which only the wanted files were fetched is incomplete to it.
     try:
         cached = huggingface_hub.scan_cache_dir().repos
     except huggingface_hub.CacheNotFound:
-        return unreachable
-    newest = next(
+        return None
+    found = next(
         (
-            revision
+            one
             for repository in cached
             if repository.repo_type == "model" and repository.repo_id == hub_id
-            for revision in repository.revisions
-            if "main" in revision.refs
+            for one in repository.revisions
+            if (revision or "main") in {one.commit_hash, *one.refs}
         ),
         None,
     )
-    if newest is None:
-        return unreachable
-    return {file.file_path.relative_to(newest.snapshot_path).as_posix(): file.size_on_disk for file in newest.files}
+    if found is None:
+        return None
+    return {file.file_path.relative_to(found.snapshot_path).as_posix(): file.size_on_disk for file in found.files}
 
 
 def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
@@ -116,13 +124,7 @@ def cached_config(hub_id: str, revision: str | None = None) -> Config | None:
 
 def is_cached(hub_id: str, revision: str | None = None) -> bool:
     """Whether the hub's cache has weights of a repository. No network."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-    except Exception:  # not there, in the words of four libraries
-        return False
-    return any(path.suffix in (".safetensors", ".gguf") for path in folder.rglob("*"))
+    return any(name.lower().endswith((".safetensors", ".gguf")) for name in _cached(hub_id, revision) or ())
 
 
 def free_disk() -> tuple[Path, int]:

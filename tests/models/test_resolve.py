@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from models.file_hub import COMMIT, FileHub
 
 from pytest_thinkslm.core.errors import ModelError, UsageError
 from pytest_thinkslm.models import hub
@@ -136,6 +137,33 @@ def test_a_hub_snapshot_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pyt
     assert found.identity() == {"model": "org/small-1b", "revision": commit}
     resolve("org/small-1b")
     assert asked == [("org/small-1b", "v2", True), ("org/small-1b", None, False)]
+
+
+def test_a_repository_is_here_once_its_weights_are(tmp_path: Path) -> None:
+    """Not all files of a repository are fetched: a README is none of a checkpoint."""
+    place = folder_of(tmp_path / "repository", {**WHOLE, "README.md": "no part of it"})
+    code = (
+        "from pytest_thinkslm.models.hub import snapshot\n"
+        "from pytest_thinkslm.models.places import is_here\n"
+        "print(is_here('org/small'))\n"
+        "snapshot('org/small', None, False, lambda line: None)\n"
+        "print(is_here('org/small'), is_here('org/small:Q8_0'), is_here('org/other'))\n"
+        "from pytest_thinkslm.models.hub import is_cached\n"
+        f"print(is_cached('org/small', {COMMIT!r}), is_cached('org/small', 'v2'))\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    with FileHub({"org/small": place}) as loopback:
+        hub_is = {"HF_ENDPOINT": loopback.endpoint, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**inherited, **hub_is, "HF_HUB_DISABLE_XET": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+    assert done.stdout.split() == ["False", "True", "True", "False", "True", "False"]
+    assert "README.md" not in loopback.fetched
 
 
 def test_no_network_to_the_hub(tmp_path: Path) -> None:
