@@ -8,17 +8,14 @@ tensors and of metadata are llama.cpp's, as its ``convert_hf_to_gguf.py`` writes
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.errors import ModelError
-from pytest_thinkslm.models.cache import cache_folder
+from pytest_thinkslm.models.gguf_made import made_once
 from pytest_thinkslm.models.hashes import folder_hashes
 
 #: Counts up when what is made of the same checkpoint changes.
@@ -68,32 +65,20 @@ def converted(folder: Path, name: str, progress: Callable[[str], None]) -> Path:
         ModelError: it is of a kind that is not written here (the message has llama.cpp's command), the package ``gguf``
             is not installed, or the disk is full.
     """
-    import filelock
-
     content = hashlib.sha256(json.dumps(dict(folder_hashes(folder)), sort_keys=True).encode()).hexdigest()
-    target = cache_folder("gguf") / f"{Path(name).name}-{content[:12]}-c{RECIPE}.gguf"
-    if target.is_file():  # renamed into place when complete
-        return target
-    if importlib.util.find_spec("gguf") is None:
-        raise ModelError(
-            f"--model {name} is made a GGUF file by the package gguf: pip install 'pytest-thinkslm[llamacpp]'"
-        )
-    with filelock.FileLock(target.with_suffix(".lock")):
-        if not target.is_file():
-            progress(f"converting {name} to GGUF (once)")
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix="convert-") as own:
-                made = Path(own) / "made.gguf"
-                try:
-                    _write(folder, name, made)
-                except (_Unknown, OSError, ValueError, KeyError, TypeError) as problem:
-                    why = str(problem) if isinstance(problem, _Unknown) else f"{type(problem).__name__}: {problem}"
-                    raise ModelError(
-                        f"--model {name} cannot be made a GGUF file here ({why}); llama.cpp makes one: "
-                        f"python convert_hf_to_gguf.py --outtype bf16 --outfile {Path(name).name}-bf16.gguf {folder}"
-                    ) from problem
-                os.replace(made, target)
-            progress(f"made {target}")
-    return target
+
+    def write(made: Path) -> None:
+        try:
+            _write(folder, name, made)
+        except (_Unknown, OSError, ValueError, KeyError, TypeError) as problem:
+            why = str(problem) if isinstance(problem, _Unknown) else f"{type(problem).__name__}: {problem}"
+            raise ModelError(
+                f"--model {name} cannot be made a GGUF file here ({why}); llama.cpp makes one: "
+                f"python convert_hf_to_gguf.py --outtype bf16 --outfile {Path(name).name}-bf16.gguf {folder}"
+            ) from problem
+
+    asked, doing = f"--model {name} is made a GGUF file", f"converting {name} to GGUF"
+    return made_once(name, content, f"c{RECIPE}", asked, doing, write, progress)
 
 
 def _write(folder: Path, name: str, target: Path) -> None:

@@ -7,16 +7,13 @@ in the cache under the content that it was made from.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.errors import ModelError
-from pytest_thinkslm.models.cache import cache_folder
 from pytest_thinkslm.models.gguf_header import Header
+from pytest_thinkslm.models.gguf_made import made_once
 from pytest_thinkslm.models.hashes import file_hash
 
 #: Counts up when what is made of the same file changes.
@@ -33,31 +30,21 @@ def quantized(source: Header, name: str, quant: str, progress: Callable[[str], N
     Raises:
         ModelError: the package ``gguf`` is not installed, the source is split, or the disk is full.
     """
-    import filelock
-
     if len(source.files) > 1:
         raise ModelError(
             f"--quant {quant}: {source.files[0].name} is split into {len(source.files)} files: join them first "
             "(llama-gguf-split --merge)"
         )
-    content = file_hash(source.files[0])
-    target = cache_folder("gguf") / f"{Path(name).name}-{content[:12]}-r{RECIPE}.{quant.upper()}.gguf"
-    if target.is_file():  # renamed into place when complete
-        return target
-    if importlib.util.find_spec("gguf") is None:
-        raise ModelError(f"--quant {quant} is made by the package gguf: pip install 'pytest-thinkslm[llamacpp]'")
-    with filelock.FileLock(target.with_suffix(".lock")):
-        if not target.is_file():
-            progress(f"quantizing {source.files[0].name} to {quant} (once)")
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix="quantize-") as folder:
-                made = Path(folder) / "made.gguf"
-                try:
-                    _write(source, quant, made)
-                except (OSError, ValueError, NotImplementedError) as problem:
-                    raise ModelError(f"--quant {quant}: {source.files[0]} cannot be quantized: {problem}") from problem
-                os.replace(made, target)
-            progress(f"made {target}")
-    return target
+
+    def write(made: Path) -> None:
+        try:
+            _write(source, quant, made)
+        except (OSError, ValueError, NotImplementedError) as problem:
+            raise ModelError(f"--quant {quant}: {source.files[0]} cannot be quantized: {problem}") from problem
+
+    content, kind = file_hash(source.files[0]), f"r{RECIPE}.{quant.upper()}"
+    asked, doing = f"--quant {quant} is made", f"quantizing {source.files[0].name} to {quant}"
+    return made_once(name, content, kind, asked, doing, write, progress)
 
 
 def _write(source: Header, quant: str, target: Path) -> None:
