@@ -175,6 +175,8 @@ def variant_named(text: str) -> str:
         return f"{named(weights) if weights else 'none'}+{found}"
     if weights or key.startswith("kv-"):
         raise UsageError(f"--quant {text!r}: the cache {key!r} is unknown: {nearest(key, KV_CACHES)}")
+    if "kv-" in key.replace("_", "-"):
+        raise UsageError(f"--quant {text!r}: a cache stands behind a +, as in w8a8+kv-fp8")
     return named(text)
 
 

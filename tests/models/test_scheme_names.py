@@ -108,6 +108,7 @@ def test_the_cache_stands_behind_the_weights(typed, key):
         ("w8a8+kv-fp9", "the cache 'kv-fp9' is unknown: did you mean 'kv-fp8'"),
         ("w8a8+gptq4", "the cache 'gptq4' is unknown"),
         ("kv-q9", "the cache 'kv-q9' is unknown"),
+        ("w8a8-kv-fp8", "a cache stands behind a +"),
         ("int4+kv-fp8", "does not say how"),
     ],
 )
