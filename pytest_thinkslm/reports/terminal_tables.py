@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import Cell, Column, Table, percent, text_columns
+from pytest_thinkslm.reports.certificate_table import certificates_of
 from pytest_thinkslm.reports.gate_table import ranked
 from pytest_thinkslm.reports.summary import (
     by_variant,
@@ -83,8 +84,8 @@ def overview_tables(results: Results, width: int) -> tuple[list[Table], str]:
         The blocks, as many as ``LINES_OF_OVERVIEW`` has room for, and a line on the tasks left out (empty: none).
     """
     groups = variant_rows(results)
-    several = len({model for model, _ in groups}) > 1
-    names = {key: f"{key[0].rpartition('/')[2]} {key[1]}" if several else key[1] for key in groups}
+    models = short_names(model for model, _ in groups)
+    names = {key: f"{models[key[0]]} {key[1]}" if len(models) > 1 else key[1] for key in groups}
     parts = list(dict.fromkeys((row_name(row), row["style"]) for row in results["results"]))
     styles = len({style for _, style in parts}) > 1
     accuracies = {
@@ -162,10 +163,7 @@ def change_overview(results: Results) -> Table | None:
     if not groups:
         return None
     names = short_names(name for row in results.get("deltas", ()) for name in (row["against"]["model"], row["model"]))
-    decisions = {
-        (one["model"], one["quant"]): one["decision"]
-        for one in results.get("certificates", [results["certificate"]] if "certificate" in results else [])
-    }
+    decisions = {(one["model"], one["quant"]): one["decision"] for one in certificates_of(results)}
     rows: list[list[Cell | str]] = []
     for (model, quant), own in groups.items():
         known = [row for row in own if row["difference"] is not None]
