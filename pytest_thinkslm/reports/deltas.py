@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
-from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_json, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
@@ -355,11 +355,7 @@ def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaR
 def _head(key: GroupKey, reference: VariantKey) -> DeltaRow:
     """A row of which nothing is known yet."""
     return {
-        "model": key.model,
-        "quant": key.quant,
-        "task": key.task,
-        "test": key.test,
-        "style": key.style,
+        **group_json(key),
         "label": key.task,
         "against": {"model": reference[0], "quant": reference[1]},
         "n": 0,
