@@ -172,8 +172,8 @@ def annotator_sheet(path: Path, annotator: str) -> LabelSheet:
     if not own.exists():
         sheet = read_labels(path)
         rows = [{**row, "label": "", "note": ""} for row in sheet._rows]
-        for row in rows:
-            if row.get(REASON, NO_REASON).strip() != NO_REASON:
+        for position, row in enumerate(rows):
+            if sheet.takes_reason(position):
                 row[REASON] = ""
         write_rows(own, rows, sheet._columns, sheet._delimiter)
     return read_labels(own)
