@@ -14,16 +14,12 @@ from pytest_thinkslm.reports.certificate_table import certificates_of
 from pytest_thinkslm.reports.gate_table import ranked
 from pytest_thinkslm.reports.summary import (
     by_variant,
-    failure_line,
     interval_text,
-    judge_line,
     overall,
-    repeat_line,
     row_name,
-    thought_line,
+    row_remarks,
     variant_rows,
 )
-from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import DeltaRow, FigureRow, GateJson, Results
 
 #: Variants of a run that get a table of their own each, if it has no more rows in all; of more each is one row.
@@ -60,21 +56,9 @@ def breakdown_table(rows: Sequence[FigureRow]) -> Table | None:
 
 
 def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
-    """A line a row: repeats, how its interval was made where not by Wilson, failure classes, thoughts, the judge."""
-    lines = []
-    for row in rows:
-        method = row["ci_method"]
-        parts = [
-            repeat_line(row),
-            "" if method in ("Wilson", "no items") else f"interval: {method}",
-            f"failures: {failure_line(row)}" if failure_line(row) else "",
-            thought_line(row),
-            judge_line(row),
-            corrected_line(row),
-        ]
-        if said := "; ".join(filter(None, parts)):
-            lines.append(f"{row_name(row)} ({row['style']}): {said}")
-    return lines
+    """A line for each row that there is something to say about (``summary.row_remarks``)."""
+    said = [(row, "; ".join(row_remarks(row))) for row in rows]
+    return [f"{row_name(row)} ({row['style']}): {text}" for row, text in said if text]
 
 
 def overview_tables(results: Results, width: int) -> tuple[list[Table], str]:
