@@ -75,9 +75,9 @@ class LabelSheet:
         """Label a row; not yet on the disk."""
         self._rows[position]["label"] = label
 
-    def set_reason(self, position: int, label: Label) -> None:
-        """Label a row's error reason; not yet on the disk."""
-        self._rows[position][REASON] = label
+    def set_reason(self, position: int, label: Label | None) -> None:
+        """Label a row's error reason, or take its label away; not yet on the disk."""
+        self._rows[position][REASON] = label or ""
 
     def set_note(self, position: int, note: str) -> None:
         """Annotate a row; not yet on the disk."""
