@@ -13,6 +13,7 @@ from pytest_thinkslm.audit.sample import Pick, Sample, Stratum
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.item_record import GroupJson, ItemRecord, RulingJson, item_key
+from pytest_thinkslm.core.records import ItemRole
 from pytest_thinkslm.core.shapes import misfit
 from pytest_thinkslm.core.text import safe_values
 
@@ -109,7 +110,7 @@ def read_key(path: Path) -> AuditKey:
             f"key {path} cannot be read ({error.strerror or error}); `thinkslm audit` wrote it beside the label file: "
             "put it there again, or name it with --key"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise UsageError(
             f"key {path} is damaged, or no key of `thinkslm audit` ({error}); draw the sample again"
         ) from None
@@ -133,6 +134,9 @@ class _PickJson(GroupJson):
     judge: RulingJson | None
     #: Absent in keys of earlier versions.
     reason_judge: NotRequired[RulingJson | None]
+    #: As ``item_key`` reads them: every pick is of role ``item``, and of no changed form.
+    role: NotRequired[ItemRole]
+    stress: NotRequired[str]
 
 
 class _KeyJson(TypedDict):
@@ -155,9 +159,6 @@ def _from_json(value: Mapping[str, Any]) -> AuditKey:
     picks = tuple(Pick(name, _item(entry), int(entry["stratum"])) for name, entry in value["items"].items())
     if any(not 0 <= pick.stratum < len(strata) for pick in picks) or any(stratum.drawn < 1 for stratum in strata):
         raise ValueError("its strata are not those of its items")
-    for pick in picks:  # damaged, what is looked up by may be a list, which raises here and not at its use
-        item = pick.item
-        hash((item.key, item.parser, item.verdict, item.source, item.digest, item.cluster))
     return AuditKey(
         Sample(picks, strata),
         str(value["run"]),

@@ -47,9 +47,11 @@ class Labelling:
         return next((place for place in places if self.asked(place) is not None), None)
 
     def answer(self, position: int, label: Label, to: Asked = "label") -> None:
-        """Take an answer, and save it."""
+        """Take an answer, and save it. A reason goes with the label that it was asked for."""
         if to == "label":
             self.sheet.set_label(position, label)
+            if self.sheet.takes_reason(position) and not self.reason_counts(position):
+                self.sheet.set_reason(position, None)
         else:
             self.sheet.set_reason(position, label)
         self.sheet.save()

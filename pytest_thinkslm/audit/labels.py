@@ -75,9 +75,9 @@ class LabelSheet:
         """Label a row; not yet on the disk."""
         self._rows[position]["label"] = label
 
-    def set_reason(self, position: int, label: Label) -> None:
-        """Label a row's error reason; not yet on the disk."""
-        self._rows[position][REASON] = label
+    def set_reason(self, position: int, label: Label | None) -> None:
+        """Label a row's error reason, or take its label away; not yet on the disk."""
+        self._rows[position][REASON] = label or ""
 
     def set_note(self, position: int, note: str) -> None:
         """Annotate a row; not yet on the disk."""
@@ -172,8 +172,8 @@ def annotator_sheet(path: Path, annotator: str) -> LabelSheet:
     if not own.exists():
         sheet = read_labels(path)
         rows = [{**row, "label": "", "note": ""} for row in sheet._rows]
-        for row in rows:
-            if row.get(REASON, NO_REASON).strip() != NO_REASON:
+        for position, row in enumerate(rows):
+            if sheet.takes_reason(position):
                 row[REASON] = ""
         write_rows(own, rows, sheet._columns, sheet._delimiter)
     return read_labels(own)

@@ -41,11 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    policy = compare.policy_of(arguments, "--margin")
-    if policy is None:
-        raise UsageError(
-            "certify: say how much may be lost: --margin MARGIN (in points), or --policy FILE with one in it"
-        )
+    policy = compare.needed_policy(arguments, "certify", "--margin")
     allow = bool(arguments.allow_unevaluated)
     first, *others = (load_run(Path(place), "certify") for place in arguments.runs)
     pairs = [(first, other) for other in others] or _within(first)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pytest_thinkslm.commands import compare
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import VariantKey
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run, root_variant
 from pytest_thinkslm.gates.comparing import compare as hold
 from pytest_thinkslm.gates.outcomes import ALLOW
@@ -43,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    policy = compare.policy_of(arguments, "--within")
-    if policy is None:
-        raise UsageError("choose: say how much may be lost: --within MARGIN (in points), or --policy FILE with one")
+    policy = compare.needed_policy(arguments, "choose", "--within")
     runs = [load_run(Path(place), "choose") for place in arguments.runs]
     if not runs[0].variants:
         raise UsageError(f"choose {runs[0].name}: it has no outcome; give the run of the reference first")
@@ -85,7 +82,7 @@ def _remarks(runs: list[RecordedRun]) -> list[str]:
     places: dict[str, list[str]] = {}
     for run in runs:
         measured = run.results.get("measured", {}).get("variants", {})
-        devices: set[VariantKey] = {(str(own.get("device")), str(own.get("threads"))) for own in measured.values()}
+        devices = {(str(own.get("device")), str(own.get("threads"))) for own in measured.values()}
         places.setdefault(f"{run.results.get('hardware')} {sorted(devices)}", []).append(run.name)
     if len(places) < 2:
         return []

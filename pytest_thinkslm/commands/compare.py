@@ -112,6 +112,16 @@ def policy_of(arguments: argparse.Namespace, option: str = "--certify") -> Polic
     return make_policy(arguments.certify, resolve_path(arguments.policy, "policy"), tuple(registry.all_tasks()), option)
 
 
+def needed_policy(arguments: argparse.Namespace, command: str, option: str) -> Policy:
+    """``policy_of`` for a command that certifies nothing without one. Raises ``UsageError``, where it is not given."""
+    policy = policy_of(arguments, option)
+    if policy is None:
+        raise UsageError(
+            f"{command}: say how much may be lost: {option} MARGIN (in points), or --policy FILE with one in it"
+        )
+    return policy
+
+
 def report(first: RecordedRun, comparisons: Sequence[Comparison], how: str, *, decides: bool, allow: bool) -> int:
     """Print comparisons; the exit status. Raises ``UsageError`` where nothing could be compared.
 

@@ -112,6 +112,11 @@ def group_key(record: GroupJson) -> GroupKey:
     return GroupKey(record["model"], record["quant"], record["task"], test, record["style"])
 
 
+def group_json(key: GroupKey) -> GroupJson:
+    """What names a row, as it stands in JSON: ``group_key`` reads it."""
+    return {"model": key.model, "quant": key.quant, "task": key.task, "test": key.test, "style": key.style}
+
+
 def item_key(record: ItemRecord) -> ItemKey:
     """Whose line a record is."""
     return ItemKey(

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, ItemRef
-from pytest_thinkslm.core.item_record import ItemLine, group_key, item_key
+from pytest_thinkslm.core.item_record import ItemLine, group_json, group_key, item_key
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.thinking import Second, joined, next_request, second
@@ -215,11 +215,7 @@ def _curve(key: GroupKey, group: _Group, limit: int, generated: int | None, fail
     }
     whole = max(map(len, own.values()), default=0)
     return {
-        "model": key.model,
-        "quant": key.quant,
-        "task": key.task,
-        "test": key.test,
-        "style": key.style,
+        **group_json(key),
         # where an answer was not asked for, a budget has no figure: the items whose thought was over are no sample
         "points": [point(budget, found) for budget, found in own.items() if len(found) == whole],
         "limit": limit,

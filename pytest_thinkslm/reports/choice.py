@@ -27,6 +27,7 @@ from pytest_thinkslm.gates.baselines import RecordedRun
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.reports.delta_tables import amount
 from pytest_thinkslm.reports.deltas import own_costs
+from pytest_thinkslm.reports.pareto import Point, front
 from pytest_thinkslm.runs.types import CertificateJson, FigureRow, Results
 
 #: What a variant can be best at: its word, and what is measured.
@@ -127,9 +128,10 @@ def choose(candidates: Sequence[Candidate], margin: float, level: float, remarks
         candidates: the reference first.
         level: one-sided, of each certificate.
     """
+    fronts = {name: _front(name, candidates) for name in MEASURES.values()}
     placed = tuple(
-        replace(one, fronts=tuple(name for name in MEASURES.values() if _on_front(one, name, candidates)))
-        for one in candidates
+        replace(one, fronts=tuple(name for name, places in fronts.items() if str(place) in places))
+        for place, one in enumerate(candidates)
     )
     best = {}
     for word, name in MEASURES.items():
@@ -147,17 +149,14 @@ def _burden(candidate: Candidate, name: str) -> float:
     return -value if name == "tokens_per_second" else value
 
 
-def _on_front(one: Candidate, name: str, candidates: Sequence[Candidate]) -> bool:
-    if one.costs.get(name) is None or one.drop is None:
-        return False
-    mine = (_burden(one, name), one.drop)
-    for other in candidates:
-        if other.drop is None or other.costs.get(name) is None:
-            continue
-        theirs = (_burden(other, name), other.drop)
-        if theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]:
-            return False
-    return True
+def _front(name: str, candidates: Sequence[Candidate]) -> set[str]:
+    """The places among the candidates of those that no other one beats in this cost and its drop."""
+    points = [
+        Point(str(place), _burden(one, name), -one.drop)
+        for place, one in enumerate(candidates)
+        if one.drop is not None and one.costs.get(name) is not None
+    ]
+    return {point.name for point in front(points)}
 
 
 # --- as it is printed

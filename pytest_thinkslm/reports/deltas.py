@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from pytest_thinkslm.core.identity import GroupKey, VariantKey, task_labels
-from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_json, group_key
 from pytest_thinkslm.core.text import preview
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures, root_variant
@@ -154,7 +154,7 @@ def add_lengths(found: Iterable[DeltaRow], records: Iterable[ItemLine]) -> None:
     kept = lengths(records)
     for row in found:
         key = group_key(row)
-        before, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        before, now = kept.get(_against(row)), kept.get(key)
         if row["n"] and before and now and (change := length_change(before, now, row["lost"])) is not None:
             row["lengths"] = change
 
@@ -193,7 +193,7 @@ def add_noise(found: Iterable[DeltaRow], records: Iterable[ItemRecord]) -> None:
     kept = outcomes(records)
     for row in found:
         key = group_key(row)
-        first, now = kept.get(key.of(_variant(row["against"]))), kept.get(key)
+        first, now = kept.get(_against(row)), kept.get(key)
         if row["n"] and first and now and (figures := noise_figures(first, now.right)) is not None:
             row["noise"] = figures
 
@@ -202,7 +202,7 @@ def add_consistency(found: Iterable[DeltaRow], stressed: Stressed) -> None:
     """Put into each row how many items stay right, or wrong, in every form, paired by item (``--stress``)."""
     for row in found:
         key = group_key(row)
-        now, before = (stressed.consistent.get(one) for one in (key, key.of(_variant(row["against"]))))
+        now, before = (stressed.consistent.get(one) for one in (key, _against(row)))
         if not now or not before or not set(now) & set(before):
             continue
         row["consistency"] = consistency_json(compare_paired(before, now, stressed.clusters[key]))
@@ -355,11 +355,7 @@ def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaR
 def _head(key: GroupKey, reference: VariantKey) -> DeltaRow:
     """A row of which nothing is known yet."""
     return {
-        "model": key.model,
-        "quant": key.quant,
-        "task": key.task,
-        "test": key.test,
-        "style": key.style,
+        **group_json(key),
         "label": key.task,
         "against": {"model": reference[0], "quant": reference[1]},
         "n": 0,

@@ -14,7 +14,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 24, 36
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A variant: its cost (or speed) above 0, and its accuracy as a fraction."""
+    """A variant: its cost (or speed), above 0 where it is drawn, and its accuracy as a fraction.
+
+    ``front`` takes any figure of which more is better for the accuracy.
+    """
 
     name: str
     cost: float
@@ -24,13 +27,16 @@ class Point:
 def front(points: Sequence[Point], *, more_is_better: bool = False) -> list[Point]:
     """The points that no other one beats: none is as accurate and cheaper, nor as cheap and more accurate.
 
+    Equal ones do not beat one another.
+
     Args:
         more_is_better: ``cost`` is a speed.
     """
     sign = -1 if more_is_better else 1
     found: list[Point] = []
     for point in sorted(points, key=lambda point: (sign * point.cost, -point.accuracy)):
-        if not found or point.accuracy > found[-1].accuracy:
+        last = found[-1] if found else point
+        if point.accuracy > last.accuracy or (point.cost, point.accuracy) == (last.cost, last.accuracy):
             found.append(point)
     return found
 

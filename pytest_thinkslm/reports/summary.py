@@ -301,16 +301,22 @@ def judge_line(row: FigureRow) -> str:
 
 
 def details(row: FigureRow) -> list[str]:
-    """What stands below the table for a row: repeats, how its interval was made, failure classes, own metrics."""
-    method = row["ci_method"]
-    return [
-        *filter(None, [repeat_line(row)]),
-        *([f"interval: {method}"] if method not in ("Wilson", "no items") else []),
-        *([f"failures: {failure_line(row)}"] if failure_line(row) else []),
-        *filter(None, [thought_line(row)]),
-        *filter(None, [judge_line(row), corrected_line(row)]),
-        *metric_lines(row),
+    """What stands below the table for a row: ``row_remarks``, and its own metrics."""
+    return [*row_remarks(row), *metric_lines(row)]
+
+
+def row_remarks(row: FigureRow) -> list[str]:
+    """Repeats, how its interval was made where not by Wilson, failure classes, thoughts, the judge, labels."""
+    method, failures = row["ci_method"], failure_line(row)
+    lines = [
+        repeat_line(row),
+        "" if method in ("Wilson", "no items") else f"interval: {method}",
+        f"failures: {failures}" if failures else "",
+        thought_line(row),
+        judge_line(row),
+        corrected_line(row),
     ]
+    return [line for line in lines if line]
 
 
 def selection_of(results: Results) -> str:

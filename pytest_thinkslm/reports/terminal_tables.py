@@ -10,19 +10,16 @@ from typing import Any, Literal, get_args
 
 from pytest_thinkslm.core.identity import short_names
 from pytest_thinkslm.core.tables import Cell, Column, Table, percent, text_columns
+from pytest_thinkslm.reports.certificate_table import certificates_of
 from pytest_thinkslm.reports.gate_table import ranked
 from pytest_thinkslm.reports.summary import (
     by_variant,
-    failure_line,
     interval_text,
-    judge_line,
     overall,
-    repeat_line,
     row_name,
-    thought_line,
+    row_remarks,
     variant_rows,
 )
-from pytest_thinkslm.runs.corrected import corrected_line
 from pytest_thinkslm.runs.types import DeltaRow, FigureRow, GateJson, Results
 
 #: Variants of a run that get a table of their own each, if it has no more rows in all; of more each is one row.
@@ -59,21 +56,9 @@ def breakdown_table(rows: Sequence[FigureRow]) -> Table | None:
 
 
 def detail_lines(rows: Sequence[FigureRow]) -> list[str]:
-    """A line a row: repeats, how its interval was made where not by Wilson, failure classes, thoughts, the judge."""
-    lines = []
-    for row in rows:
-        method = row["ci_method"]
-        parts = [
-            repeat_line(row),
-            "" if method in ("Wilson", "no items") else f"interval: {method}",
-            f"failures: {failure_line(row)}" if failure_line(row) else "",
-            thought_line(row),
-            judge_line(row),
-            corrected_line(row),
-        ]
-        if said := "; ".join(filter(None, parts)):
-            lines.append(f"{row_name(row)} ({row['style']}): {said}")
-    return lines
+    """A line for each row that there is something to say about (``summary.row_remarks``)."""
+    said = [(row, "; ".join(row_remarks(row))) for row in rows]
+    return [f"{row_name(row)} ({row['style']}): {text}" for row, text in said if text]
 
 
 def overview_tables(results: Results, width: int) -> tuple[list[Table], str]:
@@ -83,8 +68,8 @@ def overview_tables(results: Results, width: int) -> tuple[list[Table], str]:
         The blocks, as many as ``LINES_OF_OVERVIEW`` has room for, and a line on the tasks left out (empty: none).
     """
     groups = variant_rows(results)
-    several = len({model for model, _ in groups}) > 1
-    names = {key: f"{key[0].rpartition('/')[2]} {key[1]}" if several else key[1] for key in groups}
+    models = short_names(model for model, _ in groups)
+    names = {key: f"{models[key[0]]} {key[1]}" if len(models) > 1 else key[1] for key in groups}
     parts = list(dict.fromkeys((row_name(row), row["style"]) for row in results["results"]))
     styles = len({style for _, style in parts}) > 1
     accuracies = {
@@ -162,10 +147,7 @@ def change_overview(results: Results) -> Table | None:
     if not groups:
         return None
     names = short_names(name for row in results.get("deltas", ()) for name in (row["against"]["model"], row["model"]))
-    decisions = {
-        (one["model"], one["quant"]): one["decision"]
-        for one in results.get("certificates", [results["certificate"]] if "certificate" in results else [])
-    }
+    decisions = {(one["model"], one["quant"]): one["decision"] for one in certificates_of(results)}
     rows: list[list[Cell | str]] = []
     for (model, quant), own in groups.items():
         known = [row for row in own if row["difference"] is not None]

@@ -11,6 +11,7 @@ import pytest
 from audited_runs import judged, line, run_of
 
 from pytest_thinkslm.__main__ import main
+from pytest_thinkslm.audit.labelling import Labelling
 from pytest_thinkslm.audit.labels import annotator_sheet, read_labels
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.records import Answer, Case, Review, Verdict
@@ -64,6 +65,22 @@ def test_the_terminal_asks_for_them_and_agreement_reads_them(
     assert (found["n"], found["accuracy_rater"]["value"], found["accuracy_human"]["value"]) == (20, 0.8, 0.7)
     assert (found["tpr"]["value"], found["tnr"]["value"]) == (1, pytest.approx(4 / 6))
     assert next(rater for rater in raters if rater["name"] == "parser")["n"] == 25
+
+
+def test_a_reason_goes_with_the_label_that_it_was_asked_for(sheet: Path) -> None:
+    """Who takes back that judgement and step are right has said nothing of the error."""
+    labelling = Labelling(read_labels(sheet))
+    wrong = next(place for place in range(25) if labelling.sheet.takes_reason(place))
+    right = next(place for place in range(25) if not labelling.sheet.takes_reason(place))
+    labelling.answer(wrong, "correct")
+    labelling.answer(wrong, "correct", "reason")
+    labelling.answer(wrong, "correct")
+    assert read_labels(sheet).reason(wrong) == "correct"
+    labelling.answer(wrong, "incorrect")
+    labelling.answer(right, "incorrect")
+    read = read_labels(sheet)
+    assert (read.label(wrong), read.reason(wrong), read.takes_reason(wrong)) == ("incorrect", None, True)
+    assert (read.label(right), read.takes_reason(right)) == ("incorrect", False)
 
 
 def test_an_annotators_own_file_asks_for_the_same(sheet: Path) -> None:

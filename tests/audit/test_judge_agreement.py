@@ -474,6 +474,10 @@ def test_wrong_inputs_are_refused(
     wrong = label_all(path, lambda name: "maybe", tmp_path / "l.wrong.csv")
     broken = tmp_path / "broken.json"
     broken.write_text('{"key_version": 1}')
+    odd = tmp_path / "odd.json"
+    key = json.loads(path.with_suffix(".key.json").read_text())
+    name, pick = next(iter(key["items"].items()))
+    odd.write_text(json.dumps({**key, "items": {**key["items"], name: {**pick, "stress": ["x"]}}}))
     for arguments, message in (
         ([path, other], "the labels are of different samples"),
         ([path, "--key", other.with_suffix(".key.json")], "are of another sample: 50 of 50 ids are not in its key"),
@@ -481,6 +485,7 @@ def test_wrong_inputs_are_refused(
         ([wrong], "is 'maybe'; a label is correct, incorrect, unclear"),
         ([path, path], "give each file once"),
         ([path, "--key", broken], "is damaged, or no key"),
+        ([path, "--key", odd], f"items.{name}.stress is a list, no text"),
         ([path, "--run", tmp_path / "nowhere"], "no run in"),
         ([tmp_path / "nothing.csv"], "cannot be read"),
         ([path, "--json", tmp_path / "no" / "folder.json"], "cannot be written"),

@@ -7,9 +7,12 @@ import json
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,7 @@ def test_strangers_find_nothing(server: LabelServer, sheet: Path, stranger: dict
         ("items/0", b"[" * 30_000, {}, 400),
         ("items/0", {"note": "x" * 70_000}, {}, 400),
         ("items/0", {"label": "correct"}, {"Content-Type": "text/plain"}, 400),
+        ("items/0", {"label": "correct"}, {"Content-Length": "9" * 5_000}, 400),
         ("items/9", {"label": "correct"}, {}, 404),
         ("items/-1", {"label": "correct"}, {}, 404),
         ("items/x", {"label": "correct"}, {}, 404),
@@ -172,6 +176,25 @@ def test_another_programs_change_is_not_overwritten(server: LabelServer, sheet: 
     assert status == 409
     assert "was changed by another program" in json.loads(body)["error"]
     assert labels(sheet) == [None] * 4
+
+
+def test_a_browser_that_goes_away_is_no_traceback(server: LabelServer, capsys: pytest.CaptureFixture[str]) -> None:
+    def answering() -> bool:
+        return any("process_request_thread" in thread.name for thread in threading.enumerate())
+
+    def wait_until(wanted: bool) -> None:
+        end = time.monotonic() + 20
+        while answering() is not wanted and time.monotonic() < end:
+            time.sleep(0.01)
+        assert answering() is wanted
+
+    with socket.create_connection(("127.0.0.1", server.server_port)) as gone:
+        gone.sendall(b"GET /")
+        wait_until(True)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed by a reset
+    wait_until(False)
+    assert capsys.readouterr().err == ""
+    assert ask(server, "state")[0] == 200
 
 
 def test_it_listens_on_the_loopback_alone(server: LabelServer) -> None:

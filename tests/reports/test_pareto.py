@@ -31,6 +31,11 @@ def test_of_a_speed_more_is_better() -> None:
     assert front([slow, fast, poor], more_is_better=True) == [fast, slow]
 
 
+def test_equal_ones_are_both_on_the_front() -> None:
+    one, other, beaten = Point("one", 1, 0.5), Point("other", 1, 0.5), Point("beaten", 2, 0.5)
+    assert front([one, beaten, other]) == [one, other]
+
+
 def test_the_drawing_is_xml_and_names_are_text() -> None:
     assert pareto_svg([Point("a", 1, 0.5)], "disk") == ""
     drawn = pareto_svg([Point("<b>&", 1, 0.5), Point("c", 1, 0.5), Point("d", 3, 0.4)], "disk, GiB")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -71,6 +72,11 @@ class LabelServer(ThreadingHTTPServer):
             name: (resources.files(__package__) / name).read_bytes() for name in ("label.html", "label.js", "label.css")
         }
         self._pages |= {"formulas.js": formulas_source().encode(), "katex.js": formula_script().encode()}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away; what else a request raised is shown as usual."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -164,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         length = self.headers.get("Content-Length", "")
-        if kind != "application/json" or not length.isdecimal() or int(length) > _LARGEST:
+        if kind != "application/json" or not length.isdecimal() or len(length) > 9 or int(length) > _LARGEST:
             self.close_connection = True
             self._send(HTTPStatus.BAD_REQUEST, b"", "text/plain")
             return

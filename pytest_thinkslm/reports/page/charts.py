@@ -356,18 +356,19 @@ def _costs(results: Results, panel: _Panel) -> Iterator[Chart]:
     sizes = {len(own) for own in rows.values()}
     if len(rows) < 2 or len(sizes) > 1:
         return
+    takes = {variant: costs(results, variant, own) for variant, own in rows.items()}
     for name, cost, unit, axis, more_is_better in _COSTS:
         values = []
         for variant, own in rows.items():
-            taken = costs(results, variant, own).get(cost)
+            taken = takes[variant][cost]
             accuracy, ends = _mean(own)
             if taken and accuracy is not None:
                 point = dot(panel.series(own[0]), panel.series(own[0]), accuracy, ends, n=sum(row["n"] for row in own))
                 values.append({**point, "cost": float(f"{taken / unit:.4g}")})
-        points = [Point(value["series"], value["cost"], value["value"]) for value in values]
-        best = {point.name for point in front(points, more_is_better=more_is_better)}
         if len(values) < 2:
             continue
+        points = [Point(value["series"], value["cost"], value["value"]) for value in values]
+        best = {point.name for point in front(points, more_is_better=more_is_better)}
         for value in values:
             value["front"] = value["series"] in best
         x = {

@@ -345,12 +345,13 @@
     const marks = [], content = line[name];
     if (typeof content !== "string") return marks;
     const at = other && (name === "reasoning" || (line.reasoning ?? "") === (other.reasoning ?? "")) ? difference(content, other[name]) : -1;
-    if (at >= 0) marks.push({ start: at, end: at + Math.max(1, content.slice(at).search(/\w\W|$/) + 1), css: "differs", title: "the first difference from the other output" });
+    if (at >= 0) marks.push({ start: at, end: Math.min(content.length, at + content.slice(at).search(/\w\W|$/) + 1), css: "differs", title: DIFFERS });
     const step = broke?.step;
     if (step?.field === name) marks.push({ start: step.start, end: step.end, css: "false", title: STEPS[step.kind] });
     return marks;
   }
 
+  const DIFFERS = "the first difference from the other output";
   const STEPS = { equation: "the first false step: this equation is false", copied: "the first false step: the question has another number here" };
 
   // A <pre> with the text and its marks, which may lie in one another.
@@ -361,7 +362,7 @@
       const piece = content.slice(cuts[place], end);
       return within.length ? h("mark", { class: within.map((mark) => mark.css).join(" "), title: within.map((mark) => mark.title).join("; ") }, piece) : piece;
     });
-    if (marks.some((mark) => mark.start >= content.length)) parts.push(h("mark", { class: "differs", title: "the first difference from the other output" }, "(ends here)"));
+    if (marks.some((mark) => mark.start >= content.length)) parts.push(h("mark", { class: "differs", title: DIFFERS }, "(ends here)"));
     return h("pre", { dir: "auto" }, ...parts);
   }
 
@@ -480,7 +481,7 @@
     const target = event.target;
     const typing = target.matches("input, select, textarea");
     if (event.key === "Escape") {
-      if (target === $("search") && $("search").value) { $("search").value = ""; apply(); }
+      if (target === $("search") && $("search").value) { $("search").value = ""; remember(); apply(); }
       else if ($("items").contains(target)) $("list").focus();
       event.preventDefault();
       return;

@@ -25,7 +25,7 @@ def sections(results: Results, index: Index, runs: Mapping[str, Results]) -> Vie
         "counts": dict(index.verdicts),
         "items": sum(index.verdicts.values()),
         "lines": index.count,
-        "facts": [("runs", ", ".join(runs)), *_facts(results)[:-2]] if runs else _facts(results),
+        "facts": [("runs", ", ".join(runs)), *_facts(results)] if runs else [*_facts(results), *_when(results)],
         "overview": _overview(results),
         "changed": comparisons.changed(results),
         "notes": summary.notes(results["results"]),
@@ -94,7 +94,7 @@ def _variants(results: Results) -> list[View]:
 def _facts(results: Results) -> list[tuple[str, str]]:
     """The line under the title."""
     engines = ", ".join(dict.fromkeys(str(variant["engine"]) for variant in results["variants"]))
-    settings, measured = results["settings"], results["measured"]
+    settings = results["settings"]
     facts = [("engine", engines), ("selection", summary.selection_of(results))]
     if "adaptive" in results:
         facts.append(("adaptive", results["adaptive"]["sentence"]))
@@ -110,7 +110,13 @@ def _facts(results: Results) -> list[tuple[str, str]]:
             facts.append((name, str(settings[name])))
     sampling = ", ".join(words)
     facts.append(("sampling", sampling + (f", {settings['repeats']} repeats" if settings["repeats"] > 1 else "")))
-    return [*facts, ("started", measured["started"]), ("took", f"{measured['seconds']:.0f} s")]
+    return facts
+
+
+def _when(results: Results) -> list[tuple[str, str]]:
+    """When a run was made; several have no one time."""
+    measured = results["measured"]
+    return [("started", measured["started"]), ("took", f"{measured['seconds']:.0f} s")]
 
 
 def _environment(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -194,6 +194,7 @@ def test_keyboard(page: Any) -> None:
     page.keyboard.press("/")
     page.keyboard.press("Escape")
     status(page, "1,809 of 1,809 items")
+    assert page.evaluate("location.hash") == "#items", "what is searched for no more is no part of the address"
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
@@ -275,6 +276,7 @@ def test_a_lost_item_shows_the_first_difference_and_the_first_false_step(
     sync_api.expect(fresh.locator("mark.false")).to_be_in_viewport()
     fresh.evaluate("location.hash = '#item=m|none|gsm8k|direct|0001|1'")
     opened(fresh, "gsm8k direct 0001")
+    assert fresh.locator("mark.differs").all_text_contents() == ["14", "73"], "a mark ends with its text"
     assert "".join(fresh.locator("mark.false").all_text_contents()) == "14 + 12 = 27"
     assert fresh.evaluate("document.documentElement.scrollWidth") == 390
     assert watch.said == []
