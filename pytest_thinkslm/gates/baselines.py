@@ -178,25 +178,30 @@ def collecting(
     records: Iterable[ItemRecord], groups: dict[GroupKey, Group], beside: Iterable[ItemRecord] = ()
 ) -> Iterator[ItemRecord]:
     """The records as they come, each also added to ``groups``: two uses of one pass."""
-    seeds: dict[tuple[str, ...], list[ItemRecord]] = {}
+    seeds: dict[GroupKey, list[ItemRecord]] = {}
     for record in records:
-        key = group_key(record)
-        if record.get("role", "item") == "item":
+        role = record.get("role", "item")
+        if role == "item":
+            key = group_key(record)
             group = groups.setdefault(key, Group())
             _collect(group, record)
             if counted_metrics(key.task) is not None:
                 group.records.append(_counted(record))
-        elif record["role"] == "seed":
-            seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
-        elif record["role"] == "stress" and record["verdict"] != "error":
-            _collect_form(groups.setdefault(key, Group()), record)
+        elif role == "stress" and record["verdict"] != "error":
+            _collect_form(groups.setdefault(group_key(record), Group()), record)
+        elif role == "seed":
+            _add_seed(seeds, record)
         yield record
     for record in beside:
-        key = group_key(record)
-        seeds.setdefault((*key.variant, key.test, key.style), []).append(_counted(record))
+        _add_seed(seeds, record)
     for key, group in groups.items():
         if group.records:
-            group.records += seeds.get((*key.variant, key.test, key.style), ())
+            group.records += seeds.get(key._replace(task=""), ())
+
+
+def _add_seed(seeds: dict[GroupKey, list[ItemRecord]], record: ItemRecord) -> None:
+    """A seed counts for every task that its test asked for the same variant and style."""
+    seeds.setdefault(group_key(record)._replace(task=""), []).append(_counted(record))
 
 
 def in_order(found: Mapping[GroupKey, _Value], variants: Iterable[VariantJson]) -> dict[GroupKey, _Value]:

@@ -91,13 +91,14 @@ def _budgets(
     factory: EngineFactory, lines: Lines, ends: Sequence[Ends | None]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """By task and style: those that were asked for, else six up to the longest thought of all variants."""
-    asked = factory.settings.budget_curve or ()
+    asked = factory.settings.budget_curve
     longest: dict[tuple[str, str], int] = {}
     own = {(variant.model, variant.quant): known for variant, known in zip(factory.variants, ends, strict=True)}
     for line in lines(_counts):
         if line["verdict"] != "error" and "thought" in line:
-            known = longest.get((line["task"], line["style"]), 0)
-            longest[line["task"], line["style"]] = max(known, _thought_tokens(line, own[group_key(line).variant]))
+            tokens = 0 if asked else _thought_tokens(line, own[group_key(line).variant])
+            key = line["task"], line["style"]
+            longest[key] = max(longest.get(key, 0), tokens)
     return {key: asked or budgets_for(tokens) for key, tokens in longest.items()}
 
 
@@ -176,16 +177,16 @@ def _answered(
             failed: dict[str, str] = {}
             for one in group.forced:
                 assert ahead is not None
-                item = f"{one.ref.index:04d}"
+                case = planner.case(one.ref)
                 try:
                     last = ahead.result(next(handles))
                 except EngineError as error:
-                    failed.setdefault(item, str(error))
+                    failed.setdefault(case.item, str(error))
                     continue
-                graded = grade(planner.case(one.ref), joined(one.thought, one.after, last))
+                graded = grade(case, joined(one.thought, one.after, last))
                 right, ended = graded.verdict.name == "correct", last.finish_reason != "length"
                 group.outcomes.setdefault(one.budget, []).append(
-                    Outcome(item, group.clusters[item], right, forced=True, cut=not ended)
+                    Outcome(case.item, group.clusters[case.item], right, forced=True, cut=not ended)
                 )
                 generated = None if generated is None or last.output_tokens is None else generated + last.output_tokens
             curves.append(_curve(key, group, limits[key], generated, failed))

@@ -12,8 +12,8 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, group_key
 from pytest_thinkslm.runs.copies import miscopied
 from pytest_thinkslm.runs.cuts import loops
-from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of
-from pytest_thinkslm.runs.equations import CONVERSIONS, false_equation
+from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, number_of
+from pytest_thinkslm.runs.equations import CONVERSIONS, comparable, false_equation
 from pytest_thinkslm.runs.lengths import can_be_looked_for, question_of, text_of, value_position
 from pytest_thinkslm.runs.types import Break, BreaksJson, FalseStep, StepKind
 from pytest_thinkslm.scoring.answers.evaluate import value_of
@@ -124,7 +124,7 @@ def _worked_out(text: str, gold: str, question: str) -> bool:
         return _squeezed(gold) in _squeezed(text)
     only_signs = value_position(question, gold) is not None
     for match in _STATES.finditer(text[:TEXT_LIMIT]):
-        if abs(wanted) == _number(match["number"]) and not (only_signs and match.group()[0].isalpha()):
+        if abs(wanted) == number_of(match["number"]) and not (only_signs and match.group()[0].isalpha()):
             return True
     return False
 
@@ -134,14 +134,14 @@ def _same_in_another_form(line: ItemLine, text: str, gold: str) -> bool:
     answer = line["answer"]
     if answer is None:
         return True
-    wanted, given = value_of(gold), _value(answer)
+    wanted, given = _value(gold), _value(_bare(answer))
     if wanted and given is not None:
-        ratio = float(given) / float(wanted)
+        ratio = given / wanted
         if any(abs(ratio - factor) < 1e-9 * factor for one in CONVERSIONS for factor in (one, 1 / one)):
             return True
         digits = len((re.findall(r"\.(\d+)", str(answer)) or [""])[-1])
         for scale in (1, 100):
-            if digits and abs(float(given) - scale * float(wanted)) < 10.0**-digits:
+            if digits and abs(given - scale * wanted) < 10.0**-digits:
                 return True
     boxes = _BOX.findall(text)
     return bool(boxes) and _several(boxes[-1])
@@ -153,12 +153,14 @@ def _several(box: str) -> bool:
     return bool(re.search(r"(?<!\\)\b[a-zA-Z]{2,}", words)) or len(re.findall(NUMBER, words)) > 2
 
 
-def _value(answer: AnswerJson) -> Fraction | float | None:
-    return value_of(answer.replace(",", "").removesuffix("%").removesuffix("\\")) if isinstance(answer, str) else None
+def _bare(answer: AnswerJson) -> str:
+    return answer.replace(",", "").removesuffix("%").removesuffix("\\") if isinstance(answer, str) else ""
 
 
-def _number(text: str) -> Fraction:
-    return Fraction(digits_of(text))
+def _value(text: str) -> float | None:
+    """The value of an expression; None where it has none, or one beyond a float's range (2^{2000})."""
+    value = value_of(text)
+    return float(value) if value is not None and comparable(value) else None
 
 
 def _squeezed(text: str) -> str:

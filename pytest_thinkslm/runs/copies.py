@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of
+from pytest_thinkslm.runs.equation_tokens import NUMBER, TEXT_LIMIT, digits_of, number_of
 
 _TOKEN = re.compile(rf"(?P<number>{NUMBER})|(?P<word>[^\W\d_]+)|(?P<sign>\\[a-zA-Z]+|[^\s\w$*,.&])")
 #: Between a number and what says that it is a result.
@@ -56,11 +56,11 @@ def miscopied(text: str, question: str) -> tuple[int, int] | None:
 def _numbers(text: str) -> Iterator[_Number]:
     tokens = list(_TOKEN.finditer(text))
     for place, token in enumerate(tokens):
-        if token.lastgroup == "number":
+        if token.lastgroup == "number" and (value := number_of(token.group())) is not None:
             words = [_stem(each.group()) for each in tokens[place + 1 : place + 3]]
             before = [_stem(each.group()) for each in tokens[max(0, place - 2) : place]]
             digits = digits_of(token.group())
-            yield _Number(digits, Fraction(digits), token.start(), token.end(), tuple(before), tuple(words))
+            yield _Number(digits, value, token.start(), token.end(), tuple(before), tuple(words))
 
 
 def _stem(word: str) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, sqrt
+from math import exp, fsum
 from statistics import median
 from typing import Protocol
 
 from pytest_thinkslm.runs.types import Change, DriftClass, DriftJson
-from pytest_thinkslm.statistics.clusters import ClusterSums, student_quantile
+from pytest_thinkslm.statistics.clusters import ClusterSums
 
 
 class Token(Protocol):
@@ -141,7 +141,7 @@ def _interval(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[fl
     sums = ClusterSums.of(values, clusters)
     if sums.count < 2:
         return None, None
-    mean, reach = _mean(values), student_quantile(0.975, sums.count - 1) * sqrt(sums.variance_of_mean)
+    mean, reach = _mean(values), sums.reach()
     return _figure(max(0.0, mean - reach)), _figure(mean + reach)
 
 

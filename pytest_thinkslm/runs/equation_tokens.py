@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 #: Longer texts are read up to here.
 TEXT_LIMIT = 100_000
+#: Characters of a number that is taken for one; Python can be told to convert no more than 640 digits.
+_LONGEST_NUMBER = 600
 #: A number as it is written in a text: 1,200, 1{,}200, 2.5.
 NUMBER = r"\d{1,3}(?:(?:,(?:\\!)?|\{,\})\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _SAYS = re.compile(r"is|are|equals|makes?|gives?|leaves?")
@@ -70,6 +73,12 @@ class Token:
 def digits_of(number: str) -> str:
     """A number as ``NUMBER`` finds it, without its separators."""
     return re.sub(r"[,{}\\!]", "", number)
+
+
+def number_of(number: str) -> Fraction | None:
+    """The value of a number as ``NUMBER`` finds it; None where it is as long as a loop writes it."""
+    digits = digits_of(number)
+    return Fraction(digits) if len(digits) <= _LONGEST_NUMBER else None
 
 
 def segments(text: str) -> Iterator[list[Token]]:

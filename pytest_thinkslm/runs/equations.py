@@ -96,7 +96,7 @@ def _equation(before: Sequence[Token], sign: Token, after: Sequence[Token], *, c
     if said and right.operation:
         return None
     one, other = value_of(left.latex), value_of(right.latex)
-    if one is None or other is None or not (_compared(one) and _compared(other)):
+    if one is None or other is None or not (comparable(one) and comparable(other)):
         return None
     true = _agree(one, other, left, right)
     return Equation(left.first.start, right.first.start, right.last.end, one, other, true)
@@ -211,7 +211,7 @@ def _side(own: Sequence[Token], *, right: bool = False) -> _Side | None:
         skipped = False
     if not any(token.kind == "number" for token in used):
         return None
-    while used and used[-1].text in ("(", "{", "+", "-", "*", "/"):
+    if used[-1].text in ("(", "{", "+", "-", "*", "/"):
         return None
     used, parts = _balanced(used, parts, right=right)
     if not used:
@@ -243,7 +243,8 @@ def _excess(used: Sequence[Token], opening: str, closing: str) -> int:
 # --- values
 
 
-def _compared(value: Fraction | float) -> bool:
+def comparable(value: Fraction | float) -> bool:
+    """Whether a value is compared with another: no larger ones are."""
     return -_LARGEST < value < _LARGEST
 
 

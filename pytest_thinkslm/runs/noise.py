@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import sqrt
 
 from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.runs.types import NoiseJson
-from pytest_thinkslm.statistics.clusters import ClusterSums, student_quantile
+from pytest_thinkslm.statistics.clusters import ClusterSums
 from pytest_thinkslm.statistics.permutation import sign_flip
 
 
@@ -77,7 +76,7 @@ def _interval(sums: ClusterSums, least: float) -> list[float] | None:
     if sums.count < 2:
         return None
     mean = sum(sums.sums) / sums.n
-    reach = student_quantile(0.975, sums.count - 1) * sqrt(sums.variance_of_mean) or 1 - 0.025 ** (1 / sums.count)
+    reach = sums.reach() or 1 - 0.025 ** (1 / sums.count)
     return [_round(max(least, mean - reach)), _round(min(1.0, mean + reach))]
 
 

@@ -129,10 +129,9 @@ def counted_metrics(key: str) -> CountedMetrics | None:
     """A task's metrics that can be compared between two runs; None where it has none. Of a user's task: its facets."""
     from pytest_thinkslm.tasks import registry
 
-    task = registry.all_tasks().get(key)
-    if task is None:
-        return None
-    own = task.metrics if registry.is_of_the_suite(key) else by_facets
+    if not registry.is_of_the_suite(key):
+        return by_facets if key in registry.registered() else None
+    own = registry.get(key).metrics
     return own if isinstance(own, CountedMetrics) else None
 
 

@@ -48,6 +48,10 @@ class ClusterSums:
         squares = fsum((total - mean * size) ** 2 for total, size in zip(self.sums, self.sizes, strict=True))
         return self.count / (self.count - 1) * squares / self.n**2
 
+    def reach(self, confidence: float = 0.95) -> float:
+        """Half of the width of the mean's two-sided interval: Student's, of the clusters (at least 2)."""
+        return student_quantile((1 + confidence) / 2, self.count - 1) * sqrt(self.variance_of_mean)
+
     @property
     def n_if_identical(self) -> float:
         """Kish's effective n where all values of a cluster are one and the same: n^2 / sum of sizes^2."""

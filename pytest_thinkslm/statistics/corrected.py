@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from pytest_thinkslm.statistics.counts import mean_interval
 from pytest_thinkslm.statistics.intervals import Interval, wilson
 
 
@@ -64,10 +65,11 @@ def corrected_accuracy(
 
 
 def mean_of(parts: Sequence[tuple[float, Interval]]) -> tuple[float, Interval]:
-    """The unweighted mean of independent estimates with its interval, by MOVER (Zou and Donner 2008)."""
-    mean = sum(estimate for estimate, _ in parts) / len(parts)
-    below, above = (sqrt(sum((estimate - ends[side]) ** 2 for estimate, ends in parts)) / len(parts) for side in (0, 1))
-    return mean, Interval(mean - below, mean + above)
+    """The unweighted mean of independent estimates with its interval (`mean_interval`); at least one."""
+    estimates, intervals = zip(*parts, strict=True)
+    interval = mean_interval(estimates, intervals)
+    assert interval is not None  # each part has one
+    return sum(estimates) / len(estimates), interval
 
 
 def difference_of(first: tuple[float, Interval], second: tuple[float, Interval]) -> tuple[float, Interval]:

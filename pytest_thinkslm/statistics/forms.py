@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from pytest_thinkslm.statistics.clusters import ClusterSums, student_quantile
+from pytest_thinkslm.statistics.clusters import ClusterSums
 from pytest_thinkslm.statistics.intervals import Interval
 
 #: Draws of the permutation test, with a fixed seed: the same figures give the same result.
@@ -56,8 +56,7 @@ def _interval(values: Sequence[float], clusters: Sequence[Hashable] | None) -> I
     sums = ClusterSums.of(values, clusters)
     if sums.count < 2:
         return None
-    mean = sum(values) / len(values)
-    reach = student_quantile(0.975, sums.count - 1) * sqrt(sums.variance_of_mean)
+    mean, reach = sum(values) / len(values), sums.reach()
     return Interval(max(-1.0, mean - reach), min(1.0, mean + reach))
 
 

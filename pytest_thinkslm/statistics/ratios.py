@@ -49,7 +49,7 @@ def paired_ratio(
     residuals = ClusterSums.of([after - ratio * first for first, after in pairs], clusters)
     interval = None
     if residuals.count > 1 and ratio > 0:
-        reach = student_quantile(0.975, residuals.count - 1) * sqrt(residuals.variance_of_mean) / now
+        reach = residuals.reach() / now
         interval = Interval(ratio * exp(-reach), ratio * exp(reach))
     return PairedRatio(n, before, now, ratio, interval, middle, _median_interval(ratios, own))
 

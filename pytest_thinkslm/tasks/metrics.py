@@ -153,18 +153,13 @@ def script_review_figures(records: Sequence[ItemRecord], judged: bool | None = N
     reason is not accepted, it counts any step that is no number as right.
     """
     items = _items(records)
+    mcc = _mcc(items)
     if not (_judged(records) if judged is None else judged):
-        return {
-            "mcc": _mcc(items),
-            "acc_step": _undefined("no judge: in coding a step counts where its reason is accepted"),
-        }
+        return {"mcc": mcc, "acc_step": _undefined("no judge: in coding a step counts where its reason is accepted")}
     accepted, steps = _accepted_reasons(items, lambda item: True)
-    return {
-        "mcc": (mcc := _mcc(items)),
-        "acc_step": accepted,
-        "acc_reason": accepted,
-        "mr_score": _mr_score({"mcc": mcc, "acc_step": accepted, "acc_reason": accepted}, items, steps, steps),
-    }
+    metrics = {"mcc": mcc, "acc_step": accepted, "acc_reason": accepted}
+    metrics["mr_score"] = _mr_score(metrics, items, steps, steps)
+    return metrics
 
 
 def review_figures(records: Sequence[ItemRecord], judged: bool | None = None) -> dict[str, Figure]:

@@ -148,6 +148,21 @@ def line(output: str, item: int = 0, **fields: Any) -> ItemLine:
     return cast("ItemLine", record(item, False, output=output, **more))
 
 
+@pytest.mark.parametrize("digits", ["0." + "3" * 5_000, "1" * 5_000])
+def test_a_number_that_a_loop_writes_is_read_without_an_error(digits: str) -> None:
+    """Python converts no more than 4,300 digits to a number."""
+    assert false_step(f"12 + 30 = 43, that is {digits}", "3 and 4") is not None
+    assert false_step("6 apples", f"{digits} and 4") is None
+    looping = line(f"6 * 7 = 42, that is {digits}", finish_reason="length", failure="repetition")
+    assert where_it_broke(looping).name == "loop"
+    assert where_it_broke(line(f"6 * 7 = 42 is {digits}", answer=digits)).name == "abandoned"
+
+
+@pytest.mark.parametrize("answer", ["2^{2000}", "1" * 400])
+def test_an_answer_beyond_the_range_of_floats_is_another_one(answer: str) -> None:
+    assert where_it_broke(line(f"6 * 7 = 42, so {answer}", answer=answer)).name == "abandoned"
+
+
 @pytest.mark.parametrize(
     ("output", "fields", "name"),
     [
