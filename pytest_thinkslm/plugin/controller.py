@@ -105,7 +105,6 @@ class ControllerPlugin:
         self._problem: str | None = None
         self._others = others_hooks(config)
         self._internal_error = ""
-        self._session: pytest.Session | None = None
         self._started = time.monotonic()
         self._judge = judge
         #: Of how many items one has its letter shown, and how many there were.
@@ -295,7 +294,6 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
-        self._session = session
         if self.team is not None:
             self.team.stop()
         if self._judge is not None:
@@ -360,6 +358,14 @@ class ControllerPlugin:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_as_a_whole(self, session: pytest.Session) -> Generator[None, None, None]:
+        """What hooks raised since the report was made fails the run, whether there is a terminal that says it or not."""
+        result = yield
+        if self._others.raised and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return result
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_unconfigure(self) -> Generator[None, None, None]:
         """Other runs may use the folder, whatever others raise here."""
@@ -384,10 +390,8 @@ class ControllerPlugin:
     def pytest_terminal_summary_of_others(self, terminalreporter: Any) -> Generator[None, None, None]:
         """What hooks raised since the report was made."""
         result = yield
-        for problem in self._others.take():
+        for problem in self._others.sentences():
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
-            if self._session is not None and self._session.exitstatus == pytest.ExitCode.OK:
-                self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -86,6 +86,12 @@ def test_when_all_items_are_done(replay: Replay, pytester: pytest.Pytester, sign
     assert not list((pytester.path / "report").glob(".*"))
 
 
+@pytest.mark.parametrize("name", ["pytest_sessionfinish(session)", "pytest_thinkslm_results(config)"])
+def test_without_a_terminal_it_fails_the_run_too(replay: Replay, pytester: pytest.Pytester, name: str) -> None:
+    result, _ = run(replay, pytester, hook(name), "--incorrect=xfail", "-p", "no:terminal")
+    assert result.ret == 1
+
+
 def test_in_workers(replay: Replay, pytester: pytest.Pytester) -> None:
     wrapper = WRAPPER.format(kind="wrapper", before="", after="1 / 0")
     result, said = run(replay, pytester, wrapper, "-n2")
