@@ -102,6 +102,17 @@ def test_in_workers(replay: Replay, pytester: pytest.Pytester) -> None:
     assert items(pytester.path / "report")
 
 
+def test_at_the_end_of_workers(replay: Replay, pytester: pytest.Pytester) -> None:
+    """The conftest of a folder below is loaded by the workers alone."""
+    below = pytester.mkdir("below")
+    (below / "conftest.py").write_text(hook("pytest_sessionfinish(session)"))
+    (below / "test_own.py").write_text(OWN)
+    result = replay(four_sorts(), "--task=sort8_positive", "--recorded-only", "--incorrect=xfail", "below", "-n1")
+    assert result.ret == 1
+    (problem,) = results(pytester.path / "report")["problems"]
+    assert "pytest_sessionfinish of below/conftest.py raised KeyError: 'broken here'" in problem
+
+
 def test_set_up_is_the_items_own_error(replay: Replay, pytester: pytest.Pytester) -> None:
     conftest = "def pytest_runtest_setup(item):\n    if item.name.endswith('0001]'):\n        raise KeyError('no')\n"
     result, _ = run(replay, pytester, conftest)
