@@ -223,7 +223,7 @@ class ControllerPlugin:
             self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
             self.stop(output["stopped"], output["unkept"])
-            self._others.add(output["raised"])
+            self._others.add(output.get("raised", {}))  # none of a worker whose end was broken off
 
     def stop(self, why: str, unkept: int = 0) -> None:
         """A process asks for nothing more; ``unkept`` of its outputs are not in the journal."""
@@ -360,7 +360,7 @@ class ControllerPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
     def pytest_sessionfinish_as_a_whole(self, session: pytest.Session) -> Generator[None, None, None]:
-        """What hooks raised since the report was made fails the run, whether there is a terminal that says it or not."""
+        """What hooks raised since the report was made fails the run, also where no terminal says it."""
         result = yield
         if self._others.raised and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -429,8 +429,9 @@ class ControllerPlugin:
         log = open_log(self.settings.report_dir, "engine.log")
         try:
             measure(log)
-        except ThinkSLMError as error:
-            self.recorder.problems.append(f"{option}: nothing was measured: {error}")
+        except Exception as error:  # of whatever kind: what a run of hours has finished is reported
+            why = str(error) if isinstance(error, ThinkSLMError) else safe_line(where_raised(error), 400)
+            self.recorder.problems.append(f"{option}: nothing was measured: {why}")
         finally:
             if log is not None:
                 log.close()
