@@ -404,6 +404,9 @@ def guard_hooks(
 #: How a hook ends a run on purpose.
 _MEANT = (pytest.exit.Exception, pytest.UsageError, pytest.Session.Failed)
 
+#: What pluggy says of a wrapper whose second half ends in another ``yield``; thrown there, it has that place.
+_TWICE = "a wrapper yields once"
+
 _Note = Callable[[Exception], None]
 
 
@@ -438,6 +441,7 @@ def _guarded_wrapper(function: Callable[..., Any], note: _Note) -> Callable[...,
             inner = error
         try:
             wrapper.send(result) if inner is None else wrapper.throw(inner)
+            wrapper.throw(RuntimeError(_TWICE))
         except StopIteration as ended:
             return ended.value
         except _MEANT:
@@ -467,9 +471,11 @@ def _guarded_old_wrapper(function: Callable[..., Any], note: _Note) -> Callable[
         outcome = yield
         try:
             wrapper.send(outcome)
-        except (StopIteration, *_MEANT) as ended:
-            if not isinstance(ended, StopIteration):
-                raise
+            wrapper.throw(RuntimeError(_TWICE))
+        except StopIteration:
+            pass
+        except _MEANT:
+            raise
         except Exception as error:
             if error is not outcome.exception:  # else the caller raises it anyway
                 note(error)

@@ -105,7 +105,6 @@ class ControllerPlugin:
         self._problem: str | None = None
         self._others = others_hooks(config)
         self._internal_error = ""
-        self._session: pytest.Session | None = None
         self._started = time.monotonic()
         self._judge = judge
         #: Of how many items one has its letter shown, and how many there were.
@@ -224,7 +223,7 @@ class ControllerPlugin:
             self.recorder.add_judge(output.get("judge"))
             self._problem = self._problem or output["problem"]
             self.stop(output["stopped"], output["unkept"])
-            self._others.add(output["raised"])
+            self._others.add(output.get("raised", {}))  # none of a worker whose end was broken off
 
     def stop(self, why: str, unkept: int = 0) -> None:
         """A process asks for nothing more; ``unkept`` of its outputs are not in the journal."""
@@ -295,7 +294,6 @@ class ControllerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
-        self._session = session
         if self.team is not None:
             self.team.stop()
         if self._judge is not None:
@@ -360,6 +358,14 @@ class ControllerPlugin:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_as_a_whole(self, session: pytest.Session) -> Generator[None, None, None]:
+        """What hooks raised since the report was made fails the run, also where no terminal says it."""
+        result = yield
+        if self._others.raised and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return result
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_unconfigure(self) -> Generator[None, None, None]:
         """Other runs may use the folder, whatever others raise here."""
@@ -384,10 +390,8 @@ class ControllerPlugin:
     def pytest_terminal_summary_of_others(self, terminalreporter: Any) -> Generator[None, None, None]:
         """What hooks raised since the report was made."""
         result = yield
-        for problem in self._others.take():
+        for problem in self._others.sentences():
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
-            if self._session is not None and self._session.exitstatus == pytest.ExitCode.OK:
-                self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -425,8 +429,9 @@ class ControllerPlugin:
         log = open_log(self.settings.report_dir, "engine.log")
         try:
             measure(log)
-        except ThinkSLMError as error:
-            self.recorder.problems.append(f"{option}: nothing was measured: {error}")
+        except Exception as error:  # of whatever kind: what a run of hours has finished is reported
+            why = str(error) if isinstance(error, ThinkSLMError) else safe_line(where_raised(error), 400)
+            self.recorder.problems.append(f"{option}: nothing was measured: {why}")
         finally:
             if log is not None:
                 log.close()

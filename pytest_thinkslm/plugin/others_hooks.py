@@ -56,12 +56,16 @@ class OthersHooks:
         """What another process has noted."""
         self.raised.update(raised)
 
-    def take(self) -> list[str]:
-        """The sentences since the last time."""
-        found = [
+    def sentences(self) -> list[str]:
+        """What was raised, to be said."""
+        return [
             sentence + (f", {times} times" if times > 1 else "") + ": what it does is missing, and nothing else"
             for sentence, times in self.raised.items()
         ]
+
+    def take(self) -> list[str]:
+        """The sentences, which are said with this."""
+        found = self.sentences()
         self.raised.clear()
         return found
 

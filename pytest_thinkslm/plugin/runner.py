@@ -325,10 +325,15 @@ class RunnerPlugin:
                 "stopped": self.run.stopped or (self.problem if late and self.problem else ""),
                 "unkept": self.run.unkept,
                 "judge": self._close_judge(),
-                "raised": dict(self._others.raised),
             }
         else:
             self._controller_add()
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_of_others(self) -> None:
+        """What hooks of conftests raised goes home with the rest, also what they raised just now."""
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["thinkslm"]["raised"] = dict(self._others.raised)
 
     # -- helpers ------------------------------------------------------------------------------------------
 

@@ -31,9 +31,9 @@ JUDGE_POLICIES = ("fallback", "all")
 
 #: Bounds of numbers, beyond which engines overflow and nothing is meant: of whole ones, seeds (what 64 bits hold with
 #: room for a repeat's), repeats of an item (each is a test), and other numbers.
+MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 #: Budgets of ``--budget-curve``, at most.
 MOST_BUDGETS = 12
-MOST, MOST_SEED, MOST_REPEATS, HIGHEST = 2**31 - 1, 2**62, 1_000, 1_000.0
 
 JudgePolicy = Literal["fallback", "all"]
 IncorrectMode = Literal["data", "fail", "xfail"]

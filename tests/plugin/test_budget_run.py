@@ -35,6 +35,19 @@ def check(report: object) -> None:
     jsonschema.validate(report, schema)
 
 
+def test_what_breaks_costs_the_curve_alone(replay: Replay, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        "import pytest_thinkslm.generating.budgets as budgets\n"
+        "def measure(*arguments):\n"
+        "    raise MemoryError('out of memory')\n"
+        "budgets.measure = measure\n"
+    )
+    replay([thinks(0, 40)], "--budget-curve=10", "--recorded-only")
+    found = results(pytester.path / "report")
+    assert found["problems"] == ["--budget-curve: nothing was measured: MemoryError: out of memory (conftest.py:3)"]
+    assert [row["n"] for row in found["results"]] == [1]
+
+
 def test_recorded_answers_make_an_exact_curve(replay: Replay, pytester: pytest.Pytester) -> None:
     """0 is right from 20 tokens on, 1 is right at 20 and unlearns it, 2 never ends, 3 does not think."""
     lines = [

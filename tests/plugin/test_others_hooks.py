@@ -52,6 +52,8 @@ def run(replay: Replay, pytester: pytest.Pytester, conftest: str, *arguments: st
         (WRAPPER.format(kind="wrapper", before="1 / 0", after=""), "pytest_runtest_makereport"),
         (WRAPPER.format(kind="wrapper", before="", after="1 / 0"), "pytest_runtest_makereport"),
         (WRAPPER.format(kind="hookwrapper", before="", after="1 / 0"), "pytest_runtest_makereport"),
+        (WRAPPER.format(kind="wrapper", before="", after="yield"), "pytest_runtest_makereport"),
+        (WRAPPER.format(kind="hookwrapper", before="", after="yield"), "pytest_runtest_makereport"),
     ],
 )
 def test_while_items_run(replay: Replay, pytester: pytest.Pytester, conftest: str, name: str) -> None:
@@ -61,7 +63,7 @@ def test_while_items_run(replay: Replay, pytester: pytest.Pytester, conftest: st
     (problem,) = results(pytester.path / "report")["problems"]
     assert name in problem
     assert "(conftest.py:" in problem
-    assert "raised KeyError: 'broken here'" in problem or "raised ZeroDivisionError" in problem
+    assert any(f"raised {what}" in problem for what in ("KeyError: 'broken here'", "ZeroDivisionError", "RuntimeError"))
     verdicts = [line["verdict"] for line in items(pytester.path / "report")]
     assert verdicts == ["correct", "incorrect", "unparsed", "truncated"]
 
@@ -84,6 +86,12 @@ def test_when_all_items_are_done(replay: Replay, pytester: pytest.Pytester, sign
     assert not list((pytester.path / "report").glob(".*"))
 
 
+@pytest.mark.parametrize("name", ["pytest_sessionfinish(session)", "pytest_thinkslm_results(config)"])
+def test_without_a_terminal_it_fails_the_run_too(replay: Replay, pytester: pytest.Pytester, name: str) -> None:
+    result, _ = run(replay, pytester, hook(name), "--incorrect=xfail", "-p", "no:terminal")
+    assert result.ret == 1
+
+
 def test_in_workers(replay: Replay, pytester: pytest.Pytester) -> None:
     wrapper = WRAPPER.format(kind="wrapper", before="", after="1 / 0")
     result, said = run(replay, pytester, wrapper, "-n2")
@@ -92,6 +100,17 @@ def test_in_workers(replay: Replay, pytester: pytest.Pytester) -> None:
     (problem,) = results(pytester.path / "report")["problems"]
     assert "pytest_runtest_makereport of " in problem
     assert items(pytester.path / "report")
+
+
+def test_at_the_end_of_workers(replay: Replay, pytester: pytest.Pytester) -> None:
+    """The conftest of a folder below is loaded by the workers alone."""
+    below = pytester.mkdir("below")
+    (below / "conftest.py").write_text(hook("pytest_sessionfinish(session)"))
+    (below / "test_own.py").write_text(OWN)
+    result = replay(four_sorts(), "--task=sort8_positive", "--recorded-only", "--incorrect=xfail", "below", "-n1")
+    assert result.ret == 1
+    (problem,) = results(pytester.path / "report")["problems"]
+    assert "pytest_sessionfinish of below/conftest.py raised KeyError: 'broken here'" in problem
 
 
 def test_set_up_is_the_items_own_error(replay: Replay, pytester: pytest.Pytester) -> None:

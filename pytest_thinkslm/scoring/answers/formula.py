@@ -55,7 +55,7 @@ def tokens_of(text: str) -> list[str]:
         token = match["number"] or match["name"] or match["sign"] or "\\" + match["command"]
         tokens.append("\\frac" if token == "\\dfrac" else token)
         position = match.end()
-    if sum(map(len, _WORDS.findall(text))):
+    if _WORDS.search(text):
         raise NotUnderstood  # letters in a row are a word, not a product
     return tokens
 
@@ -101,10 +101,7 @@ class _Reader:
         return value
 
     def _product(self, depth: int) -> Any:
-        negative = False
-        while self._next() in ("+", "-"):
-            negative ^= self._take() == "-"
-        value = self._power(depth)
+        value = self._signed(depth)
         while True:
             token = self._next()
             if token in ("*", "\\cdot", "\\times"):
@@ -114,7 +111,7 @@ class _Reader:
                 self._take()
                 value = self._kept(over(value, self._signed(depth)))
             elif token is None or token in (")", "}", "]", "+", "-", "^", "!", "{", "["):
-                return -value if negative else value
+                return value
             elif token == "\\frac" or token[0].isdigit() or token[0] == ".":
                 before = self._tokens[self._at - 1]
                 if before[0].isdigit() or before[0] == "." or token != "\\frac":
@@ -199,7 +196,7 @@ class _Reader:
         if name == "log" and self._next() == "_":
             self._take()
             base = self._argument(depth)
-        while self._next() in ("^",):
+        while self._next() == "^":
             self._take()
             exponent = self._argument(depth)
             if exponent == -1:
