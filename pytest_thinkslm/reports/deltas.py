@@ -355,7 +355,7 @@ def _absent(variant: VariantKey, reference: VariantKey, key: GroupKey) -> DeltaR
 def _head(key: GroupKey, reference: VariantKey) -> DeltaRow:
     """A row of which nothing is known yet."""
     return {
-        **group_json(key),
+        **group_json(key),  # type: ignore[typeddict-item]  # five names, no others: TypedDicts cannot say so
         "label": key.task,
         "against": {"model": reference[0], "quant": reference[1]},
         "n": 0,
