@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.files import write_text
+from pytest_thinkslm.core.files import expanded, write_text
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Request
 from pytest_thinkslm.engines.batch_files import batch_request, custom_id
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         sys.stdout.writelines(lines)
         return 0
-    path = Path(arguments.out).expanduser()
+    path = expanded(arguments.out)
     try:
         write_text(path, "".join(lines))
     except OSError as error:
