@@ -100,6 +100,13 @@ def redacted(text: str) -> str:
     return text
 
 
+def redacted_line(line: bytes) -> bytes:
+    """A line of a file likewise."""
+    if not _forms:
+        return line
+    return redacted(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
 def any_known() -> bool:
     """Whether there is anything to take out."""
     return bool(_forms)

@@ -13,6 +13,8 @@ import pytest
 from replayed import items
 from test_secrets import JUDGE_KEY, KEY, OF_ENVIRONMENT, SAID, TOKEN, keys, leaks, run, said
 
+from pytest_thinkslm.__main__ import main
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
 import tiny_checkpoints
 
@@ -77,10 +79,12 @@ def test_a_model_that_says_everything(
     template.write_text(f"{{{{ raise_exception('no, {KEY} {TOKEN}') }}}}" + template.read_text())
     refused = run(*asked, "--report-dir=refused")
     assert refused.ret in (1, 4)
-    assert "no, [secret] [secret]" in said(refused)
+    log = pytester.path / "refused" / "engine.log"
+    assert "no, [secret] [secret]" in said(refused) + (log.read_text() if log.exists() else "")
     for report in ("report", "again"):
         for item in items(pytester.path / report):
             assert item["verdict"] in ("truncated", "unparsed"), item
             assert "[secret]" in item["output"], item
+    assert main(["compare", str(pytester.path / "report"), str(pytester.path / "again")]) == 0, "one name in all files"
     assert list(pytester.path.glob(".thinkslm/journal/*/*/*.jsonl"))
     assert not list(leaks(pytester.path, said(result), said(rescored), said(refused), known=OF_ENVIRONMENT))
