@@ -79,7 +79,8 @@ def learn_environment(environ: Mapping[str, str] = os.environ) -> None:
         learn_address(environ.get(name.lower()))
     home = environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface")
     with contextlib.suppress(OSError, ValueError):  # nobody has logged in
-        learn(Path(environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).read_text(encoding="utf-8"))
+        kept = Path(environ.get("HF_TOKEN_PATH") or os.path.join(home, "token"))
+        learn(kept.read_text(encoding="utf-8") if kept.is_file() else None)  # a pipe would hang
 
 
 def names_secret(argument: str) -> bool:

@@ -29,7 +29,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("told") / "m", hidden=32)
+    folder = tiny_checkpoints.random_llama(tmp_path_factory.mktemp("told") / "m")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens([f"<think>{SAID}</think>{SAID}"])
     tokenizer.save_pretrained(folder)
