@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pytest_thinkslm.core.files import expanded
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.reports.exports import FORMS, export
 
 HELP = "write a run as lm-eval's sample logs, or as Parquet"
@@ -31,5 +32,5 @@ def run(arguments: argparse.Namespace) -> int:
     folder = place if place.is_dir() else place.parent
     out = expanded(arguments.out) if arguments.out else folder
     for path in export(place, arguments.to, out):
-        print(path)
+        print(safe_text(str(path)))
     return 0

@@ -13,7 +13,7 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import expanded, write_text
 from pytest_thinkslm.core.tables import Cell, Table, figure_columns, markdown_table, print_table, stdout_console
 from pytest_thinkslm.core.tables import text_columns as texts
-from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.core.text import safe_line, safe_text
 from pytest_thinkslm.data.foreign_items import Items, Matched
 from pytest_thinkslm.data.foreign_logs import TOOLS, Sample, Their, read_log
 from pytest_thinkslm.runs.items import plain
@@ -117,11 +117,11 @@ def _line(arguments: argparse.Namespace, each: Matched) -> Mapping[str, object]:
 
 def _say(arguments: argparse.Namespace, matched: Sequence[Matched], unmatched: Sequence[Sample]) -> None:
     tables = [_summary(matched), _differences(matched)]
-    console = stdout_console(100)
+    console, out = stdout_console(100), safe_text(str(arguments.out))
     for table in tables:
         if table.rows:
             print_table(console, table)
-    print(f"{len(matched)} outputs in {arguments.out}; score them with: pytest --engine replay --model {arguments.out}")
+    print(f"{len(matched)} outputs in {out}; score them with: pytest --engine replay --model {out}")
     if unmatched:
         named = ", ".join(sample.place for sample in unmatched[:_NAMED])
         more = f" and {len(unmatched) - _NAMED} more" if len(unmatched) > _NAMED else ""
