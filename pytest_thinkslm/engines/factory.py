@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
@@ -226,7 +227,7 @@ class EngineFactory:
                 return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
-        if not Path(model).expanduser().is_dir() or alike:
+        if not expanded(model).is_dir() or alike:
             return model
         return name or model
 
@@ -468,7 +469,7 @@ def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None
         return ()
     from pytest_thinkslm.engines.replay import read_replay_file
 
-    return tuple(read_replay_file(Path(model).expanduser().absolute(), item_counts) for model in settings.models)
+    return tuple(read_replay_file(expanded(model).absolute(), item_counts) for model in settings.models)
 
 
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:
