@@ -41,10 +41,8 @@ class CollectedPlugin:
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """What pytest's options, or another plugin, left out."""
-        tasks = [(item, "" if (ref := ref_of(item)) is None else ref.task) for item in items]
-        own = {task for item, task in tasks if not _is_generic(item)}
-        self._found.deselected += sum(not (_is_generic(item) and task in own) for item, task in tasks)
-        self._found.dropped.update(task for _, task in tasks if task)
+        self._found.deselected += len(items)
+        self._found.dropped.update(ref.task for item in items if (ref := ref_of(item)) is not None)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is left."""
@@ -78,7 +76,3 @@ class CollectedPlugin:
             hint = asked_nothing(self._paths)
         if hint:
             terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
-
-
-def _is_generic(item: pytest.Item) -> bool:
-    return hasattr(getattr(item, "obj", None), _GENERIC)

@@ -89,6 +89,7 @@ TABLE = [
     Likely(REPLAY + "--task=testless", 1, "6 of 6 items have no recorded output and will be errors; --recorded-only"),
     Likely(REPLAY + "--task=gsm8k|checks", 5, "checks has tests of mine and none of --task gsm8k"),
     Likely(REPLAY + "--task=mine|--co|-q|-k|nomatch", 5, "all 6 tests were left out by -k nomatch"),
+    Likely(REPLAY + "--task=mine", 0, "collected 6 items\n"),  # its own test, and not the suite's for it as well
     # Paths.
     Likely(REPLAY + "empty", 5, "empty has no test of a task: leave the path out to run the suite"),
     Likely(REPLAY + "unit", 0, "the model was asked nothing: unit has no test of a task"),
