@@ -2,7 +2,7 @@
 
     python benchmarks/many_variants.py --data-dir DIR [--variants 24] [--limit N] [--workdir DIR]
 
-Two models in half as many quants each; the later a variant, the fewer of its answers are right, and some have none.
+One model, of more than twelve variants two, in as many quants each; the later a variant, the fewer of its answers are right, and some have none.
 Prints a Markdown row: items, lines on a terminal of 80 columns without -v, seconds, processor seconds and memory, and
 the size of the report folder.
 """
@@ -26,7 +26,7 @@ GATES = ("--gate=2", "--certify=1", "--min-accuracy=sort8_*=90", "--max-rate=err
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--variants", type=int, default=24, help="an even number of at most 24")
+    parser.add_argument("--variants", type=int, default=24, help="at most 12, or an even number up to 24")
     parser.add_argument("--limit", type=int, default=100_000, help="items a task")
     parser.add_argument("--workdir", type=Path)
     options = parser.parse_args()
@@ -34,7 +34,7 @@ def main() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     count = write_outputs(workdir / "outputs.jsonl", options.variants, options.data_dir)
     os.environ["COLUMNS"] = "80"
-    quants = ",".join(QUANTS[: options.variants // 2])
+    quants = ",".join(QUANTS[: options.variants // models_of(options.variants)])
     seconds, memory, processor = measured(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--engine=replay", "--model=outputs.jsonl",
          f"--quant={quants}", f"--data-dir={options.data_dir.resolve()}", f"--limit={options.limit}",
@@ -53,19 +53,23 @@ def main() -> None:
     )
 
 
+def models_of(variants: int) -> int:
+    return 1 + (variants > len(QUANTS))
+
+
 def write_outputs(path: Path, variants: int, data_dir: Path) -> int:
     """What each variant says to every item; returns the number of lines."""
     from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
 
-    written, chooser = 0, random.Random(0)
+    written, chooser, models = 0, random.Random(0), models_of(variants)
     with path.open("w") as file:
         for task in registry.all_tasks().values():
             cases = load_cases(task, range(item_count(task, data_dir)), data_dir, data_seed=0).cases
             for index, case in cases.items():
                 for variant in range(variants):
-                    model, quant = f"owner/model-{variant % 2}", QUANTS[variant // 2]
-                    right = chooser.random() < 0.8 - 0.02 * (variant // 2)
+                    model, quant = f"owner/model-{variant % models}", QUANTS[variant // models]
+                    right = chooser.random() < 0.8 - 0.02 * (variant // models)
                     said = FILLER + answer(case.kind, case.gold, case.letters, right)
                     output = said if chooser.random() < 0.97 else "I like turtles."
                     line = {"task": task.key, "item": index, "model": model, "quant": quant, "output": output}
