@@ -2,9 +2,10 @@
 
     python benchmarks/many_variants.py --data-dir DIR [--variants 24] [--limit N] [--workdir DIR]
 
-One model, of more than twelve variants two, in as many quants each; the later a variant, the fewer of its answers are right, and some have none.
-Prints a Markdown row: items, lines on a terminal of 80 columns without -v, seconds, processor seconds and memory, and
-the size of the report folder.
+One model, of more than twelve variants two, in as many quants each; the later a variant, the fewer of its answers are
+right, and some have none. Prints a Markdown row: items, lines on a terminal of 80 columns without -v, seconds,
+processor seconds and memory, and the size of the report folder. Outputs that lie in the work folder already are
+replayed again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     workdir = options.workdir or Path(tempfile.mkdtemp(prefix="many-variants-"))
     workdir.mkdir(parents=True, exist_ok=True)
-    count = write_outputs(workdir / "outputs.jsonl", options.variants, options.data_dir)
+    if not (workdir / "outputs.jsonl").exists():
+        write_outputs(workdir / "outputs.jsonl", options.variants, options.data_dir)
     os.environ["COLUMNS"] = "80"
     quants = ",".join(QUANTS[: options.variants // models_of(options.variants)])
     seconds, memory, processor = measured(
@@ -44,7 +46,7 @@ def main() -> None:
     lines = len((workdir / "stdout.txt").read_text().splitlines())
     reported = sum(row["n"] for row in json.loads((workdir / "report" / "results.json").read_text())["results"])
     size = sum(path.stat().st_size for path in (workdir / "report").iterdir()) / 1e6
-    print(f"{count} recorded outputs; terminal and report in {workdir}")
+    print(f"terminal and report in {workdir}")
     print("| items | variants | lines | seconds | of processor | memory | report folder |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     print(
@@ -57,12 +59,12 @@ def models_of(variants: int) -> int:
     return 1 + (variants > len(QUANTS))
 
 
-def write_outputs(path: Path, variants: int, data_dir: Path) -> int:
-    """What each variant says to every item; returns the number of lines."""
+def write_outputs(path: Path, variants: int, data_dir: Path) -> None:
+    """What each variant says to every item."""
     from pytest_thinkslm.data.reader import item_count, load_cases
     from pytest_thinkslm.tasks import registry
 
-    written, chooser, models = 0, random.Random(0), models_of(variants)
+    chooser, models = random.Random(0), models_of(variants)
     with path.open("w") as file:
         for task in registry.all_tasks().values():
             cases = load_cases(task, range(item_count(task, data_dir)), data_dir, data_seed=0).cases
@@ -74,8 +76,6 @@ def write_outputs(path: Path, variants: int, data_dir: Path) -> int:
                     output = said if chooser.random() < 0.97 else "I like turtles."
                     line = {"task": task.key, "item": index, "model": model, "quant": quant, "output": output}
                     file.write(json.dumps(line) + "\n")
-                    written += 1
-    return written
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python docs_stand_ins.py < commands.json > outcomes.json
 
-Reads ``[["run" | "parse" | "copy", [WORD, ...]], ...]`` and writes ``[[status, text], ...]``. ``parse`` reads the command
-line as pytest would, makes its settings and runs nothing; ``copy`` gives a run another name. In the current folder lies
-what the commands name.
+Reads ``[["run" | "parse" | "copy", [WORD, ...]], ...]`` and writes ``[[status, text], ...]``. ``parse`` reads the
+command line as pytest would, makes its settings and runs nothing; ``copy`` gives a run another name. In the current
+folder lies what the commands name.
 """
 
 from __future__ import annotations

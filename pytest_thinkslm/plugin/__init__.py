@@ -151,8 +151,8 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         if not own.parse_known_args(list(map(str, config.invocation_params.args)))[0].slm_model:
             beside = _all_tests(config)  # the model stands in an ini file, which keeps no test from running
             first = beside[0]
-        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value. The
-        # suite last: the test that it has for every registered task gives way to the task's own, which is known by then.
+        # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
+        # The suite last: the test that it has for every registered task gives way to the task's own, known by then.
         args[:0] = [*beside, str(suite_path())]
         known.file_or_dir = [first, *beside]
         return
