@@ -2,9 +2,9 @@
 
     python docs_stand_ins.py < commands.json > outcomes.json
 
-Reads ``[["run" | "parse" | "copy", [WORD, ...]], ...]`` and writes ``[[status, text], ...]``. ``parse`` reads the
-command line as pytest would, makes its settings and runs nothing; ``copy`` gives a run another name. In the current
-folder lies what the commands name.
+Reads ``[["run" | "parse" | "copy" | "thinkslm", [WORD, ...]], ...]`` and writes ``[[status, text], ...]``. ``parse``
+reads the command line as pytest would, makes its settings and runs nothing; ``copy`` gives a run another name;
+``thinkslm`` has "correct" typed for every question. In the current folder lies what the commands name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pytest
 from judging.judge_server import JudgeServer
 
 from pytest_thinkslm import Engine, EngineSpec, Output, Sampling, engine_from, register_engine
+from pytest_thinkslm.__main__ import main as thinkslm
 
 #: The name under which it is an engine.
 ENGINE = "stand-in"
@@ -58,13 +59,15 @@ def stood_in(words: Sequence[str], judge: str) -> list[str]:
         if name in _OF_ENGINES:
             if not value:
                 next(wanted)
+        elif name == "--judge":
+            kept += [name, "judge-1", "--judge-url", judge]
+            next(wanted)
         elif name == "--judge-url":
-            kept += [name, judge]
             next(wanted)
         else:
             kept.append(word)
     path = any(os.path.exists(word) and not before.startswith("-") for before, word in pairwise(["", *words]))
-    if not path and not {"--task", "--preset", "--collect-only"} & set(words):
+    if not path and not {"--task", "--preset", "-k"} & set(words):
         kept += ["--task", "sort8_positive"]
     return [*kept, "--engine", ENGINE]
 
@@ -87,6 +90,9 @@ def _outcome(how: str, words: Sequence[str], judge: str) -> tuple[str | int, str
         shutil.copytree(*words)
         return 0, ""
     out = io.StringIO()
+    if how == "thinkslm":
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            return thinkslm(list(words)), out.getvalue()
     asked = list(words) if how == "parse" or "replay" in words else stood_in(words, judge)
     plugins: list[object] = [_Reading()] if how == "parse" else []
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -100,8 +106,10 @@ def _outcome(how: str, words: Sequence[str], judge: str) -> tuple[str | int, str
 def main() -> None:
     register_engine(ENGINE, stand_in)
     register_engine("mine", stand_in)  # the pages' own engine
+    asked = json.load(sys.stdin)
+    sys.stdin = io.StringIO("c\n" * 5_000)
     with JudgeServer() as judge:
-        found = [_outcome(how, words, judge.url) for how, words in json.load(sys.stdin)]
+        found = [_outcome(how, words, judge.url) for how, words in asked]
     json.dump(found, sys.stdout)
 
 

@@ -44,7 +44,6 @@ ELSEWHERE = {
     "pytest tests/*": (".ci/run", '-c "$second"'),
     "lint-imports": (".ci/run", "\nlint-imports\n"),
     "bash .ci/run": (".ci/run", "#!/usr/bin/env bash"),
-    "bash .ci/wheel DIR": (".ci/run", 'bash .ci/wheel "$work"'),
     "python -m build": (".ci/wheel", "python -m build --wheel"),
     "thinkslm compress --setup-env": (".ci/compress", "thinkslm compress --setup-env --yes"),
 }
@@ -85,10 +84,11 @@ def commands(program: str, of: Sequence[Command]) -> list[Command]:
 
 
 def _once(found: Sequence[Command]) -> list[Command]:
-    """Each command at its first place."""
+    """Each command at its first place; one that writes a run for later commands once a page."""
     places: dict[tuple[str, ...], Command] = {}
     for command in found:
-        places.setdefault(command.words, command)
+        page = (command.page,) if "--report-dir" in command.words else ()
+        places.setdefault(page + command.words, command)
     return list(places.values())
 
 
@@ -182,6 +182,9 @@ def test_the_examples_of_the_help_are_read(module: object, capsys: pytest.Captur
 @pytest.mark.parametrize("command", [one for one in commands("python", SHOWN) if one.words[1].endswith(".py")], ids=str)
 def test_a_script_has_the_options_that_a_page_gives_it(command: Command) -> None:
     source = (ROOT / command.words[1]).read_text()
+    for module in re.findall(r"^from (\w+) import", source, re.MULTILINE):
+        if (beside := ROOT / "benchmarks" / f"{module}.py").is_file():
+            source += beside.read_text()
     for option in (word for word in command.words if word.startswith("--")):
         assert f'"{option}"' in source
 
@@ -212,6 +215,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "policy.toml").write_text("margin = 5\n")
     shutil.copytree(FIXTURES / "user_task", folder / "fixtures" / "user_task")
     shutil.copytree(FIXTURES / "data", folder / "DATA")
+    records = (folder / "DATA" / "math_test.jsonl").read_text()
+    hard = json.loads(records.partition("\n")[0]) | {"level": "Level 5"}
+    (folder / "DATA" / "math_test.jsonl").write_text(records + json.dumps(hard) + "\n")
     for name in ("data", "DIR"):
         (folder / name).symlink_to("DATA")
     shutil.copy(FIXTURES / "logs" / "data" / "gsm8k_test.jsonl", folder / "DATA")
@@ -231,13 +237,16 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcomes(sandbox: Path) -> dict[tuple[str, ...], tuple[object, str]]:
+def outcomes(sandbox: Path) -> dict[Command, tuple[object, str]]:
     """How each pytest command ended and what it said: all of them, in the order of the pages, in one process."""
     asked: list[tuple[str, list[str]]] = []
     for words, names in RUNS.items():
         first, *copies = names.split()
-        asked.append(("run", ["--model=m", f"--report-dir={first}", *words]))
+        tasks = ["--task=sort8_positive,arc_easy", "--data-dir=DATA", "--accept-data"]
+        asked.append(("run", ["--model=m", f"--report-dir={first}", *tasks, *words]))
         asked += [("copy", [first, name]) for name in copies]
+    asked.append(("thinkslm", ["audit", "reports/run1", "--n", "150"]))
+    asked += [("thinkslm", ["label", "audit-run1.csv", "--annotator", name]) for name in ("ben", "eve")]
     for number, command in enumerate(OF_PYTEST):
         words = [re.sub(r"\$\w+", "1", word) for word in command.words[1:]]
         if runs_here(command):
@@ -258,13 +267,13 @@ def outcomes(sandbox: Path) -> dict[tuple[str, ...], tuple[object, str]]:
     found = [(status, text) for status, text in json.loads(done.stdout)]
     made, of_commands = found[: -len(OF_PYTEST)], found[-len(OF_PYTEST) :]
     assert [text for status, text in made if status != 0] == []
-    return {command.words: outcome for command, outcome in zip(OF_PYTEST, of_commands, strict=True)}
+    return dict(zip(OF_PYTEST, of_commands, strict=True))
 
 
 @pytest.mark.parametrize("command", OF_PYTEST, ids=str)
-def test_a_command_of_pytest_runs(command: Command, outcomes: dict[tuple[str, ...], tuple[object, str]]) -> None:
+def test_a_command_of_pytest_runs(command: Command, outcomes: dict[Command, tuple[object, str]]) -> None:
     """A real model is stood in for; a gate on so few items may fail."""
-    status, text = outcomes[command.words]
+    status, text = outcomes[command]
     assert "Traceback" not in text
     if not runs_here(command):
         assert status == 0, text
@@ -289,15 +298,15 @@ def test_another_command_runs(
         return
     if "--svg" in words and not shutil.which("chromium"):
         pytest.skip("needs Chromium (Debian: apt install chromium)")
-    if words[1] in ("label", "agreement"):
-        _label(sandbox, monkeypatch)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("c\n" * 500))  # labels
     if words[1] in ("import", "prompts", "shrink", "data") and "--data-dir" not in words:
         words += ["--data-dir", "DATA"]
     if words[1] in ("prompts", "shrink"):
         words += ["--accept-data"]
     if words[1] == "shrink":
         register_engine(ENGINE, stand_in)
-        words = [word for word in words if word not in ("--engine", "transformers")] + ["--engine", ENGINE]
+        words = [{"17": "1", "transformers": ENGINE}.get(word, word) for word in words]
+        words += [] if "--engine" in words else ["--engine", ENGINE]
     given = [found for word in words[1:] for found in (sorted(glob.glob(word)) if "*" in word else [word])]
     status = main(given)
     said = capsys.readouterr()
@@ -312,12 +321,3 @@ def _run_python(words: Sequence[str]) -> None:
     done = subprocess.run([sys.executable, *program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-
-
-def _label(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample and two people's labels of it; standard input answers "correct" from here on."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("c\n" * 500))
-    if not (sandbox / "audit-run1.csv").exists():
-        assert main(["audit", "reports/run1", "--n", "150"]) == 0
-    for name in ("ben", "eve"):
-        assert main(["label", "audit-run1.csv", "--annotator", name]) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.plugin.hints import Collected, asked_nothing, nothing_ran
+from pytest_thinkslm.plugin.hints import Collected, asked_nothing, missing, not_found, nothing_ran
 from pytest_thinkslm.plugin.runner import ref_of
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -72,6 +72,8 @@ class CollectedPlugin:
             suite = registry.suite_keys()
             tasks = {task.key: task.key in suite for task in registry.select(self._settings.tasks)}
             hint = nothing_ran(config.option, found, tasks, self._settings.tasks, self._paths)
+        elif exitstatus == pytest.ExitCode.USAGE_ERROR and not found.left:
+            hint = not_found(missing(self._paths, config.invocation_params.dir), registry.suite_keys(), model=True)
         elif exitstatus == pytest.ExitCode.OK and found.left and not found.asking and self._settings.shard is None:
             hint = asked_nothing(self._paths)
         if hint:
