@@ -87,6 +87,7 @@ class _Reading:
 
 def _outcome(how: str, words: Sequence[str], judge: str) -> tuple[str | int, str]:
     if how == "copy":
+        shutil.rmtree(words[1], ignore_errors=True)
         shutil.copytree(*words)
         return 0, ""
     out = io.StringIO()

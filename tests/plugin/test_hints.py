@@ -104,9 +104,7 @@ TABLE = [
     Likely(REPLAY + "nowhere", 4, "there is no nowhere here: leave the path out to run the suite (--task KEY for one"),
     Likely(REPLAY + "reasoning_tests/test_gsm8k.py", 4, "leave the path out to run the suite (--task gsm8k)"),
     Likely(
-        REPLAY + "checks/test_mine.py::test_mine[direct-3]",
-        4,
-        "four digits: checks/test_mine.py::test_mine[direct-0003]",
+        REPLAY + "checks/test_mine.py::test_mine[direct-3]", 4, "four digits: checks/test_mine.py::test_mine[direct-0"
     ),
     Likely(REPLAY + "checks/test_mine.py::test_yours", 4, "there is no such test in checks/test_mine.py"),
     # Everything is deselected.
