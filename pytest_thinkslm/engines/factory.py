@@ -451,7 +451,9 @@ class EngineFactory:
                 variants.append(variant)
                 self._files.append((file, position))
         if not variants:
-            raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
+            there = ", ".join(sorted({variant.quant for file in recorded for variant in file.variants}))
+            asked = ",".join(self.settings.quants)
+            raise UsageError(f"--quant {asked}: the recorded outputs have no such variant: there are {there}")
         return tuple(variants)
 
 
