@@ -330,8 +330,12 @@ class EngineFactory:
         return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
 
     def scorer(self, index: int, log: TextIO | None) -> Scorer:
-        """The engine of the variant at this position, to score texts."""
-        engine = self._backend(index, log)
+        """The engine of the variant at this position, to score texts; of a GGUF model transformers, which says so.
+
+        Raises:
+            ModelError: transformers cannot take the weights of a GGUF model.
+        """
+        engine = self._dequantized(index, log) if self.name == "llamacpp" else self._backend(index, log)
         assert isinstance(engine, Scorer)
         return engine
 
@@ -341,11 +345,24 @@ class EngineFactory:
             raise UsageError(
                 "--drift holds variants against each other, and there is one: give several, say --quant none,w8a8"
             )
-        if self.name not in ("transformers", "vllm"):
+        if self.name not in ("transformers", "vllm", "llamacpp"):
             raise UsageError(
                 f"--drift needs the model's probabilities of a given text, and the engine {self.name} does not give "
-                "them: --engine transformers and --engine vllm do"
+                "them: --engine transformers, vllm and llamacpp do"
             )
+        if self.name == "llamacpp":
+            from pytest_thinkslm.models.dequantize import lacking
+
+            if missing := lacking():
+                raise UsageError(
+                    "--drift scores GGUF models through transformers, on their dequantized weights, and here is no "
+                    f"{', '.join(missing)}: install 'pytest-thinkslm[transformers]'"
+                )
+            if cached := [one.quant for one in self.variants if parts_of(one.quant)[1] is not None]:
+                raise UsageError(
+                    "--drift scores GGUF models through transformers, which has no such cache of keys and values: "
+                    f"leave out --drift, or {', '.join(cached)}"
+                )
 
     def _backend(self, index: int, log: TextIO | None) -> Engine:
         if self.name == "replay":
@@ -398,6 +415,20 @@ class EngineFactory:
             gpu=0 if place is None else place.groups[0][0],
             beside=self._share.workers,
         )
+
+    def _dequantized(self, index: int, log: TextIO | None) -> Engine:
+        """transformers on the weights of the GGUF model at this position."""
+        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+        from pytest_thinkslm.models.dequantized import dequantized
+
+        model = self.resolve(self.variants[index])
+        assert model is not None
+        return TransformersEngine(dequantized(model, self._say), log=log, beside=self._share.workers)
+
+    @property
+    def scored_as(self) -> str | None:
+        """What is scored where it is not what answers; None: it is."""
+        return "dequantized weights, by transformers" if self.name == "llamacpp" else None
 
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""

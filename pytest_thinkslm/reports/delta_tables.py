@@ -334,7 +334,9 @@ def _drift(row: DeltaRow) -> list[str]:
         return []
     low, high = found["kl_low"], found["kl_high"]
     within = "" if low is None or high is None else f" ({low:.2g} to {high:.2g})"
-    return [f"drift {found['kl_mean']:.3g} nats a token{within}, top token kept {percent(found['top1_agreement'])}"]
+    kept = f"top token kept {percent(found['top1_agreement'])}"
+    said = f" ({as_what})" if (as_what := found.get("scored_as")) else ""
+    return [f"drift {found['kl_mean']:.3g} nats a token{within}, {kept}{said}"]
 
 
 def _noise(row: DeltaRow) -> list[str]:

@@ -6,7 +6,7 @@ Lengths are output tokens, thoughts included; positions are fractions of an outp
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -17,7 +17,7 @@ from pytest_thinkslm.runs.types import Change, LengthsJson, ReachedJson
 from pytest_thinkslm.statistics.intervals import Interval, wilson
 from pytest_thinkslm.statistics.ratios import paired_ratio
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _IN_TEXT = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]|[.,]\d)")
 
 
@@ -109,18 +109,22 @@ def can_be_looked_for(gold: AnswerJson, question: str) -> bool:
 
     A letter of options, which every output names when it goes through them, tells nothing.
     """
-    if not isinstance(gold, str) or not _NUMBER.fullmatch(gold):
+    if not isinstance(gold, str) or not NUMBER.fullmatch(gold):
         return False
     return value_position(question, gold) is None
 
 
 def value_position(text: str, gold: AnswerJson) -> int | None:
     """Where a number first stands in a text, in characters, however it is written (1,200.0 for 1200); None: nowhere."""
-    wanted = float(str(gold).replace(",", ""))
+    return next((start for start, _ in value_spans(text, str(gold))), None)
+
+
+def value_spans(text: str, number: str) -> Iterator[tuple[int, int]]:
+    """Where a number stands in a text, from which character to which, however it is written."""
+    wanted = float(number.replace(",", ""))
     for match in _IN_TEXT.finditer(text):
         if float(match.group().replace(",", "")) == wanted:
-            return match.start()
-    return None
+            yield match.span()
 
 
 def _reached(

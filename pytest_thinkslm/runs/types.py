@@ -270,6 +270,8 @@ class DriftJson(TypedDict):
     end_probability: Change
     thought_end_probability: NotRequired[Change]
     classes: dict[str, DriftClass]
+    #: What was scored, where that is not what answered.
+    scored_as: NotRequired[str]
 
 
 class NoiseJson(TypedDict):
