@@ -168,23 +168,27 @@ class EngineFactory:
         if variant in self._recalled:
             return self._recalled[variant].model
         if variant not in self._resolved:
-            from pytest_thinkslm.models.variants import resolve_variant
-
-            settings = self.settings
-            self._resolved[variant] = resolve_variant(
-                self._arguments[variant],
-                parts_of(variant.quant)[0] if settings.quants else None,
-                self.name,
-                others=self._passed_over,
-                trust_remote_code=settings.trust_remote_code,
-                engine_args=self.engine_args(variant),
-                data_dir=settings.data_dir,
-                check=self._share.checks and not settings.rescore,
-                progress=self._say,
-            )
-            check_system(self._resolved[variant], settings.system)
-            check_thinking(self._resolved[variant], settings.thinking, settings.system)
+            self._resolved[variant] = self._found(variant)
+            check_system(self._resolved[variant], self.settings.system)
+            check_thinking(self._resolved[variant], self.settings.thinking, self.settings.system)
         return self._resolved[variant]
+
+    def _found(self, variant: Variant, seed: int = 0) -> ResolvedModel:
+        from pytest_thinkslm.models.variants import resolve_variant
+
+        settings = self.settings
+        return resolve_variant(
+            self._arguments[variant],
+            parts_of(variant.quant)[0] if settings.quants else None,
+            self.name,
+            others=self._passed_over,
+            trust_remote_code=settings.trust_remote_code,
+            engine_args=self.engine_args(variant),
+            data_dir=settings.data_dir,
+            seed=seed,
+            check=self._share.checks and not settings.rescore,
+            progress=self._say,
+        )
 
     def engine_args(self, variant: Variant) -> Mapping[str, str]:
         """``--engine-args``, and what the variant's cache asks of the engine.
@@ -310,7 +314,7 @@ class EngineFactory:
 
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
-        engine, thinking = self._backend(index, log), self.settings.thinking
+        engine, thinking = self._recalibrated(index, self._backend(index, log), log), self.settings.thinking
         if self.name == "replay" or thinking is None or is_own_engine(self.name):
             return engine
         if self.name == "openai":
@@ -364,7 +368,19 @@ class EngineFactory:
                     f"leave out --drift, or {', '.join(cached)}"
                 )
 
-    def _backend(self, index: int, log: TextIO | None) -> Engine:
+    def _recalibrated(self, index: int, engine: Engine, log: TextIO | None) -> Engine:
+        """The engine, whose further runs have calibrations of their own where the first variant was calibrated here."""
+        model = self.resolve(self.variants[index])
+        if index or model is None or model.source != "on-demand":
+            return engine
+        from pytest_thinkslm.engines.recalibrated import Recalibrated
+
+        runs = range(1, 1 + self.settings.noise_floor)
+        found = {run: self._found(self.variants[index], seed=run) for run in runs}
+        further = {run: self._backend(index, log, own) for run, own in found.items() if own.path != model.path}
+        return Recalibrated(engine, further) if further else engine
+
+    def _backend(self, index: int, log: TextIO | None, model: ResolvedModel | None = None) -> Engine:
         if self.name == "replay":
             from pytest_thinkslm.engines.replay import ReplayEngine
 
@@ -386,7 +402,7 @@ class EngineFactory:
             quant = own.quant if settings.quants else None
             spec = EngineSpec(self._arguments[own], quant, dict(settings.engine_args), settings.thinking, log)
             return make_engine(self.name, spec)
-        model = self.resolve(self.variants[index])
+        model = model or self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":
             from pytest_thinkslm.engines.vllm_engine import VLLMEngine

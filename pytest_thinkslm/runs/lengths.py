@@ -1,6 +1,7 @@
 """What compression does to the lengths of outputs, and to right values that were reached: item by item. Pure.
 
-Lengths are output tokens, thoughts included; positions are fractions of an output's characters, its thought first.
+Lengths are output tokens, thoughts included; those of a thought alone are by its share of the output's characters.
+Positions are fractions of an output's characters, its thought first.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class ItemLengths:
 
     cluster: str = ""
     tokens: list[int] = field(default_factory=list)
+    thought: list[float] = field(default_factory=list)
     solved: int = 0
     outcomes: int = 0
     loops: int = 0
@@ -53,6 +55,8 @@ def lengths(lines: Iterable[ItemLine]) -> dict[GroupKey, dict[str, ItemLengths]]
         item.cut += line.get("finish_reason") == "length" and not loops(line)
         if isinstance(tokens := line.get("output_tokens"), int):
             item.tokens.append(tokens)
+            thought = len(line.get("reasoning") or "")
+            item.thought.append(tokens * thought / max(1, thought + len(line.get("output") or "")))
         item.checked = can_be_looked_for(line.get("gold"), question_of(line))
         if item.checked:
             text = text_of(line)
@@ -88,6 +92,15 @@ def length_change(
         "cut": _change([_share(side, "cut") for side in sides]),
         "tokens_per_solved": _change([_per_solved(side) for side in sides]),
     }
+    thoughts = [(_mean(before[item].thought), _mean(now[item].thought)) for item in counted]
+    if (thought := paired_ratio(thoughts, clusters)) is not None:
+        value["thought"] = {
+            "tokens": {"before": _round(thought.before), "now": _round(thought.now)},
+            "ratio": _round(thought.ratio),
+            "ratio_ci95": _ends(thought.interval),
+            "median_ratio": _round(thought.median),
+            "median_ratio_ci95": _ends(thought.median_interval),
+        }
     checked = [item for item in shared if before[item].checked and now[item].checked]
     if checked:
         value["reached"] = _reached(before, now, checked, lost)
