@@ -1,14 +1,14 @@
 """How many items rank compression schemes: by the distance of their tokens (KL), and by the items that they lose.
 
-Three steps in one folder; what is there is not made again, so that the first two can be ended at any time and go on:
+Two steps in one folder; what is there is not made again, so that the first can be ended at any time and go on:
 
-    python benchmarks/drift_ranking.py answer --workdir DIR --data-dir DIR [--engine vllm] [--items 250] [--schemes ...]
-    python benchmarks/drift_ranking.py lead --workdir DIR --data-dir DIR [--led 15] [--schemes none,...]
+    python benchmarks/drift_ranking.py run --workdir DIR --data-dir DIR [--items 250] [--led 15] [--schemes none,...]
     python benchmarks/drift_ranking.py count --workdir DIR > benchmarks/results/drift-ranking.md
 
-The first has the embedded model in each scheme answer ``--items`` items of each of three choice tasks and of sums of
-its own (greedy); the second leads it along ``--led`` of the uncompressed model's outputs to each (transformers engine:
-full vocabulary); the third correlates and subsamples. A folder ``checkpoints/SCHEME`` in the workdir is taken where it
+The first loads the embedded model in each scheme (transformers engine, greedy), has it answer ``--items`` items of
+each of three choice tasks and of sums of its own, and leads it along ``--led`` of the uncompressed model's outputs to
+each. ``answer`` and ``lead`` do one of the two; ``answer --engine vllm`` answers thousands of items in less time. The
+second step correlates and subsamples. A folder ``checkpoints/SCHEME`` in the workdir is taken where it
 is there, else the scheme is made on demand. Schemes of weights alone, those of GGUF files among them, are run on their
 dequantized weights, so that the kernels are the same and vLLM needs none for 8 bits on a CPU, where it has none.
 """
@@ -22,7 +22,6 @@ import pickle
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,7 +30,8 @@ from pytest_thinkslm.core.identity import limited
 from pytest_thinkslm.core.records import Case, Message, Request, Sampling
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND
 from pytest_thinkslm.data.reader import load_cases
-from pytest_thinkslm.engines.scoring import Forced
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.scoring import Forced, Scorer
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
 from pytest_thinkslm.models.dequantize import dequantize
@@ -66,7 +66,7 @@ registry.register(Task("sums", "Sums", "number", generate=sum_case, count=1000, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("answer", "lead", "count"))
+    parser.add_argument("step", choices=("run", "answer", "lead", "count"))
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="that answers")
@@ -79,11 +79,28 @@ def main() -> None:
         print(count(options.workdir))
         return
     for scheme in options.schemes:
-        (answer if options.step == "answer" else lead)(scheme, options)
+        run(scheme, options)
         print(f"{scheme}: done", flush=True)
 
 
 # -- outputs and distances
+
+
+def run(scheme: str, options: argparse.Namespace) -> None:
+    """Answer and lead with one scheme, as far as that was not done yet."""
+    workdir: Path = options.workdir
+    outputs = workdir / f"outputs-{scheme}.jsonl"
+    target = workdir / ("reference.pickle" if scheme == "none" else f"drift-{scheme}.json")
+    known = {(line["task"], line["item"]) for line in lines_of(outputs)}
+    left = [] if options.step == "lead" else [one for one in asked(options) if (one.task, one.item) not in known]
+    leads = options.step != "answer" and not target.exists()
+    if not left and not leads:
+        return
+    kind = VLLMEngine if options.step == "answer" and options.engine == "vllm" else TransformersEngine
+    with contextlib.closing(kind(checkpoint(scheme, options))) as engine:
+        answer(engine, left, outputs)
+        if leads:
+            lead(engine, workdir, options.led, target)
 
 
 def checkpoint(scheme: str, options: argparse.Namespace) -> ResolvedModel:
@@ -131,20 +148,14 @@ def asked(options: argparse.Namespace) -> list[Case]:
     return found
 
 
-def answer(scheme: str, options: argparse.Namespace) -> None:
+def answer(engine: Engine, cases: Sequence[Case], file: Path) -> None:
     """Append a line an output, when it is there."""
-    file = options.workdir / f"outputs-{scheme}.jsonl"
-    known = {(line["task"], line["item"]) for line in lines_of(file)}
-    left = [case for case in asked(options) if (case.task, case.item) not in known]
-    if not left:
-        return
     requests = [
         Request(prompt_messages(case, "direct"), Sampling(max_tokens=MAX_TOKENS[case.task]), label=case.item)
-        for case in left
+        for case in cases
     ]
-    kind = VLLMEngine if options.engine == "vllm" else TransformersEngine
-    with contextlib.closing(kind(checkpoint(scheme, options))) as engine, file.open("a", encoding="utf-8") as out:
-        for case, request, future in zip(left, requests, engine.submit(requests), strict=True):
+    with file.open("a", encoding="utf-8") as out:
+        for case, request, future in zip(cases, requests, engine.submit(requests), strict=True):
             output = future.result()
             line = {"task": case.task, "item": case.item, "right": grade(case, output).verdict.name == "correct"}
             line |= {"tokens": output.output_tokens, "text": output.text, "ended": output.finish_reason == "stop"}
@@ -164,26 +175,23 @@ def forced(workdir: Path, led: int) -> list[tuple[Key, Forced]]:
     return found
 
 
-def lead(scheme: str, options: argparse.Namespace) -> None:
+def lead(engine: Scorer, workdir: Path, each: int, target: Path) -> None:
     """Write the distributions of the reference, or the distance of each item from it."""
-    reference = options.workdir / "reference.pickle"
-    target = reference if scheme == "none" else options.workdir / f"drift-{scheme}.json"
-    if target.exists():
+    reference = workdir / "reference.pickle"
+    if target == reference:
+        texts = forced(workdir, each)
+        kept = [future.result().distributions for future in engine.score([text for _, text in texts])]
+        target.write_bytes(pickle.dumps((texts, kept)))
         return
-    with contextlib.closing(TransformersEngine(checkpoint(scheme, options))) as engine:
-        if scheme == "none":
-            texts = forced(options.workdir, options.led)
-            kept = [future.result().distributions for future in engine.score([text for _, text in texts])]
-            target.write_bytes(pickle.dumps((texts, kept)))
-            return
-        texts, before = pickle.loads(reference.read_bytes())  # noqa: S301  # written above
-        led = [replace(text, against=one) for (_, text), one in zip(texts, before, strict=True)]
-        lines = []
-        for (key, text), future in zip(texts, engine.score(led), strict=True):
-            drift = item_drift(future.result().tokens, key, ended=text.ended)
-            lines.append({"task": key[0], "item": key[1], "tokens": drift.tokens, "kl": drift.kl})
-            lines[-1] |= {"top1": drift.agreement}
-        target.write_text(json.dumps(lines))
+    texts, before = pickle.loads(reference.read_bytes())  # noqa: S301  # written above
+    led = [
+        Forced(text.request, text.text, text.ended, against=one) for (_, text), one in zip(texts, before, strict=True)
+    ]
+    lines = []
+    for (key, text), future in zip(texts, engine.score(led), strict=True):
+        drift = item_drift(future.result().tokens, key, ended=text.ended)
+        lines.append({"task": key[0], "item": key[1], "tokens": drift.tokens, "kl": drift.kl, "top1": drift.agreement})
+    target.write_text(json.dumps(lines))
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
