@@ -39,7 +39,7 @@ class Recalibrated:
         """The first one's facts, with what all of them spent."""
         each = [engine.measured() for engine in self._engines.values()]
         spent = {name: [one[name] for one in each if name in one] for name in _SPENT}
-        return {**each[0], **{name: sum(values) for name, values in spent.items() if values}}  # type: ignore[misc,arg-type]
+        return {**each[0], **{name: sum(values) for name, values in spent.items() if values}}  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close all."""

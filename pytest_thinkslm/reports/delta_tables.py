@@ -317,7 +317,7 @@ def _lengths(row: DeltaRow) -> list[str]:
         f"tokens {amount('', tokens['before'])} → {amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
     ]
     if (thought := found.get("thought")) is not None:
-        sides = [amount("", thought["tokens"][side]) for side in ("before", "now")]  # type: ignore[literal-required]
+        sides = [amount("", thought["tokens"][side]) for side in ("before", "now")]
         phrases.append(f"of them thought {' → '.join(sides)} (x{thought['ratio']:.2f})")
     if _moved(found["loops"]):
         phrases.append(f"loops {percent(found['loops']['before'])} → {percent(found['loops']['now'])}")
