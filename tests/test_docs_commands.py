@@ -193,10 +193,10 @@ def test_a_script_has_the_options_that_a_page_gives_it(command: Command) -> None
 
 #: The runs that commands name: as pytest is asked for them, and under which names they lie.
 RUNS = {
-    (): "reports/none reports/before reports/a reports/last-week RUN FOLDER reports/20260101-120000-embedded-none",
+    (): "reports/none reports/before reports/a reports/last-week reports/run1 RUN FOLDER reports/20260101-120000-embedded-none",
     ("--quant=w8a8",): "reports/w8a8 reports/after reports/b reports/monday",
     ("--quant=gptq4",): "reports/gptq4",
-    ("--quant=none,w8a8,gptq4",): "reports/all reports/all-variants reports/run1",
+    ("--quant=none,w8a8,gptq4",): "reports/all reports/all-variants",
     ("--quant=none,w8a8", "--style=direct,cot"): "reports/RUN",
 }
 #: A script with so few items that it takes seconds.
