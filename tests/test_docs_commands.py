@@ -193,7 +193,8 @@ def test_a_script_has_the_options_that_a_page_gives_it(command: Command) -> None
 
 #: The runs that commands name: as pytest is asked for them, and under which names they lie.
 RUNS = {
-    (): "reports/none reports/before reports/a reports/last-week reports/run1 RUN FOLDER reports/20260101-120000-embedded-none",
+    (): "reports/none reports/before reports/a reports/last-week reports/run1 RUN FOLDER "
+    "reports/20260101-120000-embedded-none",
     ("--quant=w8a8",): "reports/w8a8 reports/after reports/b reports/monday",
     ("--quant=gptq4",): "reports/gptq4",
     ("--quant=none,w8a8,gptq4",): "reports/all reports/all-variants",
