@@ -64,11 +64,12 @@ def other_schema(folder: Path) -> None:
         (cut_items, "line 2 of items.jsonl is damaged"),
         (drop_a_line, "items.jsonl does not belong to results.json"),
         (other_schema, "schema version 99"),
+        (lambda folder: (folder / "results.json").write_text('{"schema_version": 2}'), "update pytest-thinkslm"),
         (lambda folder: (folder / "results.json").write_text("{"), "is no JSON"),
         (lambda folder: (folder / "results.json").write_text("[]"), "no results.json of this suite"),
         (lambda folder: (folder / "results.json").unlink(), "cannot be read"),
     ],
-    ids=["no items", "torn", "fewer items", "schema", "no json", "another json", "no results"],
+    ids=["no items", "torn", "fewer items", "schema", "newer schema", "no json", "another json", "no results"],
 )
 def test_a_damaged_run_is_refused_with_what_is_wrong(tmp_path: Path, damage: object, message: str) -> None:
     folder = write_run(tmp_path / "run", [record(0, True), record(1, False)])
