@@ -17,7 +17,7 @@ from pytest_thinkslm.gates.adaptive_gates import GateWatch
 from pytest_thinkslm.gates.baselines import Group
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.settings.gate_specs import GateMode, Margin
-from pytest_thinkslm.settings.policies import Allowance, Policy
+from pytest_thinkslm.settings.policies import Allowance, Policy, TaskRule
 
 GOOD, BAD = GroupKey("m", "q4", "good", "test_good", "direct"), GroupKey("m", "q4", "bad", "test_bad", "direct")
 
@@ -182,3 +182,12 @@ def test_an_item_that_is_not_needed_can_be_absent() -> None:
     before = watched.before(GOOD)
     assert before is not None
     assert before.scores == {}
+
+
+def test_a_certificate_of_nothing_but_advisory_tasks_is_looked_at_by_all_of_its_items() -> None:
+    policy = Policy(Allowance(2.0), Allowance(6.0), tasks={"*": TaskRule(tier="advisory")})
+    watched = CertificateWatch(policy, keys(GOOD), {GOOD: right()}, {GOOD: Part("good", 100, 0.1)})
+    assert "1 certificate, looked at up to 19 times" in watched.plan()
+    for key in keys(GOOD):
+        watched.reported(key, "correct")
+    assert watched.ending({}) == "decided by the certificate: INCONCLUSIVE at look 19 of 19"
