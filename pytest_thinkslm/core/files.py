@@ -127,6 +127,8 @@ def write_json(path: Path, value: object) -> None:
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` make a file beside the path and put it in its place; after an error nothing is left of it."""
+    if not path.name:
+        raise OSError(errno.EISDIR, "it is a folder", str(path))
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         write(draft)

@@ -126,6 +126,11 @@ def test_a_home_folder_of_nobody(tmp_path, capsys):
     assert "~nosuchuser/log.json cannot be read (No such file or directory)" in capsys.readouterr().err
 
 
+def test_a_folder_in_place_of_the_file(capsys):
+    assert _import("inspect", [LOGS / "inspect.json"], "") == 4
+    assert "cannot be written (it is a folder)" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_said(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
