@@ -79,6 +79,43 @@ def test_a_damaged_run_is_refused_with_what_is_wrong(tmp_path: Path, damage: obj
 
 
 @pytest.mark.parametrize(
+    ("damage", "option", "said"),
+    [
+        (
+            lambda folder: (folder / "results.json").unlink(),
+            "--baseline",
+            "--baseline {0}: {0}/results.json cannot be read (No such file or directory); give a report folder, or a "
+            "results.json with its items.jsonl beside it, or 'paper'",
+        ),
+        (
+            lambda folder: (folder / "results.json").unlink(),
+            "compare",
+            "compare {0}: {0}/results.json cannot be read (No such file or directory); give a report folder, or a "
+            "results.json with its items.jsonl beside it",
+        ),
+        (
+            remove_items,
+            "--baseline",
+            "--baseline {0}: items.jsonl beside results.json cannot be read (No such file or directory); a run is "
+            "compared item by item, so keep the whole report folder",
+        ),
+        (
+            drop_a_line,
+            "--baseline",
+            "--baseline {0}: items.jsonl does not belong to results.json: sort8_positive (direct) has 1 outcomes in the"
+            " one and 2 in the other; give the folder of one run",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(tmp_path: Path, damage: object, option: str, said: str) -> None:
+    folder = write_run(tmp_path / "run", [record(0, True), record(1, False)])
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(UsageError) as caught:
+        load_run(folder, option)
+    assert str(caught.value) == said.format(folder)
+
+
+@pytest.mark.parametrize(
     ("baseline", "expected"),
     [
         ([("m", "none"), ("m", "gptq4")], ("m", "gptq4")),
