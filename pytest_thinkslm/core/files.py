@@ -126,7 +126,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Raise ``OSError`` where a file would take the place of a folder, a pipe or a device: root may replace them all."""
+    """Raise ``OSError`` where a file would take the place of a folder, a pipe or a device, as root may."""
     if not path.name or (path.exists() and not path.is_file()):
         mode = os.stat(path).st_mode
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "it is a device")
