@@ -351,9 +351,10 @@ class ControllerPlugin:
         try:
             return (yield)
         except OSError as error:
-            path = Path(str(getattr(self.config.option, "xmlpath", None) or "")).absolute()
+            asked_for = getattr(self.config.option, "xmlpath", None)
+            path = Path(str(asked_for)).absolute()
             at = path if error.filename is None else Path(str(error.filename))
-            if self.results is None or at not in (path, *path.parents):
+            if not asked_for or at not in (path, *path.parents):
                 raise
             self.recorder.unwritten.append(f"{path.name} was not written ({error.strerror or error})")
             with contextlib.suppress(OSError):
@@ -404,12 +405,11 @@ class ControllerPlugin:
         """The table, and where everything is."""
         if self._problem:
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._problem)}", red=True)
-        if self.results is None:
-            return
-        from pytest_thinkslm.plugin.terminal import show
+        if self.results is not None:
+            from pytest_thinkslm.plugin.terminal import show
 
-        listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
-        show(terminalreporter, self.results, listed, self.recorder)
+            listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
+            show(terminalreporter, self.results, listed, self.recorder)
         for problem in self.recorder.unwritten:
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
         if self._ended_by.signal:
