@@ -7,18 +7,21 @@ Two steps in one folder; what is there is not made again, so that the first can 
 
 The first loads the embedded model in each scheme (transformers engine, greedy), has it answer ``--items`` items of
 each of three choice tasks and of sums of its own, and leads it along ``--led`` of the uncompressed model's outputs to
-each. A folder ``checkpoints/SCHEME`` in the workdir is taken where it is there, else the scheme is made on demand;
-types of GGUF files are run on their dequantized weights. The second step correlates and subsamples.
+each. ``answer`` and ``lead`` do one of the two; ``answer --engine vllm`` answers thousands of items in less time. The
+second step correlates and subsamples. A folder ``checkpoints/SCHEME`` in the workdir is taken where it
+is there, else the scheme is made on demand. Schemes of weights alone, those of GGUF files among them, are run on their
+dequantized weights, so that the kernels are the same and vLLM needs none for 8 bits on a CPU, where it has none.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pickle
 import random
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,8 +30,11 @@ from pytest_thinkslm.core.identity import limited
 from pytest_thinkslm.core.records import Case, Message, Request, Sampling
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND
 from pytest_thinkslm.data.reader import load_cases
-from pytest_thinkslm.engines.scoring import Forced
+from pytest_thinkslm.engines.base import Engine
+from pytest_thinkslm.engines.scoring import Forced, Scorer
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+from pytest_thinkslm.engines.vllm_engine import VLLMEngine
+from pytest_thinkslm.models.dequantize import dequantize
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.models.variants import resolve_variant
 from pytest_thinkslm.runs.drift import item_drift
@@ -60,9 +66,10 @@ registry.register(Task("sums", "Sums", "number", generate=sum_case, count=1000, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("run", "count"))
+    parser.add_argument("step", choices=("run", "answer", "lead", "count"))
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="that answers")
     parser.add_argument("--items", type=int, default=250, help="items a task that are answered")
     parser.add_argument("--led", type=int, default=15, help="items a task along whose outputs schemes are led")
     parser.add_argument("--schemes", type=lambda text: text.split(","), default=list(SCHEMES))
@@ -73,6 +80,7 @@ def main() -> None:
         return
     for scheme in options.schemes:
         run(scheme, options)
+        print(f"{scheme}: done", flush=True)
 
 
 # -- outputs and distances
@@ -81,30 +89,54 @@ def main() -> None:
 def run(scheme: str, options: argparse.Namespace) -> None:
     """Answer and lead with one scheme, as far as that was not done yet."""
     workdir: Path = options.workdir
-    engine = TransformersEngine(checkpoint(scheme, workdir, options.data_dir))
-    try:
-        answer(engine, asked(options), workdir / f"outputs-{scheme}.jsonl")
-        target = workdir / ("reference.pickle" if scheme == "none" else f"drift-{scheme}.json")
-        if not target.exists():
-            lead(engine, forced(workdir, options.led), workdir, target)
-    finally:
-        engine.close()
-    print(f"{scheme}: done", flush=True)
+    outputs = workdir / f"outputs-{scheme}.jsonl"
+    target = workdir / ("reference.pickle" if scheme == "none" else f"drift-{scheme}.json")
+    known = {(line["task"], line["item"]) for line in lines_of(outputs)}
+    left = [] if options.step == "lead" else [one for one in asked(options) if (one.task, one.item) not in known]
+    leads = options.step != "answer" and not target.exists()
+    if not left and not leads:
+        return
+    kind = VLLMEngine if options.step == "answer" and options.engine == "vllm" else TransformersEngine
+    with contextlib.closing(kind(checkpoint(scheme, options))) as engine:
+        answer(engine, left, outputs)
+        if leads:
+            lead(engine, workdir, options.led, target)
 
 
-def checkpoint(scheme: str, workdir: Path, data_dir: Path | None) -> ResolvedModel:
-    if (made := workdir / "checkpoints" / scheme).exists():
+def checkpoint(scheme: str, options: argparse.Namespace) -> ResolvedModel:
+    if (made := options.workdir / "checkpoints" / scheme).exists():
         return resolve(str(made))
-    if scheme not in GGUF_ON_DEMAND:
-        return resolve_variant("embedded", scheme, "transformers", data_dir=data_dir, progress=print)
-    from pytest_thinkslm.models.dequantize import dequantize
-
-    file = resolve_variant("embedded", scheme, "llamacpp", check=False, progress=print).path
     part = made.with_name(f"{scheme}.part")
-    part.mkdir(parents=True, exist_ok=True)
-    dequantize(file, part, 8192)
+    if scheme in GGUF_ON_DEMAND:
+        file = resolve_variant("embedded", scheme, "llamacpp", check=False, progress=print).path
+        part.mkdir(parents=True, exist_ok=True)
+        dequantize(file, part, 8192)
+    else:
+        found = resolve_variant("embedded", scheme, "transformers", data_dir=options.data_dir, progress=print)
+        if found.quantization is None or found.quantization.get("format") != "pack-quantized":
+            return found
+        unpack(found.path, part)
     part.rename(made)
     return resolve(str(made))
+
+
+def unpack(packed: Path, out: Path) -> None:
+    """Write the checkpoint with its weights dequantized, as the transformers engine has them."""
+    from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(packed, out, dirs_exist_ok=True)
+    config = json.loads((out / "config.json").read_text())
+    (group,) = config.pop("quantization_config")["config_groups"].values()
+    weights = load_file(packed / "model.safetensors")
+    for name in [name for name in weights if name.endswith("weight_packed")]:
+        layer = name.removesuffix("_packed")
+        shape, scale = weights.pop(f"{layer}_shape").tolist(), weights.pop(f"{layer}_scale")
+        whole = unpack_from_int32(weights.pop(name), group["weights"]["num_bits"], shape).to(scale.dtype)
+        weights[layer] = whole * scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
+    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "config.json").write_text(json.dumps(config, indent=2))
+    (out / "thinkslm_compression.json").unlink(missing_ok=True)
 
 
 def asked(options: argparse.Namespace) -> list[Case]:
@@ -116,16 +148,14 @@ def asked(options: argparse.Namespace) -> list[Case]:
     return found
 
 
-def answer(engine: TransformersEngine, cases: Sequence[Case], file: Path) -> None:
+def answer(engine: Engine, cases: Sequence[Case], file: Path) -> None:
     """Append a line an output, when it is there."""
-    known = {(line["task"], line["item"]) for line in lines_of(file)}
-    left = [case for case in cases if (case.task, case.item) not in known]
     requests = [
         Request(prompt_messages(case, "direct"), Sampling(max_tokens=MAX_TOKENS[case.task]), label=case.item)
-        for case in left
+        for case in cases
     ]
     with file.open("a", encoding="utf-8") as out:
-        for case, request, future in zip(left, requests, engine.submit(requests), strict=True):
+        for case, request, future in zip(cases, requests, engine.submit(requests), strict=True):
             output = future.result()
             line = {"task": case.task, "item": case.item, "right": grade(case, output).verdict.name == "correct"}
             line |= {"tokens": output.output_tokens, "text": output.text, "ended": output.finish_reason == "stop"}
@@ -145,14 +175,18 @@ def forced(workdir: Path, led: int) -> list[tuple[Key, Forced]]:
     return found
 
 
-def lead(engine: TransformersEngine, texts: Sequence[tuple[Key, Forced]], workdir: Path, target: Path) -> None:
+def lead(engine: Scorer, workdir: Path, each: int, target: Path) -> None:
     """Write the distributions of the reference, or the distance of each item from it."""
-    if target.suffix == ".pickle":
+    reference = workdir / "reference.pickle"
+    if target == reference:
+        texts = forced(workdir, each)
         kept = [future.result().distributions for future in engine.score([text for _, text in texts])]
         target.write_bytes(pickle.dumps((texts, kept)))
         return
-    texts, before = pickle.loads((workdir / "reference.pickle").read_bytes())  # noqa: S301  # written above
-    led = [replace(text, against=one) for (_, text), one in zip(texts, before, strict=True)]
+    texts, before = pickle.loads(reference.read_bytes())  # noqa: S301  # written above
+    led = [
+        Forced(text.request, text.text, text.ended, against=one) for (_, text), one in zip(texts, before, strict=True)
+    ]
     lines = []
     for (key, text), future in zip(texts, engine.score(led), strict=True):
         drift = item_drift(future.result().tokens, key, ended=text.ended)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
@@ -168,23 +169,27 @@ class EngineFactory:
         if variant in self._recalled:
             return self._recalled[variant].model
         if variant not in self._resolved:
-            from pytest_thinkslm.models.variants import resolve_variant
-
-            settings = self.settings
-            self._resolved[variant] = resolve_variant(
-                self._arguments[variant],
-                parts_of(variant.quant)[0] if settings.quants else None,
-                self.name,
-                others=self._passed_over,
-                trust_remote_code=settings.trust_remote_code,
-                engine_args=self.engine_args(variant),
-                data_dir=settings.data_dir,
-                check=self._share.checks and not settings.rescore,
-                progress=self._say,
-            )
-            check_system(self._resolved[variant], settings.system)
-            check_thinking(self._resolved[variant], settings.thinking, settings.system)
+            self._resolved[variant] = self._found(variant)
+            check_system(self._resolved[variant], self.settings.system)
+            check_thinking(self._resolved[variant], self.settings.thinking, self.settings.system)
         return self._resolved[variant]
+
+    def _found(self, variant: Variant, seed: int = 0) -> ResolvedModel:
+        from pytest_thinkslm.models.variants import resolve_variant
+
+        settings = self.settings
+        return resolve_variant(
+            self._arguments[variant],
+            parts_of(variant.quant)[0] if settings.quants else None,
+            self.name,
+            others=self._passed_over,
+            trust_remote_code=settings.trust_remote_code,
+            engine_args=self.engine_args(variant),
+            data_dir=settings.data_dir,
+            seed=seed,
+            check=self._share.checks and not settings.rescore,
+            progress=self._say,
+        )
 
     def engine_args(self, variant: Variant) -> Mapping[str, str]:
         """``--engine-args``, and what the variant's cache asks of the engine.
@@ -226,7 +231,7 @@ class EngineFactory:
                 return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
-        if not Path(model).expanduser().is_dir() or alike:
+        if not expanded(model).is_dir() or alike:
             return model
         return name or model
 
@@ -310,7 +315,7 @@ class EngineFactory:
 
     def build(self, index: int, log: TextIO | None) -> Engine:
         """The engine of the variant at this position."""
-        engine, thinking = self._backend(index, log), self.settings.thinking
+        engine, thinking = self._recalibrated(index, self._backend(index, log), log), self.settings.thinking
         if self.name == "replay" or thinking is None or is_own_engine(self.name):
             return engine
         if self.name == "openai":
@@ -330,8 +335,12 @@ class EngineFactory:
         return ThinkingEngine(engine, unmarked_is_thought=self.name == "openai")
 
     def scorer(self, index: int, log: TextIO | None) -> Scorer:
-        """The engine of the variant at this position, to score texts."""
-        engine = self._backend(index, log)
+        """The engine of the variant at this position, to score texts; of a GGUF model transformers, which says so.
+
+        Raises:
+            ModelError: transformers cannot take the weights of a GGUF model.
+        """
+        engine = self._dequantized(index, log) if self.name == "llamacpp" else self._backend(index, log)
         assert isinstance(engine, Scorer)
         return engine
 
@@ -341,13 +350,38 @@ class EngineFactory:
             raise UsageError(
                 "--drift holds variants against each other, and there is one: give several, say --quant none,w8a8"
             )
-        if self.name not in ("transformers", "vllm"):
+        if self.name not in ("transformers", "vllm", "llamacpp"):
             raise UsageError(
                 f"--drift needs the model's probabilities of a given text, and the engine {self.name} does not give "
-                "them: --engine transformers and --engine vllm do"
+                "them: --engine transformers, vllm and llamacpp do"
             )
+        if self.name == "llamacpp":
+            from pytest_thinkslm.models.dequantize import lacking
 
-    def _backend(self, index: int, log: TextIO | None) -> Engine:
+            if missing := lacking():
+                raise UsageError(
+                    "--drift scores GGUF models through transformers, on their dequantized weights, and here is no "
+                    f"{', '.join(missing)}: install 'pytest-thinkslm[transformers]'"
+                )
+            if cached := [one.quant for one in self.variants if parts_of(one.quant)[1] is not None]:
+                raise UsageError(
+                    "--drift scores GGUF models through transformers, which has no such cache of keys and values: "
+                    f"leave out --drift, or {', '.join(cached)}"
+                )
+
+    def _recalibrated(self, index: int, engine: Engine, log: TextIO | None) -> Engine:
+        """The engine, whose further runs have calibrations of their own where the first variant was calibrated here."""
+        model = self.resolve(self.variants[index])
+        if index or model is None or model.source != "on-demand":
+            return engine
+        from pytest_thinkslm.engines.recalibrated import Recalibrated
+
+        runs = range(1, 1 + self.settings.noise_floor)
+        found = {run: self._found(self.variants[index], seed=run) for run in runs}
+        further = {run: self._backend(index, log, own) for run, own in found.items() if own.path != model.path}
+        return Recalibrated(engine, further) if further else engine
+
+    def _backend(self, index: int, log: TextIO | None, model: ResolvedModel | None = None) -> Engine:
         if self.name == "replay":
             from pytest_thinkslm.engines.replay import ReplayEngine
 
@@ -369,7 +403,7 @@ class EngineFactory:
             quant = own.quant if settings.quants else None
             spec = EngineSpec(self._arguments[own], quant, dict(settings.engine_args), settings.thinking, log)
             return make_engine(self.name, spec)
-        model = self.resolve(self.variants[index])
+        model = model or self.resolve(self.variants[index])
         assert model is not None
         if self.name == "vllm":
             from pytest_thinkslm.engines.vllm_engine import VLLMEngine
@@ -398,6 +432,20 @@ class EngineFactory:
             gpu=0 if place is None else place.groups[0][0],
             beside=self._share.workers,
         )
+
+    def _dequantized(self, index: int, log: TextIO | None) -> Engine:
+        """transformers on the weights of the GGUF model at this position."""
+        from pytest_thinkslm.engines.transformers_engine import TransformersEngine
+        from pytest_thinkslm.models.dequantized import dequantized
+
+        model = self.resolve(self.variants[index])
+        assert model is not None
+        return TransformersEngine(dequantized(model, self._say), log=log, beside=self._share.workers)
+
+    @property
+    def scored_as(self) -> str | None:
+        """What is scored where it is not what answers; None: it is."""
+        return "dequantized weights, by transformers" if self.name == "llamacpp" else None
 
     def fingerprint(self, index: int) -> Fingerprint:
         """What the outputs of the variant at this position depend on; asked of the engine once."""
@@ -450,7 +498,9 @@ class EngineFactory:
                 variants.append(variant)
                 self._files.append((file, position))
         if not variants:
-            raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
+            there = ", ".join(sorted({variant.quant for file in recorded for variant in file.variants}))
+            asked = ",".join(self.settings.quants)
+            raise UsageError(f"--quant {asked}: the recorded outputs have no such variant: there are {there}")
         return tuple(variants)
 
 
@@ -468,7 +518,7 @@ def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None
         return ()
     from pytest_thinkslm.engines.replay import read_replay_file
 
-    return tuple(read_replay_file(Path(model).expanduser().absolute(), item_counts) for model in settings.models)
+    return tuple(read_replay_file(expanded(model).absolute(), item_counts) for model in settings.models)
 
 
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:

@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pytest_thinkslm.core.errors import EngineError
 from pytest_thinkslm.core.records import Request
 
-#: digit: it has one; operator: of arithmetic and comparison; hesitation: a word by which a model takes something back;
-#: end: of the turn or of a thought.
-TokenClass = Literal["digit", "operator", "hesitation", "end", "other"]
+#: answer: it belongs to the answer that was read, whatever else it is; digit: it has one; operator: of arithmetic and
+#: comparison; hesitation: a word by which a model takes something back; end: of the turn or of a thought.
+TokenClass = Literal["answer", "digit", "operator", "hesitation", "end", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,14 @@ class Forced:
     """A request, and the text that a model is led along after its prompt.
 
     ``ended``: the end of the turn belongs to it. ``against``: the distributions that it is held against; None: those of
-    the model are wanted.
+    the model are wanted. ``answer``: from which character to which the text's answer stands; None: nowhere.
     """
 
     request: Request
     text: str
     ended: bool = True
     against: Distributions | Listed | None = None
+    answer: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,10 @@ class Scored:
 
 def led(
     ids: Callable[[Request], list[int]], forced: Forced, stop_ids: Sequence[int], room: int | None
-) -> tuple[list[int], list[int]]:
-    """The tokens of a text's prompt and of the text; what the context does not hold of the text is left out.
+) -> tuple[list[int], list[int], range]:
+    """The tokens of a text's prompt and of the text, and which of these are of its answer.
+
+    What the context does not hold of the text is left out.
 
     Args:
         ids: the prompt's tokens of a request.
@@ -127,7 +130,23 @@ def led(
     text = text[: None if room is None else max(0, room - len(prompt))]
     if not text:
         raise EngineError(f"{forced.request.label}: no token of its output can be scored")
-    return prompt, text
+    return prompt, text, _tokens_of_answer(ids, forced, whole, len(prompt))
+
+
+def _tokens_of_answer(ids: Callable[[Request], list[int]], forced: Forced, whole: list[int], start: int) -> range:
+    """The tokens that begin where those of the text up to the answer part from the whole, up to where the next begin.
+
+    Tokens can begin before the answer and end behind it: those are its own, too.
+    """
+    if forced.answer is None:
+        return range(0)
+    shared = []
+    for length in forced.answer:
+        part = ids(replace(forced.request, prefix=forced.text[:length])) if length else whole[:start]
+        same = next((place for place, (a, b) in enumerate(zip(part, whole, strict=False)) if a != b), len(part))
+        shared.append((min(same, len(whole)) - start, same < len(part)))
+    (first, _), (end, parted) = shared
+    return range(first, max(end + parted, first + 1))
 
 
 @runtime_checkable

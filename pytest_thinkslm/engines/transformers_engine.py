@@ -297,10 +297,10 @@ class TransformersEngine:
             return
         request = one.forced.request
         try:
-            prompt, text = led(
+            prompt, text, answer = led(
                 lambda asked: self._ids(loaded, asked), one.forced, loaded.stop_ids, self._resolved.context
             )
-            one.future.set_result(score(loaded, prompt, text, one.forced))
+            one.future.set_result(score(loaded, prompt, text, one.forced, answer))
         except ThinkSLMError as problem:
             one.future.set_exception(EngineError(str(problem)))
         except Exception as problem:  # whatever the model raises concerns this text alone

@@ -26,8 +26,10 @@ _HESITATION = frozenset(
 )
 
 
-def score(loaded: Loaded, prompt: Sequence[int], text: Sequence[int], forced: Forced) -> Scored:
-    """Score the tokens of ``text`` after those of ``prompt``.
+def score(
+    loaded: Loaded, prompt: Sequence[int], text: Sequence[int], forced: Forced, answer: range = range(0)
+) -> Scored:
+    """Score the tokens of ``text`` after those of ``prompt``; those in ``answer`` are of its answer.
 
     Raises:
         EngineError: the text has other tokens than the one it is held against.
@@ -42,7 +44,15 @@ def score(loaded: Loaded, prompt: Sequence[int], text: Sequence[int], forced: Fo
         logits = _logits(loaded.model, [*prompt, *text], len(text))
         if against is None:
             return Scored(_distributions(logits, text))
-        return Scored(tokens=_scores(loaded, logits, against))
+        return Scored(tokens=_scores(loaded, logits, against, answer))
+
+
+def kinds_of(loaded: Loaded, tokens: Sequence[int], answer: range) -> list[TokenClass]:
+    """The class of each token of a text; those in ``answer`` are of its answer, but for an end."""
+    known = {token: kind_of(loaded, token) for token in set(tokens)}
+    return [
+        "answer" if place in answer and known[token] != "end" else known[token] for place, token in enumerate(tokens)
+    ]
 
 
 def kind_of(loaded: Loaded, token: int) -> TokenClass:
@@ -89,13 +99,13 @@ def _distributions(logits: Any, text: Sequence[int]) -> Distributions:
     return Distributions(list(text), *joined)
 
 
-def _scores(loaded: Loaded, logits: Any, before: Distributions) -> list[TokenScore]:
+def _scores(loaded: Loaded, logits: Any, before: Distributions, answer: range) -> list[TokenScore]:
     import torch
 
     found: list[TokenScore] = []
     starts = torch.cat([torch.zeros(1, dtype=torch.long), before.counts.long().cumsum(0)])
     stops, closing = sorted(set(loaded.stop_ids)), sorted(closing_ids(loaded.tokenizer, loaded.own))
-    kinds = {token: kind_of(loaded, token) for token in set(before.tokens)}
+    kinds = kinds_of(loaded, before.tokens, answer)
     for first in range(0, len(before.tokens), _AT_ONCE):
         logs = logits[first : first + _AT_ONCE].float().log_softmax(-1).cpu()
         size = len(logs)
@@ -134,7 +144,7 @@ def _scores(loaded: Loaded, logits: Any, before: Distributions) -> list[TokenSco
             low_kl, high_kl, agree, log_before, log_now, rank, end_before, end_now, *thought = row
             found.append(
                 TokenScore(
-                    kinds[token],
+                    kinds[len(found)],
                     max(0.0, low_kl),
                     max(0.0, low_kl, high_kl),
                     agree,

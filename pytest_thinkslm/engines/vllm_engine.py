@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO, cast
 
-from pytest_thinkslm.core.errors import EngineError
+from pytest_thinkslm.core.errors import EngineError, UsageError
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.clock import BusyClock
@@ -32,6 +32,8 @@ from pytest_thinkslm.models.resolve import ResolvedModel
 #: On a CPU sampled prompts are prefilled in one piece (below), so the context bounds the largest step.
 _CPU_CONTEXT = 8192
 _GIB = 1 << 30
+#: Whether vLLM takes kernels whose sums do not depend on the batch.
+_INVARIANT = "VLLM_BATCH_INVARIANT"
 
 
 @dataclass(slots=True)
@@ -88,6 +90,12 @@ class VLLMEngine:
         self._groups = _groups(placement, given.pop("replicas", None), self._device.device)
         self._beside = max(1, beside)
         self._guard = bool(given.pop("loop_guard", True))
+        self._invariant = bool(given.pop("batch_invariant", os.environ.get(_INVARIANT) == "1"))
+        if self._invariant and self._device.device != "cuda":
+            raise UsageError(
+                "vLLM's batch-invariant kernels are those of GPUs; on a CPU outputs are equal in all batches with "
+                "--engine transformers --engine-args dtype=float32"
+            )
         self._given = given
         self._arguments = self._defaults(model, trust_remote_code, placement) | given
         self._model, self._trust, self._log = model, trust_remote_code, log
@@ -150,6 +158,7 @@ class VLLMEngine:
                 "device": self._device.device,
                 "arguments": {name: value if _plain(value) else repr(value) for name, value in tuned.items()},
                 "loop_guard": RULE if self._guard else "off",
+                **({"batch_invariant": True} if self._invariant else {}),
             }
         )
 
@@ -227,6 +236,7 @@ class VLLMEngine:
         environ = dict(os.environ)
         environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
         environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
+        environ[_INVARIANT] = str(int(self._invariant))
         if not self._trust:
             environ["HF_HUB_OFFLINE"] = "1"
         if self._arguments.get("tensor_parallel_size", 1) == 1:

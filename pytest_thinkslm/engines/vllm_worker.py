@@ -38,7 +38,7 @@ from pytest_thinkslm.engines.listed_score import TOP
 from pytest_thinkslm.engines.loaded import NOT_FINITE, Layer, summary
 from pytest_thinkslm.engines.loop_guard import STRIDE, LoopWatch, inside_thought
 from pytest_thinkslm.engines.scoring import Forced, Listed, led
-from pytest_thinkslm.engines.transformers_score import kind_of
+from pytest_thinkslm.engines.transformers_score import kinds_of
 from pytest_thinkslm.models.marks import closing_ids, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
 
@@ -171,7 +171,7 @@ class _Open:
     """A request in vLLM's hands; ``opened`` is the thought that its prompt opens, ``tokens`` what has come of it.
 
     ``watch`` is the loop guard's, None where it is off; ``text`` are the tokens of a text that is scored, which come
-    last in the prompt.
+    last in the prompt, and ``answer`` which of them are of its answer.
     """
 
     number: int
@@ -180,6 +180,7 @@ class _Open:
     watch: LoopWatch | None
     tokens: list[int] = field(default_factory=list)
     text: Sequence[int] = ()
+    answer: range = range(0)
 
 
 def _cache_dtype(config: Any) -> str:
@@ -336,7 +337,7 @@ class _Served:
         from pytest_thinkslm.engines.transformers_load import one_line
 
         try:
-            prompt, text = led(self.prompts.ids, forced, self.text.stop_ids, self.context - 1)
+            prompt, text, answer = led(self.prompts.ids, forced, self.text.stop_ids, self.context - 1)
             params = SamplingParams(
                 temperature=0.0,
                 max_tokens=1,
@@ -349,10 +350,10 @@ class _Served:
             return one_line(problem)
         except Exception as problem:  # a tokenizer's error concerns this text alone
             return f"cannot make the prompt: {one_line(problem)}"
-        self.open[str(number)] = _Open(number, time.perf_counter(), "", None, text=text)
+        self.open[str(number)] = _Open(number, time.perf_counter(), "", None, text=text, answer=answer)
         return None
 
-    def _listed(self, text: Sequence[int], rows: Sequence[Any]) -> Listed | str:
+    def _listed(self, text: Sequence[int], answer: range, rows: Sequence[Any]) -> Listed | str:
         """What vLLM tells of each of the text's tokens: token id -> logarithm and rank, the token itself among them."""
         found = [sorted(((one.logprob, token) for token, one in row.items()), reverse=True) for row in rows]
         own = [(row[token].logprob, row[token].rank) for token, row in zip(text, rows, strict=True)]
@@ -360,7 +361,7 @@ class _Served:
             return NOT_FINITE.format("at most 0")
         return Listed(
             tokens=list(text),
-            kinds=[kind_of(self.text, token) for token in text],
+            kinds=kinds_of(self.text, text, answer),
             own=[log for log, _ in own],
             ranks=[rank for _, rank in own],
             ids=[array("l", [token for _, token in row]) for row in found],
@@ -391,7 +392,7 @@ class _Served:
             if not result.finished:
                 return None
             del self.open[result.request_id]
-            return one.number, self._listed(one.text, result.prompt_logprobs[-len(one.text) :])
+            return one.number, self._listed(one.text, one.answer, result.prompt_logprobs[-len(one.text) :])
         one.tokens += completion.token_ids
         looped = None
         if one.watch is not None:

@@ -12,7 +12,7 @@ from pytest_thinkslm.core.item_record import ItemLine, group_key
 from pytest_thinkslm.core.records import Message, Request, Sampling
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.scoring import Forced, Scored
-from pytest_thinkslm.runs.drift import ItemDrift, drift_figures, item_drift
+from pytest_thinkslm.runs.drift import ItemDrift, answer_span, drift_figures, item_drift
 from pytest_thinkslm.runs.types import DriftJson
 
 
@@ -81,7 +81,10 @@ def measure(
                     groups.setdefault(item.key.of(variant), []).append(
                         item_drift(one.tokens, item.cluster, ended=ended)
                     )
-            found |= {key: drift_figures(own) for key, own in groups.items()}
+            for key, own in groups.items():
+                found[key] = drift_figures(own)
+                if factory.scored_as is not None:
+                    found[key]["scored_as"] = factory.scored_as
     return found, problems
 
 
@@ -115,7 +118,8 @@ def _item(line: ItemLine, thinking: str | None) -> _Item:
         style=key.style,
         thinking=thinking,
     )
-    forced = Forced(request, line["output"] or "", line["finish_reason"] == "stop")
+    text = line["output"] or ""
+    forced = Forced(request, text, line["finish_reason"] == "stop", answer=answer_span(text, line.get("answer")))
     return _Item(key, line.get("cluster") or f"{key.task} {line['item']}", forced)
 
 

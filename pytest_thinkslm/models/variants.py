@@ -47,6 +47,7 @@ def resolve_variant(
     trust_remote_code: bool = False,
     engine_args: Mapping[str, str] = _NOTHING,
     data_dir: Path | None = None,
+    seed: int = 0,
     machine: Machine | None = None,
     check: bool = True,
     progress: Progress = lambda line: None,
@@ -61,6 +62,7 @@ def resolve_variant(
         trust_remote_code: whether code that the checkpoint brings along may run.
         engine_args: ``--engine-args``; some change what the checkpoint needs.
         data_dir: ``--data-dir``, for the calibration of a compression on demand.
+        seed: which calibration texts such a compression draws.
         machine: what it is to run on; default: this machine.
         check: False where another process of the run has checked the machine already, and loads beside this one.
         progress: takes lines for the user.
@@ -77,7 +79,7 @@ def resolve_variant(
     if gguf is not None:
         return gguf_models.resolve_gguf(asked, gguf, preflight, progress)
     assert place is not None
-    return _at(asked, place, preflight, data_dir, progress)
+    return _at(asked, place, preflight, data_dir, progress, seed)
 
 
 def label_of(model: str, engine: str = "auto") -> str:
@@ -140,7 +142,9 @@ def contradicts(quant: str | None, found: Compression) -> bool:
     return quant is not None and quant != found.scheme and not any({quant, found.scheme} <= same for same in _SAME)
 
 
-def _at(asked: Asked, place: Place, preflight: Preflight, data_dir: Path | None, progress: Progress) -> ResolvedModel:
+def _at(
+    asked: Asked, place: Place, preflight: Preflight, data_dir: Path | None, progress: Progress, seed: int
+) -> ResolvedModel:
     known, config = _before_fetching(asked, place)
     preflight.refuse_unloadable(known)
     if place.hub_id is not None and config is None:
@@ -169,6 +173,7 @@ def _at(asked: Asked, place: Place, preflight: Preflight, data_dir: Path | None,
             asked.quant,
             progress=progress,
             data_dir=data_dir,
+            seed=seed,
             trust_remote_code=asked.trust_remote_code,
         )
         made = described(asked.model, "folder", folder, f"{model.display}, compressed to {asked.quant}")

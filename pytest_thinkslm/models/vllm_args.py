@@ -32,7 +32,7 @@ RESERVED: Mapping[str, str] = {
     "convert": "this engine generates",
 }
 #: Arguments of this engine itself.
-OWN: Mapping[str, str] = {"replicas": "int", "loop_guard": "bool"}
+OWN: Mapping[str, str] = {"replicas": "int", "loop_guard": "bool", "batch_invariant": "bool"}
 
 #: Fields that change neither weights nor sampling: left out of the fingerprint, so that tuning keeps the journal.
 SPEED = frozenset(

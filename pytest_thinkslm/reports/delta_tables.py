@@ -44,7 +44,7 @@ _NAMES = 200
 #: Characters of an ending on the terminal's lines.
 _BRIEF = 32
 
-LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
+LEGEND = "p: of any change, Holm's correction over all rows; kept: share of the accuracy"
 
 _COST_NAMES = {
     "bits_per_weight": "bits per weight",
@@ -316,6 +316,9 @@ def _lengths(row: DeltaRow) -> list[str]:
     phrases = [
         f"tokens {amount('', tokens['before'])} → {amount('', tokens['now'])} (x{found['ratio']:.2f}{within})",
     ]
+    if (thought := found.get("thought")) is not None:
+        sides = [amount("", thought["tokens"][side]) for side in ("before", "now")]
+        phrases.append(f"of them thought {' → '.join(sides)} (x{thought['ratio']:.2f})")
     if _moved(found["loops"]):
         phrases.append(f"loops {percent(found['loops']['before'])} → {percent(found['loops']['now'])}")
     solved = found["tokens_per_solved"]
@@ -334,7 +337,9 @@ def _drift(row: DeltaRow) -> list[str]:
         return []
     low, high = found["kl_low"], found["kl_high"]
     within = "" if low is None or high is None else f" ({low:.2g} to {high:.2g})"
-    return [f"drift {found['kl_mean']:.3g} nats a token{within}, top token kept {percent(found['top1_agreement'])}"]
+    kept = f"top token kept {percent(found['top1_agreement'])}"
+    said = f" ({as_what})" if (as_what := found.get("scored_as")) else ""
+    return [f"drift {found['kl_mean']:.3g} nats a token{within}, {kept}{said}"]
 
 
 def _noise(row: DeltaRow) -> list[str]:

@@ -6,12 +6,15 @@ over items, of whole clusters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, fsum
 from statistics import median
 from typing import Protocol
 
+from pytest_thinkslm.core.item_record import AnswerJson
+from pytest_thinkslm.runs.lengths import NUMBER, value_spans
 from pytest_thinkslm.runs.types import Change, DriftClass, DriftJson
 from pytest_thinkslm.statistics.clusters import ClusterSums
 
@@ -68,6 +71,28 @@ class ItemDrift:
     end: tuple[float, float] | None
     thought: tuple[float, float] | None = None
     kinds: Mapping[str, _Sums] = field(default_factory=dict)
+
+
+def answer_span(text: str, answer: AnswerJson) -> tuple[int, int] | None:
+    """From which character to which the answer that was read stands in an output: its last place; None: nowhere.
+
+    A number however it is written, a letter of options that stands alone, a list's numbers one after the other, a
+    judgement's word, anything else as it is.
+    """
+    match answer:
+        case None | "" | []:
+            return None
+        case str() if NUMBER.fullmatch(answer):
+            return max(value_spans(text, answer), default=None)
+        case str() if len(answer) == 1:
+            pattern = rf"(?<![^\W_]){re.escape(answer)}(?![^\W_])"
+        case str():
+            pattern = re.escape(answer)
+        case list():
+            pattern = r"(?<!\d)" + r"[\s,;]+".join(re.escape(str(number)) for number in answer) + r"(?!\d)"
+        case _:
+            pattern = r"(?i)\bcorrect\b" if answer["judgement"] == "correct" else r"(?i)\b(?:wrong|incorrect)\b"
+    return max((match.span() for match in re.finditer(pattern, text)), default=None)
 
 
 def item_drift(tokens: Sequence[Token], cluster: Hashable, *, ended: bool) -> ItemDrift:

@@ -1,12 +1,13 @@
 """What compression does to the lengths of outputs, and to right values that were reached: item by item. Pure.
 
-Lengths are output tokens, thoughts included; positions are fractions of an output's characters, its thought first.
+Lengths are output tokens, thoughts included; those of a thought alone are by its share of the output's characters.
+Positions are fractions of an output's characters, its thought first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -17,7 +18,7 @@ from pytest_thinkslm.runs.types import Change, LengthsJson, ReachedJson
 from pytest_thinkslm.statistics.intervals import Interval, wilson
 from pytest_thinkslm.statistics.ratios import paired_ratio
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _IN_TEXT = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]|[.,]\d)")
 
 
@@ -32,6 +33,7 @@ class ItemLengths:
 
     cluster: str = ""
     tokens: list[int] = field(default_factory=list)
+    thought: list[float] = field(default_factory=list)
     solved: int = 0
     outcomes: int = 0
     loops: int = 0
@@ -53,6 +55,8 @@ def lengths(lines: Iterable[ItemLine]) -> dict[GroupKey, dict[str, ItemLengths]]
         item.cut += line.get("finish_reason") == "length" and not loops(line)
         if isinstance(tokens := line.get("output_tokens"), int):
             item.tokens.append(tokens)
+            thought = len(line.get("reasoning") or "")
+            item.thought.append(tokens * thought / max(1, thought + len(line.get("output") or "")))
         item.checked = can_be_looked_for(line.get("gold"), question_of(line))
         if item.checked:
             text = text_of(line)
@@ -88,6 +92,15 @@ def length_change(
         "cut": _change([_share(side, "cut") for side in sides]),
         "tokens_per_solved": _change([_per_solved(side) for side in sides]),
     }
+    thoughts = [(_mean(before[item].thought), _mean(now[item].thought)) for item in counted]
+    if (thought := paired_ratio(thoughts, clusters)) is not None:
+        value["thought"] = {
+            "tokens": {"before": _round(thought.before), "now": _round(thought.now)},
+            "ratio": _round(thought.ratio),
+            "ratio_ci95": _ends(thought.interval),
+            "median_ratio": _round(thought.median),
+            "median_ratio_ci95": _ends(thought.median_interval),
+        }
     checked = [item for item in shared if before[item].checked and now[item].checked]
     if checked:
         value["reached"] = _reached(before, now, checked, lost)
@@ -109,18 +122,22 @@ def can_be_looked_for(gold: AnswerJson, question: str) -> bool:
 
     A letter of options, which every output names when it goes through them, tells nothing.
     """
-    if not isinstance(gold, str) or not _NUMBER.fullmatch(gold):
+    if not isinstance(gold, str) or not NUMBER.fullmatch(gold):
         return False
     return value_position(question, gold) is None
 
 
 def value_position(text: str, gold: AnswerJson) -> int | None:
     """Where a number first stands in a text, in characters, however it is written (1,200.0 for 1200); None: nowhere."""
-    wanted = float(str(gold).replace(",", ""))
+    return next((start for start, _ in value_spans(text, str(gold))), None)
+
+
+def value_spans(text: str, number: str) -> Iterator[tuple[int, int]]:
+    """Where a number stands in a text, from which character to which, however it is written."""
+    wanted = float(number.replace(",", ""))
     for match in _IN_TEXT.finditer(text):
         if float(match.group().replace(",", "")) == wanted:
-            return match.start()
-    return None
+            yield match.span()
 
 
 def _reached(

@@ -223,18 +223,24 @@ class ReachedJson(TypedDict):
     lost_had_it_ci95: list[float] | None
 
 
-class LengthsJson(TypedDict):
-    """Output tokens, thoughts included, of the items that both have; shares are of outcomes. See ``runs.lengths``.
+class AmountChange(TypedDict):
+    """Tokens before and now, means an item; ``ratio`` is of means, ``median_ratio`` of the items' own ratios."""
 
-    ``tokens`` are means an item; ``ratio`` is of means, ``median_ratio`` of the items' own ratios, now to before.
-    """
-
-    n: int
     tokens: Change
     ratio: float
     ratio_ci95: list[float] | None
     median_ratio: float
     median_ratio_ci95: list[float] | None
+
+
+class LengthsJson(AmountChange):
+    """Output tokens, thoughts included, of the items that both have; shares are of outcomes. See ``runs.lengths``.
+
+    ``thought`` are the tokens of the thoughts alone, by their share of the characters; absent where there are none.
+    """
+
+    n: int
+    thought: NotRequired[AmountChange]
     loops: Change
     cut: Change
     tokens_per_solved: Change
@@ -270,6 +276,8 @@ class DriftJson(TypedDict):
     end_probability: Change
     thought_end_probability: NotRequired[Change]
     classes: dict[str, DriftClass]
+    #: What was scored, where that is not what answered.
+    scored_as: NotRequired[str]
 
 
 class NoiseJson(TypedDict):

@@ -9,6 +9,7 @@ from pytest_thinkslm.core.identity import Variant
 from pytest_thinkslm.core.records import Message, Request, Sampling
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.engines.llamacpp_engine import LlamaCppEngine
+from pytest_thinkslm.models import dequantize
 from pytest_thinkslm.models.variants import resolve_variant
 from pytest_thinkslm.settings.run_settings import build_settings
 
@@ -43,6 +44,7 @@ def test_the_engine_is_told(engine: str, quant: str, arguments: dict[str, str]) 
         ("vllm", "w8a8+kv-q8_0", {}, "the engine vllm has no cache kv-q8_0: --engine llamacpp has"),
         ("llamacpp", "q4_1+kv-fp8", {}, "--engine vllm has"),
         ("vllm", "none+kv-fp8", {"engine-args": "kv-cache-dtype=auto"}, "both say what the cache is"),
+        ("llamacpp", "q8_0,q8_0+kv-q8_0", {"drift": "2"}, "leave out --drift, or q8_0+kv-q8_0"),
     ],
 )
 def test_what_an_engine_does_not_have_is_refused_before_anything_is_loaded(
@@ -77,3 +79,9 @@ def test_llama_cpp_stores_what_is_asked_for() -> None:
     plain = LlamaCppEngine(model).fingerprint().digest
     assert found["f16"][1] == plain, "journals of runs without the argument stay valid"
     assert len({digest for _, digest in found.values()}) == 3
+
+
+def test_drift_of_gguf_models_needs_what_dequantizes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dequantize, "lacking", lambda: ["accelerate"])
+    with pytest.raises(UsageError, match="here is no accelerate: install"):
+        factory("q8_0,q4_0", "llamacpp", drift="2")

@@ -131,6 +131,19 @@ def test_tokens_have_their_classes_and_an_end_only_where_there_was_one(engines: 
     assert "end" not in [token.kind for token in scores(engines, ended=False)]
 
 
+def test_tokens_of_the_answer_are_a_class_of_their_own(engines: list[TransformersEngine]) -> None:
+    start = TEXT.rindex("2")
+    kept = result(engines[0], Forced(REQUEST, TEXT)).distributions
+    plain, told = (
+        [token.kind for token in result(engines[1], Forced(REQUEST, TEXT, against=kept, answer=answer)).tokens]
+        for answer in (None, (start, start + 1))
+    )
+    (place,) = [place for place, kinds in enumerate(zip(plain, told, strict=True)) if kinds[0] != kinds[1]]
+    assert (plain[place], told[place]) == ("digit", "answer")
+    whole = result(engines[1], Forced(REQUEST, TEXT, against=kept, answer=(0, len(TEXT)))).tokens
+    assert [token.kind for token in whole] == ["answer"] * (len(whole) - 1) + ["end"]
+
+
 def test_other_tokens_and_nothing_at_all_are_errors_of_that_text(engines: list[TransformersEngine]) -> None:
     kept = result(engines[0], Forced(REQUEST, TEXT)).distributions
     with pytest.raises(EngineError, match="apples 0001: this model's tokenizer splits the text into other tokens"):

@@ -25,7 +25,9 @@ import pytest
 
 from pytest_thinkslm.core.errors import EngineError, ModelError, UsageError
 from pytest_thinkslm.core.records import Message, Output, Request, Sampling
+from pytest_thinkslm.engines import vllm_engine
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
+from pytest_thinkslm.machine.hardware import DeviceChoice
 from pytest_thinkslm.machine.placement import Placement
 from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
@@ -238,6 +240,20 @@ def test_a_greedy_output_that_loops_is_ended_early(pretended: ResolvedModel, mon
     assert off.fingerprint().digest != engine.fingerprint().digest
     assert off.fingerprint().facts["loop_guard"] == "off"
     off.close()
+
+
+def test_batch_invariant_kernels_are_asked_for_and_recorded(
+    pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="are those of GPUs"):
+        VLLMEngine(pretended, engine_args={"batch_invariant": "true"})
+    monkeypatch.setattr(vllm_engine, "decide", lambda *_: DeviceChoice("cuda", "bfloat16", "a GPU"))
+    plain, asked = VLLMEngine(pretended), VLLMEngine(pretended, engine_args={"batch_invariant": "true"})
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+    told = VLLMEngine(pretended)
+    assert [one._environ(None)["VLLM_BATCH_INVARIANT"] for one in (plain, asked, told)] == ["0", "1", "1"]
+    facts = [one.fingerprint().facts.get("batch_invariant") for one in (plain, asked, told)]
+    assert facts == [None, True, True]
 
 
 def test_prompts_are_in_one_piece_where_the_first_requests_are_sampled(
@@ -498,11 +514,8 @@ def test_bad_engine_args(pretended: ResolvedModel, name: str, text: str, says: s
 
 
 def test_groups_become_visible_devices(pretended: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_thinkslm.engines import vllm_engine
-    from pytest_thinkslm.machine import hardware
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    monkeypatch.setattr(vllm_engine, "decide", lambda *_: hardware.DeviceChoice("cuda", "bfloat16", "asked for"))
+    monkeypatch.setattr(vllm_engine, "decide", lambda *_: DeviceChoice("cuda", "bfloat16", "asked for"))
     engine = VLLMEngine(pretended, placement=Placement(2, 2, ((0, 1), (2, 3)), "why"))
     assert [engine._environ(group)["CUDA_VISIBLE_DEVICES"] for group in engine._groups] == ["4,5", "6,7"]
     assert engine._arguments["tensor_parallel_size"] == 2

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
+from pytest_thinkslm.core.item_record import AnswerJson
 from pytest_thinkslm.engines.scoring import TokenScore
 from pytest_thinkslm.generating.drifting import chosen
-from pytest_thinkslm.runs.drift import drift_figures, item_drift
+from pytest_thinkslm.runs.drift import answer_span, drift_figures, item_drift
 
 
 def token(
@@ -22,6 +23,29 @@ def token(
 ) -> TokenScore:
     logs = math.log(0.5), math.log(0.25)
     return TokenScore(kind, kl, 2 * kl, agrees, *logs, rank, 0.75, 0.5, thought)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "found"),
+    [
+        ("12 and 12, so 1,200 it is: 1,200.00", "1200", "1,200.00"),
+        ("A is wrong. Answer: B. Because of B12 and AB", "B", "B"),
+        (r"so \boxed{\frac{3}{4}}", r"\frac{3}{4}", r"\frac{3}{4}"),
+        ("[3, 1, 2] sorted: [1, 2, 3], not 11, 2, 3", [1, 2, 3], "1, 2, 3"),
+        ("correct? It is incorrect.", {"judgement": "correct", "first_error_step": None}, "correct"),
+        ("correct? It is incorrect.", {"judgement": "wrong", "first_error_step": "1"}, "incorrect"),
+        ("Paris", "B", None),
+        ("twelve", "12", None),
+        ("", None, None),
+        ("1, 2", [], None),
+    ],
+)
+def test_the_answer_is_found_where_it_stands_last(text: str, answer: AnswerJson, found: str | None) -> None:
+    span = answer_span(text, answer)
+    assert (None if span is None else text[slice(*span)]) == found
+    if isinstance(answer, str) and found is not None:
+        assert span is not None
+        assert answer_span(text[: span[0]], answer) != span
 
 
 def test_an_item_is_one_observation_however_long_its_text() -> None:

@@ -80,6 +80,16 @@ def test_a_row_of_lengths() -> None:
     assert reached["lost_had_it_ci95"][0] < 0.5 < reached["lost_had_it_ci95"][1]
 
 
+def test_thoughts_have_a_change_of_their_own() -> None:
+    """A thought that doubles while the answer halves: half of 100 tokens, then four fifths of 125."""
+    before = [record(item, True, output_tokens=100, reasoning="t" * 40, output="a" * 40) for item in range(3)]
+    now = [record(item, True, quant="q", output_tokens=125, reasoning="t" * 80, output="a" * 20) for item in range(3)]
+    found = change(before, now, [])
+    assert found["thought"]["tokens"] == {"before": 50, "now": 100}
+    assert (found["ratio"], found["thought"]["ratio"], found["thought"]["median_ratio"]) == (1.25, 2, 2)
+    assert "thought" not in change([record(1, True, output_tokens=9)], [record(1, True, output_tokens=9)], [])
+
+
 def test_errors_and_outputs_without_a_count_are_left_out() -> None:
     before = [record(item, True, output_tokens=100) for item in range(3)]
     now = [
