@@ -47,7 +47,9 @@ def test_arrays_are_looked_at_as_single_gates_are() -> None:
 
 
 @pytest.mark.parametrize("family", [1, 17])
-@pytest.mark.parametrize(("n", "margin", "more"), [(500, 0.02, 0.02), (50, 0.05, 0.05), (100, 0.02, 0.08), (1319, 0.02, 0.01)])
+@pytest.mark.parametrize(
+    ("n", "margin", "more"), [(500, 0.02, 0.02), (50, 0.05, 0.05), (100, 0.02, 0.08), (1319, 0.02, 0.01)]
+)
 def test_a_gate_is_wrong_at_any_look_as_often_as_stated(n: int, margin: float, more: float, family: int) -> None:
     """Exactly, where few items are gained and the score test alone errs in up to 6.8% of the cases."""
     alpha = 0.05 / family
