@@ -28,9 +28,8 @@ FUTILITY = 0.01
 
 #: With fewer items than these the fixed test errs too often by itself (in up to 7%), and the last look, which would be
 #: nearly that test, keeps to this share of the level: the errors of all looks then are at most 5.1% by enumeration.
-_FEW = ((500, 0.8), (1000, 0.9))
-#: At levels below this, of a gate among many, exact tests bound the p-values, and it does not.
-_STRICT = 0.01
+#: From 500 items on that is so only at levels above 1%: not of a gate among many.
+_FEW = ((500, 0.8, 0.0), (1000, 0.9, 0.01))
 
 #: What a test has come to: shown; given up (it will not be, or was not with all of its data); or neither yet.
 State = Literal["shown", "given up", "open"]
@@ -68,7 +67,7 @@ def look(p: float, opposite: float, place: int, counts: tuple[int, ...], alpha: 
 def item_levels(counts: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     """The largest p-value of a margin test that counts as shown at each look, after so many items."""
     levels = nominal_levels(tuple(count / counts[-1] for count in counts), alpha)
-    share = next((share for few, share in _FEW if counts[-1] < few and alpha > _STRICT), 1.0)
+    share = next((share for few, share, above in _FEW if counts[-1] < few and alpha > above), 1.0)
     return *levels[:-1], min(levels[-1], share * alpha)
 
 
