@@ -40,6 +40,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ class Drills:
 
 def entries(journal: Path) -> Iterator[dict[str, Any]]:
     """The complete entries of a journal."""
-    for path in journal.rglob("*.jsonl"):
+    for path in journal.rglob("[!.]*.jsonl"):  # what a run writes and reads back to try the disk begins with a dot
         for line in path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 yield json.loads(line)
@@ -417,10 +418,14 @@ def run_on(
     """A run with a folder of its own on a disk that gets into trouble once the run has begun, or is so already."""
     server = Server(0.03) if tally.engine == "openai" else None
     environment = {"TMPDIR": str(disk)} if disk.name == _FOLDERS["TMPDIR"] else {}
+    if tally.engine == "transformers":
+        drills.checkpoint()
+    before: set[str] = set()
     process = drills.start(drills.command(tally.engine, workers, place, server), place, **environment)
     if trouble is not None:
         wait_for_work(process, place, tally.engine, 0)
         time.sleep(drills.draw.uniform(0, 0.5))
+        before = {entry["key"] for entry in entries(place / "journal")}
         trouble()
     said = finished(process)
     tally.faults += 1
@@ -429,7 +434,9 @@ def run_on(
     report = place / found[-1] if found else place / "report"
     if process.returncode != 4:
         judge_report(tally, f"{what}: {said}", report, items_of(tally.engine))
-    kept = {line["output"] for line in lines(report)} | {entry["output"] for entry in entries(place / "journal")}
+    after = list(entries(place / "journal"))
+    tally.fault("lost", len(before - {entry["key"] for entry in after}), f"{what}: entries of the journal have gone")
+    kept = {line["output"] for line in lines(report)} | {entry["output"] for entry in after}
     if server is not None:
         lost = server.replies(time.monotonic()) - kept
         tally.fault("lost", len(lost), f"{what}: replies are nowhere: {said[-1500:]}")
@@ -497,16 +504,13 @@ def plan(drills: Drills) -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"engine openai {WORKERS[workers]}", lambda w=workers: engine_kills(drills, w, drills.times(3))
     if can_mount(drills.root):
         sizes = LEFT if drills.share >= 1 else LEFT[::3]
-        for what in ("journal", "report", "TMPDIR"):
-            for workers in (0, 1):
-                words = f"disk openai {what} {WORKERS[workers]}"
-                yield f"full {words}", lambda t=what, w=workers: full_disks(drills, "openai", w, t, sizes)
-                count = drills.times(3)
-                yield (
-                    f"read-only {words}",
-                    lambda t=what, w=workers, c=count: read_only_disks(drills, "openai", w, t, c),
-                )
-        yield "full disk replay report alone", lambda: full_disks(drills, "replay", 0, "report", sizes)
+        for engine, what, workers in product(LIMIT, _FOLDERS, (0, 1)):
+            if engine == "replay" and what == "journal":
+                continue  # recorded outputs are in no journal
+            words = f"disk {engine} {what} {WORKERS[workers]}"
+            yield f"full {words}", partial(full_disks, drills, engine, workers, what, sizes)
+            if engine == "openai":
+                yield f"read-only {words}", partial(read_only_disks, drills, engine, workers, what, drills.times(3))
     else:
         print("full disks: skipped, since nothing can be mounted here", file=sys.stderr)
     for engine in ("replay", "openai", "transformers"):

@@ -83,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             where = f" {error.filename}" if isinstance(error, OSError) and error.filename else ""
             why = (error.strerror if isinstance(error, OSError) else None) or error
             print(f"thinkslm:{safe_message(where)}: {safe_message(why)} ({type(error).__name__})", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("thinkslm: interrupted", file=sys.stderr)
+            return 2
         finally:
             out.flush()
         return 4

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 #: What a line of a shell block begins with that is a command; a block of output has none of it.
-PROGRAMS = ("pytest", "thinkslm", "pip", "python", "pre-commit", "vllm", "serve", "export", "gh", "docker", "mkdocs")
+PROGRAMS = (
+    *("pytest", "thinkslm", "pip", "python", "bash", "lint-imports", "pre-commit"),
+    *("vllm", "serve", "export", "gh", "docker", "mkdocs"),
+)
 _ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=\S*")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^(?: {4}|\t)\S.*\n)+", re.MULTILINE)

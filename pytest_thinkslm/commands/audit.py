@@ -17,7 +17,7 @@ from pytest_thinkslm.audit.sample import DISAGREEMENT_SHARE, draw
 from pytest_thinkslm.core.errors import UsageError, nearest
 from pytest_thinkslm.core.files import write_json
 from pytest_thinkslm.core.tables import Column, Table, figure_columns, print_table, stdout_console
-from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.core.text import safe_line, safe_text
 
 HELP = "draw a sample of a run for people to label"
 DESCRIPTION = """\
@@ -146,11 +146,12 @@ def _tell(key: AuditKey, items: Sequence[AuditItem], errors: int, n: int, out: P
     if errors:
         print(f"left out: {errors:,} errors (no output)")
     _print_tasks(Counter(item.key.task for item in items), Counter(pick.item.key.task for pick in picks))
-    print(f"files: {out} (for annotators), {key_path(out)} (the verdicts: not for annotators)")
-    command = f"thinkslm label {out}"
+    shown, verdicts = safe_text(str(out)), safe_text(str(key_path(out)))
+    print(f"files: {shown} (for annotators), {verdicts} (the verdicts: not for annotators)")
+    command = f"thinkslm label {shown}"
     print(f"next:  {command} --annotator NAME, once for each annotator; or fill in the column 'label' in a spreadsheet")
-    own = out.with_name(f"{out.stem}.*{out.suffix}")
-    print(f"then:  thinkslm agreement {own} (or {out}, where that was filled in)")
+    own = safe_text(str(out.with_name(f"{out.stem}.*{out.suffix}")))
+    print(f"then:  thinkslm agreement {own} (or {shown}, where that was filled in)")
 
 
 def _print_tasks(there: Counter[str], drawn: Counter[str]) -> None:

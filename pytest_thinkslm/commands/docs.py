@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from pytest_thinkslm.core import files
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
     folder = documentation()
-    known = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    known = known_pages()
     if not known:
         raise UsageError(f"docs: there are no pages in {folder}; install the package again")
     if not arguments.pages:
@@ -38,10 +39,31 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"\n`thinkslm docs PAGE` prints one; they lie in {folder}")
         return 0
     for name in arguments.pages:
-        if name.removesuffix(".md") not in known:
+        if _stem(name) not in known:
             raise UsageError(f"docs {name}: there is no such page; {nearest(name, known)}")
-    print("\n\n".join(files.read_text(known[name.removesuffix(".md")]).strip() for name in arguments.pages))
+    print("\n\n".join(_text(known[_stem(name)]).strip() for name in arguments.pages))
     return 0
+
+
+def known_pages() -> dict[str, Path]:
+    """Every page by the name under which it is printed; in a checkout some lie beside ``docs``."""
+    folder = documentation()
+    beside = (folder.parent / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY"))
+    found = [*folder.glob("*.md"), *folder.glob("*.ipynb"), *(path for path in beside if path.is_file())]
+    return {_stem(path.name): path for path in sorted(found, key=lambda path: _stem(path.name))}
+
+
+def _stem(name: str) -> str:
+    return name.lower().removesuffix(".md").removesuffix(".ipynb")
+
+
+def _text(path: Path) -> str:
+    """A page; of a notebook its cells, without their outputs."""
+    text = files.read_text(path)
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells)
 
 
 def documentation() -> Path:
@@ -52,4 +74,4 @@ def documentation() -> Path:
 
 
 def _title(path: Path) -> str:
-    return next((line[2:] for line in files.read_text(path).splitlines() if line.startswith("# ")), "")
+    return next((line[2:] for line in _text(path).splitlines() if line.startswith("# ")), "")

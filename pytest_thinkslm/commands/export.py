@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from pytest_thinkslm.core.files import expanded
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.reports.exports import FORMS, export
 
 HELP = "write a run as lm-eval's sample logs, or as Parquet"
@@ -27,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    place = Path(arguments.run_folder).expanduser()
+    place = expanded(arguments.run_folder)
     folder = place if place.is_dir() else place.parent
-    out = Path(arguments.out).expanduser() if arguments.out else folder
+    out = expanded(arguments.out) if arguments.out else folder
     for path in export(place, arguments.to, out):
-        print(path)
+        print(safe_text(str(path)))
     return 0

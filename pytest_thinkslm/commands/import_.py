@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.files import write_text
+from pytest_thinkslm.core.files import expanded, write_text
 from pytest_thinkslm.core.tables import Cell, Table, figure_columns, markdown_table, print_table, stdout_console
 from pytest_thinkslm.core.tables import text_columns as texts
-from pytest_thinkslm.core.text import safe_line
+from pytest_thinkslm.core.text import safe_line, safe_text
 from pytest_thinkslm.data.foreign_items import Items, Matched
 from pytest_thinkslm.data.foreign_logs import TOOLS, Sample, Their, read_log
 from pytest_thinkslm.runs.items import plain
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The subcommand; returns the exit status. Raises ``UsageError``."""
-    folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else None
+    folder = expanded(arguments.data_dir) if arguments.data_dir else None
     if folder is not None and not folder.is_dir():
         raise UsageError(f"import: --data-dir {folder} is no folder: give the one that holds the data sets' files")
     patterns = [piece.strip() for given in arguments.task for piece in given.split(",") if piece.strip()]
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     matched: list[Matched] = []
     unmatched: list[Sample] = []
     for file in arguments.files:
-        samples = read_log(arguments.tool, Path(file).expanduser())
+        samples = read_log(arguments.tool, expanded(file))
         found, left = items.match(samples)
         matched += found
         unmatched += left
@@ -117,11 +117,11 @@ def _line(arguments: argparse.Namespace, each: Matched) -> Mapping[str, object]:
 
 def _say(arguments: argparse.Namespace, matched: Sequence[Matched], unmatched: Sequence[Sample]) -> None:
     tables = [_summary(matched), _differences(matched)]
-    console = stdout_console(100)
+    console, out = stdout_console(100), safe_text(str(arguments.out))
     for table in tables:
         if table.rows:
             print_table(console, table)
-    print(f"{len(matched)} outputs in {arguments.out}; score them with: pytest --engine replay --model {arguments.out}")
+    print(f"{len(matched)} outputs in {out}; score them with: pytest --engine replay --model {out}")
     if unmatched:
         named = ", ".join(sample.place for sample in unmatched[:_NAMED])
         more = f" and {len(unmatched) - _NAMED} more" if len(unmatched) > _NAMED else ""
@@ -187,6 +187,6 @@ def _difference_rows(matched: Sequence[Matched]) -> Iterator[list[Cell | str]]:
 
 def _write(path: Path, text: str, option: str) -> None:
     try:
-        write_text(path.expanduser(), text)
+        write_text(expanded(path), text)
     except OSError as error:
         raise UsageError(f"import: {option} {path} cannot be written ({error.strerror or error})") from None

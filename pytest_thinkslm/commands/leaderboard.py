@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.files import write_text
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.reports.leaderboard import Leaderboard, PaperRows, merge
 from pytest_thinkslm.reports.leaderboard_entries import RunEntry, entries
 from pytest_thinkslm.reports.leaderboard_files import FORMATS
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {_printable(text)}")
     for remark in board.remarks:
         print(_printable(remark))
-    print("\n".join(map(str, paths)))
+    print("\n".join(safe_text(str(path)) for path in paths))
     return 0
 
 

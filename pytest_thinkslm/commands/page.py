@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.reports.page import write_joined_page, write_page
 from pytest_thinkslm.reports.page.charts import charts
 from pytest_thinkslm.runs.reading import read_results
@@ -45,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.list or arguments.svg:
             _plots(runs[0], arguments)
         elif len(runs) == 1:
-            print(write_page(arguments.folders[0]))
+            print(safe_text(str(write_page(arguments.folders[0]))))
         else:
-            print(write_joined_page(arguments.folders, arguments.out or Path("runs.html")))
+            print(safe_text(str(write_joined_page(arguments.folders, arguments.out or Path("runs.html")))))
     except (ValueError, KeyError) as error:
         raise UsageError(
             f"{shown}: no report folder of this version ({type(error).__name__}: {error}); "
@@ -69,7 +70,7 @@ def _plots(results: Results, arguments: argparse.Namespace) -> None:
     target = arguments.out or Path(f"{arguments.svg}.svg")
     chart = made[arguments.svg]
     write_svg({**chart.spec, "description": chart.title}, target, width=arguments.width)
-    print(target)
+    print(safe_text(str(target)))
 
 
 def _results(folder: Path) -> Results:

@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.files import write_text
+from pytest_thinkslm.core.files import expanded, write_text
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Request
+from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.engines.batch_files import batch_request, custom_id
 from pytest_thinkslm.engines.factory import EngineFactory
 from pytest_thinkslm.generating.planner import Planner
@@ -87,12 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         sys.stdout.writelines(lines)
         return 0
-    path = Path(arguments.out).expanduser()
+    path = expanded(arguments.out)
     try:
         write_text(path, "".join(lines))
     except OSError as error:
         raise UsageError(f"prompts: -o {path} cannot be written ({error.strerror or error})") from None
-    print(f"{len(lines)} requests in {path}; score the results with: pytest --engine replay --model RESULTS ...")
+    shown = safe_text(str(path))
+    print(f"{len(lines)} requests in {shown}; score the results with: pytest --engine replay --model RESULTS ...")
     return 0
 
 

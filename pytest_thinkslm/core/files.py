@@ -27,6 +27,11 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
+def expanded(path: str | Path) -> Path:
+    """A path as it is typed, with the home folder in place of a ``~``; of a user that there is not it stays."""
+    return Path(os.path.expanduser(path))
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading. Raises ``OSError``, for one of another kind, too; never waits for a pipe."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -79,7 +79,8 @@ def learn_environment(environ: Mapping[str, str] = os.environ) -> None:
         learn_address(environ.get(name.lower()))
     home = environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface")
     with contextlib.suppress(OSError, ValueError):  # nobody has logged in
-        learn(Path(environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).read_text(encoding="utf-8"))
+        kept = Path(environ.get("HF_TOKEN_PATH") or os.path.join(home, "token"))
+        learn(kept.read_text(encoding="utf-8") if kept.is_file() else None)  # a pipe would hang
 
 
 def names_secret(argument: str) -> bool:
@@ -98,6 +99,13 @@ def redacted(text: str) -> str:
         if form in text:
             text = text.replace(form, MARK)
     return text
+
+
+def redacted_line(line: bytes) -> bytes:
+    """A line of a file likewise."""
+    if not _forms:
+        return line
+    return redacted(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def any_known() -> bool:

@@ -23,11 +23,11 @@ def read_results_file(path: Path) -> dict[str, Any]:
         value = files.read_json(path)
     except ValueError as error:
         raise ValueError(f"{path.name} is no JSON ({error})") from None
-    if not isinstance(value, dict) or not {"settings", "results", "selection"} <= set(value):
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    newer = isinstance(version, int) and version > SCHEMA_VERSION
+    if not isinstance(value, dict) or not (newer or {"settings", "results", "selection"} <= set(value)):
         raise ValueError(f"{path.name} is no results.json of this suite")
-    version = value.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
         shown = version if isinstance(version, int) else "of no number"
         raise ValueError(
             f"{path.name} has schema version {shown}, this version reads {SCHEMA_VERSION}; "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
@@ -42,7 +43,7 @@ def index_of(folder: Path) -> Mapping[str, str] | None:
     if not path.is_file():
         return None
     try:
-        shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        shards = files.read_json(path)["weight_map"]
         return {str(name): str(file) for name, file in shards.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ModelError(f"cannot read {path}: {type(problem).__name__}: {problem}") from problem
@@ -78,7 +79,7 @@ def check_whole(file: Path) -> None:
 def _header(file: Path) -> tuple[int, Mapping[str, Any]]:
     """Where the tensors' bytes begin, and the entries: a file begins with the length of its JSON header."""
     try:
-        with file.open("rb") as stream:
+        with files.open_file(file) as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > min(_LONGEST_HEADER, file.stat().st_size):
                 raise ValueError("it is no safetensors file, or a damaged one")
@@ -92,6 +93,6 @@ def pointers(folder: Path) -> Iterator[Path]:
     """Files of a checkpoint folder that are Git LFS pointers: a few lines in place of the content."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.stat().st_size < _POINTER_SIZE:
-            with path.open("rb") as stream:
+            with files.open_file(path) as stream:
                 if stream.read(len(_POINTER)) == _POINTER:
                     yield path

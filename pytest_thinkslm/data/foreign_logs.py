@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.records import FinishReason
 
 TOOLS = ("lm-eval", "inspect", "evalscope")
+
+#: What reading a log that is none, or damaged, may raise: of its values, its JSON, its archive.
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError)
+_DAMAGE += (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def read_log(tool: str, path: Path) -> list[Sample]:
         return list(read(path))
     except OSError as error:
         raise UsageError(f"import {tool}: {path} cannot be read ({error.strerror or error})") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(f"import {tool}: {path} is no sample log of {tool}, or damaged: {what}") from None
 
@@ -100,7 +106,7 @@ def _lm_eval_model(path: Path) -> str:
     """The name in the results file that was written with the samples, else the folder's."""
     for results in sorted(path.parent.glob("results_*.json")):
         if results.stem.removeprefix("results_") in path.name:
-            name = json.loads(results.read_bytes()).get("model_name")
+            name = json.loads(files.read_bytes(results)).get("model_name")
             if isinstance(name, str) and name:
                 return name
     return path.absolute().parent.name
@@ -123,7 +129,7 @@ def _flat(responses: Sequence[Any]) -> list[object]:
 def _inspect(path: Path) -> Iterator[Sample]:
     if path.suffix == ".eval":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with files.open_file(path) as file, zipfile.ZipFile(file) as archive:
                 names = sorted(name for name in archive.namelist() if name.startswith("samples/"))
                 samples = [json.loads(archive.read(name)) for name in names]
                 model = json.loads(archive.read("header.json"))["eval"]["model"]
@@ -133,7 +139,7 @@ def _inspect(path: Path) -> Iterator[Sample]:
                 f"'inspect log convert --to json --output-dir DIR {path}'"
             ) from None
     else:
-        log = json.loads(path.read_bytes())
+        log = json.loads(files.read_bytes(path))
         samples, model = log["samples"], log["eval"]["model"]
     for sample in samples:
         output = sample["output"]
@@ -200,16 +206,15 @@ def _evalscope(path: Path) -> Iterator[Sample]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    entry = json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"line {number} is not JSON ({error})") from None
-                if not isinstance(entry, dict):
-                    raise ValueError(f"line {number} is no JSON object")
-                yield number, entry
+    for number, line in files.read_lines(path):
+        if line.strip():
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} is not JSON ({error})") from None
+            if not isinstance(entry, dict):
+                raise ValueError(f"line {number} is no JSON object")
+            yield number, entry
 
 
 def _right(value: object) -> bool | None:

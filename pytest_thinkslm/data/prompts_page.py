@@ -70,6 +70,10 @@ A data set without a training split, or without worked solutions, has no such st
 GSM-Plus is asked as GSM8K is, without a hint that a question may have no answer: noticing that is what it tests, and
 its seed questions have to be asked in the same words.
 
+What a run would ask, as requests of a batch service, one a line:
+
+    thinkslm prompts --model NAME --task sort8_positive --limit 1
+
 ## Sampling
 
 Greedy (temperature 0) unless `--temperature`, with `--top-p`, `--top-k`, `--min-p` and `--presence-penalty` beside it.

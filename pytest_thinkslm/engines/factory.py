@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError, nearest
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
@@ -230,7 +231,7 @@ class EngineFactory:
                 return gguf.name
         name = Path(model).name
         alike = [Path(other).name for other in self.settings.models].count(name) > 1
-        if not Path(model).expanduser().is_dir() or alike:
+        if not expanded(model).is_dir() or alike:
             return model
         return name or model
 
@@ -497,7 +498,9 @@ class EngineFactory:
                 variants.append(variant)
                 self._files.append((file, position))
         if not variants:
-            raise UsageError(f"--quant {','.join(self.settings.quants)}: the recorded outputs have no such variant")
+            there = ", ".join(sorted({variant.quant for file in recorded for variant in file.variants}))
+            asked = ",".join(self.settings.quants)
+            raise UsageError(f"--quant {asked}: the recorded outputs have no such variant: there are {there}")
         return tuple(variants)
 
 
@@ -515,7 +518,7 @@ def recorded_outputs(settings: Settings, item_counts: Callable[[str], int | None
         return ()
     from pytest_thinkslm.engines.replay import read_replay_file
 
-    return tuple(read_replay_file(Path(model).expanduser().absolute(), item_counts) for model in settings.models)
+    return tuple(read_replay_file(expanded(model).absolute(), item_counts) for model in settings.models)
 
 
 def _engines(settings: Settings) -> tuple[str, tuple[str, ...]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import ModelError, UsageError
 from pytest_thinkslm.engines.openai_wire import Endpoint
 
@@ -39,19 +42,29 @@ def trusted(ca: Path | None) -> ssl.SSLContext:
 
     Raises UsageError for a file that holds none.
     """
+    named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
+    given = [(source, file) for source, file in named if file]
+    for source, file in given:  # OpenSSL would wait for a pipe
+        with _certificates_of(source, file):
+            files.open_file(Path(file)).close()
     context = ssl.create_default_context()  # SSL_CERT_DIR is OpenSSL's own
     if importlib.util.find_spec("certifi") is not None:
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
-    named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
-    for source, file in named:
-        if file:
-            try:
-                context.load_verify_locations(cafile=file)
-            except (OSError, ssl.SSLError) as problem:
-                raise UsageError(f"{source}={file}: no certificates can be read from it ({problem})") from None
+    for source, file in given:
+        with _certificates_of(source, file):
+            context.load_verify_locations(cafile=file)
     return context
+
+
+@contextmanager
+def _certificates_of(source: str, file: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:  # SSLError is one, whose strerror says less
+        why = problem if isinstance(problem, ssl.SSLError) else problem.strerror or problem
+        raise UsageError(f"{source}={file}: no certificates can be read from it ({why})") from None
 
 
 def _about_proxies(error: Exception) -> str:

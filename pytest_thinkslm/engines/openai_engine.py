@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TextIO
 
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.engines.openai_client import LOADING, ChatClient
@@ -53,7 +53,7 @@ class OpenAIEngine:
             timeout=float(args["timeout"] or 0.0),
             check_model=bool(args["model_check"]),
             loading=float(args["loading"] or 0.0),
-            ca=None if ca is None else Path(ca).expanduser(),
+            ca=None if ca is None else expanded(ca),
             log=log,
         )
 

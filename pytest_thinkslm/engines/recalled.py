@@ -56,7 +56,7 @@ def remember(
         return
     typed, quant, engine = asked
     about: _About = {
-        "given": Path(typed).name if Path(typed).expanduser().exists() else typed,
+        "given": Path(typed).name if files.expanded(typed).exists() else typed,
         "asked": quant,
         "model": variant.model,
         "quant": variant.quant,

@@ -8,7 +8,7 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates.adaptive import Watch
 from pytest_thinkslm.gates.outcomes import counted
 from pytest_thinkslm.runs.types import AdaptiveGroup, AdaptiveJson, FigureRow
-from pytest_thinkslm.statistics.sequential import FUTILITY, POWER_OF_TIME
+from pytest_thinkslm.statistics.sequential import CERTAINTY, FUTILITY, POWER_OF_TIME
 
 
 def adaptive_block(
@@ -56,6 +56,7 @@ def adaptive_block(
         "tokens_left": _sum([group["tokens_left"] for group in groups]),
         "order_seed": data_seed,
         "spending": f"alpha x t^{POWER_OF_TIME}",
+        "certainty": CERTAINTY,
         "futility": FUTILITY,
         "sentence": "",
         "groups": groups,

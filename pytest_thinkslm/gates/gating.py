@@ -273,7 +273,8 @@ def worst_scores(
     """The scores of both sides in which an error is wrong in the candidate, right in the baseline."""
     before = baseline.comparable()
     if mode == "noninferiority":
-        before |= {item: [1.0] * len(baseline.scores[item]) for item in baseline.errors}
+        # In the order of the items, not of a set: every process gives the same.
+        before |= {item: [1.0] * len(scores) for item, scores in baseline.scores.items() if item in baseline.errors}
     return before, candidate.scores
 
 

@@ -172,7 +172,7 @@ def _canaries(settings: Settings, desk: JudgeDesk, journal: Journal, say: Say) -
 
 def _name(settings: Settings) -> str:
     judge = str(settings.judge)
-    return Path(judge).name if Path(judge).expanduser().is_dir() else judge
+    return Path(judge).name if files.expanded(judge).is_dir() else judge
 
 
 def _remembered(settings: Settings) -> Fingerprint:

@@ -7,15 +7,22 @@ import tempfile
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.core.files import expanded
 
 
 def cache_root() -> Path:
-    """``$THINKSLM_CACHE``, else ``$XDG_CACHE_HOME/thinkslm``, else ``~/.cache/thinkslm`` (not created)."""
+    """``$THINKSLM_CACHE``, else ``$XDG_CACHE_HOME/thinkslm``, else ``~/.cache/thinkslm`` (not created).
+
+    Raises ModelError where the user of this process has no home folder (a container's user without a name).
+    """
     own = os.environ.get("THINKSLM_CACHE")
     if own:
-        return Path(own).expanduser()
+        return expanded(own)
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "thinkslm"
+    caches = Path(shared) if shared else expanded("~/.cache")
+    if caches.parts[:1] == ("~",):
+        raise ModelError("there is no home folder to keep a cache in: set THINKSLM_CACHE to a writable folder")
+    return caches / "thinkslm"
 
 
 def cache_folder(name: str) -> Path:

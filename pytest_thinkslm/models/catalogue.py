@@ -212,7 +212,7 @@ def _checkpoint(key: str, quant: str, value: object, where: _Where, old: Publish
     return Published(
         quant=quant,
         hub_id=hub_id,
-        folder=None if folder is None or where.folder is None else (where.folder / Path(folder).expanduser()),
+        folder=None if folder is None or where.folder is None else (where.folder / files.expanded(folder)),
         disk_gib=None if size is None else float(size),
         format=cast("Format", stored),
         gated=bool(fields.get("gated")),

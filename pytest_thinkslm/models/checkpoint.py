@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_thinkslm.core import weight_files
+from pytest_thinkslm.core import files, weight_files
 from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.models import chat_templates
@@ -187,10 +187,10 @@ def _json(path: Path, name: str) -> dict[str, object]:
 
 def _text(path: Path, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as problem:
+        return files.read_text(path)
+    except ValueError as problem:
         raise ModelError(
-            f"--model {name}: {path} is not UTF-8 text (byte {problem.start}): fetch it again, or convert it"
+            f"--model {name}: {path} cannot be used ({problem}): fetch it again, or convert it"
         ) from problem
     except OSError as problem:
         raise ModelError(f"--model {name}: cannot read {path}: {problem.strerror or problem}") from problem

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import ModelError, UsageError
 
 #: What is taken: name -> type and bounds (low, high), both ends allowed.
@@ -45,7 +45,7 @@ def asked_sampling(folder: Path, display: str) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = files.read_json(file)
     except (OSError, ValueError) as problem:
         raise ModelError(f"{display}: generation_config.json cannot be read ({problem}); fetch it again") from None
     if not isinstance(content, dict):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import ModelError
 from pytest_thinkslm.core.schemes import SCHEMES, Compression
@@ -220,17 +221,17 @@ def parts_of(path: Path) -> tuple[Path, ...]:
 def _what_it_is(file: Path, problem: Exception) -> str:
     if isinstance(problem, OSError):
         return f"cannot be read: {problem.strerror or problem}"
-    with file.open("rb") as stream:
+    with files.open_file(file) as stream:
         if stream.read(23) == b"version https://git-lfs":
             return "is a Git LFS pointer, not the content: run 'git lfs pull' there, or fetch it with 'hf download'"
     return f"is no GGUF file that can be read, or a part of one ({problem}): fetch it again"
 
 
 def _read_file(file: Path) -> tuple[dict[str, object], list[Tensor]]:
-    size = file.stat().st_size
-    if size < 24:
-        raise ValueError(f"{size} bytes")
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with files.open_file(file) as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        size = len(content)
+        if size < 24:
+            raise ValueError(f"{size} bytes")
         if content[:4] != b"GGUF":
             raise ValueError("it does not begin with GGUF")
         at = _Reader(content)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import ModelError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND, SCHEMES
 from pytest_thinkslm.machine.placement import Need, kv_bytes_per_token, need
 from pytest_thinkslm.models import embedded, gguf_convert, gguf_header, hub
@@ -67,7 +68,7 @@ def find_gguf(model: str, quants: Iterable[str | None] = (), engine: str = "auto
     wanted = engine == ENGINE or any(quant is not None and _is_type(quant) for quant in quants)
     if model == "embedded":
         return GgufPlace("embedded") if wanted else None
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UsageError(f"--model {model}: no such file")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_thinkslm.core.errors import UsageError, pages
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.models.catalogue import HUB_ID, Entry, Published, catalogue, published_as
 from pytest_thinkslm.models.hub import is_cached
@@ -59,7 +60,7 @@ def place_of(model: str, entries: Mapping[str, Entry]) -> Place | None:
         return Place(published.hub_id, published.folder, published.revision, entry, published)
     if not model.strip():
         return None
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if folder.is_dir():
         return Place(folder=folder.resolve())
     if HUB_ID.fullmatch(model) and not folder.is_file():
@@ -72,7 +73,7 @@ def place_of(model: str, entries: Mapping[str, Entry]) -> Place | None:
 
 def is_here(model: str) -> bool:
     """Whether a name means something that is on this disk; the embedded model counts as such."""
-    if model == "embedded" or Path(model).expanduser().exists():
+    if model == "embedded" or expanded(model).exists():
         return True
     place = place_of(model.partition(":")[0] if HUB_ID.match(model) else model, catalogue())
     if place is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core.configs import Config, text_config
 from pytest_thinkslm.core.errors import ModelError
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.schemes import SCHEMES
 from pytest_thinkslm.machine.placement import GIB, Need
 from pytest_thinkslm.models import hub, loading, quant_methods
@@ -198,7 +199,7 @@ def _runs_code(known: Known) -> bool:
 
 
 def _short(folder: Path) -> str:
-    home = Path.home()
+    home = expanded("~")
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 
 

@@ -12,11 +12,11 @@ Names are those that ``--model`` takes, globs allowed; the first that matches co
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.models.catalogue import pyproject
 
@@ -54,7 +54,7 @@ def price_of(model: str, start: Path | None = None) -> Price | None:
     if file is None:
         return None
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = files.read_toml(file)
     except (OSError, ValueError) as problem:
         raise UsageError(f"{file} cannot be read: {problem}") from None
     tool = document.get("tool", {}).get("thinkslm", {})

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pytest_thinkslm.core.configs import Config
 from pytest_thinkslm.core.errors import UsageError, nearest
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.schemes import Compression, Source
 from pytest_thinkslm.models import chat_templates, checkpoint, embedded, hub
 from pytest_thinkslm.models.gguf_header import Header
@@ -156,7 +157,7 @@ def resolve(
     if not name.strip():
         raise unknown_name(name, catalogue)
     hub_id = catalogue.get(name) or (name if _HUB_ID.fullmatch(name) else None)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     is_folder = folder.is_dir() and name != "embedded" and name not in catalogue
     if revision is not None and (is_folder or hub_id is None):
         raise UsageError(f"--model {name}: a revision ({revision!r}) can be given for a hub repository only")
@@ -176,7 +177,7 @@ def unknown_name(name: str, keys: Iterable[str]) -> UsageError:
     """The error for a name that means nothing, with the nearest catalogue keys."""
     if not name.strip():
         return UsageError("--model: no model is named; give 'embedded', a catalogue key, a local folder or a hub id")
-    return UsageError(f"unknown model {name!r}: {_advice(name, Path(name).expanduser(), keys)}")
+    return UsageError(f"unknown model {name!r}: {_advice(name, expanded(name), keys)}")
 
 
 def _advice(name: str, folder: Path, keys: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.core.errors import ThinkSLMError
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.models.catalogue import catalogue
 from pytest_thinkslm.models.embedded import prepared_path
 
@@ -59,8 +60,8 @@ def _tokenizer_file(model: str) -> Path | None:
 
     if model == "embedded":
         file = prepared_path() / _FILE
-    elif Path(model).expanduser().is_dir():
-        file = Path(model).expanduser() / _FILE
+    elif expanded(model).is_dir():
+        file = expanded(model) / _FILE
     else:
         try:
             entry = catalogue().get(model)

@@ -95,9 +95,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", [skipped], indirect=True)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Without a model: why reasoning tests were skipped, or why our options did nothing."""
     if config.pluginmanager.hasplugin("thinkslm-run"):
+        return
+    if hint := _meant_for_us(config, exitstatus):
+        terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
         return
     skipped = terminalreporter.stats.get("skipped", ())
     given = any(getattr(config.option, option.dest, None) for option in options.OPTIONS)
@@ -109,6 +112,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     count = hints.skipped_for_want_of_a_model(skipped, NO_MODEL)
     if hint := hints.without_model(typed, count, config.invocation_params.args):
         terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
+
+
+def _meant_for_us(config: pytest.Config, exitstatus: int) -> str:
+    """A run of nothing and without a model: the hint where a path or a marker is the name of a model or a task."""
+    if exitstatus not in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return ""
+    from pytest_thinkslm.plugin import hints
+    from pytest_thinkslm.tasks import registry
+
+    missing = hints.missing(config.args, config.invocation_params.dir)
+    return hints.not_found(missing, registry.suite_keys(), model=False) or hints.no_marker(config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -152,7 +166,8 @@ def _look_ahead(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
             beside = _all_tests(config)  # the model stands in an ini file, which keeps no test from running
             first = beside[0]
         # In front: behind an option whose value may be left out (--debug, --cov) it would be taken for that value.
-        args[:0] = [str(suite_path()), *beside]
+        # The suite last: the test that it has for every registered task gives way to the task's own, known by then.
+        args[:0] = [*beside, str(suite_path())]
         known.file_or_dir = [first, *beside]
         return
     registered = compat_pytest.option_names(parser)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_thinkslm.plugin.hints import Collected, asked_nothing, nothing_ran
+from pytest_thinkslm.plugin.hints import Collected, asked_nothing, missing, not_found, nothing_ran
 from pytest_thinkslm.plugin.runner import ref_of
 from pytest_thinkslm.settings.run_settings import Settings
 from pytest_thinkslm.tasks import registry
@@ -41,10 +41,8 @@ class CollectedPlugin:
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """What pytest's options, or another plugin, left out."""
-        tasks = [(item, "" if (ref := ref_of(item)) is None else ref.task) for item in items]
-        own = {task for item, task in tasks if not _is_generic(item)}
-        self._found.deselected += sum(not (_is_generic(item) and task in own) for item, task in tasks)
-        self._found.dropped.update(task for _, task in tasks if task)
+        self._found.deselected += len(items)
+        self._found.dropped.update(ref.task for item in items if (ref := ref_of(item)) is not None)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is left."""
@@ -74,11 +72,9 @@ class CollectedPlugin:
             suite = registry.suite_keys()
             tasks = {task.key: task.key in suite for task in registry.select(self._settings.tasks)}
             hint = nothing_ran(config.option, found, tasks, self._settings.tasks, self._paths)
+        elif exitstatus == pytest.ExitCode.USAGE_ERROR and not found.left:
+            hint = not_found(missing(self._paths, config.invocation_params.dir), registry.suite_keys(), model=True)
         elif exitstatus == pytest.ExitCode.OK and found.left and not found.asking and self._settings.shard is None:
             hint = asked_nothing(self._paths)
         if hint:
             terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
-
-
-def _is_generic(item: pytest.Item) -> bool:
-    return hasattr(getattr(item, "obj", None), _GENERIC)

@@ -347,22 +347,24 @@ class ControllerPlugin:
 
     @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
     def pytest_sessionfinish_of_others(self) -> Generator[None, None, None]:
-        """pytest writes junit.xml into the report folder: where that is full, the run ends all the same."""
+        """pytest writes junit.xml: where its folder is full or cannot be, the run ends all the same."""
         try:
             return (yield)
         except OSError as error:
-            path = Path(str(getattr(self.config.option, "xmlpath", "")))
-            if self.results is None or path.parent != self.folder.path:
+            path = Path(str(getattr(self.config.option, "xmlpath", None) or "")).absolute()
+            at = path if error.filename is None else Path(str(error.filename))
+            if self.results is None or at not in (path, *path.parents):
                 raise
             self.recorder.unwritten.append(f"{path.name} was not written ({error.strerror or error})")
             with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+                if path.is_file():  # no device
+                    path.unlink()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
     def pytest_sessionfinish_as_a_whole(self, session: pytest.Session) -> Generator[None, None, None]:
-        """What hooks raised since the report was made fails the run, also where no terminal says it."""
+        """What hooks raised since the report was made, or pytest could not write, fails the run, terminal or none."""
         result = yield
-        if self._others.raised and session.exitstatus == pytest.ExitCode.OK:
+        if (self._others.raised or self.recorder.unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
 

@@ -6,10 +6,12 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from pytest_thinkslm.core.errors import nearest
+from pytest_thinkslm.tasks.prompts import STYLES
 
 #: pytest's options that leave tests out: destination and how it is typed.
 _DESELECTING: Mapping[str, str] = {
@@ -49,13 +51,16 @@ def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, 
         ours: the names of our options.
     """
     every = set(known)
+    of_ours = {*ours, *(f"--slm-{name[2:]}" for name in ours)}
     for argument in arguments:
         if argument == "--":
             break
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in every and name not in ours:
             close = difflib.get_close_matches(name, [*ours, *every], n=1, cutoff=0.7)
-            if close and close[0] in ours:
+            if name == "--slm":
+                close = ["--model"]
+            if close and close[0] in of_ours:
                 return f"unrecognized argument: {name}; did you mean {close[0]}?"
         elif "-" + name in ours and name not in every:
             return f"unrecognized argument: {name}; options have two dashes: -{name}"
@@ -76,6 +81,43 @@ def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str]) 
         return f"{', '.join(given)} does nothing without a model; {type_this}"
     tests = "1 reasoning test was" if skipped == 1 else f"{skipped} reasoning tests were"
     return f"{tests} skipped, since no model is given; {type_this}" if skipped else ""
+
+
+def missing(paths: Iterable[str], here: Path) -> list[str]:
+    """Those that are no file or folder, and those that name a test in one."""
+    return [path for path in paths if "::" in path or not (here / path).exists()]
+
+
+def not_found(paths: Sequence[str], suite: Sequence[str], *, model: bool) -> str:
+    """Paths, or tests in files, that are not there; empty where that is for pytest alone to say.
+
+    Args:
+        paths: those, as they were given.
+        suite: the keys of the suite's tasks.
+        model: whether one was given; without one only what is surely meant for us is answered.
+    """
+    for path in paths:
+        file, _, test = path.partition("::")
+        word = re.sub(r"^test_|\.py$", "", file.rpartition("/")[2])
+        if short := re.search(rf"\[((?:.*-)?(?:{'|'.join(STYLES)})-)(\d{{1,3}})((?:-r\d+)?\])$", test):
+            padded = f"{short[1]}{int(short[2]):04}{short[3]}"
+            return f"items are numbered with four digits: {_quoted(path[: path.rindex('[')])}[{padded}"
+        if model and test:
+            return f"there is no such test in {_quoted(file)}; --collect-only -q lists those that there are"
+        key = word if word in suite else ""
+        if model:
+            what = f"--task {key}" if key else "--task KEY for one of its tasks"
+            return f"there is no {_quoted(file)} here: leave the path out to run the suite ({what})"
+        if key or file == "embedded":
+            return f"type: pytest --model embedded{f' --task {key}' if key else ''} (or a hub id, or a local folder)"
+    return ""
+
+
+def no_marker(expression: str) -> str:
+    """A marker expression that looks like a model's name."""
+    if expression == "embedded" or re.fullmatch(r"[\w.-]+/[\w.:-]+", expression):
+        return f"-m selects tests by marker; type: pytest --model {expression}"
+    return ""
 
 
 def nothing_ran(
@@ -112,7 +154,9 @@ def _deselected(option: object, found: Collected) -> str:
     text = f"all {found.deselected} tests were left out by {by or 'other plugins'}"
     keyword = str(getattr(option, "keyword", "") or "")
     if not keyword:
-        return f"{text}; leave that out"
+        return no_marker(str(getattr(option, "markexpr", "") or "")) or f"{text}; leave that out"
+    if keyword in STYLES:
+        return f"{text}; a style is asked for by --style {keyword}"
     tasks = sorted(found.dropped)
     example = f'"{tasks[0]} and direct-0017"' if tasks else "NAME"
     return (

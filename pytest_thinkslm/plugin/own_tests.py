@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_thinkslm.core import files
+
 _MARK = "reasoning_task"
 
 #: Entries of folders that are looked at, at most.
@@ -40,25 +42,25 @@ def _python_files(config: pytest.Config, roots: Sequence[Path]) -> Iterator[Path
     for root in roots:
         if root.is_file():
             yield root
-        for folder, folders, files in os.walk(root):
+        for folder, folders, inside in os.walk(root):
             folders[:] = sorted(
                 name
                 for name in folders
                 if not any(fnmatchcase(name, pattern) for pattern in passed_over)
                 and not Path(folder, name, "pyvenv.cfg").exists()
             )
-            entries += len(folders) + len(files)
+            entries += len(folders) + len(inside)
             if entries > _ENTRIES:
                 return
             yield from (
-                Path(folder, name) for name in sorted(files) if any(fnmatchcase(name, pattern) for pattern in names)
+                Path(folder, name) for name in sorted(inside) if any(fnmatchcase(name, pattern) for pattern in names)
             )
 
 
 def _tasks_of(path: Path) -> list[str]:
     """The tasks that functions of a file are tests of; none where it cannot be read."""
     try:
-        text = path.read_bytes()
+        text = files.read_bytes(path)
         if _MARK.encode() not in text:
             return []
         module = ast.parse(text)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError, pages
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.core.identity import ItemRef
 from pytest_thinkslm.core.records import Request
 from pytest_thinkslm.core.tables import Table, figure_columns, print_line, print_table, text_columns
@@ -136,7 +136,7 @@ class PlanPlugin:
         thinking, name = self._settings.thinking, self._factory.given_as(variant)
         if self._factory.name == "replay" or thinking == "off":
             return ThoughtRoom(False, None)
-        if self._factory.name != "openai" and Path(name).expanduser().is_dir():
+        if self._factory.name != "openai" and expanded(name).is_dir():
             return self._factory.thought_room(variant)
         entry = catalogue().get(name)
         by_itself = entry is not None and entry.thinking in ("always", "on", "effort")

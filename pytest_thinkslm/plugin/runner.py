@@ -84,6 +84,8 @@ class RunnerPlugin:
         self._timer = compat_pytest.ItemTimer(config)
         self._keywords: dict[str, Mapping[str, Any]] = {}
         self._records: list[list[str | int]] = []
+        #: Tasks of which a test was collected that is not the generic one.
+        self._tested: set[str] = set()
         #: Whether all tests of the run are the suite's own kind.
         self._alone = False
         self.run = Run(
@@ -108,7 +110,7 @@ class RunnerPlugin:
             return None
         if key not in registry.all_tasks():
             registry.get(key)  # says what is wrong
-        if hasattr(obj, "__thinkslm_generic__") and not self.settings.tasks:
+        if hasattr(obj, "__thinkslm_generic__") and (not self.settings.tasks or key in self._tested):
             return []
         if self.settings.tasks and key not in self.selected | self._late(key):
             return []
@@ -131,6 +133,8 @@ class RunnerPlugin:
             return
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
+        if not hasattr(metafunc.function, "__thinkslm_generic__"):
+            self._tested.add(key)
         refs = list(self.selector.refs(registry.get(key), _test_name(metafunc)))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
         ids = [id_of(ref, repeats=self.settings.repeats, label=names[ref.variant]) for ref in refs]

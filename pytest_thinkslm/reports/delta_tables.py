@@ -44,7 +44,7 @@ _NAMES = 200
 #: Characters of an ending on the terminal's lines.
 _BRIEF = 32
 
-LEGEND = "p: of any change, after Holm's correction over all such rows; kept: share of the accuracy kept"
+LEGEND = "p: of any change, Holm's correction over all rows; kept: share of the accuracy"
 
 _COST_NAMES = {
     "bits_per_weight": "bits per weight",

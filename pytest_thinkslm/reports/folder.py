@@ -163,7 +163,7 @@ class ReportFolder:
             for name in found:
                 (self.path / name).replace(aside / name)
             if "results.json" in found:
-                say(f"{self.path} holds an earlier run ({', '.join(found)}): it is replaced by this one")
+                say(f"{self.path} holds an earlier run ({', '.join(found)}): it is replaced once this one has an item")
         self._earlier = aside.is_dir()
 
 

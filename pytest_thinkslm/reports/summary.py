@@ -58,7 +58,7 @@ def figure_table(rows: Sequence[FigureRow], measured: VariantMeasured, title: st
 
 
 #: What ``overall`` is, in a line.
-MEAN_NOTE = "mean: each task weighs the same, whatever its number of items; its interval follows from theirs"
+MEAN_NOTE = "mean: each task weighs the same, of many items or few; its interval likewise"
 
 
 @dataclass(frozen=True, slots=True)

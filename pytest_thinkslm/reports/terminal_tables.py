@@ -36,6 +36,8 @@ _RATES: tuple[_Rate, ...] = get_args(_Rate)
 
 #: Gates whose sentences are all shown, and failed ones of more gates.
 FEW_GATES, SENTENCES = 3, 3
+#: Characters of a sentence among many.
+_LONG = 220
 
 
 def breakdown_table(rows: Sequence[FigureRow]) -> Table | None:
@@ -197,7 +199,7 @@ def gates_shown(gates: Sequence[GateJson], *, every: bool, certified: bool) -> t
     if len(shown) == len(gates):
         return shown, ""
     total = ", ".join(f"{count} {state}" for state, count in counts.items())
-    return shown, f"gates: {total}; {len(shown)} are shown, all with their reasons are in summary.md and gates.xml"
+    return shown, f"gates: {total}; {len(shown)} are shown, all and why: summary.md, gates.xml"
 
 
 def _brief(shown: Sequence[GateJson], gates: Sequence[GateJson]) -> list[GateJson]:
@@ -226,7 +228,15 @@ def sentences_shown(
     failing = sum(bool(gate.get("fails")) for gate in gates)
     # Those that fail come first; the certificate among them is what the run was for.
     failed = sorted(found[:failing], key=lambda one: not one[1].startswith("certificate"))
-    return failed[:SENTENCES], max(0, failing - SENTENCES)
+    return [(state, _brief(sentence)) for state, sentence in failed[:SENTENCES]], max(0, failing - SENTENCES)
+
+
+def _brief(sentence: str) -> str:
+    """The first clauses of what names every task: some three lines of a terminal."""
+    if len(sentence) <= _LONG:
+        return sentence
+    kept = sentence[:_LONG].rpartition("; ")[0] or sentence[:_LONG].rpartition(" ")[0]
+    return f"{kept}; ... (summary.md)"
 
 
 def _parts(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

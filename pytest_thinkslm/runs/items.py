@@ -14,6 +14,7 @@ from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.identity import ItemKey
 from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, RulingJson, Thought
 from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Review, Verdict
+from pytest_thinkslm.core.redaction import redacted_line
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.grading import Graded
@@ -235,7 +236,7 @@ class ItemSpool:
     def _write_sorted(self, draft: Path) -> None:
         with draft.open("wb") as target:
             for key in sorted(self._places):
-                target.write(self._line(key))
+                target.write(redacted_line(self._line(key)))
 
     def _line(self, key: ItemKey) -> bytes:
         """The line of a key; ``attempts`` is in it where there was more than one."""

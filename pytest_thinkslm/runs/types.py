@@ -570,6 +570,7 @@ class AdaptiveJson(TypedDict):
     tokens_left: int | None
     order_seed: int
     spending: str
+    certainty: float
     futility: float
     sentence: str
     groups: list[AdaptiveGroup]

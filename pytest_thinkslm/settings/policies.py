@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError, nearest, pages
 
 Tier = Literal["critical", "supporting", "advisory"]
@@ -159,10 +159,10 @@ def _rule(where: str, value: Mapping[str, object]) -> TaskRule:
 
 def _read(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return files.read_toml(file)
     except OSError as error:
         raise UsageError(f"--policy {file} cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+    except ValueError as error:
         raise UsageError(f"--policy {file} is no TOML file: {error}; `{pages('gates')}` has one to copy") from None
 
 

@@ -2,8 +2,10 @@
 
 Lan and DeMets (1983), Biometrika 70, 659-663: the one-sided error ``alpha`` is spent over the share of the data that
 is there. By look j at share t a test has spent alpha x t^3, the power family of Kim and DeMets (1987), Biometrika 74,
-149-154, whose exponent 3 is close to O'Brien and Fleming's (1979) boundary: hard to cross early, and nearly the
-fixed test's at the end. Whoever stops at any of the looks has been wrong in at most ``alpha`` of the cases.
+149-154, whose exponent 3 is close to O'Brien and Fleming's (1979) boundary: hard to cross early. A look before the last
+one spends less where the whole data could still say otherwise: it has to make that improbable, too. What is not spent
+is left to the last look, which so is nearly the fixed test. Whoever stops at any of the looks has been wrong in at most
+``alpha`` of the cases.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from typing import Literal
 #: Exponent of the spending function.
 POWER_OF_TIME = 3
 
+#: An early look shows something only with this predictive power: so often would the whole data have shown it, too.
+CERTAINTY = 0.993
+
 #: Below this predictive power a test is given up: so rarely would the whole data have shown it.
-FUTILITY = 0.005
+FUTILITY = 0.01
 
 #: What a test has come to: shown; given up (it will not be, or was not with all of its data); or neither yet.
 State = Literal["shown", "given up", "open"]
@@ -87,6 +92,8 @@ def nominal_levels(times: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     import numpy
     from scipy.special import ndtr
 
+    normal = NormalDist()
+    fixed, certain = -normal.inv_cdf(alpha), normal.inv_cdf(CERTAINTY)
     levels = []
     points, weights, before, spent = numpy.zeros(1), numpy.ones(1), 0.0, 0.0
     for time in times:
@@ -97,6 +104,8 @@ def nominal_levels(times: tuple[float, ...], alpha: float) -> tuple[float, ...]:
             middle = (low + high) / 2
             crossed = float(weights @ ndtr((points - middle) / step))
             low, high = (middle, high) if crossed > due else (low, middle)
+        # Where the predictive power is CERTAINTY (`predictive_power`); at the end of the data it says nothing.
+        high = max(high, time * fixed + certain * sqrt(time * (1 - time))) if time < 1 else high
         spent += float(weights @ ndtr((points - high) / step))
         levels.append(float(ndtr(-high / sqrt(time))))
         fresh = numpy.linspace(-_WIDEST * sqrt(time), high, _NODES)

@@ -1,6 +1,7 @@
 """thinkslm import: real logs of other tools become recorded outputs of the right items, verdicts beside ours."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,31 @@ def test_what_is_no_log_is_said(tool, content, message, tmp_path, capsys):
     assert "Traceback" not in error
 
 
+def test_a_home_folder_of_nobody(tmp_path, capsys):
+    assert _import("inspect", ["~nosuchuser/log.json"], tmp_path / "out.jsonl") == 4
+    assert "~nosuchuser/log.json cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_said(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pytest_thinkslm.commands.import_.read_log", interrupted)
+    assert _import("inspect", [tmp_path / "log.json"], tmp_path / "out.jsonl") == 2
+    assert capsys.readouterr().err == "thinkslm: interrupted\n"
+
+
+def test_damaged_bytes_in_a_zip(tmp_path, capsys):
+    log = tmp_path / "log.eval"
+    with zipfile.ZipFile(log, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("samples/1.json", json.dumps({"input": [str(number) for number in range(500)]}))
+    content = bytearray(log.read_bytes())
+    content[60:100] = bytes(range(180, 220))
+    log.write_bytes(content)
+    assert _import("inspect", [log], tmp_path / "out.jsonl") == 4
+    assert "is no sample log of inspect, or damaged" in capsys.readouterr().err
+
+
 def test_a_zip_that_is_none(tmp_path, capsys):
     (tmp_path / "log.eval").write_bytes(b"PK")
     assert _import("inspect", [tmp_path / "log.eval"], tmp_path / "out.jsonl") == 4
@@ -127,8 +153,6 @@ def test_a_zip_that_is_none(tmp_path, capsys):
 
 
 def test_an_older_inspect_log_is_a_zip(tmp_path):
-    import zipfile
-
     log = json.loads((LOGS / "inspect.json").read_text())
     with zipfile.ZipFile(tmp_path / "log.eval", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("header.json", json.dumps({"eval": log["eval"]}))

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -90,6 +91,12 @@ def test_the_environment() -> None:
         }
     )
     assert redacted("sk-one-111 hf_two222 three-333 /home/x") == f"{MARK} {MARK} {MARK} /home/x"
+
+
+def test_a_token_file_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    redaction.learn_environment({"HF_TOKEN_PATH": str(tmp_path / "token")})
+    assert not redaction.any_known()
 
 
 def test_an_output_loses_a_key_that_is_said_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -290,7 +291,8 @@ def test_certificates_on_this_machine(
 
 def test_a_file_without_certificates(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
-    for file in (tmp_path / "empty.pem", tmp_path / "absent.pem"):
+    os.mkfifo(tmp_path / "pipe.pem")
+    for file in (tmp_path / "empty.pem", tmp_path / "absent.pem", tmp_path / "pipe.pem", tmp_path):
         with pytest.raises(UsageError, match=rf"--engine-args ca={file}: no certificates"):
             OpenAIEngine("tiny", server_url="https://127.0.0.1:9", engine_args={"ca": str(file)})
 

@@ -64,17 +64,55 @@ def other_schema(folder: Path) -> None:
         (cut_items, "line 2 of items.jsonl is damaged"),
         (drop_a_line, "items.jsonl does not belong to results.json"),
         (other_schema, "schema version 99"),
+        (lambda folder: (folder / "results.json").write_text('{"schema_version": 2}'), "update pytest-thinkslm"),
         (lambda folder: (folder / "results.json").write_text("{"), "is no JSON"),
         (lambda folder: (folder / "results.json").write_text("[]"), "no results.json of this suite"),
         (lambda folder: (folder / "results.json").unlink(), "cannot be read"),
     ],
-    ids=["no items", "torn", "fewer items", "schema", "no json", "another json", "no results"],
+    ids=["no items", "torn", "fewer items", "schema", "newer schema", "no json", "another json", "no results"],
 )
 def test_a_damaged_run_is_refused_with_what_is_wrong(tmp_path: Path, damage: object, message: str) -> None:
     folder = write_run(tmp_path / "run", [record(0, True), record(1, False)])
     damage(folder)  # type: ignore[operator]
     with pytest.raises(UsageError, match=message):
         load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "option", "said"),
+    [
+        (
+            lambda folder: (folder / "results.json").unlink(),
+            "--baseline",
+            "--baseline {0}: {0}/results.json cannot be read (No such file or directory); give a report folder, or a "
+            "results.json with its items.jsonl beside it, or 'paper'",
+        ),
+        (
+            lambda folder: (folder / "results.json").unlink(),
+            "compare",
+            "compare {0}: {0}/results.json cannot be read (No such file or directory); give a report folder, or a "
+            "results.json with its items.jsonl beside it",
+        ),
+        (
+            remove_items,
+            "--baseline",
+            "--baseline {0}: items.jsonl beside results.json cannot be read (No such file or directory); a run is "
+            "compared item by item, so keep the whole report folder",
+        ),
+        (
+            drop_a_line,
+            "--baseline",
+            "--baseline {0}: items.jsonl does not belong to results.json: sort8_positive (direct) has 1 outcomes in the"
+            " one and 2 in the other; give the folder of one run",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(tmp_path: Path, damage: object, option: str, said: str) -> None:
+    folder = write_run(tmp_path / "run", [record(0, True), record(1, False)])
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(UsageError) as caught:
+        load_run(folder, option)
+    assert str(caught.value) == said.format(folder)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_template_that_cannot_be_used(template: str, says: str) -> None:
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        ("{{ 'é' }}".encode("latin-1"), "is not UTF-8 text"),
+        ("{{ 'é' }}".encode("latin-1"), "is no UTF-8 text"),
         (b"{% if %}", "cannot be used: it is damaged"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "is a Git LFS pointer"),
     ],

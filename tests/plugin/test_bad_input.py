@@ -99,6 +99,14 @@ def test_an_unwritable_report_folder_is_said_before_anything_is_generated(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("place", ["outputs.jsonl/x.xml", "/dev/full"])
+def test_a_junit_file_that_cannot_be_written(replay: Replay, pytester: pytest.Pytester, place: str) -> None:
+    result = replay(four_sorts(), *FOUR, f"--junitxml={place}")
+    assert result.ret == 1
+    assert f"{place.rpartition('/')[2]} was not written (" in said(result)
+    assert len(items(pytester.path / "report")) == 4
+
+
 def test_a_report_folder_without_permission(replay: Replay, pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("closed")
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)

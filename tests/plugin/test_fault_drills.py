@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 DRILLS = [
     *("SIGKILL openai", "SIGTERM openai", "worker openai", "two openai"),
-    *("full disk journal", "read-only disk journal alone", "read-only disk report n2"),
+    *("full disk openai journal", "read-only disk journal alone", "read-only disk report n2"),
 ]
 
 

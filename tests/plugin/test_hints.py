@@ -70,6 +70,12 @@ TABLE = [
     Likely("checks", 0, "1 reasoning test was skipped, since no model is given; type: pytest --model embedded"),
     Likely("checks|-k|mine", 0, "no model is given; type: pytest --model embedded"),
     Likely("--pyargs|pytest_thinkslm.nothing|--task=gsm8k", 4, "not found"),
+    Likely("embedded", 4, "type: pytest --model embedded (or"),
+    Likely("gsm8k", 4, "type: pytest --model embedded --task gsm8k (or"),
+    Likely("test_gsm8k.py", 4, "type: pytest --model embedded --task gsm8k (or"),
+    Likely("-m|embedded|unit", 5, "-m selects tests by marker; type: pytest --model embedded"),
+    Likely("-m|Qwen/Qwen2.5-0.5B", 5, "-m selects tests by marker; type: pytest --model Qwen/Qwen2.5-0.5B"),
+    Likely("nothing_of_ours", 4, "not found: nothing_of_ours"),
     # Misspelt options.
     Likely("--modle|embedded", 4, "did you mean --model?"),
     Likely("--mode|embedded", 4, "did you mean --model?"),
@@ -83,20 +89,30 @@ TABLE = [
     Likely(REPLAY + "--recorded_only", 4, "did you mean --recorded-only?"),
     Likely(REPLAY + "--max_tokens=5", 4, "did you mean --max-tokens?"),
     Likely(REPLAY + "--wheer=level=5", 4, "did you mean --where?"),
+    Likely(REPLAY + "--slm-tasks=mine", 4, "did you mean --slm-task?"),
+    Likely("--slm=embedded", 4, "did you mean --model?"),
     # Tasks.
     Likely(REPLAY + "--task=gsm8", 4, "did you mean 'gsm8k'"),
     Likely(REPLAY + "gsm8k", 4, "there is no file or folder gsm8k; it is a task: --task gsm8k"),
     Likely(REPLAY + "--task=testless", 1, "6 of 6 items have no recorded output and will be errors; --recorded-only"),
     Likely(REPLAY + "--task=gsm8k|checks", 5, "checks has tests of mine and none of --task gsm8k"),
     Likely(REPLAY + "--task=mine|--co|-q|-k|nomatch", 5, "all 6 tests were left out by -k nomatch"),
+    Likely(REPLAY + "--task=mine", 0, "collected 6 items\n"),  # its own test, and not the suite's for it as well
     # Paths.
     Likely(REPLAY + "empty", 5, "empty has no test of a task: leave the path out to run the suite"),
     Likely(REPLAY + "unit", 0, "the model was asked nothing: unit has no test of a task"),
-    Likely(REPLAY + "nowhere", 4, "not found: nowhere"),
+    Likely(REPLAY + "nowhere", 4, "there is no nowhere here: leave the path out to run the suite (--task KEY for one"),
+    Likely(REPLAY + "reasoning_tests/test_gsm8k.py", 4, "leave the path out to run the suite (--task gsm8k)"),
+    Likely(
+        REPLAY + "checks/test_mine.py::test_mine[direct-3]", 4, "four digits: checks/test_mine.py::test_mine[direct-0"
+    ),
+    Likely(REPLAY + "checks/test_mine.py::test_yours", 4, "there is no such test in checks/test_mine.py"),
     # Everything is deselected.
     Likely(REPLAY + "-k|gsm8q|--co|-q", 5, "all 106 tests were left out by -k gsm8q"),
     Likely(REPLAY + "-k|sort8_postive|--co|-q", 5, "did you mean 'sort8_positive'?"),
     Likely(REPLAY + "-k|direct-17|--co|-q", 5, '-k "mine and direct-0017"'),
+    Likely(REPLAY + "-k|cot|--co|-q", 5, "a style is asked for by --style cot"),
+    Likely(REPLAY + "--quant=gptq4", 4, "the recorded outputs have no such variant: there are none"),
     Likely(REPLAY + "-m|slow|--co|-q", 5, "all 106 tests were left out by -m slow; leave that out"),
     Likely(REPLAY + "-k|x|-m|slow|--co|-q", 5, "by -k x and -m slow"),
     # Facets, recorded outputs, shards.

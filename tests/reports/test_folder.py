@@ -102,7 +102,8 @@ def test_an_earlier_run_is_gone_with_the_first_item_and_comes_back_without_one(t
     said: list[str] = []
     folder = ReportFolder(tmp_path, asked=True)
     folder.take(said.append)
-    assert said == [f"{tmp_path} holds an earlier run (results.json, items.jsonl): it is replaced by this one"]
+    known = f"{tmp_path} holds an earlier run (results.json, items.jsonl)"
+    assert said == [f"{known}: it is replaced once this one has an item"]
     assert names(tmp_path) == {"notes.txt", ".lock", ".earlier"}
     folder.give_back()
     assert names(tmp_path) == {"notes.txt", "results.json", "items.jsonl"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from pytest_thinkslm.statistics.sequential import (
+    CERTAINTY,
     interleaved,
     look,
     look_counts,
@@ -27,9 +28,9 @@ def test_one_look_is_the_fixed_test() -> None:
 
 @pytest.mark.parametrize("alpha", [0.05, 0.025, 0.05 / 17])
 def test_two_looks_spend_what_they_may_by_the_bivariate_normal(alpha: float) -> None:
-    first, second = (float(norm.isf(level)) for level in nominal_levels((0.5, 1.0), alpha))
-    correlated = multivariate_normal(cov=[[1, 0.5**0.5], [0.5**0.5, 1]])
-    assert norm.sf(first) == pytest.approx(alpha / 8, rel=1e-4)
+    first, second = (float(norm.isf(level)) for level in nominal_levels((0.2, 1.0), alpha))
+    correlated = multivariate_normal(cov=[[1, 0.2**0.5], [0.2**0.5, 1]])
+    assert norm.sf(first) == pytest.approx(alpha * 0.2**3, rel=1e-4)
     assert 1 - correlated.cdf([first, second]) == pytest.approx(alpha, rel=1e-3)
 
 
@@ -42,11 +43,18 @@ def test_twenty_looks_are_wrong_in_alpha_of_the_cases(alpha: float) -> None:
 
 
 @given(n=st.integers(1, 6000), alpha=st.sampled_from([0.05, 0.025, 0.003]))
-def test_no_look_is_easier_than_the_fixed_test(n: int, alpha: float) -> None:
-    levels = nominal_levels(tuple(count / n for count in look_counts(n)), alpha)
+def test_no_look_is_easier_than_the_fixed_test_nor_shows_what_all_of_the_data_may_not(n: int, alpha: float) -> None:
+    times = tuple(count / n for count in look_counts(n))
+    levels = nominal_levels(times, alpha)
     assert all(0 < level <= alpha * (1 + 1e-6) for level in levels)
-    if n > 200:  # looks at even distances
-        assert all(earlier < later for earlier, later in pairwise(levels))
+    for time, level in zip(times[:-1], levels, strict=False):
+        assert predictive_power(level, time, alpha) >= CERTAINTY - 1e-9
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 17])
+def test_what_early_looks_do_not_spend_is_left_to_the_last(alpha: float) -> None:
+    levels = nominal_levels(TWENTY[1:], alpha)
+    assert 0.85 * alpha < levels[-1] < alpha  # alpha x t^3 alone would leave it 0.71 and 0.54 of alpha
 
 
 @pytest.mark.parametrize("times", [(), (0.0, 1.0), (0.5, 0.5), (0.6, 0.5), (0.5, 1.1)])
@@ -69,7 +77,7 @@ def test_few_data_are_not_given_up() -> None:
     assert look(1.0, 1.0, 0, times, 0.05) == "open"
     assert look(0.9999, 0.0001, 0, times, 0.05) == "given up"
     assert look(1e-6, 1.0, 0, times, 0.05) == "shown"
-    assert look(0.04, 0.96, len(times) - 1, times, 0.05) == "given up"
+    assert look(0.0495, 0.9505, len(times) - 1, times, 0.05) == "given up"
 
 
 @given(p=st.floats(0, 1), time=st.floats(0.01, 1), alpha=st.sampled_from([0.05, 0.003]))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_thinkslm.core.files import expanded
 from pytest_thinkslm.models.cache import cache_folder, cache_root, write_atomically
 from pytest_thinkslm.models.compression.locks import held
 from pytest_thinkslm.models.compression.recipes import CompressionError
@@ -47,7 +48,7 @@ def interpreter() -> Interpreter:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Interpreter(_checked(Path(named).expanduser()), VARIABLE, own=False)
+        return Interpreter(_checked(expanded(named)), VARIABLE, own=False)
     if importlib.util.find_spec("llmcompressor") is not None:
         return Interpreter(Path(sys.executable), "this environment", own=True)
     if is_set_up():

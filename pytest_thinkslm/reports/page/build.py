@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_thinkslm.core import files
+from pytest_thinkslm.core.redaction import redacted_line
 from pytest_thinkslm.core.tables import shown_in_html
 from pytest_thinkslm.reports.page.broken import BrokeMark, looker
 from pytest_thinkslm.reports.page.charts import charts
@@ -65,7 +66,7 @@ def _write(target: Path, results: Results, lines: Iterable[bytes], runs: Mapping
     try:
         with tempfile.TemporaryFile(dir=target.parent) as blocks, draft.open("wb") as page:
             broke, look = looker(results)
-            index = pack(lines, _Counter(blocks).write, look)
+            index = pack(map(redacted_line, lines), _Counter(blocks).write, look)
             head, tail = _frame(results, index, broke, runs or {})
             page.write(head)
             blocks.seek(0)
