@@ -22,8 +22,10 @@ from pytest_thinkslm.core.records import FinishReason
 TOOLS = ("lm-eval", "inspect", "evalscope")
 
 #: What reading a log that is none, or damaged, may raise: of its values, its JSON, its archive.
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError)
-_DAMAGE += (zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)

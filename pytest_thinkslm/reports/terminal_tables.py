@@ -195,14 +195,14 @@ def gates_shown(gates: Sequence[GateJson], *, every: bool, certified: bool) -> t
     counts: dict[str, int] = {}
     for gate in gates:
         counts[gate["state"]] = counts.get(gate["state"], 0) + 1
-    shown = _brief(shown, gates)
+    shown = _labelled(shown, gates)
     if len(shown) == len(gates):
         return shown, ""
     total = ", ".join(f"{count} {state}" for state, count in counts.items())
     return shown, f"gates: {total}; {len(shown)} are shown, all and why: summary.md, gates.xml"
 
 
-def _brief(shown: Sequence[GateJson], gates: Sequence[GateJson]) -> list[GateJson]:
+def _labelled(shown: Sequence[GateJson], gates: Sequence[GateJson]) -> list[GateJson]:
     """The gates with labels that leave out what is the same in all: the model, the style."""
     if len({gate["model"] for gate in gates if "model" in gate}) > 1:
         return list(shown)
