@@ -48,6 +48,8 @@ class PairedTable:
     permutation: Permutation
     relieved: tuple[tuple[float, float, float], ...] = ()
     filled: tuple[tuple[float, float, float], ...] = ()
+    #: Lost and gained have changed places, to be held against a drop.
+    mirrored: bool = False
 
     @classmethod
     def single(cls, lost: int, gained: int, n: float) -> PairedTable:
@@ -139,9 +141,11 @@ class PairedTable:
         if difference == 0:
             return [permutation]
         tests = self._margin_tests(difference)
-        for lost, gained, n in self.filled if difference > 0 else self.relieved:
+        # A bound of a drop that is not shown lies above 0, where losses taken away mean nothing, and nothing is filled.
+        others = () if self.mirrored != (difference > 0) else self.filled if self.mirrored else self.relieved
+        for lost, gained, n in others:
             other = replace(self, lost=lost, gained=gained, n=n, relieved=(), filled=())._margin_tests(difference)
-            tests = (max if difference > 0 else min)(tests, other, key=lambda found: max(found).p)
+            tests = (max if self.mirrored else min)(tests, other, key=lambda found: max(found).p)
         return tests if difference > 0 or tests[0].p >= 0.5 else [*tests, permutation]
 
     def _margin_tests(self, difference: float) -> list[PValue]:
@@ -169,9 +173,10 @@ class PairedTable:
 
     def _mirrored(self) -> PairedTable:
         filled = tuple((gained, lost, n) for lost, gained, n in self.filled)
-        return PairedTable(
-            self.gained, self.lost, self.n, self.degrees, self.p_more, self.p_fewer, self.permutation, filled=filled
-        )
+        return replace(
+            self, lost=self.gained, gained=self.lost, p_fewer=self.p_more, p_more=self.p_fewer, relieved=(),
+            filled=filled, mirrored=True,
+        )  # fmt: skip
 
 
 #: Tails of one half are exact up to so many draws, which takes some milliseconds.

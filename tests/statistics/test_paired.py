@@ -288,3 +288,13 @@ def test_repeats_on_one_side_raise_no_more_alarms_than_they_may():
         after = {item: [float(random.random() < 0.98) for _ in range(3)] for item in range(300)}
         alarms += compare_paired(before, after).worse(0).p <= 0.05
     assert alarms <= 0.05 * 300 + 2 * sqrt(0.05 * 0.95 * 300)
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (3, 4), (12, 2)])
+def test_the_bound_of_a_drop_of_clusters_that_is_not_shown_is_about_its_intervals(lost, gained):
+    right = [(cluster, at) for cluster in range(12) for at in range(5)]
+    wrong = [(cluster, at) for cluster in range(12) for at in range(5, 8)]
+    before = {item: [float(item in right)] for item in right + wrong}
+    now = before | {item: [1 - before[item][0]] for item in right[:lost] + wrong[:gained]}
+    found = compare_paired(before, now, {item: item[0] for item in before})
+    assert -0.02 <= -found.table.drop_at_least(0.975) - found.interval[1] <= 0.05
