@@ -16,7 +16,7 @@ from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.gates.outcomes import any_failed
+from pytest_thinkslm.gates.outcomes import any_failed, counted
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.run import open_log
@@ -150,7 +150,7 @@ class ControllerPlugin:
     def _announce(self, name: str, progress: Standing) -> None:
         index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
         label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
-        parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
+        parts = [counted(progress.items, "output") + " to begin with" * self.settings.adaptive]
         if progress.passed_over:
             parts.append(f"{progress.passed_over} entries of the journal cannot be read (engine.log names them)")
         if self._factory.journalled:
