@@ -98,7 +98,6 @@ def test_an_unwritable_report_folder_is_said_before_anything_is_generated(
     assert "collected" not in text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("place", ["outputs.jsonl/x.xml", "/dev/full"])
 def test_a_junit_file_that_cannot_be_written(replay: Replay, pytester: pytest.Pytester, place: str) -> None:
     result = replay(four_sorts(), *FOUR, f"--junitxml={place}")
@@ -113,6 +112,7 @@ def test_neither_a_junit_file_nor_an_item(replay: Replay) -> None:
     assert "x.xml was not written (" in said(result)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_report_folder_without_permission(replay: Replay, pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("closed")
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
