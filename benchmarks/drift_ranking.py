@@ -73,10 +73,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=250, help="items a task that are answered")
     parser.add_argument("--led", type=int, default=15, help="items a task along whose outputs schemes are led")
     parser.add_argument("--schemes", type=lambda text: text.split(","), default=list(SCHEMES))
+    parser.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS), help="that are answered")
     options = parser.parse_args()
     options.workdir.mkdir(parents=True, exist_ok=True)
     if options.step == "count":
-        print(count(options.workdir))
+        print(count(options.workdir, options.tasks))
         return
     for scheme in options.schemes:
         run(scheme, options)
@@ -142,7 +143,7 @@ def unpack(packed: Path, out: Path) -> None:
 def asked(options: argparse.Namespace) -> list[Case]:
     """The first items of each task by the rank that ``--limit`` takes, so that more items contain fewer."""
     found: list[Case] = []
-    for task in TASKS:
+    for task in options.tasks:
         indices = limited(task, registry.get(task).count or 0, options.items, 0)
         found += load_cases(registry.get(task), indices, options.data_dir, data_seed=0).cases.values()
     return found
@@ -201,9 +202,12 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 # -- counting
 
 
-def count(workdir: Path) -> str:
-    """The tables, in Markdown."""
-    outputs = {scheme: lines_of(workdir / f"outputs-{scheme}.jsonl") for scheme in SCHEMES}
+def count(workdir: Path, tasks: Sequence[str]) -> str:
+    """The tables, in Markdown, by the answers to these tasks."""
+    outputs = {
+        scheme: [line for line in lines_of(workdir / f"outputs-{scheme}.jsonl") if line["task"] in tasks]
+        for scheme in SCHEMES
+    }
     every = {(line["task"], line["item"]) for line in outputs["none"]}
     solved = {
         scheme: {(line["task"], line["item"]): line["right"] for line in own}
@@ -217,7 +221,6 @@ def count(workdir: Path) -> str:
     }
     both = [scheme for scheme in solved if scheme in drift]
     before = solved["none"]
-    tasks = sorted({task for task, _ in before})
     head = "| scheme | KL, nats a token | top token kept | items lost | gained | flipped | accuracy | output tokens |"
     rows = [head, "|---|---:|---:|---:|---:|---:|---:|---:|"]
     for scheme in ["none", *sorted(both, key=lambda one: fmean(item["kl"] for item in drift[one]))]:
