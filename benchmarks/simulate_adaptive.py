@@ -196,9 +196,8 @@ def clustered(clusters: int, size: int, repeats: int, margin: float, drop: float
             compared = compare_paired(before, after, groups)
             return compared.worse(margin).p, compared.not_worse(margin).p
 
-        times = tuple(count / n for count in counts)
         for place in range(len(counts)):
-            state = look(*p(place), place, times, ALPHA)
+            state = look(*p(place), place, counts, ALPHA)
             if state != "open":
                 break
         results[run] = p(len(counts) - 1)[0] <= ALPHA, state == "shown", counts[place] / n

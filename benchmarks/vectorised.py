@@ -14,7 +14,7 @@ from scipy.signal import fftconvolve
 from scipy.special import betainc, gammaincc, gammaln, ndtr, ndtri, xlogy
 
 from pytest_thinkslm.settings.gate_specs import GateMode
-from pytest_thinkslm.statistics.sequential import FUTILITY, look_counts, nominal_levels
+from pytest_thinkslm.statistics.sequential import FUTILITY, item_levels, look_counts
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ def ends(
     """
     times = tuple(count / counts[-1] for count in counts)
     p, opposite = both(lost, gained, np.asarray(counts, float), margin, mode)
-    shown = p <= np.asarray(nominal_levels(times, alpha))
+    shown = p <= np.asarray(item_levels(tuple(counts), alpha))
     end = (shown | hopeless(p, opposite, np.asarray(times), alpha)).argmax(axis=1)
     return end, shown[np.arange(len(end)), end], p[:, -1] <= alpha
 
@@ -106,7 +106,7 @@ def crossing(n: int, margin: float, alpha: float, discordance: float, mode: Gate
     By enumeration of all outcomes, look by look (Schultz et al. 1973); nothing is given up.
     """
     counts = look_counts(n)
-    levels = nominal_levels(tuple(count / n for count in counts), alpha)
+    levels = item_levels(counts, alpha)
     lost, gained = (discordance + margin) / 2, (discordance - margin) / 2
     going, crossed, before = np.ones((1, 1)), 0.0, 0
     for count, level in zip(counts, levels, strict=True):

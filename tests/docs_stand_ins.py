@@ -87,8 +87,9 @@ class _Reading:
 
 def _outcome(how: str, words: Sequence[str], judge: str) -> tuple[str | int, str]:
     if how == "copy":
-        shutil.rmtree(words[1], ignore_errors=True)
-        shutil.copytree(*words)
+        source, target = words
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
         return 0, ""
     out = io.StringIO()
     if how == "thinkslm":

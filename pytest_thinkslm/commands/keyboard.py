@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from pytest_thinkslm.core.errors import UsageError
+
 
 class Keyboard(Protocol):
     """Where answers come from."""
@@ -26,7 +28,9 @@ class Keyboard(Protocol):
 
 @contextmanager
 def keyboard() -> Iterator[Keyboard]:
-    """The keyboard of this process; a terminal is given back as it was."""
+    """The keyboard of this process; a terminal is given back as it was. Raises ``UsageError`` where there is none."""
+    if sys.stdin is None:
+        raise UsageError("label: there is no standard input to answer on; --web asks on a page")
     if not sys.stdin.isatty():
         yield _Lines()
         return

@@ -125,8 +125,17 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
+def check_place(path: Path) -> None:
+    """Raise ``OSError`` where a file would take the place of a folder, a pipe or a device, as root may."""
+    if not path.name or (path.exists() and not path.is_file()):
+        mode = os.stat(path).st_mode
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "it is a device")
+        raise OSError(errno.EINVAL, kind, str(path))
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` make a file beside the path and put it in its place; after an error nothing is left of it."""
+    check_place(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         write(draft)

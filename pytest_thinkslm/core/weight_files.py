@@ -28,6 +28,10 @@ class Tensor:
     bytes: int
 
 
+#: What an entry of a header raises that is none.
+_DAMAGE = (ValueError, LookupError, TypeError, ArithmeticError)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that loaders read: those of the index where there is one (some folders carry a second copy)."""
     shards = index_of(folder)
@@ -61,14 +65,17 @@ def tensors(file: Path) -> Mapping[str, Tensor]:
             )
             for name, entry in header.items()
         }
-    except (ValueError, LookupError, TypeError) as problem:
+    except _DAMAGE as problem:
         raise ModelError(f"cannot read the header of {file}: {problem!r}") from problem
 
 
 def check_whole(file: Path) -> None:
     """Raises ModelError for a file that ends before the tensors that its header names (a fetch that was cut off)."""
     begin, header = _header(file)
-    end = begin + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    try:
+        end = begin + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    except _DAMAGE as problem:
+        raise ModelError(f"cannot read the header of {file}: {problem!r}; fetch the file again") from problem
     if file.stat().st_size < end:
         raise ModelError(
             f"{file} is cut short: it has {file.stat().st_size} of the {end} bytes that its header tells; fetch it "

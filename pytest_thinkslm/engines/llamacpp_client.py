@@ -20,6 +20,8 @@ from pytest_thinkslm.models.gguf_header import Header
 _SEEDS = (1 << 32) - 1
 #: In the order of transformers and vLLM: the temperature comes before what is cut off. llama.cpp's own comes last.
 _SAMPLERS = ("penalties", "temperature", "top_k", "top_p", "min_p")
+#: Seconds for the ids of a prompt, of a server that computes at the same time.
+_TOKENIZING = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class ServedTokenizer:
     def __call__(self, text: str, add_special_tokens: bool = True) -> Mapping[str, list[int]]:
         """Token ids, those of special tokens that stand in the text included."""
         asked = {"content": text, "add_special": add_special_tokens, "parse_special": True}
-        reply = self._client.post("tokenize", asked)
+        # On a busy machine even this can take longer than a stranger's server is given: an item would be lost.
+        reply = self._client.post("tokenize", asked, _TOKENIZING)
         try:
             return {"input_ids": [int(token) for token in json.loads(reply or b"")["tokens"]]}
         except (ValueError, TypeError, KeyError, RecursionError):

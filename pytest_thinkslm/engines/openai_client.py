@@ -174,19 +174,19 @@ class ChatClient:
         """One chat, awaited. Raises ``EngineError``."""
         return self.submit([chat])[0].result()
 
-    def post(self, path: str, body: Mapping[str, object]) -> bytes | None:
+    def post(self, path: str, body: Mapping[str, object], seconds: float = _CHECK_TIMEOUT) -> bytes | None:
         """The reply to one POST below the server's root (not ``/v1``); None where it answers with anything but a 200.
 
-        For what is no part of OpenAI's interface and may be absent: asked once, never again.
+        For what is no part of OpenAI's interface and may be absent: asked once, never again, and waited for so long.
         """
         root = self.endpoint.url.removesuffix("/v1")
 
         async def send() -> bytes | Failure:
             return await self._call(
-                lambda client: client.with_options(timeout=_CHECK_TIMEOUT).post(
+                lambda client: client.with_options(timeout=seconds).post(
                     f"{root}/{path}", body=dict(body), cast_to=str
                 ),
-                _CHECK_TIMEOUT,
+                seconds,
             )
 
         with self._lock:

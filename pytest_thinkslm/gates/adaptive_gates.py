@@ -9,7 +9,7 @@ from pytest_thinkslm.gates.adaptive import Against, Track, Watch
 from pytest_thinkslm.gates.gating import compare_groups, counted_errors, worst_case
 from pytest_thinkslm.gates.outcomes import ALPHA, Standing, counted
 from pytest_thinkslm.settings.gate_specs import Margin
-from pytest_thinkslm.statistics.sequential import State, look, look_counts, nominal_levels
+from pytest_thinkslm.statistics.sequential import State, item_levels, look, look_counts
 
 
 class GateWatch(Watch):
@@ -59,7 +59,7 @@ class GateWatch(Watch):
         found = {}
         for key, track in self._tracks.items():
             looks, counts = self._looks[key], self._counts[key]
-            level = nominal_levels(self._times(key), self._alpha)[max(0, looks - 1)]
+            level = item_levels(counts, self._alpha)[max(0, looks - 1)]
             found[key] = Standing(track.items, track.of, looks, len(counts), level, self._alpha, self._states[key])
         return found
 
@@ -75,15 +75,12 @@ class GateWatch(Watch):
         return track.ended
 
     def _seen(self, track: Track) -> State:
-        looks, times = self._looks[track.key], self._times(track.key)
+        looks, counts = self._looks[track.key], self._counts[track.key]
         if track.void:
-            return "given up" if looks == len(times) - 1 else "open"
+            return "given up" if looks == len(counts) - 1 else "open"
         mode, points = self._margin.mode, self._margin.points / 100
         errors = counted_errors(track.before, track.now, mode)
         tested = worst_case(track.before, track.now, mode) if errors else compare_groups(track.before, track.now)
         worse, not_worse = tested.worse(points).p, tested.not_worse(points).p
         p, opposite = (worse, not_worse) if mode == "regression" else (not_worse, worse)
-        return look(p, opposite, looks, times, self._alpha)
-
-    def _times(self, key: GroupKey) -> tuple[float, ...]:
-        return tuple(count / self._tracks[key].of for count in self._counts[key])
+        return look(p, opposite, looks, counts, self._alpha)

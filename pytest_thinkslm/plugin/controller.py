@@ -16,7 +16,7 @@ from pytest_thinkslm.core.identity import ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
-from pytest_thinkslm.gates.outcomes import any_failed
+from pytest_thinkslm.gates.outcomes import any_failed, counted
 from pytest_thinkslm.generating.ahead import Progress
 from pytest_thinkslm.generating.plan import Load, words
 from pytest_thinkslm.generating.run import open_log
@@ -150,7 +150,7 @@ class ControllerPlugin:
     def _announce(self, name: str, progress: Standing) -> None:
         index = next(place for place, variant in enumerate(self._factory.variants) if variant.name == name)
         label, engine = self._factory.labels[self._factory.variants[index]], self._factory.name
-        parts = [f"{progress.items} outputs" + " to begin with" * self.settings.adaptive]
+        parts = [counted(progress.items, "output") + " to begin with" * self.settings.adaptive]
         if progress.passed_over:
             parts.append(f"{progress.passed_over} entries of the journal cannot be read (engine.log names them)")
         if self._factory.journalled:
@@ -351,9 +351,10 @@ class ControllerPlugin:
         try:
             return (yield)
         except OSError as error:
-            path = Path(str(getattr(self.config.option, "xmlpath", None) or "")).absolute()
+            asked_for = getattr(self.config.option, "xmlpath", None)
+            path = Path(str(asked_for)).absolute()
             at = path if error.filename is None else Path(str(error.filename))
-            if self.results is None or at not in (path, *path.parents):
+            if not asked_for or at not in (path, *path.parents):
                 raise
             self.recorder.unwritten.append(f"{path.name} was not written ({error.strerror or error})")
             with contextlib.suppress(OSError):
@@ -404,12 +405,11 @@ class ControllerPlugin:
         """The table, and where everything is."""
         if self._problem:
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(self._problem)}", red=True)
-        if self.results is None:
-            return
-        from pytest_thinkslm.plugin.terminal import show
+        if self.results is not None:
+            from pytest_thinkslm.plugin.terminal import show
 
-        listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
-        show(terminalreporter, self.results, listed, self.recorder)
+            listed = {verdict: list(lines.values()) for verdict, lines in self._listed.items()}
+            show(terminalreporter, self.results, listed, self.recorder)
         for problem in self.recorder.unwritten:
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
         if self._ended_by.signal:

@@ -78,7 +78,8 @@ def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str]) 
     rest = " ".join(map(_quoted, arguments))
     type_this = f"type: pytest --model embedded {rest}".rstrip() + " (or a hub id, or a local folder)"
     if given:
-        return f"{', '.join(given)} does nothing without a model; {type_this}"
+        do = "does" if len(given) == 1 else "do"
+        return f"{', '.join(given)} {do} nothing without a model; {type_this}"
     tests = "1 reasoning test was" if skipped == 1 else f"{skipped} reasoning tests were"
     return f"{tests} skipped, since no model is given; {type_this}" if skipped else ""
 

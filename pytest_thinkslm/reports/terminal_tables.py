@@ -228,10 +228,10 @@ def sentences_shown(
     failing = sum(bool(gate.get("fails")) for gate in gates)
     # Those that fail come first; the certificate among them is what the run was for.
     failed = sorted(found[:failing], key=lambda one: not one[1].startswith("certificate"))
-    return [(state, _brief(sentence)) for state, sentence in failed[:SENTENCES]], max(0, failing - SENTENCES)
+    return [(state, _first_clauses(sentence)) for state, sentence in failed[:SENTENCES]], max(0, failing - SENTENCES)
 
 
-def _brief(sentence: str) -> str:
+def _first_clauses(sentence: str) -> str:
     """The first clauses of what names every task: some three lines of a terminal."""
     if len(sentence) <= _LONG:
         return sentence

@@ -1,6 +1,7 @@
 """thinkslm import: real logs of other tools become recorded outputs of the right items, verdicts beside ours."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -124,6 +125,18 @@ def test_what_is_no_log_is_said(tool, content, message, tmp_path, capsys):
 def test_a_home_folder_of_nobody(tmp_path, capsys):
     assert _import("inspect", ["~nosuchuser/log.json"], tmp_path / "out.jsonl") == 4
     assert "~nosuchuser/log.json cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_a_pipe_stays_one(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert _import("inspect", [LOGS / "inspect.json"], tmp_path / "pipe") == 4
+    assert "cannot be written (it is a named pipe)" in capsys.readouterr().err
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_folder_in_place_of_the_file(capsys):
+    assert _import("inspect", [LOGS / "inspect.json"], "") == 4
+    assert "cannot be written (it is a folder)" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_said(tmp_path, capsys, monkeypatch):

@@ -248,6 +248,15 @@ def test_damage_is_a_value_or_said(name: str, tmp_path: Path) -> None:
         seed += 1
 
 
+@pytest.mark.parametrize(
+    "entry", [{}, {"data_offsets": [0]}, {"data_offsets": [0, None]}, {"data_offsets": [0, 1e999]}]
+)
+def test_a_tensor_without_its_place(tmp_path: Path, entry: dict[str, object]) -> None:
+    (tmp_path / "model.safetensors").write_bytes(safetensors({"w": {"dtype": "BF16", "shape": [2], **entry}}))
+    with pytest.raises(ThinkSLMError, match=r"the header of .*model.safetensors"):
+        a_checkpoint(tmp_path / "model.safetensors")
+
+
 def problem(read: Reader, path: Path) -> Exception | None:
     try:
         read(path)

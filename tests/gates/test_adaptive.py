@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.gates.adaptive import Against
+from pytest_thinkslm.gates.adaptive_certificate import CertificateWatch, Part
 from pytest_thinkslm.gates.adaptive_gates import GateWatch
 from pytest_thinkslm.gates.baselines import Group
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.settings.gate_specs import GateMode, Margin
+from pytest_thinkslm.settings.policies import Allowance, Policy, TaskRule
 
 GOOD, BAD = GroupKey("m", "q4", "good", "test_good", "direct"), GroupKey("m", "q4", "bad", "test_bad", "direct")
 
@@ -154,3 +157,37 @@ def test_within_a_run_the_first_variant_is_completed() -> None:
     assert watched.decided == BAD
     assert watched.taken()[first] == (100, 100)
     assert watched.taken()[BAD] == (len(asked) - 100, 100)
+
+
+def test_a_certificate_shows_nothing_before_its_first_look() -> None:
+    policy, parts = Policy(Allowance(2.0), Allowance(6.0)), {GOOD: Part("good", 100, 0.1)}
+    watched = CertificateWatch(policy, keys(GOOD), {GOOD: right()}, parts)
+    assert watched.levels(GOOD.variant) == Levels(0.0, 0.0, 0.025, {})
+    assert watched.levels(("m", "none")) == ONE_LOOK
+    assert watched.standings() == {}
+    assert watched.plan() == (
+        "adaptive: up to 100 items in a random order; 1 certificate, looked at up to 19 times; "
+        "the run ends when decided"
+    )
+    for place, key in enumerate(keys(GOOD)[:10], 1):
+        watched.reported(key, "correct")
+        assert (watched.levels(GOOD.variant).go > 0) is (place >= 10)
+
+
+def test_an_item_that_is_not_needed_can_be_absent() -> None:
+    watched = watch(keys(GOOD, 30), {GOOD: right(20)})
+    assert not watched.absent(ItemKey(*GOOD, "0025"))
+    assert watched.taken() == {GOOD: (0, 30)}
+    assert watched.before(BAD) is None
+    before = watched.before(GOOD)
+    assert before is not None
+    assert before.scores == {}
+
+
+def test_a_certificate_of_nothing_but_advisory_tasks_is_looked_at_by_all_of_its_items() -> None:
+    policy = Policy(Allowance(2.0), Allowance(6.0), tasks={"*": TaskRule(tier="advisory")})
+    watched = CertificateWatch(policy, keys(GOOD), {GOOD: right()}, {GOOD: Part("good", 100, 0.1)})
+    assert "1 certificate, looked at up to 19 times" in watched.plan()
+    for key in keys(GOOD):
+        watched.reported(key, "correct")
+    assert watched.ending({}) == "decided by the certificate: INCONCLUSIVE at look 19 of 19"

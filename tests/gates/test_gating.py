@@ -128,6 +128,15 @@ def test_a_gate_as_it_stands_in_the_results() -> None:
     assert gating.as_json(gate, key) == {**fields, **named}
 
 
+@pytest.mark.parametrize("kind", ["regression", "noninferiority", "min-accuracy", "certificate"])
+def test_a_gate_against_a_baseline_has_the_changes_of_the_tasks_own_metrics(kind: Any) -> None:
+    changes: Any = {"mcc": {"before": 0.5, "now": 0.4, "difference": -0.1, "ci95": None, "n": 9}}
+    gate = GateResult("gate::x", kind, "x", True, "fine")
+    found = gating.as_json(gate, None, changes)
+    assert found.get("metrics") == (changes if kind in ("regression", "noninferiority") else None)
+    assert "metrics" not in gating.as_json(gate, None, {})
+
+
 def test_a_baseline_of_other_items_is_not_evaluated(tmp_path: Path) -> None:
     before = run_of(tmp_path, "a", [record(item, True) for item in range(5)])
     now = run_of(tmp_path, "b", [record(item, True) for item in range(5, 9)])

@@ -107,6 +107,12 @@ def test_a_junit_file_that_cannot_be_written(replay: Replay, pytester: pytest.Py
     assert len(items(pytester.path / "report")) == 4
 
 
+def test_neither_a_junit_file_nor_an_item(replay: Replay) -> None:
+    result = replay(four_sorts(), *FOUR, "--deselect=test_sorting.py", "--junitxml=outputs.jsonl/x.xml")
+    assert result.ret == 5
+    assert "x.xml was not written (" in said(result)
+
+
 def test_a_report_folder_without_permission(replay: Replay, pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("closed")
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)

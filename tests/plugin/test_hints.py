@@ -59,10 +59,10 @@ REPLAY = "--model=o.jsonl|--engine=replay|--report-dir=r|"
 TABLE = [
     # No model.
     Likely("--task|gsm8k|unit", 0, "--task does nothing without a model; type: pytest --model embedded"),
-    Likely("--task=gsm8k|--limit=20|empty", 5, "--task, --limit does nothing without a model"),
+    Likely("--task=gsm8k|--limit=20|empty", 5, "--task, --limit do nothing without a model"),
     Likely("--quant=gptq4|empty", 5, "--quant does nothing without a model"),
-    Likely("--engine=vllm|--task|gsm8k|empty", 5, "--task, --engine does nothing without a model"),
-    Likely("--baseline=reports/x|--gate=2|empty", 5, "does nothing without a model"),
+    Likely("--engine=vllm|--task|gsm8k|empty", 5, "--task, --engine do nothing without a model"),
+    Likely("--baseline=reports/x|--gate=2|empty", 5, "do nothing without a model"),
     Likely("--rescore|empty", 5, "--rescore does nothing without a model"),
     Likely("--plan|empty", 5, "--plan does nothing without a model"),
     Likely("--slm-task=gsm8k|empty", 5, "does nothing without a model"),

@@ -11,6 +11,7 @@ from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Output, Review, Verdict
 from pytest_thinkslm.scoring import grading
 from pytest_thinkslm.scoring.answers import custom, mathpool
+from pytest_thinkslm.scoring.answers.phrases import joined_before
 from pytest_thinkslm.scoring.answers.region import Region
 from pytest_thinkslm.scoring.verdicts import decide, judged_verdict
 
@@ -278,6 +279,25 @@ def test_what_the_judge_decides_keeps_the_parsers_class_where_it_is_wrong_either
         "incorrect", "judge: it says 17 (parser: unparsed, no answer)", "several", grading_timeout=True
     )
     assert judged_verdict(parser, "correct", "fine").failure is None
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        *(
+            ("A o", "A"),
+            ("B) oder ", "B"),
+            ("C und", "C"),
+            ('B ou "', "B"),
+            ("A e (", "A"),
+            ("D et", "D"),
+            ("A 或", "A"),
+        ),
+        *(("xA o", None), ("A", None), ("A or", None), ("a o", None)),
+    ],
+)
+def test_the_letter_that_an_or_of_another_language_joins_to_what_follows(text: str, letter: str | None) -> None:
+    assert joined_before(text) == letter
 
 
 class Worker:

@@ -62,6 +62,7 @@ def write_joined_page(folders: Sequence[Path], target: Path) -> Path:
 
 
 def _write(target: Path, results: Results, lines: Iterable[bytes], runs: Mapping[str, Results] | None = None) -> Path:
+    files.check_place(target)
     draft = target.with_name(f".{target.name}.draft")
     try:
         with tempfile.TemporaryFile(dir=target.parent) as blocks, draft.open("wb") as page:

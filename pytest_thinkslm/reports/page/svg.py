@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.reports.page.build import vendor_script
 
@@ -87,4 +88,5 @@ def write_svg(spec: Mapping[str, Any], target: Path, *, width: int = 720) -> Non
     if found is None or found[1] == "error":
         reason = html.unescape(found[2]) if found else done.stderr.strip()[-300:] or f"exit status {done.returncode}"
         raise UsageError(f"{browser} could not draw the plot: {reason}")
+    files.check_place(target)
     target.write_bytes(base64.b64decode(found[2]) + b"\n")
