@@ -15,7 +15,7 @@ from pytest_thinkslm.gates.adaptive import Against, Track, Watch
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Certificate, Decision, Evidence, Levels, certify
 from pytest_thinkslm.gates.certifying import stratum_of
 from pytest_thinkslm.gates.gating import compare_groups
-from pytest_thinkslm.gates.outcomes import counted
+from pytest_thinkslm.gates.outcomes import confidence_text, counted
 from pytest_thinkslm.settings.policies import LimitedRate, Policy
 from pytest_thinkslm.statistics.sequential import FUTILITY, nominal_levels, predictive_power
 
@@ -97,7 +97,7 @@ class CertificateWatch(Watch):
     def confidence(self) -> str:
         """At which confidence it is decided, in words."""
         whole = ONE_LOOK
-        return f"{100 * (1 - whole.go):g}% confidence over all looks of GO, {100 * (1 - whole.mean):g}% of NO-GO"
+        return f"{confidence_text(whole.go)} confidence over all looks of GO, {confidence_text(whole.mean)} of NO-GO"
 
     def levels(self, variant: VariantKey) -> Levels:
         """At which levels a certificate is decided at its last look; none is shown before the first one."""

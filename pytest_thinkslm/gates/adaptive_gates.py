@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pytest_thinkslm.core.identity import GroupKey, ItemKey
 from pytest_thinkslm.gates.adaptive import Against, Track, Watch
 from pytest_thinkslm.gates.gating import compare_groups, counted_errors, worst_case
-from pytest_thinkslm.gates.outcomes import ALPHA, Standing, counted
+from pytest_thinkslm.gates.outcomes import ALPHA, Standing, confidence_text, counted
 from pytest_thinkslm.settings.gate_specs import Margin
 from pytest_thinkslm.statistics.sequential import State, item_levels, look, look_counts
 
@@ -52,7 +52,7 @@ class GateWatch(Watch):
         """At which confidence it is decided, in words."""
         several = self._margin.mode == "regression" and len(self._tracks) > 1
         over = f"and {len(self._tracks)} gates" if several else "of each gate"
-        return f"{100 * (1 - ALPHA):g}% confidence over all looks {over}"
+        return f"{confidence_text(ALPHA)} confidence over all looks {over}"
 
     def standings(self) -> dict[GroupKey, Standing]:
         """How far each gate has come."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_thinkslm.gates.certificate_plan import needed_for_guard, needed_for_mean
-from pytest_thinkslm.gates.outcomes import counted, p_text
+from pytest_thinkslm.gates.outcomes import confidence_text, counted, p_text
 from pytest_thinkslm.settings.policies import LimitedRate, Policy, Tier
 from pytest_thinkslm.statistics import PairedResult, PValue, holm
 from pytest_thinkslm.statistics.stratified import MeanDrop, Stratum, mean_drop, pooled_change
@@ -172,8 +172,8 @@ def certify(
     mean_open = p_within > levels.go
     parts = [
         f"{decision}: mean drop of {counted(len(compared), 'task')} {drop:+.2f} points, at most {at_most:.2f} "
-        f"(one-sided {100 * (1 - levels.go):.3g}%), margin {margin:g} ({p_text(p_within)})",
-        f"at least {at_least:.2f} (one-sided {100 * (1 - levels.mean):.3g}%), which is beyond the margin"
+        f"(one-sided {confidence_text(levels.go)}), margin {margin:g} ({p_text(p_within)})",
+        f"at least {at_least:.2f} (one-sided {confidence_text(levels.mean)}), which is beyond the margin"
         if p_beyond <= levels.mean
         else "",
         _critical(guards),

@@ -66,9 +66,7 @@ def needed_for_guard(
 ) -> str:
     """How many items it takes to show a task within its guard in 4 of 5 runs that lose nothing."""
     takes = items_to_pass(guard / 100, discordance, alpha=level, design_effect=design_effect)
-    return (
-        f"{label} takes {_items(takes, size)} to be shown within {guard:g} points in 4 of 5 runs where nothing is lost"
-    )
+    return f"to show {label} within {guard:g} points in 4 of 5 runs where nothing is lost takes {_items(takes, size)}"
 
 
 def needed_for_mean(mean: MeanDrop, margin: float, level: float) -> str:

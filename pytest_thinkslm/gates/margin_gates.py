@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_thinkslm.core.tables import percent
-from pytest_thinkslm.gates.outcomes import ALPHA, FieldValue, GatedGroup, GateResult, Standing, counted, p_text
+from pytest_thinkslm.gates.outcomes import (
+    ALPHA,
+    FieldValue,
+    GatedGroup,
+    GateResult,
+    Standing,
+    confidence_text,
+    counted,
+    p_text,
+)
 from pytest_thinkslm.gates.sensitivity import sensitivity
 from pytest_thinkslm.settings.gate_specs import Margin
 from pytest_thinkslm.statistics import PairedResult, holm, holm_levels
@@ -107,7 +116,7 @@ def _regression(margin: Margin, comparison: PairedResult[str], corrected: float,
     correction = f", {p_text(corrected)} after Holm's correction over {family} gates" if family > 1 else ""
     finding = f"{'a' if failed else 'no'} {drop} is shown ({test.test}, {p_text(test.p)}{correction}"
     if failed:
-        finding += f"; the drop is at least {bound:.1f} points at one-sided {100 * (1 - level):.3g}% confidence"
+        finding += f"; the drop is at least {bound:.1f} points at one-sided {confidence_text(level)} confidence"
     fields: dict[str, FieldValue] = {"p": test.p, "p_corrected": corrected, "test": test.test, "family": family}
     return not failed, finding + ")", {**fields, "drop_at_least": bound, "bound_confidence": 100 * (1 - level)}
 
@@ -119,7 +128,7 @@ def _noninferiority(margin: Margin, comparison: PairedResult[str]) -> Decision:
     finding = (
         f"a drop of {margin.points:g} points is {'ruled out' if passed else 'not ruled out'} "
         f"({test.test}, {p_text(test.p)}; the drop is at most {bound:.1f} points "
-        f"at one-sided {100 * (1 - ALPHA):.3g}% confidence)"
+        f"at one-sided {confidence_text(ALPHA)} confidence)"
     )
     fields: dict[str, FieldValue] = {"p": test.p, "test": test.test}
     return passed, finding, {**fields, "drop_at_most": bound, "bound_confidence": 100 * (1 - ALPHA)}
@@ -131,7 +140,6 @@ def _sequential(margin: Margin, comparison: PairedResult[str], standing: Standin
     test = (comparison.worse if regression else comparison.not_worse)(margin.points / 100)
     shown = test.p <= standing.level
     drop = "drop" if margin.points == 0 else f"drop of {'more than ' * regression}{margin.points:g} points"
-    confidence = 100 * (1 - standing.alpha)
     finding = (
         f"{'a' if shown or not regression else 'no'} {drop} is "
         f"{'shown' if regression else 'ruled out' if shown else 'not ruled out'} by look {standing.look} of "
@@ -146,7 +154,7 @@ def _sequential(margin: Margin, comparison: PairedResult[str], standing: Standin
         "looks": standing.looks,
         "items": standing.items,
         "of": standing.of,
-        "bound_confidence": confidence,
+        "bound_confidence": 100 * (1 - standing.alpha),
     }
     if regression:
         bound = fields["drop_at_least"] = 100 * comparison.table.drop_at_least(1 - standing.level)
@@ -155,7 +163,8 @@ def _sequential(margin: Margin, comparison: PairedResult[str], standing: Standin
         bound = fields["drop_at_most"] = 100 * comparison.table.drop_at_most(1 - standing.level)
         side = "most"
     if shown:
-        finding += f"; the drop is at {side} {bound:.1f} points at one-sided {confidence:.4g}% over all looks"
+        confidence = confidence_text(standing.alpha)
+        finding += f"; the drop is at {side} {bound:.1f} points at one-sided {confidence} over all looks"
     elif standing.items < standing.of:
         finding += f"; all {standing.of} items would show it with a chance below {100 * FUTILITY:g}%"
     return shown is not regression, finding + ")", fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import floor, log10
 
 from pytest_thinkslm.core.records import VerdictName
 from pytest_thinkslm.runs.types import GateKind
@@ -115,6 +116,12 @@ def excuse(results: Iterable[GateResult], why: str) -> tuple[GateResult, ...]:
 def p_text(p: float) -> str:
     """A p-value in a sentence."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.3g}"
+
+
+def confidence_text(level: float) -> str:
+    """The confidence of a test at this level, in percent: as many digits as tell it from 100%."""
+    digits = 1 - floor(log10(100 * level)) if level > 0 else 0
+    return f"{round(100 * (1 - level), max(1, digits)):.12g}%"
 
 
 def counted(number: int, noun: str) -> str:

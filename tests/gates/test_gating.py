@@ -12,8 +12,16 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.gates.decisions import GateResult
+from pytest_thinkslm.gates.outcomes import confidence_text
 from pytest_thinkslm.settings.gate_specs import GateSpecs, Margin
 from pytest_thinkslm.tasks.metrics import mr_gsm_metrics
+
+
+@pytest.mark.parametrize(
+    ("level", "text"), [(0.05, "95%"), (0.025, "97.5%"), (0.05 / 3, "98.3%"), (0.0005, "99.95%"), (1e-7, "99.99999%")]
+)
+def test_a_confidence_is_told_from_100_percent(level, text):
+    assert confidence_text(level) == text
 
 
 def run_of(tmp_path: Path, name: str, records: list[dict[str, object]]) -> RecordedRun:
