@@ -18,10 +18,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import pickle
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,7 +31,7 @@ from pytest_thinkslm.core.records import Case, Message, Request, Sampling
 from pytest_thinkslm.core.schemes import GGUF_ON_DEMAND
 from pytest_thinkslm.data.reader import load_cases
 from pytest_thinkslm.engines.base import Engine
-from pytest_thinkslm.engines.scoring import Forced, Scorer
+from pytest_thinkslm.engines.scoring import Distributions, Forced, Scorer
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
 from pytest_thinkslm.models.dequantize import dequantize
@@ -91,7 +91,7 @@ def run(scheme: str, options: argparse.Namespace) -> None:
     """Answer and lead with one scheme, as far as that was not done yet."""
     workdir: Path = options.workdir
     outputs = workdir / f"outputs-{scheme}.jsonl"
-    target = workdir / ("reference.pickle" if scheme == "none" else f"drift-{scheme}.json")
+    target = workdir / ("reference.safetensors" if scheme == "none" else f"drift-{scheme}.json")
     known = {(line["task"], line["item"]) for line in lines_of(outputs)}
     left = [] if options.step == "lead" else [one for one in asked(options) if (one.task, one.item) not in known]
     leads = options.step != "answer" and not target.exists()
@@ -176,17 +176,31 @@ def forced(workdir: Path, led: int) -> list[tuple[Key, Forced]]:
     return found
 
 
+#: Of a text's distributions, what is kept of the reference: tensors, and the text's tokens as one.
+PARTS = ("own", "ids", "logs", "counts", "rest", "rest_logs")
+
+
 def lead(engine: Scorer, workdir: Path, each: int, target: Path) -> None:
     """Write the distributions of the reference, or the distance of each item from it."""
-    reference = workdir / "reference.pickle"
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    texts, reference = forced(workdir, each), workdir / "reference.safetensors"
     if target == reference:
-        texts = forced(workdir, each)
-        kept = [future.result().distributions for future in engine.score([text for _, text in texts])]
-        target.write_bytes(pickle.dumps((texts, kept)))
+        kept: dict[str, torch.Tensor] = {}
+        for at, future in enumerate(engine.score([text for _, text in texts])):
+            found = future.result().distributions
+            kept |= {f"{at}.{part}": getattr(found, part).contiguous() for part in PARTS}
+            kept[f"{at}.tokens"] = torch.tensor(found.tokens)
+        save_file(kept, target)
         return
-    texts, before = pickle.loads(reference.read_bytes())  # noqa: S301  # written above
+    before = load_file(reference)
     led = [
-        Forced(text.request, text.text, text.ended, against=one) for (_, text), one in zip(texts, before, strict=True)
+        replace(
+            text,
+            against=Distributions(before[f"{at}.tokens"].tolist(), *(before[f"{at}.{part}"] for part in PARTS)),
+        )
+        for at, (_, text) in enumerate(texts)
     ]
     lines = []
     for (key, text), future in zip(texts, engine.score(led), strict=True):
