@@ -400,8 +400,8 @@ class EngineFactory:
             from pytest_thinkslm.engines.own import EngineSpec, make_engine
 
             own = self.variants[index]
-            quant, arguments = self._asked_quant(own), dict(settings.engine_args)
-            spec = EngineSpec(self._arguments[own], quant, arguments, settings.thinking, log)
+            quant, given = self._asked_quant(own), dict(settings.engine_args)
+            spec = EngineSpec(self._arguments[own], quant, given, settings.thinking, log)
             return make_engine(self.name, spec)
         model = model or self.resolve(self.variants[index])
         assert model is not None
