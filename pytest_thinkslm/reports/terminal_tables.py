@@ -36,7 +36,7 @@ _Rate = Literal["unparsed_rate", "truncated_rate", "error_rate"]
 _RATES: tuple[_Rate, ...] = get_args(_Rate)
 
 #: Gates whose sentences are all shown, and failed ones of more gates.
-FEW_GATES, SENTENCES = 3, 3
+FEW_GATES, SENTENCES = 3, 2
 #: Characters of a sentence among many: with what stands before and behind it two lines.
 _LONG = 128
 
