@@ -420,13 +420,14 @@ class ChatClient:
         else:
             job.tries += 1
         spent = job.busy > 4 * self.retries if failure.kind == "busy" else job.tries > self.retries
-        too_long = (failure.retry_after or 0.0) > LONGEST_RETRY_AFTER
+        wait = failure.retry_after or 0.0
+        too_long = wait > LONGEST_RETRY_AFTER
         if failure.kind not in TRANSIENT or spent or too_long or self._dead is not None:
             if spent and failure.kind in ("connection", "timeout") and self._dead is None:
                 await self._probe(failure)
             if too_long:
                 failure = dataclasses.replace(
-                    failure, message=f"{failure.message}; it asks to be left alone for {failure.retry_after:.0f} s"
+                    failure, message=f"{failure.message}; it wants no other request for {wait:.0f} s"
                 )
             times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
             self._fail(job, failure.message + times, "no-schema" if failure.kind == "no-schema" else "failed")

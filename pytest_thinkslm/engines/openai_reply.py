@@ -59,8 +59,8 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
-    if (error := _error_within(reply, choice, message)) is not None:
-        return error
+    if (within := _error_within(reply, choice, message)) is not None:
+        return within
     if not isinstance(choice, dict) or not isinstance(message, dict):
         said = "" if choices else f": {_explanation(data)}"
         return Failure("malformed", f"the server's reply holds no choice with a message{said}")

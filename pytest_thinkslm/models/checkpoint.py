@@ -92,7 +92,7 @@ def generation_config(folder: Path, name: str) -> Mapping[str, object]:
     found = _json(path, name)
     end = found.get("eos_token_id")
     for token in end if isinstance(end, list) else [end]:
-        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+        if token is not None and (isinstance(token, bool) or not isinstance(token, int) or abs(token) >= 1 << 63):
             raise ModelError(f"--model {name}: {path} has an eos_token_id that is no token id: {token!r}")
     return found
 
