@@ -208,7 +208,7 @@ def lines(report: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def finished(process: subprocess.Popen[str], seconds: float = 600) -> str:
+def finished(process: subprocess.Popen[str], seconds: float = 1_800) -> str:
     """What a run said until its end; its whole process group is gone then."""
     try:
         said, _ = process.communicate(timeout=seconds)

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -50,6 +51,7 @@ class Run:
         tick: called now and then while a test waits.
         judge: the run's judge; told of each output as soon as it is finished.
         check_plan: called with the plan and every selected item before anything is asked; may raise ``ThinkSLMError``.
+        waiting: entered while a test of a user's own waits for a model.
         beside: how many other processes of the run begin together with this one, each with a share like its own; 0
             where it takes over from one that died; None: it is the only one. Of several one may have finished outputs
             when another finds no room: what the only one refuses only stops the asking there.
@@ -69,6 +71,7 @@ class Run:
         judge: JudgeSession | None = None,
         check_plan: Callable[[Planner, Sequence[ItemRef]], None] | None = None,
         beside: int | None = None,
+        waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.settings = settings
         self.judge = judge
@@ -94,6 +97,7 @@ class Run:
         self._uses: Counter[tuple[str, int]] = Counter()
         self._check_plan = check_plan
         self._beside = beside
+        self.waiting = waiting
         #: Why nothing more is asked for; empty while everything is.
         self.stopped = ""
         #: Finished outputs that the journal did not take.
@@ -255,13 +259,14 @@ class Run:
 
     def outputs(self, requests: Sequence[Request], variant: int = 0) -> list[Output | EngineError]:
         """The outputs of requests, all handed to the engine at once; of one that failed its error."""
-        ahead = self._activate(variant)
         found: list[Output | EngineError] = []
-        for handle in ahead.submit(requests):
-            try:
-                found.append(ahead.result(handle, self._tick))
-            except EngineError as error:
-                found.append(error)
+        with self.waiting():
+            ahead = self._activate(variant)
+            for handle in ahead.submit(requests):
+                try:
+                    found.append(ahead.result(handle, self._tick))
+                except EngineError as error:
+                    found.append(error)
         return found
 
     def _free_request(self, messages: Sequence[Message], sampling: Sampling) -> Request:

@@ -220,12 +220,14 @@ say more, as long as that does not contradict the reference.
 }
 
 # Markup of chat templates: a server that renders a template may take it for a turn's end or begin. No list of families,
-# but a rule: a bracket beside a sign (`<|`, `|>`, `[|`, `]~`, also full-width, or with a blank between), and a word
-# without blanks in angle or square brackets (`<eoa>`, `</s>`, `<seed:eos>`, `[gMASK]`, `[/INST]`).
+# but a rule: a bracket beside a sign (`<|`, `|>`, `[|`, `]~`, also full-width, or with a blank between), a word
+# without blanks in angle or square brackets (`<eoa>`, `</s>`, `<seed:eos>`, `[gMASK]`, `[/INST]`), or between
+# full-width bars (`｜DSML｜`).
 _SIGN = r"[|~!\uff5c]"
 _MARKUP = re.compile(
     rf"[<\[\]](?=\s?{_SIGN})"
     rf"|{_SIGN}(?=[>\[\]])"
+    r"|\uff5c(?=[^\s\uff5c]{1,80}\uff5c)"
     r"|<(?=[^\s<>]{1,80}>)"
     r"|\[(?=[^\s\[\]]{0,80}[^\W\d_][^\s\[\]]{0,80}\])",
 )

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -304,7 +305,8 @@ def redact(report: pytest.TestReport | pytest.CollectReport) -> None:
 class ItemTimer:
     """pytest-timeout's timer of an item, which stands still while the item waits for the engine: that time is not its.
 
-    By pytest-timeout's own hooks (since 2.0); without pytest-timeout nothing is done.
+    By pytest-timeout's own hooks (since 2.0); without pytest-timeout nothing is done. A test that asks in threads of
+    its own waits for these, not for the engine: there the timer goes on.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -317,13 +319,18 @@ class ItemTimer:
         """Remember with which settings an item's timer runs; it is set by whoever does so."""
         self._running = (item, settings)
 
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_cancel_timer(self) -> None:
+        """No timer runs any more; it is stopped by whoever does so."""
+        self._running = None
+
     @contextlib.contextmanager
-    def stopped(self, item: pytest.Item) -> Iterator[None]:
-        """Stop the item's timer, and set it anew at the end."""
-        if self._running is None or self._running[0] is not item:
+    def stopped(self) -> Iterator[None]:
+        """Stop the running timer, if there is one, and set it anew at the end."""
+        if self._running is None or threading.current_thread() is not threading.main_thread():
             yield
             return
-        settings = self._running[1]
+        item, settings = self._running
         self._hook.pytest_timeout_cancel_timer(item=item)
         try:
             yield

@@ -179,7 +179,8 @@ class AskJudge:
         given = output if isinstance(output, Output) else Output(output)
         asked = Question("answer", question, gold_text(gold, tuple(options)), final_region(given).text, tuple(options))
         assert self._run.judge is not None
-        return self._run.judge.desk.ask(asked).result()
+        with self._run.waiting():
+            return self._run.judge.desk.ask(asked).result()
 
 
 @pytest.fixture

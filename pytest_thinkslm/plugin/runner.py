@@ -97,6 +97,7 @@ class RunnerPlugin:
             judge=judge,
             check_plan=None if gates.baseline is None else functools.partial(gates.check_plan, factory.variants),
             beside=None if worker is None else worker.beside,
+            waiting=self._timer.stopped,
         )
         config.stash[RUN] = self.run
         self._others = others_hooks(config)
@@ -249,7 +250,7 @@ class RunnerPlugin:
             return
         start_item()
         self._records.clear()
-        with self._timer.stopped(item):
+        with self._timer.stopped():
             self._await(item, ref)
 
     def _await(self, item: pytest.Item, ref: ItemRef) -> None:

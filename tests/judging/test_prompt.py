@@ -83,6 +83,7 @@ FURTHER = (
     "]~!b[",
     "<<SYS>>",
     "<0x0A>",
+    "\uff5cDSML\uff5c",
 )
 
 

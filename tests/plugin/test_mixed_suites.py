@@ -100,14 +100,41 @@ def test_a_users_code_that_raises_costs_its_task(
     assert rows["whole"]["accuracy"] == 1
 
 
+SLOW_ENGINE = """
+import time
+from pytest_thinkslm import engine_from, register_engine
+
+def slow(prompts):
+    time.sleep(1.5)
+    return ["\\\\boxed{1}" for _ in prompts]
+
+register_engine("slow", engine_from(slow, batch_size=1))
+"""
+WAITING = """
+import time, pytest
+
+def test_asking(slm): assert slm.ask("one").text == slm.ask("two").text
+def test_afterwards(slm): slm.ask("three"); time.sleep(1.5)
+@pytest.mark.timeout(1, func_only=True)
+def test_with_an_own_limit(slm): slm.ask("four")
+"""
+
+
 @pytest.mark.parametrize("method", ["signal", "thread"])
-def test_waiting_for_the_engine_is_no_time_of_the_items(pytester: pytest.Pytester, replay: Replay, method: str) -> None:
+def test_waiting_for_the_engine_is_no_time_of_a_test(pytester: pytest.Pytester, method: str) -> None:
     pytest.importorskip("pytest_timeout")
     pytester.makeini(f"[pytest]\ntimeout = 1\ntimeout_method = {method}\n")
-    lines = [{**line, "item": index} for index, line in enumerate(four_sorts() * 25)]
-    result = replay(lines, "--task=sort8_positive", "--limit=2", "--engine-args=latency=1.5")
-    assert result.ret == 0, result.stdout.str()
-    assert all(item["verdict"] != "error" for item in items(pytester.path / "report"))
+    pytester.makeconftest(SLOW_ENGINE)
+    pytester.makepyfile(test_waiting=WAITING)
+    # The method "thread" ends the process: there no test may take too long.
+    ours = ["-k", "not afterwards"] if method == "thread" else []
+    result = pytester.runpytest_subprocess(
+        *("--engine=slow", "--model=m", "--task=sort8_positive", "--limit=2", "--report-dir=report", "."), *ours,
+        timeout=120,
+    )  # fmt: skip
+    result.assert_outcomes(passed=2, failed=0 if ours else 1)
+    assert ours or "FAILED test_waiting.py::test_afterwards - Failed: Timeout" in result.stdout.str()
+    assert all(item["verdict"] == "incorrect" for item in items(pytester.path / "report"))
 
 
 @pytest.mark.parametrize(
