@@ -31,7 +31,7 @@ from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
-from pytest_thinkslm.plugin.termination import Termination
+from pytest_thinkslm.plugin.termination import Termination, was_interrupted
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
@@ -396,6 +396,16 @@ class ControllerPlugin:
         for problem in self._others.sentences():
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
         return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """An interrupt stays one, also where it came in the midst of a lock."""
+        try:
+            return (yield)
+        except Exception as error:
+            if was_interrupted(error):
+                raise KeyboardInterrupt(self._ended_by.signal) from error
+            raise
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Why pytest ends the run."""
