@@ -3,9 +3,9 @@
     python benchmarks/many_variants.py --data-dir DIR [--variants 24] [--limit N] [--workdir DIR]
 
 One model, of more than twelve variants two, in as many quants each; the later a variant, the fewer of its answers are
-right, and some have none. Prints a Markdown row: items, lines on a terminal of 80 columns without -v, seconds,
-processor seconds and memory, and the size of the report folder. Outputs that lie in the work folder already are
-replayed again.
+right, and some have none. Prints a Markdown row: items, lines printed without -v, rows of a terminal of 80 columns that
+they take, seconds, processor seconds and memory, and the size of the report folder. Outputs that lie in the work folder
+already are replayed again.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ def main() -> None:
          "--report-dir=report", *GATES],
         workdir,
     )  # fmt: skip
-    lines = len((workdir / "stdout.txt").read_text().splitlines())
+    printed = (workdir / "stdout.txt").read_text().splitlines()
+    lines, rows = len(printed), sum(max(1, -(-len(line) // 80)) for line in printed)
     reported = sum(row["n"] for row in json.loads((workdir / "report" / "results.json").read_text())["results"])
     size = sum(path.stat().st_size for path in (workdir / "report").iterdir()) / 1e6
     print(f"terminal and report in {workdir}")
-    print("| items | variants | lines | seconds | of processor | memory | report folder |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
+    print("| items | variants | lines | rows | seconds | of processor | memory | report folder |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     print(
-        f"| {reported:,} | {options.variants} | {lines} | {seconds:.0f} | {processor:.0f} | {memory:.0f} MB |"
+        f"| {reported:,} | {options.variants} | {lines} | {rows} | {seconds:.0f} | {processor:.0f} | {memory:.0f} MB |"
         f" {size:.0f} MB |"
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import pytest_thinkslm
 from pytest_thinkslm.plugin.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,12 @@ def test_the_page_of_options_has_each_of_them_once() -> None:
     page = (ROOT / "docs" / "options.md").read_text()
     paragraphs = re.findall(r"(?m)^(?:`--[\w-]+`\s)+$", page)
     assert sorted(re.findall(r"`(--[\w-]+)`", "".join(paragraphs))) == sorted(option.short for option in OPTIONS)
+
+
+def test_the_page_of_the_python_api_has_each_public_name_once() -> None:
+    rows = [row for row in (ROOT / "docs" / "api.md").read_text().splitlines() if row.startswith("| ")]
+    named = re.findall(r"`(\w+)`", "\n".join(rows))
+    assert sorted(named) == sorted(pytest_thinkslm.__all__)
 
 
 def test_the_readme_leads_to_every_page() -> None:

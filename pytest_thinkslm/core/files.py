@@ -130,7 +130,7 @@ def check_place(path: Path) -> None:
     if not path.name or (path.exists() and not path.is_file()):
         mode = os.stat(path).st_mode
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "it is a device")
-        raise OSError(errno.EINVAL, kind, str(path))
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, kind, str(path))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -48,7 +48,25 @@ _CUT = (
 )
 _REASONS: Mapping[str, FinishReason] = {**dict.fromkeys(_STOPPED, "stop"), **dict.fromkeys(_CUT, "length")}
 #: Generating was given up: what there is of the text is no output.
-_BROKEN_OFF = frozenset({"abort", "aborted", "error", "cancelled", "canceled", "failed", "error_toxic"})
+_BROKEN_OFF = frozenset(
+    {
+        "abort",
+        "aborted",
+        "error",
+        "cancel",
+        "cancelled",
+        "canceled",
+        "failed",
+        "error_toxic",
+        "insufficient_system_resource",  # DeepSeek
+        "network_error",  # Z.ai
+        "interrupted",
+        "timeout",
+        "timed_out",
+        "internal_error",
+        "server_error",
+    }
+)
 
 
 def finish_reason(said: object, output_tokens: int | None = None, limit: int | None = None) -> FinishReason:

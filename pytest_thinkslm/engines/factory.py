@@ -400,8 +400,8 @@ class EngineFactory:
             from pytest_thinkslm.engines.own import EngineSpec, make_engine
 
             own = self.variants[index]
-            quant = own.quant if settings.quants else None
-            spec = EngineSpec(self._arguments[own], quant, dict(settings.engine_args), settings.thinking, log)
+            quant, given = self._asked_quant(own), dict(settings.engine_args)
+            spec = EngineSpec(self._arguments[own], quant, given, settings.thinking, log)
             return make_engine(self.name, spec)
         model = model or self.resolve(self.variants[index])
         assert model is not None
@@ -468,8 +468,17 @@ class EngineFactory:
     def remember(self, index: int) -> None:
         """Note in the journal what the variant at this position is, so that it can be scored without being here."""
         variant = self.variants[index]
-        asked = (self._arguments[variant], variant.quant if self.settings.quants else None, self.name)
+        asked = (self._arguments[variant], self._asked_quant(variant), self.name)
         remember(self.settings.journal_dir, self.fingerprint(index), variant, asked, self.resolve(variant))
+
+    def _asked_quant(self, variant: Variant) -> str | None:
+        """A variant's ``--quant``; None where none was asked for, and where ``none`` says the same.
+
+        It does not of a checkpoint, which may be quantized already.
+        """
+        if not self.settings.quants or (variant.quant == "none" and not self.local):
+            return None
+        return variant.quant
 
     def _latency(self) -> float:
         arguments = dict(self.settings.engine_args)

@@ -64,6 +64,8 @@ _CHECK_TRIES = 3
 LOADING = 1800.0
 LOADING_PAUSE = 3.0
 _TELL_EVERY = 15.0
+#: OpenSSL's name for it.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class ChatClient:
         self.timeout = timeout
         self.check_model = check_model
         self.loading = loading
-        self._tls: ssl.SSLContext | bool = trusted(ca) if self.endpoint.url.startswith("https:") or ca else True
+        self._tls = trusted(ca, plain=self.endpoint.url.startswith("http:"))
         self.counters = Counters()
         self.dialect = Dialect()
         self._log = log
@@ -418,10 +420,15 @@ class ChatClient:
         else:
             job.tries += 1
         spent = job.busy > 4 * self.retries if failure.kind == "busy" else job.tries > self.retries
-        too_long = (failure.retry_after or 0.0) > LONGEST_RETRY_AFTER
+        wait = failure.retry_after or 0.0
+        too_long = wait > LONGEST_RETRY_AFTER
         if failure.kind not in TRANSIENT or spent or too_long or self._dead is not None:
             if spent and failure.kind in ("connection", "timeout") and self._dead is None:
                 await self._probe(failure)
+            if too_long:
+                failure = dataclasses.replace(
+                    failure, message=f"{failure.message}; it wants no other request for {wait:.0f} s"
+                )
             times = f" (after {job.tries + job.busy} attempts)" if job.tries + job.busy > 1 else ""
             self._fail(job, failure.message + times, "no-schema" if failure.kind == "no-schema" else "failed")
             return
@@ -491,7 +498,8 @@ class ChatClient:
             failure = Failure("connection", f"connection failed: {type(error).__name__}: {error}")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}")
+            advice = " (to trust it: SSL_CERT_FILE=FILE or --engine-args ca=FILE)" if _UNTRUSTED in str(cause) else ""
+            failure = Failure("connection", f"connection failed: {type(cause).__name__}: {cause}{advice}")
         return dataclasses.replace(failure, message=redacted(failure.message))
 
     async def _stop(self) -> None:
@@ -530,4 +538,4 @@ def _near(model: str, known: Mapping[str, ServedModel]) -> str:
     inside = [name for name in known if model.lower() in name.lower() or name.lower() in model.lower()]
     if inside:
         return did_you_mean(sorted(inside)[:3])
-    return nearest(model, known, f"it lists {len(known)} others" if len(known) > 20 else None)
+    return nearest(model, known, f"it lists {len(known) or 'no'} others" if not 0 < len(known) <= 20 else None)

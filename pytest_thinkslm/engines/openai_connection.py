@@ -15,12 +15,16 @@ from pytest_thinkslm.core.errors import ModelError, UsageError
 from pytest_thinkslm.engines.openai_wire import Endpoint
 
 
-def connected(endpoint: Endpoint, timeout: float, tls: ssl.SSLContext | bool) -> Any:
+def connected(endpoint: Endpoint, timeout: float, tls: ssl.SSLContext) -> Any:
     """The official client for an endpoint; importing it takes most of a second.
 
-    Raises ModelError for a proxy in the environment that the HTTP library cannot take.
+    Raises ModelError for a proxy in the environment that the HTTP library cannot take, or a name that no header can.
     """
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):  # which that client sends along
+        if not (value := os.environ.get(name, "")).isascii() or (value and not value.isprintable()):
+            raise ModelError(f"{name} holds a character that no header can carry: set it again, or unset it")
 
     try:
         # A proxy from the environment is no way to reach a server on this machine.
@@ -37,11 +41,18 @@ def connected(endpoint: Endpoint, timeout: float, tls: ssl.SSLContext | bool) ->
     )
 
 
-def trusted(ca: Path | None) -> ssl.SSLContext:
+def trusted(ca: Path | None, *, plain: bool = False) -> ssl.SSLContext:
     """Certificates to trust: the machine's (and certifi's where it is installed), those of SSL_CERT_FILE and of ``ca``.
 
-    Raises UsageError for a file that holds none.
+    Args:
+        ca: file with more of them.
+        plain: the server is asked without TLS, so that it does not matter what SSL_CERT_FILE names.
+
+    Raises:
+        UsageError: a file holds none.
     """
+    if plain and ca is None:
+        return ssl.create_default_context()
     named = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")), ("--engine-args ca", str(ca) if ca else None)]
     given = [(source, file) for source, file in named if file]
     for source, file in given:  # OpenSSL would wait for a pipe

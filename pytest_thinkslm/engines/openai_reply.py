@@ -51,17 +51,19 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
     try:
         reply = json.loads(data)
     except (ValueError, RecursionError) as error:
-        return Failure("malformed", f"the server's reply is no JSON ({type(error).__name__}, {len(data)} bytes)")
-    if isinstance(reply, dict) and reply.get("error") and not reply.get("choices"):
-        # Routers answer 200 with the error of the server behind them.
-        error_part = reply["error"]
-        code = error_part.get("code") if isinstance(error_part, dict) else None
-        return read_error(code if isinstance(code, int) else 500, data, {})
-    choices = reply.get("choices") if isinstance(reply, dict) else None
+        begins = " ".join(data[:80].decode("utf-8", "replace").split())
+        return Failure(
+            "malformed", f"the server's reply is no JSON ({type(error).__name__}, {len(data)} bytes: {begins!r})"
+        )
+    reply = reply if isinstance(reply, dict) else {"reply": reply}
+    choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
+    if (within := _error_within(reply, choice, message)) is not None:
+        return within
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        return Failure("malformed", "the server's reply holds no choice with a message")
+        said = "" if choices else f": {_explanation(data)}"
+        return Failure("malformed", f"the server's reply holds no choice with a message{said}")
     ended = choice.get("finish_reason")
     if broken_off(ended):
         return Failure("server", f"the server broke the generation off (finish reason {str(ended)!r})")
@@ -97,10 +99,24 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
     )
 
 
+def _error_within(reply: Mapping[str, object], choice: object, message: object) -> Failure | None:
+    """The error that a 200 carries: routers pass on that of the server behind them, beside a choice that is empty."""
+    if isinstance(message, Mapping) and message.get("content"):
+        return None
+    inside = choice.get("error") if isinstance(choice, Mapping) else None
+    error = inside or reply.get("error")
+    if not error and (reply.get("object") != "error" or choice is not None):  # of older vLLMs: not below "error"
+        return None
+    code = error.get("code") if isinstance(error, Mapping) else None if error else reply.get("code")
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 500
+    return read_error(status, json.dumps({"error": error} if error else reply).encode(), {})
+
+
 def _spoken(content: object, depth: int = 0) -> tuple[str, str] | None:
     """Text and thought of a message's content: a string, or a list of parts (Mistral's, Anthropic's, routers').
 
-    Parts of other kinds (images, tool calls) say nothing here. None for content of no known form.
+    Parts of other kinds (images, tool calls) say nothing here. None for content of no known form: an empty text would
+    be scored.
     """
     if content is None:
         return "", ""
@@ -113,11 +129,15 @@ def _spoken(content: object, depth: int = 0) -> tuple[str, str] | None:
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content:
-        kind = str(part.get("type", "text")).lower() if isinstance(part, dict) else "text"
-        names = ("thinking", "reasoning", "text", "content", "summary") if isinstance(part, dict) else ()
-        held = next((part[name] for name in names if part.get(name)), "") if isinstance(part, dict) else part
-        if isinstance(part, dict) and not any(word in kind for word in ("text", "think", "reason")):
-            continue
+        held, kind = part, "text"
+        if isinstance(part, dict):
+            kind = str(part.get("type") or "text").lower()
+            if not any(word in kind for word in ("text", "think", "reason", "refusal")):
+                continue
+            known = [part[name] for name in _HOLDS_TEXT if name in part]
+            if not known and "text" in kind:
+                return None
+            held = next(filter(None, known), "")
         inner = _spoken(held, depth + 1)
         if inner is None:
             return None
@@ -127,7 +147,16 @@ def _spoken(content: object, depth: int = 0) -> tuple[str, str] | None:
     return "".join(texts), "".join(thoughts)
 
 
+#: Where parts of a content keep their text.
+_HOLDS_TEXT = ("thinking", "reasoning", "text", "content", "summary", "value", "refusal")
+
+
 def _count(value: object) -> int | None:
+    """A number of tokens; some servers write it as a text or with a decimal point."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -235,7 +235,7 @@ def _unknown(refusal: str, name: str) -> bool:
     """Whether the server does not know the parameter, rather than not take its value."""
     if _PARAMETER.search(refusal):
         return True
-    with_value = re.search(rf"\b{name}['\"`]?\s*(?:=|:|of|to|\()\s*\d", refusal)
+    with_value = re.search(rf"\b{name}['\"`]?\s*(?:=|:|of|to|\()?\s*\d", refusal)
     plainly = re.search(_REFUSAL.pattern.replace("|invalid", ""), refusal, re.IGNORECASE)
     return bool(plainly) and not with_value and not _VALUE.search(refusal)
 
@@ -246,4 +246,5 @@ def _names(refusal: str, name: str) -> bool:
         return re.search(rf"\b{name}\b", refusal) is not None
     quoted = rf"['\"`]{name}['\"`]|\| {name}(?: \||$)"  # in the bars: the error's own field ``param``
     called = rf"\b(?:argument|parameter|field|property)s?(?: supplied)?:? {name}\b"
-    return re.search(f"{quoted}|{called}", refusal) is not None
+    subject = rf"(?:^|: |\| |\n){name}(?::| (?:is|are) (?:not|un))"  # "seed: Extra inputs are not permitted"
+    return re.search(f"{quoted}|{called}|{subject}", refusal) is not None

@@ -21,7 +21,7 @@ class EngineSpec:
 
     Attributes:
         model: what ``--model`` names, as it was typed.
-        quant: the variant's ``--quant``; None where none was asked for.
+        quant: the variant's ``--quant``; None where none was asked for, or ``none``, which is the same.
         args: ``--engine-args``, as text; what is unknown has to be refused with ``UsageError``.
         thinking: ``--thinking``; an engine that cannot do it has to refuse it with ``UsageError``. It is in each
             request, too.

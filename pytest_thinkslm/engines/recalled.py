@@ -89,7 +89,7 @@ def recalled_of_server(settings: Settings, model: str) -> Recalled | None:
     """Under ``--rescore`` what the journal says of the model of a server that cannot be asked; None where nothing."""
     if not settings.rescore or settings.engine != "openai" or settings.server_url is None:
         return None
-    quant = settings.quants[0] if settings.quants else None
+    quant = settings.quants[0] if settings.quants and settings.quants[0] != "none" else None
     return _recall(settings.journal_dir, model, quant, "openai", Endpoint.parse(settings.server_url, {}).url)
 
 

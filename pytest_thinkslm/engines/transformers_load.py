@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from pytest_thinkslm.core.errors import EngineError, ThinkSLMError
+from pytest_thinkslm.core.records import Message
 from pytest_thinkslm.engines import loaded, weights
 from pytest_thinkslm.engines.transformers_attention import use_grouped_attention
 from pytest_thinkslm.machine.hardware import DeviceChoice
 from pytest_thinkslm.models.checkpoint import generation_config
 from pytest_thinkslm.models.marks import OwnMarks, mark_ids, own_marks
 from pytest_thinkslm.models.resolve import ResolvedModel
-from pytest_thinkslm.models.template import PLAIN_STOP
+from pytest_thinkslm.models.template import PLAIN_STOP, content_of
 
 _CHATTERERS = ("transformers", "accelerate", "huggingface_hub", "compressed_tensors")
 
@@ -188,15 +189,17 @@ def _turn_end(resolved: ResolvedModel, tokenizer: Any) -> int | None:
 
     One that ends thoughts, too (Harmony's ``<|end|>``), ends no output.
     """
-    import jinja2
-
     if not resolved.has_chat_template:
         return None
-    mark = "0d9f6c1e"
-    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-    try:
-        text = tokenizer.apply_chat_template(chat, chat_template=resolved.chat_template, tokenize=False)
-    except jinja2.TemplateError:  # a template for single questions only: then the declared end tokens have to do
+    mark, text = "0d9f6c1e", ""
+    for parts in (False, True):  # contents as text or, where that is dropped, as parts
+        turns = (Message("user", "?"), Message("assistant", mark))
+        chat = [{"role": turn.role, "content": content_of(turn, parts)} for turn in turns]
+        with suppress(Exception):  # of the template, which is others' code: then the declared end tokens have to do
+            text = str(tokenizer.apply_chat_template(chat, chat_template=resolved.chat_template, tokenize=False))
+        if mark in text:
+            break
+    else:
         return None
     behind = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
     special = set(tokenizer.all_special_ids) | {

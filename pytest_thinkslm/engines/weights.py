@@ -21,6 +21,8 @@ from pytest_thinkslm.engines.compat_transformers import replaced
 
 #: Classes that list a checkpoint's weights: language models, then those with other inputs, which vLLM serves as well.
 _CLASSES = ("AutoModelForCausalLM", "AutoModelForImageTextToText")
+#: Rows of an embedding that are compared at its beginning, its middle and its end.
+_ROWS = 64
 #: Names that a message gives in full, of each kind.
 _NAMED = 3
 
@@ -69,13 +71,18 @@ def check_files(folder: Path, config: Mapping[str, object], display: str, *, tru
     that it does not know, it cannot list.
 
     Raises:
-        EngineError: files are cut short, or weights are missing, unexpected or of other shapes.
+        EngineError: files are cut short, or weights are missing, unexpected, of other shapes or not tied as said.
     """
     try:
         for file in weight_files.weight_files(folder):
             weight_files.check_whole(file)
     except ModelError as problem:
         raise EngineError(f"{display}: {problem}") from None
+    if _tied(config) and (own := _own_output_layer(folder)):
+        raise EngineError(
+            f"{display}: config.json has tie_word_embeddings, but {own} differs from the embedding. Some engines would "
+            "take the one, some the other: save it again with model.save_pretrained, with tie_word_embeddings as it is"
+        )
     try:
         info = _listed(folder, trust_remote_code)
     except Exception:  # any error of the library: it is said where the model is truly loaded, if it matters there
@@ -156,6 +163,27 @@ def _without_effect(name: str, config: Mapping[str, object]) -> bool:
 def _tied(config: Mapping[str, object]) -> bool:
     inner = text_config(config)
     return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings")))
+
+
+def _own_output_layer(folder: Path) -> str:
+    """The name of an output layer that is another matrix than the embedding, by some of its rows; empty without one."""
+    from safetensors import safe_open
+
+    found: dict[str, list[tuple[str, list[int], list[Any]]]] = {"embedding": [], "output": []}
+    for file in weight_files.weight_files(folder):
+        with safe_open(file, framework="pt") as stream:
+            for name in stream.keys():  # noqa: SIM118 (it is no dict)
+                kind = "output" if name.endswith("lm_head.weight") else "embedding"
+                if kind == "output" or name.endswith(("embed_tokens.weight", "wte.weight")):
+                    rows = stream.get_slice(name)
+                    shape = list(rows.get_shape())
+                    parts = [rows[at : at + _ROWS] for at in (0, shape[0] // 2, max(0, shape[0] - _ROWS))]
+                    found[kind].append((name, shape, parts))
+    if [len(one) for one in found.values()] != [1, 1]:
+        return ""
+    (_, shape, ours), (name, other, theirs) = found["embedding"][0], found["output"][0]
+    same = shape == other and all(bool((mine == its).all()) for mine, its in zip(ours, theirs, strict=True))
+    return "" if same else name
 
 
 def _zero_biases(folder: Path, names: Iterable[str]) -> set[str]:

@@ -52,11 +52,11 @@ def plan(policy: Policy, planned: Sequence[Planned], level: float = 0.05) -> lis
                 f"{power:.0%} of runs that lose nothing; 80% takes {_items(takes, task.size)}"
             )
     factor = _factor(margin / 100, sqrt(variance), level)
-    more = "" if factor <= 1 else f"; 80% takes {factor:.1f} times these items in every task"
+    more = "" if factor <= 1 else f" (80%: {factor:.1f} times the items of every task)"
     head = (
-        f"certificate, margin {margin:g}: where nothing is lost the mean of {counted(len(counting), 'task')} is shown "
-        f"to be within it in {mean:.0%} of runs{more}, and GO is reached in about {prod(powers):.0%} (assumed: "
-        f"p (1 - p) of the items change their verdict)"
+        f"certificate, margin {margin:g}: of runs that lose nothing {mean:.0%} show the mean of "
+        f"{counted(len(counting), 'task')} within it{more}, about {prod(powers):.0%} reach GO (assumed: p (1 - p) of "
+        "the items change their verdict)"
     )
     return [head, *lines]
 

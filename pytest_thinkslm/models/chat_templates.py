@@ -33,7 +33,7 @@ def dated(template: str) -> str:
     """
     if not _calls_clock(template):
         return template
-    replaced = "".join(f" | replace('%{code}', '{DAY.strftime(f'%{code}')}')" for code in _CODES)
+    replaced = "".join(f" | replace('%{code}', '{text}')" for code, text in _CODES.items())
     return (
         f"{{% macro strftime_now(format) %}}{{{{ format{replaced} | replace('%%', '%') }}}}{{% endmacro %}}\n{template}"
     )
@@ -47,8 +47,15 @@ def day_variables(template: str) -> Mapping[str, object]:
     return {"date_string": DAY.strftime("%d %b %Y")}
 
 
-#: Of strftime, as far as they are the same everywhere; those with a flag first ("%-d" is a day without its zero).
-_CODES = ("-d", "-m", "-H", "-I", "-M", "-S", *"aAbBdefFGHIjmMpSTuUVwWyY")
+#: Of strftime, on that day at midnight, in English on every machine ("%-d" is a day without its zero).
+_CODES: Mapping[str, str] = {
+    "-d": "26", "-m": "7", "-H": "0", "-I": "12", "-M": "0", "-S": "0", "-j": "208", "-y": "24",
+    "a": "Fri", "A": "Friday", "b": "Jul", "h": "Jul", "B": "July", "c": "Fri Jul 26 00:00:00 2024", "C": "20",
+    "d": "26", "D": "07/26/24", "e": "26", "f": "000000", "F": "2024-07-26", "g": "24", "G": "2024", "H": "00",
+    "I": "12", "j": "208", "k": " 0", "l": "12", "m": "07", "M": "00", "n": "\\n", "p": "AM", "P": "am",
+    "r": "12:00:00 AM", "R": "00:00", "s": "1721952000", "S": "00", "t": "\\t", "T": "00:00:00", "u": "5", "U": "29",
+    "V": "30", "w": "5", "W": "30", "x": "07/26/24", "X": "00:00:00", "y": "24", "Y": "2024", "z": "", "Z": "",
+}  # fmt: skip
 
 
 def _calls_clock(template: str) -> bool:

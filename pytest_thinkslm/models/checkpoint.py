@@ -21,6 +21,7 @@ _TOKENIZERS = (
     "tekken.json",
     "*.tiktoken",
 )
+_TOKENIZER_JSON = ("tokenizer.json", "vocab.json", "special_tokens_map.json", "added_tokens.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 
@@ -52,6 +53,9 @@ def read(folder: Path, name: str) -> Checkpoint:
             f"--model {name}: {folder} has no tokenizer ({', '.join(_TOKENIZERS[:3])}); "
             "save it there with tokenizer.save_pretrained"
         )
+    for file in _TOKENIZER_JSON:  # else its loader's error names no file
+        if (folder / file).is_file():
+            _json(folder / file, name)
     tokenizer = _json(folder / "tokenizer_config.json", name) if (folder / "tokenizer_config.json").is_file() else {}
     return Checkpoint(
         config=config,
@@ -88,7 +92,7 @@ def generation_config(folder: Path, name: str) -> Mapping[str, object]:
     found = _json(path, name)
     end = found.get("eos_token_id")
     for token in end if isinstance(end, list) else [end]:
-        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+        if token is not None and (isinstance(token, bool) or not isinstance(token, int) or abs(token) >= 1 << 63):
             raise ModelError(f"--model {name}: {path} has an eos_token_id that is no token id: {token!r}")
     return found
 

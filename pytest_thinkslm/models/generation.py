@@ -72,6 +72,8 @@ def shown(values: Mapping[str, float]) -> str:
 
 def _value(value: object, name: str, display: str) -> float:
     kind, low, high = _TAKEN[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if name == "top_k" and value == -1:
+        return 0  # "off", as vLLM and servers have it
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (low <= value <= high and value < math.inf):
         raise ModelError(f"{display}: generation_config.json has {name} {value!r}, which is out of range")
     return kind(value)

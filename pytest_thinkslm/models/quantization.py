@@ -59,10 +59,17 @@ def describe(config: Config | None, *, dtype_bits: int = 16) -> Compression:
     """
     if not config:
         return Compression("none", dtype_bits, activation_bits=dtype_bits)
-    method = str(config.get("quant_method") or ("compressed-tensors" if "config_groups" in config else "unknown"))
+    method = str(config.get("quant_method") or _unnamed(config))
     read = _READERS.get(method, _unknown)
     found = _with_exceptions(read(config, dtype_bits), config)
     return replace(found, method=method)
+
+
+def _unnamed(config: Config) -> str:
+    """The method of a config that names none, as transformers tells it."""
+    if config.get("load_in_4bit") or config.get("load_in_8bit"):
+        return "bitsandbytes"
+    return "compressed-tensors" if "config_groups" in config else "unknown"
 
 
 def dtype_bits(config: Config) -> int:
@@ -110,17 +117,24 @@ def _unknown(config: Config, dtype_bits: int) -> Compression:
 #: Where methods keep what they do otherwise in some layers: GPTQModel, AutoRound, Quark, ModelOpt, torchao.
 _EXCEPTIONS = ("dynamic", "extra_config", "layer_quant_config", "quantized_layers", "module_fqn_to_config")
 #: Modules that hardly any method quantizes, by parts of their names.
-_OUTSIDE = re.compile(r"lm_head|embed|vis(?:ion|ual)|audio|router|\bgate\b|shared_expert_gate|mtp", re.IGNORECASE)
+_OUTSIDE = re.compile(
+    r"lm_head|embed|vis(?:ion|ual)|audio|multi_modal|router|\bgate\b|shared_expert_gate|mtp|norm|conv", re.IGNORECASE
+)
+
+
+#: Schemes of which every layer of a model is, but those outside; others (gpt-oss's MXFP4) are of experts alone.
+_WHOLE = frozenset({"gptq4", "gptq8", "awq4"})
 
 
 def _with_exceptions(found: Compression, config: Config) -> Compression:
     """The compression with what the config says of single layers (``"-:pattern"`` of GPTQModel: left out)."""
-    bits, differs = found.bits, False
+    kept = config.get("modules_to_not_convert") if found.scheme in _WHOLE else None  # AWQ's and AutoAWQ's "-:"
+    bits, differs = found.bits, any(not _OUTSIDE.search(str(one)) for one in kept) if isinstance(kept, list) else False
     for name in _EXCEPTIONS:
         for pattern, rule in _mapping(config.get(name)).items():
             own = _stated(_mapping(rule).get("bits"))
             size = _mapping(rule).get("group_size")
-            left_out = str(pattern).startswith("-:") or (own is not None and own >= 16)
+            left_out = rule is False or str(pattern).startswith("-:") or (own is not None and own >= 16)
             if left_out:
                 differs = differs or not _OUTSIDE.search(str(pattern))
             elif own is not None and own != found.bits:
@@ -134,7 +148,9 @@ def _compressed_tensors(config: Config, dtype_bits: int) -> Compression:
     """One scheme for each group of layers; 2:4 pruning, with or without quantization, in ``sparsity_config``."""
     sparsity = _sparsity(config.get("sparsity_config"))
     groups = config.get("config_groups")
-    found = [_group(group) for group in groups.values()] if isinstance(groups, Mapping) else []
+    if groups and not (isinstance(groups, Mapping) and all(isinstance(group, Mapping) for group in groups.values())):
+        return Compression(None, None, sparsity=sparsity)
+    found = [_group(group) for group in _mapping(groups).values()]
     quantized = [one for one in found if one is not None]
     if not quantized:
         return Compression("sparse-2of4" if sparsity == 0.5 else "none", dtype_bits, sparsity=sparsity)
@@ -148,7 +164,7 @@ def _group(group: object) -> Compression | None:
     weights, inputs = (_mapping(_mapping(group).get(name)) for name in ("weights", "input_activations"))
     if not weights:
         return None
-    bits = _number(weights.get("num_bits"), 8)
+    bits = _stated(weights.get("num_bits", 8))
     floating = weights.get("type") == "float"
     activation_bits = int(_number(inputs.get("num_bits"), 16)) if inputs else 16
     size = weights.get("group_size")

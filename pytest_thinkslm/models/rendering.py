@@ -23,13 +23,11 @@ def rendered(
     add_generation_prompt: bool = True,
 ) -> str | None:
     """The text that a template makes of ``turns``; None where it refuses them or cannot be rendered here."""
-    import jinja2
-
     given = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "") | dict(variables or {})
     try:
         return render(template, turns, given, add_generation_prompt=add_generation_prompt)
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        return None  # it wants what is not known here (tools, a content of several parts)
+    except Exception:  # a template is others' code: it wants what is not known here (tools, parts), or divides by zero
+        return None
 
 
 def render(

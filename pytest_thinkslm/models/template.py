@@ -156,14 +156,12 @@ def _templated(
     tokenize: bool = True,
 ) -> Any:
     """What the tokenizer makes of the chat template: an encoding, or text where ``tokenize`` is off."""
-    import jinja2
-
     template = resolved.chat_template or ""
     own = bool(messages) and messages[0].role == "system"
     switch = Switch() if thinking is None else switch_for(template, thinking, system=own)
     if switch is None:
         raise EngineError(f"{resolved.name}: its chat template has nothing for --thinking {thinking}")
-    chat = [{"role": message.role, "content": _content(message, parts)} for message in switch.messages(messages)]
+    chat = [{"role": message.role, "content": content_of(message, parts)} for message in switch.messages(messages)]
     try:
         return tokenizer.apply_chat_template(
             chat,
@@ -174,12 +172,13 @@ def _templated(
             **day_variables(template),
             **switch.variables,
         )
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as problem:
+    except Exception as problem:  # a template is others' code, and raises anything
         roles = ", ".join(message.role for message in messages)
         raise EngineError(f"{resolved.name}: its chat template refuses these messages ({roles}): {problem}") from None
 
 
-def _content(message: Message, parts: bool) -> object:
+def content_of(message: Message, parts: bool) -> object:
+    """A message's content as templates take it: text, or a list of parts."""
     return [{"type": "text", "text": message.content}] if parts else message.content
 
 

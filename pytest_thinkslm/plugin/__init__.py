@@ -202,7 +202,10 @@ def _own_tests(config: pytest.Config, patterns: Sequence[str]) -> list[str]:
 def _refuse_misspelt(parser: pytest.Parser, args: Sequence[str]) -> None:
     """Say the option of ours that an unknown argument is nearly."""
     known = compat_pytest.option_names(parser)
-    if not known or all(not arg.startswith("-") or arg.partition("=")[0] in known or len(arg) < 4 for arg in args):
+    fine = (
+        not arg.startswith("-") or (arg.partition("=")[0] in known and " --" not in arg) or len(arg) < 4 for arg in args
+    )
+    if not known or all(fine):
         return
     from pytest_thinkslm.plugin import hints
 

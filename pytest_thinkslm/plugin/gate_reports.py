@@ -13,6 +13,7 @@ from pytest_thinkslm.core.files import write_file
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.gates.gating import outcome
 from pytest_thinkslm.gates.outcomes import ALLOW, GateResult
+from pytest_thinkslm.plugin import compat_pytest
 
 #: Plugins that must not take a gate for a test: what failed last, where to step on, when to stop, what was run.
 _NOT_TOLD = ("lfplugin", "nfplugin", "stepwiseplugin", "session", "thinkslm-controller")
@@ -33,7 +34,7 @@ def report_gates(config: pytest.Config, gates: Sequence[GateResult]) -> None:
     session, terminal = manager.getplugin("session"), manager.getplugin("terminalreporter")
     if session is not None and terminal is not None and gates:
         session.testscollected += len(gates)  # the share of done tests in the terminal
-        terminal.ensure_newline()
+        compat_pytest.Terminal(config).fresh_line()
     for gate in gates:
         hook(report=_report(gate))
 

@@ -56,6 +56,9 @@ def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, 
         if argument == "--":
             break
         name = argument.partition("=")[0]
+        first, *words = re.split(r"[\s=]+", argument)
+        if first in of_ours and ((" " in name and name not in every) or any(word in of_ours for word in words)):
+            return f"{argument!r} is one word, and options are several: leave out the quotes around it"
         if name.startswith("--") and name not in every and name not in ours:
             close = difflib.get_close_matches(name, [*ours, *every], n=1, cutoff=0.7)
             if name == "--slm":
@@ -99,7 +102,8 @@ def not_found(paths: Sequence[str], suite: Sequence[str], *, model: bool) -> str
     """
     for path in paths:
         file, _, test = path.partition("::")
-        word = re.sub(r"^test_|\.py$", "", file.rpartition("/")[2])
+        # A file of the suite, or one of its modules under --pyargs.
+        word = re.sub(r"^test_", "", re.split(r"[/.]", file.removesuffix(".py"))[-1])
         if short := re.search(rf"\[((?:.*-)?(?:{'|'.join(STYLES)})-)(\d{{1,3}})((?:-r\d+)?\])$", test):
             padded = f"{short[1]}{int(short[2]):04}{short[3]}"
             return f"items are numbered with four digits: {_quoted(path[: path.rindex('[')])}[{padded}"
@@ -109,7 +113,7 @@ def not_found(paths: Sequence[str], suite: Sequence[str], *, model: bool) -> str
         if model:
             what = f"--task {key}" if key else "--task KEY for one of its tasks"
             return f"there is no {_quoted(file)} here: leave the path out to run the suite ({what})"
-        if key or file == "embedded":
+        if key or file == "embedded" or file.partition(".")[0] == "pytest_thinkslm":
             return f"type: pytest --model embedded{f' --task {key}' if key else ''} (or a hub id, or a local folder)"
     return ""
 

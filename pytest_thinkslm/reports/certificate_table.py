@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_thinkslm.core.tables import Cell, Table, Tone, figure_columns, text_columns
+from pytest_thinkslm.core.tables import Cell, Column, Table, Tone, figure_columns, text_columns
 from pytest_thinkslm.reports.delta_tables import p_value
 from pytest_thinkslm.runs.types import CertificateJson, GuardJson, Results
 
 _TONES: Mapping[str, Tone] = {"within": "good", "broken": "bad"}
+_FIGURES = ("at most", "at least", "guard", "p within", "p broken")
 _RANKS = ("broken", "not evaluated", "open", "within")
 
 
@@ -24,7 +25,8 @@ def certificate_table(certificate: CertificateJson) -> Table:
     """Each task in a row, those that forbid GO first; points."""
     columns = [
         *text_columns("task", "tier"),
-        *figure_columns("n", "drop", "at most", "at least", "guard", "p within", "p broken"),
+        *figure_columns("n", "drop"),
+        *(Column(name, narrow=name.replace(" ", "\n")) for name in _FIGURES),
         *text_columns("state"),
     ]
     tiers = ("critical", "supporting", "advisory")

@@ -42,19 +42,24 @@ _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad"}
 
 def _table(first: RecordedRun, comparison: Comparison) -> Table:
     title = f"{first.name} → {comparison.name}"
-    # A terminal has no room for what is the same in every row, nor for the interval of the flips.
+    # A terminal has no room for what is the same in every row, nor for the interval of the flips, nor, beside styles or
+    # variants, for the flips, which are lost and gained ones together.
     everywhere: tuple[Form, ...] = ("terminal", "markdown", "html")
     keys = [row.key for row in comparison.rows]
+    styles, variants = len({key.style for key in keys}) > 1, len({key.variant for key in keys}) > 1
     columns = [
         *text_columns("task"),
-        Column("style", "left", forms=everywhere if len({key.style for key in keys}) > 1 else everywhere[1:]),
+        Column("style", "left", forms=everywhere if styles else everywhere[1:]),
         Column("variant", "left", forms=everywhere[1:]),
-        Column("variant", "left", wrap=True, forms=everywhere[:1] if len({key.variant for key in keys}) > 1 else ()),
+        Column("variant", "left", wrap=True, forms=everywhere[:1] if variants else ()),
         *(
             part
             for column in change_columns(kept=False)
             for part in (
-                [replace(column, forms=everywhere[1:]), replace(column, forms=everywhere[:1])]
+                [
+                    replace(column, forms=everywhere[1:]),
+                    replace(column, forms=() if styles or variants else everywhere[:1]),
+                ]
                 if column.heading == "flips"
                 else [column]
             )

@@ -21,6 +21,7 @@ _TONES: Mapping[GateState, Tone] = {
 
 #: Where there is room for what a terminal's 80 columns have none for.
 _FILES: tuple[Form, ...] = ("markdown", "html")
+_ALL: tuple[Form, ...] = ("terminal", *_FILES)
 
 #: What each kind of gate asks, as it is shown.
 _KINDS = {
@@ -38,18 +39,20 @@ def gate_table(gates: Sequence[GateJson], title: str = "Gates", *, first: int = 
     Args:
         first: number of the first comparison among those whose items the page links to.
     """
+    numbers = {gate["name"]: number for number, gate in enumerate((g for g in gates if "task" in g), first)}
+    rows = [_cells(gate, numbers.get(gate["name"])) for gate in ranked(gates)]
+    compared = any("difference" in gate["fields"] for gate in gates)
     columns = [
         *text_columns("task", "gate"),
         *figure_columns("n"),
         Column("before", forms=_FILES),
         *figure_columns("now"),
-        Column("change (95% interval)", css="strong"),
+        Column("change (95% interval)", narrow="change (95% CI)", css="strong", forms=_ALL if compared else _FILES),
         *(Column(name, css="links", forms=_FILES) for name in ("lost", "gained")),
         *(Column(name, forms=_FILES) for name in ("flips", "p")),
         Column("decision", "left"),
     ]
-    numbers = {gate["name"]: number for number, gate in enumerate((g for g in gates if "task" in g), first)}
-    return Table(columns, [_cells(gate, numbers.get(gate["name"])) for gate in ranked(gates)], title)
+    return Table(columns, rows, title)
 
 
 def gate_sentences(gates: Sequence[GateJson]) -> list[tuple[GateState, str]]:

@@ -10,6 +10,8 @@ from pytest_thinkslm.core.tables import escape
 
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 24, 36
+#: Width of a letter of a name, about, and height of its line.
+_LETTER, _LINE = 5.6, 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,15 @@ def pareto_svg(points: Sequence[Point], axis: str, *, more_is_better: bool = Fal
         css = ' class="best"' if point in best else ""
         title = f"{point.name}: {100 * point.accuracy:.1f}%, {point.cost:.3g}"
         parts.append(f'<circle{css} cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(title)}</title></circle>')
+    written: list[tuple[float, float, float]] = []
     for point in best:
         x, y = place(point)
         end, anchor = (x - 6, "end") if x > _WIDTH / 2 else (x + 6, "start")
+        taken = _LETTER * len(point.name)
+        begin = end - taken if anchor == "end" else end
+        if any(abs(y - other) < _LINE and begin < last and first < begin + taken for first, last, other in written):
+            continue  # no name over another: it is said where the point is pointed at
+        written.append((begin, begin + taken, y))
         parts.append(
             f'<text class="tick" x="{end:.1f}" y="{y - 6:.1f}" text-anchor="{anchor}">{escape(point.name)}</text>'
         )

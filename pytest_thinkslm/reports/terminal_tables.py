@@ -5,6 +5,7 @@ Break-downs as aligned columns, many variants in blocks of tasks, and gates with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -35,9 +36,9 @@ _Rate = Literal["unparsed_rate", "truncated_rate", "error_rate"]
 _RATES: tuple[_Rate, ...] = get_args(_Rate)
 
 #: Gates whose sentences are all shown, and failed ones of more gates.
-FEW_GATES, SENTENCES = 3, 3
-#: Characters of a sentence among many.
-_LONG = 220
+FEW_GATES, SENTENCES = 3, 2
+#: Characters of a sentence among many: with what stands before and behind it two lines.
+_LONG = 128
 
 
 def breakdown_table(rows: Sequence[FigureRow]) -> Table | None:
@@ -175,7 +176,7 @@ def change_overview(results: Results) -> Table | None:
         Column("largest drop", "left"),
         Column("lost"),
         Column("gained"),
-        Column("drops with p <= 0.05", narrow="drops,\np <= 0.05"),
+        Column("drops with p <= 0.05", narrow="drops,\np <=\n0.05"),
         Column("certificate", "left", forms=("terminal", "markdown", "html") if decisions else ()),
     ]
     return Table(columns, rows, "What changed")
@@ -232,10 +233,11 @@ def sentences_shown(
 
 
 def _first_clauses(sentence: str) -> str:
-    """The first clauses of what names every task: some three lines of a terminal."""
+    """The first clauses of what names every task: two lines of a terminal."""
     if len(sentence) <= _LONG:
         return sentence
     kept = sentence[:_LONG].rpartition("; ")[0] or sentence[:_LONG].rpartition(" ")[0]
+    kept = re.sub(r"\s*\([^)]*$", "", kept)  # no half of what stands in parentheses
     return f"{kept}; ... (summary.md)"
 
 

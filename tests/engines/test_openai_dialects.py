@@ -50,6 +50,7 @@ def test_without_a_known_reason_the_tokens_tell() -> None:
     assert finish_reason(None, 199, 200) == "unknown"
     assert finish_reason("stop", 200, 200) == "stop"
     assert broken_off("abort")
+    assert broken_off("insufficient_system_resource")
     assert not broken_off("stop")
 
 
@@ -81,6 +82,9 @@ REFUSALS = [
      None),
     ("top_k must be at least 1", "top_k"),
     ("an invalid number n of steps", None),
+    ("seed: Extra inputs are not permitted", "seed"),
+    ("seed is not supported by this backend", "seed"),
+    ("max_tokens 4096 is not supported by this model", None),
     ("the context length of 8192 is exceeded", None),
 ]  # fmt: skip
 
@@ -114,7 +118,7 @@ def test_narrowing_ends(text: str) -> None:
     raise AssertionError("a refusal was answered for ever")
 
 
-def reply(content: object = "42", finish: object = "stop", tokens: int = 5, **message: object) -> bytes:
+def reply(content: object = "42", finish: object = "stop", tokens: object = 5, **message: object) -> bytes:
     choice = {"message": {"content": content, **message}, "finish_reason": finish}
     return json.dumps({"choices": [choice], "usage": {"completion_tokens": tokens}}).encode()
 
@@ -135,6 +139,11 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
         (reply("42", thinking="hm"), "42", "hm"),
         (reply("42", reasoning_content=[{"type": "text", "text": "hm"}]), "42", "hm"),
         (reply(None, refusal="No."), "No.", None),
+        (reply([{"type": "refusal", "refusal": "No."}]), "No.", None),
+        (reply([{"type": "text", "text": {"value": "42", "annotations": []}}]), "42", None),
+        (reply([{"type": None, "text": "42"}]), "42", None),
+        (reply([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "42"}]), "42", None),
+        (reply("42", error={"message": "of no weight"}), "42", None),
     ],
 )
 def test_text_and_thought_of_a_reply(data: bytes, text: str, reasoning: str | None) -> None:
@@ -151,6 +160,14 @@ def test_text_and_thought_of_a_reply(data: bytes, text: str, reasoning: str | No
         (reply("half", finish="abort"), "server"),
         (reply("long", tokens=4096), "overrun"),
         (reply("long", tokens=202), "overrun"),
+        (reply("long", tokens="4096"), "overrun"),
+        (reply("long", tokens=4096.0), "overrun"),
+        (reply({"parts": ["42"]}), "refused"),
+        (b'{"error": {"message": "m", "code": "400"}, "choices": [{"message": {"content": ""}}]}', "refused"),
+        (b'{"choices": [{"error": {"message": "m", "code": 502}, "message": {"content": null}}]}', "server"),
+        (b'{"object": "error", "message": "m", "type": "BadRequestError", "code": 400}', "refused"),
+        (b'{"detail": "m"}', "malformed"),
+        (b"m is no JSON", "malformed"),
     ],
 )
 def test_replies_that_are_no_output(data: bytes, kind: str) -> None:
@@ -295,6 +312,23 @@ def test_a_file_without_certificates(tmp_path: Path) -> None:
     for file in (tmp_path / "empty.pem", tmp_path / "absent.pem", tmp_path / "pipe.pem", tmp_path):
         with pytest.raises(UsageError, match=rf"--engine-args ca={file}: no certificates"):
             OpenAIEngine("tiny", server_url="https://127.0.0.1:9", engine_args={"ca": str(file)})
+
+
+def test_a_server_without_tls_needs_no_certificates(monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    engine = OpenAIEngine("tiny", server_url="http://example.invalid:9/v1")
+    with pytest.raises(ModelError, match="connection failed"):
+        engine.fingerprint()
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_an_id_that_no_header_can_carry(monkeypatch: pytest.MonkeyPatch, quick: None, name: str) -> None:
+    monkeypatch.setenv(name, "org\u00e9")
+    engine = OpenAIEngine("tiny", server_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ModelError, match=f"{name} holds a character"):
+        engine.fingerprint()
+    engine.close()
 
 
 @pytest.mark.parametrize(

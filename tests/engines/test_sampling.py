@@ -95,6 +95,7 @@ def test_what_cannot_be_asked(raw: dict[str, str], says: str) -> None:
         ({"temperature": 0.6, "min_p": None, "num_beams": 1}, {"temperature": 0.6}),
         ({"do_sample": False, "temperature": 0.6}, {"temperature": 0.0}),
         ({"repetition_penalty": 1.05}, {"repetition_penalty": 1.05}),
+        ({"do_sample": True, "top_k": -1}, {"temperature": 1.0, "top_k": 0}),
         ({"do_sample": True, "repetition_penalty": 1.05}, {"temperature": 1.0, "repetition_penalty": 1.05}),
     ],
 )  # fmt: skip
@@ -110,6 +111,8 @@ def test_what_a_checkpoint_asks_for(tmp_path: Path, content: object, asked: dict
         ({"temperature": "hot"}, ModelError, "temperature 'hot', which is out of range"),
         ({"top_p": 3}, ModelError, "top_p 3, which is out of range"),
         ({"temperature": True}, ModelError, "temperature True"),
+        ('{"top_k": 1e400}', ModelError, "top_k inf, which is out of range"),
+        ('{"temperature": 1e400}', ModelError, "temperature inf, which is out of range"),
         ({"num_beams": 4}, UsageError, "asks for num_beams 4, which is not done here"),
     ],
 )

@@ -61,6 +61,10 @@ def adding(name: str, value: float, *shape: int) -> Change:
     return lambda tensors: tensors.update({name: torch.full(shape, value, dtype=torch.bfloat16)})
 
 
+def tied(tensors: dict[str, Any]) -> None:
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+
+
 def under_another_prefix(tensors: dict[str, Any]) -> None:
     for name in list(tensors):
         tensors[f"backbone.{name}"] = tensors.pop(name)
@@ -114,7 +118,7 @@ def test_weights_that_are_not_the_model_s_are_named(llama: Path, edit: Change, s
     [
         (lambda tensors: None, {}),
         (without("lm_head.weight"), {"tie_word_embeddings": True}),
-        (lambda tensors: None, {"tie_word_embeddings": True}),
+        (tied, {"tie_word_embeddings": True}),
         (adding(Q + "bias", 0.0, 32), {}),
         (adding("model.layers.0.self_attn.rotary_emb.inv_freq", 1.0, 8), {}),
         (adding("model.layers.2.eh_proj.weight", 1.0, 8), {"num_nextn_predict_layers": 1}),
@@ -133,6 +137,12 @@ def test_a_layer_beyond_the_config_and_a_tower_that_it_does_not_announce(llama: 
     for name in ("model.layers.2.mlp.up_proj.weight", "vision_tower.patch_embed.weight"):
         with pytest.raises(EngineError, match="no place for"):
             check(Weights(unexpected=(name,)), llama, read_config(llama, "m"), "m")
+
+
+def test_an_output_layer_that_is_said_to_be_the_embedding_and_is_not(llama: Path) -> None:
+    change(llama, lambda tensors: None, tie_word_embeddings=True)
+    with pytest.raises(EngineError, match=r"tie_word_embeddings, but lm_head\.weight differs"):
+        listed(llama)
 
 
 def test_a_quantized_checkpoint_lacks_a_scale(llama: Path) -> None:

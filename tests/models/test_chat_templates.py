@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import tiny_checkpoints
 
 from pytest_thinkslm.core.errors import EngineError, ModelError
 from pytest_thinkslm.core.records import Message, Request, Sampling
+from pytest_thinkslm.engines.transformers_load import stop_ids_of
 from pytest_thinkslm.models.chat_templates import asks_for_date, holds, problem_of, remarks, shows_parts
 from pytest_thinkslm.models.resolve import ResolvedModel, resolve
 from pytest_thinkslm.models.template import Prompts
@@ -151,6 +154,7 @@ LLAMA = (
         (LLAMA, "Today: 26 Jul 2024"),
         ("{{ strftime_now('%A %H:%M %Y-%m-%d') }}" + CHAT, "Friday 00:00 2024-07-26"),
         ("{{ strftime_now('100%% %-d. %B') }}" + CHAT, "100% 26. July"),
+        ("{{ strftime_now('%c|%x|%D %R|%Z') }}" + CHAT, "Fri Jul 26 00:00:00 2024|07/26/24|07/26/24 00:00|"),
         ("{% macro head() %}{{ strftime_now('%Y-%m-%d') }}{% endmacro %}{{ head() }}" + CHAT, "2024-07-26"),
         ("\n  {% if true %}{{ strftime_now('%Y') }}{% endif %}" + CHAT, "\n2024"),
         ("{{ date_string }}" + CHAT, "26 Jul 2024"),
@@ -160,6 +164,27 @@ def test_every_day_is_one_day(tokenizer: Any, template: str, day: str) -> None:
     assert prompt(tokenizer, template).startswith(day)
     assert "asks for today's date, and is told 26 July 2024 on every day" in model(template).note
     assert model(template).prompt_facts()["day"] == "2024-07-26"
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        ("{% for m in messages %}<u>{{ m.content }}<e>{% endfor %}", "<e>"),
+        ("{% for m in messages %}<u>{% for part in m.content %}{{ part.text }}{% endfor %}<e>{% endfor %}", "<e>"),
+        ("{% for m in messages %}<u>{{ 1 / 0 if m.role == 'assistant' else m.content }}<e>{% endfor %}", None),
+    ],
+)
+def test_the_token_that_ends_a_turn(tokenizer: Any, template: str, end: str | None) -> None:
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens(["<u>", "<e>"], special_tokens=True)
+    found = stop_ids_of(model(template), SimpleNamespace(config=SimpleNamespace()), own)
+    assert own.convert_ids_to_tokens(found) == ([] if end is None else [end])
+
+
+def test_whatever_a_template_raises_is_its_refusal(tokenizer: Any) -> None:
+    for broken in ("{{ 1 / 0 }}", "{{ 'a' * 10 ** 15 }}", "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}"):
+        with pytest.raises(EngineError, match="its chat template refuses these messages"):
+            prompt(tokenizer, broken + CHAT)
 
 
 def test_a_date_of_the_template_s_own_is_left_alone(tokenizer: Any) -> None:

@@ -153,10 +153,37 @@ CASES: list[tuple[str, dict[str, Any] | None, Compression]] = [
         Compression("gptq4", 4, "gptq", 128),
     ),
     ("AutoRound's", {**GPTQ4, "extra_config": {"model.layers.0.q": {"bits": 16}}}, Compression(None, 4, "gptq", 128)),
+    ("left out as False", {**GPTQ4, "dynamic": {".*q_proj": False}}, Compression(None, 4, "gptq", 128)),
+    (
+        "AWQ, a layer left out",
+        {**GPTQ4, "quant_method": "awq", "modules_to_not_convert": ["model.layers.0."]},
+        Compression(None, 4, "awq", 128),
+    ),
+    (
+        "AWQ, a tower left out",
+        {**GPTQ4, "quant_method": "awq", "modules_to_not_convert": ["visual", "lm_head"]},
+        Compression("awq4", 4, "awq", 128),
+    ),
+    ("bitsandbytes, no method named", {"load_in_4bit": True}, Compression(None, 4, "bitsandbytes")),
+    (
+        "bits of a group as text",
+        tensors({**INT4, "num_bits": "4"}),
+        Compression("w4a16", 4, "compressed-tensors", 128),
+    ),
+    (
+        "bits of a group unknown",
+        tensors({**INT4, "num_bits": None}),
+        Compression(None, None, "compressed-tensors", 128),
+    ),
     (
         "hostile groups",
         {"quant_method": "compressed-tensors", "config_groups": ["x"], "sparsity_config": 3},
-        Compression("none", 16, "compressed-tensors"),
+        Compression(None, None, "compressed-tensors"),
+    ),
+    (
+        "groups by the name of a preset",
+        {"quant_method": "compressed-tensors", "config_groups": {"W4A16": ["Linear"]}},
+        Compression(None, None, "compressed-tensors"),
     ),
 ]
 

@@ -82,6 +82,7 @@ def test_quantization_and_nested_config(tmp_path: Path) -> None:
         ({**WHOLE, "pytorch_model.bin": "p"}, "model.safetensors", r"pickled .* \(pytorch_model.bin\).*refused"),
         ({**WHOLE, "config.json": "{"}, "", "cannot read .*config.json"),
         ({**WHOLE, "config.json": "[]"}, "", "config.json is not a JSON object"),
+        ({**WHOLE, "tokenizer.json": "{"}, "", r"cannot read .*/tokenizer\.json: it is damaged"),
         ({"adapter_config.json": "{}", "adapter_model.safetensors": "w"}, "", "holds an adapter: merge it"),
         ({"model.gguf": "w"}, "", "GGUF file, which --engine llamacpp reads"),
         ({"sub/config.json": "{}"}, "", "a folder below it does"),

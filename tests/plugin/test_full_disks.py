@@ -202,6 +202,25 @@ def test_sigterm_ends_with_a_report_and_a_sentence(replay: Replay, pytester: pyt
     assert results(pytester.path / "report")["selection"] == "partial"
 
 
+def test_a_sigterm_that_breaks_a_lock_ends_the_same(replay: Replay, pytester: pytest.Pytester) -> None:
+    # What a signal does to ``queue.get`` between two steps of letting its lock go.
+    pytester.makeconftest(
+        """
+        import os, signal, time
+
+        def pytest_runtestloop():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                raise RuntimeError("release unlocked lock")
+        """
+    )
+    result = replay(lines())
+    assert result.ret == 2
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
 def test_two_runs_do_not_share_a_folder(replay: Replay, pytester: pytest.Pytester) -> None:
     replay(lines())
     command = [sys.executable, "-m", "pytest", "--model=outputs.jsonl", "--engine=replay", "--report-dir=report"]

@@ -70,6 +70,8 @@ TABLE = [
     Likely("checks", 0, "1 reasoning test was skipped, since no model is given; type: pytest --model embedded"),
     Likely("checks|-k|mine", 0, "no model is given; type: pytest --model embedded"),
     Likely("--pyargs|pytest_thinkslm.nothing|--task=gsm8k", 4, "not found"),
+    Likely("--pyargs|pytest_thinkslm.reasoning_tests", 4, "type: pytest --model embedded (or"),
+    Likely("--pyargs|pytest_thinkslm.reasoning_tests.test_gsm8k", 4, "type: pytest --model embedded --task gsm8k (or"),
     Likely("embedded", 4, "type: pytest --model embedded (or"),
     Likely("gsm8k", 4, "type: pytest --model embedded --task gsm8k (or"),
     Likely("test_gsm8k.py", 4, "type: pytest --model embedded --task gsm8k (or"),
@@ -91,6 +93,8 @@ TABLE = [
     Likely(REPLAY + "--wheer=level=5", 4, "did you mean --where?"),
     Likely(REPLAY + "--slm-tasks=mine", 4, "did you mean --slm-task?"),
     Likely("--slm=embedded", 4, "did you mean --model?"),
+    Likely("--model embedded", 4, "'--model embedded' is one word, and options are several: leave out the quotes"),
+    Likely("--model=embedded --task=gsm8k", 4, "is one word, and options are several: leave out the quotes"),
     # Tasks.
     Likely(REPLAY + "--task=gsm8", 4, "did you mean 'gsm8k'"),
     Likely(REPLAY + "gsm8k", 4, "there is no file or folder gsm8k; it is a task: --task gsm8k"),

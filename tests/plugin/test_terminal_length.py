@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from replayed import Line, sorted_answer
+from rich.cells import cell_len
 
 Replay = Callable[..., pytest.RunResult]
 TASKS = tuple(f"sort{length}_{kind}" for length in (8, 16, 32) for kind in ("positive", "mixed"))
@@ -42,8 +43,17 @@ def lines(models: int, quants: int, items: int) -> list[Line]:
     ]
 
 
-@pytest.mark.parametrize(("models", "quants", "items", "most"), [(1, 2, 60, 120), (2, 12, 3, 200)])
-def test_lines_of_a_run_with_all_gates(replay: Replay, models: int, quants: int, items: int, most: int) -> None:
+def rows(text: list[str]) -> int:
+    """Rows of a terminal of 80 columns, which goes on in the next one where a line is longer."""
+    return sum(max(1, -(-cell_len(line) // 80)) for line in text)
+
+
+# Of six tasks; all 17 take some twenty rows more (docs/performance.md).
+@pytest.mark.parametrize(("models", "quants", "items", "most"), [(1, 2, 60, 95), (2, 12, 3, 150)])
+def test_rows_of_a_run_with_all_gates(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch, models: int, quants: int, items: int, most: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     found = replay(
         lines(models, quants, items),
         "--task=sort*",
@@ -54,7 +64,9 @@ def test_lines_of_a_run_with_all_gates(replay: Replay, models: int, quants: int,
         *GATES,
     )
     text = found.outlines
-    assert len(text) <= most
+    assert rows(text) <= most
+    assert [line for line in text if line.count("%]") > 1] == [], "two shares of progress in one line"
+    assert [line for line in text if line.endswith("[100%]")]
     ours = [line for line in text if "thinkslm: " in line]
     assert [line for line in ours if not line.startswith("thinkslm: ")] == [], "it goes on behind the dots"
     assert len([line for line in ours if "on replay" in line]) == models * quants
