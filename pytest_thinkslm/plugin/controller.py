@@ -291,18 +291,6 @@ class ControllerPlugin:
         """Before pytest writes its header."""
         compat_pytest.guard_terminal(self.config)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """A signal that comes while a lock is let go ends as "release unlocked lock": that is the signal's end, too."""
-        try:
-            return (yield)
-        except session.Failed:
-            raise
-        except Exception:
-            if self._ended_by.signal:
-                raise KeyboardInterrupt(self._ended_by.signal) from None
-            raise
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
@@ -410,12 +398,14 @@ class ControllerPlugin:
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtestloop(self) -> Generator[None, object, object]:
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """An interrupt stays one, also where it came in the midst of a lock."""
         try:
             return (yield)
+        except session.Failed:
+            raise
         except Exception as error:
-            if was_interrupted(error):
+            if self._ended_by.signal or was_interrupted(error):
                 raise KeyboardInterrupt(self._ended_by.signal) from error
             raise
 
