@@ -1,6 +1,6 @@
 """Fault drills: runs that are killed, terminated, interrupted, whose disks are full, and that meet other runs.
 
-    python benchmarks/faults.py [--share 0.1] [--workdir DIR] [--seed N] [--only WORD]
+    python benchmarks/faults.py [--share 0.1] [--workdir DIR] [--seed N] [--only WORD] [--forked]
 
 Each drill starts real runs of the suite in processes of their own, on recorded outputs (replay), on a server that this
 script is (openai; it knows which replies it has sent), and on a checkpoint of random weights (transformers); with and
@@ -16,12 +16,15 @@ without ``-n 2``. Killed runs are started again until one is through. Counted ar
 Full disks are small tmpfs mounts; a disk that turns read-only is a small ext4 image that the kernel is told to give up,
 as it does after an error of the device (a plain remount is refused while files are open there). Both want Linux and
 root, and are skipped elsewhere. ``--share`` takes a part of the drills, ``--only`` those whose name has
-some words. Prints a Markdown table; exit status 1 where anything was counted.
+some words; ``--forked`` starts the runs as forks of this process, which has loaded torch, as that is most of what a
+short run costs (workers of ``-n 2`` load it all the same). Prints a Markdown table; exit status 1 where anything was
+counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import json
 import os
@@ -141,8 +144,9 @@ class _Http(ThreadingHTTPServer):
 class Drills:
     """Everything that the drills share."""
 
-    def __init__(self, root: Path, share: float, seed: int) -> None:
+    def __init__(self, root: Path, share: float, seed: int, *, forked: bool = False) -> None:
         self.root = root
+        self.forked = forked
         self.share = share
         self.draw = random.Random(seed)
         self.tallies: list[Tally] = []
@@ -191,8 +195,26 @@ class Drills:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
         return subprocess.Popen(
             command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=partial(run_here, command, env) if self.forked else None,
         )  # fmt: skip
+
+
+def run_here(command: list[str], environment: dict[str, str]) -> None:
+    """In the child, where it would load another program: pytest, with what this process has loaded."""
+    os.closerange(3, 1 << 12)  # with them the pipe that tells the parent of a failed start
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    sys.path.insert(0, "")
+    import pytest
+
+    status = 3
+    try:
+        status = int(pytest.main(command[command.index("pytest") + 1 :]))
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
 
 
 def entries(journal: Path) -> Iterator[dict[str, Any]]:
@@ -529,10 +551,14 @@ def main() -> int:
     )
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--forked", action="store_true", help="run in forks of this process, with torch loaded once")
     options = parser.parse_args()
     root = options.workdir or Path(tempfile.mkdtemp(prefix="faults-"))
     root.mkdir(parents=True, exist_ok=True)
-    drills = Drills(root, options.share, options.seed)
+    drills = Drills(root, options.share, options.seed, forked=options.forked)
+    if options.forked:
+        os.environ.update(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+        drills.checkpoint()
     started = time.monotonic()
     for name, drill in plan(drills):
         if all(word in name.split() for word in options.only.split()):

@@ -31,7 +31,7 @@ from pytest_thinkslm.plugin.progress import ProgressLine, Standing
 from pytest_thinkslm.plugin.run_gates import RunGates
 from pytest_thinkslm.plugin.scheduler import StaticShards
 from pytest_thinkslm.plugin.team import TeamProgress
-from pytest_thinkslm.plugin.termination import Termination
+from pytest_thinkslm.plugin.termination import Termination, was_interrupted
 from pytest_thinkslm.plugin.worker_input import WorkerInput
 from pytest_thinkslm.plugin.workers import chosen_distribution
 from pytest_thinkslm.reports.folder import ReportFolder
@@ -291,18 +291,6 @@ class ControllerPlugin:
         """Before pytest writes its header."""
         compat_pytest.guard_terminal(self.config)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """A signal that comes while a lock is let go ends as "release unlocked lock": that is the signal's end, too."""
-        try:
-            return (yield)
-        except session.Failed:
-            raise
-        except Exception:
-            if self._ended_by.signal:
-                raise KeyboardInterrupt(self._ended_by.signal) from None
-            raise
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Add up, decide the exit status, write the files."""
@@ -408,6 +396,18 @@ class ControllerPlugin:
         for problem in self._others.sentences():
             terminalreporter.write_line(f"ERROR: thinkslm: {safe_message(problem)}", red=True)
         return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """An interrupt stays one, also where it came in the midst of a lock."""
+        try:
+            return (yield)
+        except session.Failed:
+            raise
+        except Exception as error:
+            if self._ended_by.signal or was_interrupted(error):
+                raise KeyboardInterrupt(self._ended_by.signal) from error
+            raise
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Why pytest ends the run."""

@@ -7,6 +7,17 @@ import threading
 from types import FrameType
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error arose while an interrupt was on its way up.
+
+    A signal that comes in the moment in which a ``Condition`` takes its lock again (xdist waits for its workers in
+    one) leaves as ``RuntimeError: release unlocked lock``, with the interrupt in its context.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 class Termination:
     """Takes SIGTERM where nobody else does, from now until ``restore``.
 

@@ -137,6 +137,28 @@ def test_waiting_for_the_engine_is_no_time_of_a_test(pytester: pytest.Pytester, 
     assert all(item["verdict"] == "incorrect" for item in items(pytester.path / "report"))
 
 
+INTERRUPTED = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    for item in session.items[:2]:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise RuntimeError("release unlocked lock")
+"""
+
+
+def test_an_interrupt_in_the_midst_of_a_lock_is_one(pytester: pytest.Pytester, replay: Replay) -> None:
+    pytester.makeconftest(INTERRUPTED)
+    result = replay(four_sorts(), "--task=sort8_positive", "--limit=3")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "INTERNALERROR" not in result.stdout.str()
+    assert len(items(pytester.path / "report")) == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
