@@ -158,6 +158,11 @@ def print_table(console: Console, table: Table, *, gap: int | None = None, capti
         print_line(console, note, "quiet")
 
 
+def fits(console: Console, table: Table) -> bool:
+    """Whether the table's rows are no longer than a line, its columns as close as they get."""
+    return _least_width(console, _rich_table(table, 1, "")) <= console.width
+
+
 def print_line(console: Console, text: str, tone: Tone = "") -> None:
     """Print a line of text, however long, as it is."""
     console.print(_rich_text(text, tone), soft_wrap=True)

@@ -12,6 +12,7 @@ from pytest_thinkslm.core.tables import (
     Form,
     Table,
     Tone,
+    fits,
     markdown_line,
     markdown_table,
     percent,
@@ -68,6 +69,18 @@ def _table(first: RecordedRun, comparison: Comparison) -> Table:
     models = short_names(key.model for key in keys)
     rows = [_cells(row, len(columns), models) for row in comparison.rows]
     return Table(columns, rows, title, _footnotes(comparison))
+
+
+def _by_variant(first: RecordedRun, comparison: Comparison) -> list[Table]:
+    """A table for each variant, which its title names."""
+    groups: dict[tuple[str, str], list[ComparedGroup]] = {}
+    for row in comparison.rows:
+        groups.setdefault(row.key.variant, []).append(row)
+    tables = []
+    for (model, quant), own in groups.items():
+        table = _table(first, replace(comparison, rows=tuple(own)))
+        tables.append(replace(table, title=f"{table.title}: {model} ({quant})"))
+    return tables
 
 
 def _cells(row: ComparedGroup, count: int, models: Mapping[str, str]) -> list[str]:
@@ -148,7 +161,11 @@ def as_text(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         for comparison in comparisons:
             table = _table(first, comparison)
             gates = _gates_json(comparison)
-            print_table(console, gate_table(gates, table.title) if gates else replace(table, notes=()), gap=1)
+            shown = [gate_table(gates, table.title)] if gates else [table]
+            if not gates and not fits(console, table):
+                shown = _by_variant(first, comparison)
+            for one in shown:
+                print_table(console, replace(one, notes=()), gap=1)
             for state, sentence in gate_sentences(gates):
                 print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
             for certificate in comparison.certificates:

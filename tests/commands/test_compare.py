@@ -272,6 +272,29 @@ def test_styles_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert max(len(line.rstrip()) for line in table) <= 80
 
 
+def test_variants_that_do_not_fit_beside_the_figures_have_a_table_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    variants = [(model, quant) for model in ("owner/model-0", "owner/model-1") for quant in ("none", "sparse-2of4")]
+
+    def run(name: str, wrong: int) -> str:
+        lines = [
+            record(item, item >= wrong, task=task, model=model, quant=quant)
+            for task in ("sort8_positive", "sort16_positive")
+            for model, quant in variants
+            for item in range(30)
+        ]
+        return str(write_run(tmp_path / name, lines))
+
+    assert main(["compare", run("a", 2), run("b", 20)]) == 0
+    text = capsys.readouterr().out.splitlines()
+    rows = [line for line in text if line.startswith(("task", "sort")) and " (" not in line]
+    assert len(rows) == len(variants) * 3
+    assert max(len(line.rstrip()) for line in rows) <= 80
+    assert [line for line in text if line.rstrip().endswith("b: owner/model-1 (sparse-2of4)")]
+
+
 def test_by_style_takes_one_run_with_several_styles(
     runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
