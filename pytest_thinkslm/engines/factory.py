@@ -15,7 +15,7 @@ from pytest_thinkslm.core.identity import ItemKey, ItemRef, Variant, labels
 from pytest_thinkslm.core.records import Sampling
 from pytest_thinkslm.core.schemes import KV_CACHES, parts_of
 from pytest_thinkslm.engines.base import Engine
-from pytest_thinkslm.engines.recalled import Recalled, recalled_of_server, recalled_variants, remember
+from pytest_thinkslm.engines.recalled import Recalled, asked_quant, recalled_of_server, recalled_variants, remember
 from pytest_thinkslm.engines.sampling import sampling_of, stated
 from pytest_thinkslm.engines.scoring import Scorer
 from pytest_thinkslm.machine.placement import PlacementError
@@ -472,13 +472,7 @@ class EngineFactory:
         remember(self.settings.journal_dir, self.fingerprint(index), variant, asked, self.resolve(variant))
 
     def _asked_quant(self, variant: Variant) -> str | None:
-        """A variant's ``--quant``; None where none was asked for, and where ``none`` says the same.
-
-        It does not of a checkpoint, which may be quantized already.
-        """
-        if not self.settings.quants or (variant.quant == "none" and not self.local):
-            return None
-        return variant.quant
+        return asked_quant(variant.quant if self.settings.quants else None, local=self.local)
 
     def _latency(self) -> float:
         arguments = dict(self.settings.engine_args)

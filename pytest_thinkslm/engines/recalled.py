@@ -85,11 +85,19 @@ def recalled_variants(settings: Settings) -> dict[tuple[str, str | None], Recall
     return found
 
 
+def asked_quant(quant: str | None, *, local: bool) -> str | None:
+    """A variant's ``--quant``, None where none was asked for; also where ``none`` says the same.
+
+    It does not of a checkpoint that is loaded here, which may be quantized already.
+    """
+    return None if quant == "none" and not local else quant
+
+
 def recalled_of_server(settings: Settings, model: str) -> Recalled | None:
     """Under ``--rescore`` what the journal says of the model of a server that cannot be asked; None where nothing."""
     if not settings.rescore or settings.engine != "openai" or settings.server_url is None:
         return None
-    quant = settings.quants[0] if settings.quants and settings.quants[0] != "none" else None
+    quant = asked_quant(settings.quants[0] if settings.quants else None, local=False)
     return _recall(settings.journal_dir, model, quant, "openai", Endpoint.parse(settings.server_url, {}).url)
 
 

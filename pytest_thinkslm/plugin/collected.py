@@ -15,8 +15,6 @@ from pytest_thinkslm.tasks import registry
 
 #: Where an xdist worker leaves what it collected.
 _SENT = "thinkslm_collected"
-#: Marks a test that stands in for a task that has none; it gives way to the task's own.
-_GENERIC = "__thinkslm_generic__"
 
 
 class CollectedPlugin:
@@ -36,7 +34,7 @@ class CollectedPlugin:
     def pytest_pycollect_makeitem(self, obj: object) -> None:
         """Which tasks have tests here."""
         key = getattr(obj, "__thinkslm_task__", None)
-        if isinstance(key, str) and (self._settings.tasks or not hasattr(obj, _GENERIC)):
+        if isinstance(key, str) and (self._settings.tasks or not registry.is_generic(obj)):
             self._found.met.add(key)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:

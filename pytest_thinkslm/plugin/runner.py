@@ -111,7 +111,7 @@ class RunnerPlugin:
             return None
         if key not in registry.all_tasks():
             registry.get(key)  # says what is wrong
-        if hasattr(obj, "__thinkslm_generic__") and (not self.settings.tasks or key in self._tested):
+        if registry.is_generic(obj) and (not self.settings.tasks or key in self._tested):
             return []
         if self.settings.tasks and key not in self.selected | self._late(key):
             return []
@@ -134,7 +134,7 @@ class RunnerPlugin:
             return
         if "case" not in metafunc.fixturenames:
             raise UsageError(f"{metafunc.function.__name__}: a test of a task takes the fixture 'case'")
-        if not hasattr(metafunc.function, "__thinkslm_generic__"):
+        if not registry.is_generic(metafunc.function):
             self._tested.add(key)
         refs = list(self.selector.refs(registry.get(key), _test_name(metafunc)))
         names = [self.factory.labels[variant] if len(variants) > 1 else "" for variant in variants]
@@ -146,7 +146,7 @@ class RunnerPlugin:
         """One variant after the other, so that each is loaded once; a task's own tests instead of the generic one; the
         part that ``--shard`` asks for; under ``--adaptive`` tasks interleaved.
         """
-        generic = [item for item in items if hasattr(getattr(item, "obj", None), "__thinkslm_generic__")]
+        generic = [item for item in items if registry.is_generic(getattr(item, "obj", None))]
         if generic:
             ours = set(map(id, generic))
             tested = {ref.task for item in items if id(item) not in ours and (ref := ref_of(item)) is not None}

@@ -105,6 +105,11 @@ def _generic_test(task: Task) -> Callable[..., object]:
     return test
 
 
+def is_generic(test: object) -> bool:
+    """Whether a test stands in for that of a task that has none here; it gives way to the task's own."""
+    return hasattr(test, "__thinkslm_generic__")
+
+
 def reasoning_task(key: str) -> Callable[[_Function], _Function]:
     """Mark a test function as the test of a task: it is then run once an item, with its ``case``."""
 
