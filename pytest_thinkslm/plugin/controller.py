@@ -405,7 +405,7 @@ class ControllerPlugin:
         except session.Failed:
             raise
         except Exception as error:
-            if self._ended_by.signal or was_interrupted(error):
+            if was_interrupted(error):
                 raise KeyboardInterrupt(self._ended_by.signal) from error
             raise
 
