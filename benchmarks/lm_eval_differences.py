@@ -1,10 +1,15 @@
 """lm-evaluation-harness on a model's outputs, its logs imported: where its verdicts and this suite's differ, and why.
 
-The harness, which wants an environment of its own, asks a server on the loopback, which answers with what a run of this
-suite has recorded for the same prompt: both read the same outputs. GSM8K is the harness's own task with its two
-filters; ARC's last letter, and the letter behind "answer is", are read by two filters here.
+The harness, which wants an environment of its own, loads the checkpoint and generates by itself (its `hf`, greedy):
+
+    python benchmarks/lm_eval_differences.py --peer peer/bin/python --data-dir DIR --items 40 --checkpoint FOLDER
+
+or asks a server on the loopback, which answers with what runs of this suite have recorded for the same prompts:
 
     python benchmarks/lm_eval_differences.py --peer peer/bin/python --data-dir DIR --items 40 RUN/items.jsonl ...
+
+GSM8K is the harness's own task with its two filters; ARC's last letter, and the letter behind "answer is", are read by
+two filters here.
 
 Prints the tables of ``thinkslm import lm-eval``, without gold answers. Exit status 1 where a sample was not matched.
 """
@@ -24,6 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_thinkslm.data.local import read_jsonl
+from pytest_thinkslm.data.reader import load_cases
+from pytest_thinkslm.tasks import registry
+from pytest_thinkslm.tasks.prompts import prompt_messages
 
 #: Of each task: what is asked is the field ``prompt``; the other fields are the data set's own.
 TASK = """
@@ -57,19 +65,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         outputs = {task: written(work, task, arguments) for task in OWN}
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler({**outputs["gsm8k"], **outputs["arc_easy"]}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/v1/chat/completions"
-        command = [arguments.peer, "-m", "lm_eval", "--model", "local-chat-completions", "--log_samples"]
-        command += ["--model_args", f"model={arguments.name},base_url={url},num_concurrent=4,max_retries=1"]
+        command = [arguments.peer, "-m", "lm_eval", "--log_samples", "--apply_chat_template"]
         command += ["--tasks", ",".join(f"{task}_here" for task in OWN), "--include_path", work]
+        command += ["--output_path", work / "logs"]
+        server = None
+        if arguments.checkpoint:
+            command += ["--model", "hf", "--device", "cpu", "--batch_size", "8"]
+            command += ["--model_args", f"pretrained={arguments.checkpoint},dtype=bfloat16"]
+        else:
+            server = ThreadingHTTPServer(("127.0.0.1", 0), handler({**outputs["gsm8k"], **outputs["arc_easy"]}))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_address[1]}/v1/chat/completions"
+            command += ["--model", "local-chat-completions"]
+            command += ["--model_args", f"model={arguments.name},base_url={url},num_concurrent=4,max_retries=1"]
         environ = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(work / "cache"), "OPENAI_API_KEY": "none"}
-        command += ["--apply_chat_template", "--output_path", work / "logs"]
         subprocess.run(command, check=True, stdout=sys.stderr, env=environ)
-        server.shutdown()
+        if server:
+            server.shutdown()
         logs = sorted((work / "logs").rglob("samples_*.jsonl"))
         own = [sys.executable, "-m", "pytest_thinkslm", "import", "lm-eval", *logs, f"--data-dir={arguments.data_dir}"]
-        own += ["-o", work / "out.jsonl", f"--differences={work / 'table.md'}"]
+        own += ["-o", arguments.keep or work / "out.jsonl", f"--differences={work / 'table.md'}"]
         done = subprocess.run(own, stdout=sys.stderr)
         print(re.sub(r", gold [^|]*", " ", (work / "table.md").read_text()))
     raise SystemExit(done.returncode)
@@ -77,18 +92,24 @@ def main() -> None:
 
 def written(folder: Path, task: str, arguments: argparse.Namespace) -> dict[str, str]:
     """Write a task of the harness and its records; what was answered to each prompt."""
-    lines = [line for path in arguments.runs for _, line in read_jsonl(path, "the benchmark") if line["task"] == task]
-    lines = [line for line in lines if line["repeat"] == 1 and line["quant"] == "none" and line["style"] == "direct"]
-    found: dict[int, dict[str, Any]] = {int(str(line["item"])): line for line in lines}
+    if arguments.checkpoint:
+        loaded = load_cases(registry.get(task), range(arguments.items), arguments.data_dir, data_seed=0)
+        prompts = {item: prompt_messages(case, "direct")[-1].content for item, case in sorted(loaded.cases.items())}
+        found: dict[int, dict[str, Any]] = {}
+    else:
+        lines = [line for path in arguments.runs for _, line in read_jsonl(path, "the benchmark")]
+        lines = [line for line in lines if line["task"] == task and line["repeat"] == 1]
+        lines = [line for line in lines if line["quant"] == "none" and line["style"] == "direct"]
+        found = {int(str(line["item"])): line for line in lines}
+        prompts = {item: found[item]["messages"][-1]["content"] for item in sorted(found)[: arguments.items]}
     data = read_jsonl(arguments.data_dir / f"{task}_test.jsonl", "the benchmark")
-    prompts = {item: found[item]["messages"][-1]["content"] for item in sorted(found)[: arguments.items]}
     records = [{**as_published(data[item][1]), "prompt": prompt} for item, prompt in prompts.items()]
     (folder / f"{task}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     where = "import importlib.util as u; print(u.find_spec('lm_eval').submodule_search_locations[0])"
     package = subprocess.run([arguments.peer, "-c", where], check=True, capture_output=True, text=True).stdout.strip()
     text = (OWN[task] + TASK).format(peer=f"{package}/tasks", folder=folder, name=task)
     (folder / f"{task}_here.yaml").write_text(text)
-    return {prompt: str(found[item]["output"]) for item, prompt in prompts.items()}
+    return {prompts[item]: str(line["output"]) for item, line in found.items() if item in prompts}
 
 
 def as_published(record: dict[str, object]) -> dict[str, object]:
@@ -122,12 +143,17 @@ def handler(outputs: dict[str, str]) -> type[BaseHTTPRequestHandler]:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="ITEMS", nargs="+", type=Path, help="items.jsonl of a run with both tasks")
+    parser.add_argument("runs", metavar="ITEMS", nargs="*", type=Path, help="items.jsonl of a run with both tasks")
+    parser.add_argument("--checkpoint", type=lambda path: Path(path).absolute(), help="that the harness loads itself")
+    parser.add_argument("--keep", type=lambda path: Path(path).absolute(), help="file for the imported outputs")
     parser.add_argument("--peer", type=lambda path: Path(path).absolute(), required=True, help="its interpreter")
     parser.add_argument("--data-dir", type=lambda path: Path(path).absolute(), required=True)
     parser.add_argument("--items", type=int, default=40, help="of each task")
     parser.add_argument("--name", default="embedded", help="the model's name")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if bool(arguments.runs) == bool(arguments.checkpoint):
+        parser.error("either --checkpoint or items.jsonl of runs")
+    return arguments
 
 
 if __name__ == "__main__":
