@@ -83,8 +83,13 @@ def main() -> None:
         if server:
             server.shutdown()
         logs = sorted((work / "logs").rglob("samples_*.jsonl"))
-        own = [sys.executable, "-m", "pytest_thinkslm", "import", "lm-eval", *logs, f"--data-dir={arguments.data_dir}"]
-        own += ["-o", arguments.keep or work / "out.jsonl", f"--differences={work / 'table.md'}"]
+        own: list[str | Path] = [sys.executable, "-m", "pytest_thinkslm", "import", "lm-eval", *logs]
+        own += [
+            f"--data-dir={arguments.data_dir}",
+            "-o",
+            arguments.keep or work / "out.jsonl",
+            f"--differences={work / 'table.md'}",
+        ]
         done = subprocess.run(own, stdout=sys.stderr)
         print(re.sub(r", gold [^|]*", " ", (work / "table.md").read_text()))
     raise SystemExit(done.returncode)
