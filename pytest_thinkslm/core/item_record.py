@@ -92,6 +92,8 @@ class ItemRecord(GroupJson):
     parser_verdict: NotRequired[VerdictName]
     note: NotRequired[str]
     stopped: NotRequired[Stopped]
+    #: What the output repeats that is nothing else.
+    stuck: NotRequired[str]
     attempts: NotRequired[int]
     #: Of role ``stress``: which changed form of the item this is, and its answer in the letters of the item itself.
     stress: NotRequired[str]

@@ -236,6 +236,8 @@ def notes(rows: Sequence[FigureRow], *, brief: bool = False) -> list[str]:
             lines[f"{row['task']}: {row['note']}"] = None
         if row.get("void"):
             lines[f"{own}: {row['void']}"] = None
+        if row.get("stuck_warning"):
+            lines[f"{own}: {row['stuck_warning']}"] = None
         if brief:
             continue
         if row.get("cut_warning"):

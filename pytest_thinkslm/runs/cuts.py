@@ -1,15 +1,19 @@
-"""Outputs cut by the limit of new tokens: how many of a row, and which limit would have done. Pure."""
+"""What the outputs of a row tell of the run itself: cut ones and the limit that would have done, stuck ones. Pure."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.runs.types import Cut
 
 #: Above this share of cut outputs a run says so.
 CUT_WARNING = 0.05
+#: Above this share of outputs that are one short unit over and over a run says so.
+STUCK_WARNING = 0.05
 #: The share of outputs that a limit should let end.
 ENOUGH = 0.99
 
@@ -59,6 +63,19 @@ def _sentence(
         doubled = "" if limit is None or bounded else f" (--max-tokens {2 * limit})"
         parts.append(f"the limit that would have done is unknown: double it{doubled}")
     return "; ".join(parts)
+
+
+def stuck_warning(records: Sequence[ItemRecord]) -> str:
+    """A sentence where more than ``STUCK_WARNING`` of a row's outputs are one short unit over and over; else ``""``."""
+    units = Counter(unit for record in records if (unit := record.get("stuck")))
+    if units.total() <= STUCK_WARNING * len(records):
+        return ""
+    often = safe_line(units.most_common(1)[0][0])
+    return (
+        f"{units.total()} of {len(records)} outputs are nothing but {often!r} (or the like) over and over: damaged "
+        "weights, arithmetic that overflows (float16), a kernel that does not fit or a compression that destroyed the "
+        "model, hardly its answers"
+    )
 
 
 def loops(record: ItemRecord) -> bool:

@@ -16,6 +16,7 @@ from pytest_thinkslm.core.item_record import AnswerJson, ItemLine, ItemRecord, R
 from pytest_thinkslm.core.records import Answer, AnswerValue, Case, ItemRole, Message, Output, Review, Verdict
 from pytest_thinkslm.core.redaction import redacted_line
 from pytest_thinkslm.core.text import safe_text
+from pytest_thinkslm.scoring.answers.degenerate import stuck
 from pytest_thinkslm.scoring.answers.region import final_region
 from pytest_thinkslm.scoring.grading import Graded
 
@@ -67,6 +68,8 @@ def item_record(
         record["thought"] = thought
     if output is not None and output.stopped is not None:
         record["stopped"] = output.stopped
+    if output is not None and (unit := stuck(output.text or output.reasoning or "")):
+        record["stuck"] = safe_text(unit)
     if output is not None and output.reasoning is not None:
         record["reasoning"] = safe_text(output.reasoning)
     if verdict.grading_timeout:

@@ -15,7 +15,7 @@ from pytest_thinkslm.core.errors import where_raised
 from pytest_thinkslm.core.identity import GroupKey, task_labels
 from pytest_thinkslm.core.item_record import ItemRecord, group_key
 from pytest_thinkslm.core.records import VerdictName
-from pytest_thinkslm.runs.cuts import cut_figures
+from pytest_thinkslm.runs.cuts import cut_figures, stuck_warning
 from pytest_thinkslm.runs.types import FigureRow, OpenedData, Repeats, RowData
 from pytest_thinkslm.statistics import AccuracyInterval, accuracy_interval, majority_vote, mean_pass_at_k, run_spread
 from pytest_thinkslm.statistics.clusters import FEWEST_CLUSTERS
@@ -98,6 +98,8 @@ def summarise(
         row["cut"], warning = cut_figures(records)
         if warning:
             row["cut_warning"] = warning
+        if warning := stuck_warning(records):
+            row["stuck_warning"] = warning
     if warning := _cluster_warning(scores, clusters):
         row["cluster_warning"] = warning
     if stopped := sum(record.get("stopped") == "loop" for record in records):

@@ -166,6 +166,7 @@ class FigureRow(GroupJson):
     closed_thought_rate: NotRequired[float]
     cut: NotRequired[Cut]
     cut_warning: NotRequired[str]
+    stuck_warning: NotRequired[str]
     cluster_warning: NotRequired[str]
     loops_stopped: NotRequired[int]
     judge: NotRequired[JudgeFigures]

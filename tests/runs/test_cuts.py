@@ -101,3 +101,13 @@ def test_a_note_names_the_variant_where_there_are_several():
         "sort8_positive (direct, none)",
         "sort8_positive (direct, q4)",
     ]
+
+
+def test_outputs_that_are_one_unit_over_and_over_are_told_of_wherever_a_figure_is_read():
+    stuck = {"stuck": "!", "finish_reason": "length"}
+    few, many = ([record(n, n > 5, **(stuck if n < count else {})) for n in range(100)] for count in (5, 6))
+    assert "stuck_warning" not in figures(few, (), {})[0]
+    rows = figures(many, (), {})
+    said = "6 of 100 outputs are nothing but '!' (or the like) over and over: damaged weights"
+    assert said in rows[0]["stuck_warning"]
+    assert any(said in note for note in notes(rows, brief=True))

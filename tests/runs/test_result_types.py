@@ -102,7 +102,7 @@ def items() -> Iterator[ItemLine]:
     key, verdict = ItemKey("m", "none", "t", "test_t", "direct", "0000"), Verdict("incorrect", "why", "cut", True)
     plain = Graded(Answer("2", "box"), verdict)
     judged = Graded(Answer(None, "none"), verdict, Judged(Ruling("judged", "correct", "1", "so"), "judge", verdict))
-    output = Output("text", "thought", "length", 3, 4, stopped="loop")
+    output = Output("C. " * 20, "thought", "length", 3, 4, stopped="loop")
     yield item_record(key, None, graded=plain)
     yield item_record(key, case, graded=plain, output=Output("x"), messages=[Message("user", "q")])
     yield item_record(key, case, graded=judged, output=output)

@@ -46,13 +46,27 @@ def degenerate(text: str, prompt_text: str = "") -> str | None:
     that only a program has among them.
     """
     text = text[-_HEAD:]
-    if not any(character.isalnum() for character in text):
-        return "empty"
     if _loops(text):
         return "repetition"
+    if not any(character.isalnum() for character in text):
+        return "empty"
     if prompt_text and _restates(text, prompt_text):
         return "restated"
     return "code" if is_code(text) else None
+
+
+_ONE_UNIT = re.compile(r"\s*(.{1,12}?)\1{14,}.{0,11}", re.DOTALL)
+
+
+def stuck(text: str) -> str | None:
+    """What a text repeats that is nothing else from its first character on; else None. Linear time.
+
+    A unit of at most 12 characters, at least 15 times, over at least 40 characters.
+    So write models whose logits are all alike or not finite (``!!!!``: the first token of many vocabularies).
+    """
+    text = text[:_HEAD].strip()
+    found = _ONE_UNIT.fullmatch(text) if len(text) >= 40 else None
+    return found and found.group(1)
 
 
 def _loops(text: str) -> bool:

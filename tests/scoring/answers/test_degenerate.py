@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
-from pytest_thinkslm.scoring.answers.degenerate import FAILURES, degenerate
+from pytest_thinkslm.scoring.answers.degenerate import FAILURES, degenerate, stuck
 
 PROMPT = "Tom has 3 red pens and buys 4 blue pens at the shop on the corner. How many pens does he have now?"
 
@@ -16,6 +16,8 @@ PROMPT = "Tom has 3 red pens and buys 4 blue pens at the shop on the corner. How
         ("", "empty"),
         (" \n...\n", "empty"),
         ("The answer is 225.\n#### 225\n" * 20, "repetition"),
+        ("!" * 300, "repetition"),
+        ("!" * 30, "empty"),
         ("We add. " + "ha" * 60, "repetition"),
         ("A. clerk\nB. mall\nC. strip mall\nD. city\nE. neighbourhood\n\n" * 3, "repetition"),
         (
@@ -40,8 +42,27 @@ def test_a_program_with_an_answer_after_it_is_no_code() -> None:
     assert degenerate("print(3 + 4)\nx = 3 + 4\n\nSo Tom has 7 pens.") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("!" * 40, "!"),
+        ("\n" + "C. " * 20, "C. "),
+        ("the the " * 12 + "th", "the "),
+        ("\ufffd" * 200, "\ufffd"),
+        ("!" * 39, None),
+        (" " * 400, None),
+        ("So " + "!" * 400, None),
+        ("!" * 400 + " The answer is 7.", None),
+        ("1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15", None),
+    ],
+)
+def test_what_is_one_unit_from_its_first_character_on(text: str, unit: str | None) -> None:
+    assert stuck(text) == unit
+
+
 @ends_a_hang
 @pytest.mark.parametrize("fragment", ["a", "ab ", "x = 1\n", "\ud800", "\0", "(", "print(", "word word2 "])
 def test_hostile_text_costs_linear_time(fragment: str) -> None:
     text = (fragment * 100_000)[:100_000]
     assert calls(lambda: degenerate(text, PROMPT * 100)) <= CALLS_A_CHARACTER * len(text)
+    stuck(text + "end of a text")
