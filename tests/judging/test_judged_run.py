@@ -378,3 +378,13 @@ def test_the_reference_helper_is_what_the_judge_sees(judged: JudgedRuns) -> None
         judged("--judge-policy=all", url=server.url)
         shown = [body["messages"][1]["content"] for body in server.bodies]
     assert any(f"Reference answer:\n{reference(0)}\n" in text for text in shown)
+
+
+def test_waiting_for_the_judge_is_no_time_of_a_test(judged: JudgedRuns) -> None:
+    pytest.importorskip("pytest_timeout")
+    judged.pytester.makeini("[pytest]\ntimeout = 1\n")
+    with JudgeServer(latency=1.5) as server:
+        result = judged(url=server.url)
+    assert result.ret == 0
+    assert "Timeout" not in result.stdout.str()
+    assert readings(judged.items())["0002"] == ("correct", "judge", "unparsed", "correct")
