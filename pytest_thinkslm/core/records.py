@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 AnswerKind = Literal["number", "expression", "choice", "list", "review"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
-Stopped = Literal["loop"]
+Stopped = Literal["loop", "context"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed", "stress", "noise"]
 
@@ -80,6 +80,11 @@ class Request:
     budget: int = 0
 
 
+def stopped(word: object) -> Stopped | None:
+    """Why an output of a file was ended before its limit; None for everything that is no such word."""
+    return next((known for known in get_args(Stopped) if known == word), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What an engine made of one request.
@@ -88,7 +93,7 @@ class Output:
     separates it. Token counts are true counts (never padded widths); None where the engine does not
     know. ``latency`` is in seconds, None when replayed. ``thought_closed``: the thought reached its bound
     (``--thinking TOKENS``) and was closed for the model. ``stopped``: the engine ended it before its limit, ``loop`` by
-    the loop guard; the finish reason is ``length`` then.
+    the loop guard, ``context`` for want of room in its context; the finish reason is ``length`` then.
     """
 
     text: str

@@ -19,6 +19,10 @@ from pytest_thinkslm.core.redaction import redacted_json
 _NOTHING: Mapping[str, object] = {}
 #: New tokens above the limit that are no fault: some servers count the token that ends the turn.
 _OVER = 1
+#: As many below it are none either: servers that do not count the token that ended the turn, or the last of a draft.
+_UNDER = 8
+#: Characters of text that a token has at most on average; where there are more, not all of the tokens were counted.
+_LONGEST = 12
 
 FailureKind = Literal[
     "busy", "loading", "timeout", "connection", "server", "malformed", "denied", "absent", "refused", "no-schema",
@@ -89,10 +93,14 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
             "limit (some take it under another name, or leave thoughts out of it): a larger --max-tokens, or a server "
             "that does",
         )
+    reason = finish_reason(ended, tokens, limit)
+    early = reason == "length" and tokens is not None and limit is not None and tokens < limit - _UNDER
+    counted = tokens is not None and len(text) + len(reasoning or "") <= _LONGEST * tokens
     return Output(
         text=text,
         reasoning=reasoning,
-        finish_reason=finish_reason(ended, tokens, limit),
+        finish_reason=reason,
+        stopped="context" if early and counted else None,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=tokens,
         latency=latency,

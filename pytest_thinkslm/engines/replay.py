@@ -23,7 +23,7 @@ from pytest_thinkslm.core.errors import EngineError, UsageError, nearest
 from pytest_thinkslm.core.fingerprint import Fingerprint
 from pytest_thinkslm.core.finish import finish_reason
 from pytest_thinkslm.core.identity import ItemRef, Variant
-from pytest_thinkslm.core.records import Output, Request
+from pytest_thinkslm.core.records import Output, Request, stopped
 from pytest_thinkslm.engines.batch_files import plain_entry
 
 #: Variant, task, style, repeat (None where a line stands for any), and the changed form of the item.
@@ -184,7 +184,7 @@ class ReplayEngine:
             finish_reason=finish_reason(entry.get("finish_reason", "stop")),
             prompt_tokens=_count(entry.get("prompt_tokens")),
             output_tokens=_count(entry.get("output_tokens")),
-            stopped="loop" if entry.get("stopped") == "loop" else None,
+            stopped=stopped(entry.get("stopped")),
         )
 
 

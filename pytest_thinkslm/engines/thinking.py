@@ -91,7 +91,7 @@ class ThinkingEngine:
 
 def second(request: Request, output: Output, *, unmarked_is_thought: bool = False) -> Second | None:
     """What is still to be asked after the first request of ``request`` gave ``output``; None where it is complete."""
-    if output.finish_reason != "length" or output.stopped == "loop":
+    if output.finish_reason != "length" or output.stopped is not None:
         return None
     limit = request.sampling.max_tokens
     if output.reasoning:

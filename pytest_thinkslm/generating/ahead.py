@@ -165,7 +165,8 @@ class Ahead:
             if key in self._kept or key in missing or key in self._outer:
                 continue
             output = self._journal.get(request, key)
-            if output is not None:
+            # What a server's context had no room for is asked again: it may have been given more since.
+            if output is not None and (output.stopped != "context" or self._engine is None or self.stopped):
                 self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request

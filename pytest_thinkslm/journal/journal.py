@@ -26,7 +26,7 @@ from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import JournalError
 from pytest_thinkslm.core.files import write_text
 from pytest_thinkslm.core.fingerprint import Fingerprint
-from pytest_thinkslm.core.records import FinishReason, Output, Request, Sampling
+from pytest_thinkslm.core.records import FinishReason, Output, Request, Sampling, stopped
 from pytest_thinkslm.core.shapes import misfit
 
 
@@ -211,7 +211,7 @@ def _load(folder: Path, passed_over: list[str]) -> dict[str, Output]:
                 output_tokens=entry.get("output_tokens"),
                 latency=entry.get("latency"),
                 thought_closed=bool(entry.get("thought_closed")),
-                stopped="loop" if entry.get("stopped") == "loop" else None,
+                stopped=stopped(entry.get("stopped")),
             )
     return outputs
 

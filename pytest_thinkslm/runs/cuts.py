@@ -22,44 +22,52 @@ def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
     """The figures of one row that has records, and a sentence where more than ``CUT_WARNING`` of its outputs were cut.
 
     ``rate`` of outputs that ended at their limit, a fraction of all records; ``looping``, how many of them run
-    in a loop, which no limit ends; ``limit``, the most new tokens that one of the others had; ``ended_p99``, the 99th
-    percentile of what ended by itself; ``enough``, the limit that would have done. Numbers are tokens, None where they
-    are not known.
+    in a loop, which no limit ends; ``early``, how many of the others their engine ended before the limit that was asked
+    for; ``limit``, the most new tokens that one of the rest had; ``ended_p99``, the 99th percentile of what ended by
+    itself; ``enough``, the limit that would have done. Numbers are tokens, None where they are not known.
     """
     cut = [record for record in records if record.get("finish_reason") == "length"]
     looping = [record for record in cut if loops(record)]
-    others = [record for record in cut if not loops(record)]
+    early = [record for record in cut if record.get("stopped") == "context" and not loops(record)]
+    others = [record for record in cut if record.get("stopped") != "context" and not loops(record)]
     ended_p99 = _percentile(_tokens(record for record in records if record.get("finish_reason") == "stop"))
-    limit = max(_tokens(others), default=None)
     # Of outputs that do not loop: where all but one in a hundred ended by themselves, their own length is the answer.
-    known = len(others) <= (1 - ENOUGH) * (len(records) - len(looping))
-    enough = ended_p99 if known else None
+    known = len(others) + len(early) <= (1 - ENOUGH) * (len(records) - len(looping))
     rate = len(cut) / len(records)
     figures: Cut = {
         "rate": round(rate, 6),
         "looping": len(looping),
-        "limit": limit,
+        "limit": max(_tokens(others), default=None),
         "ended_p99": ended_p99,
-        "enough": enough,
+        "enough": ended_p99 if known else None,
     }
+    if early:
+        figures["early"] = len(early)
     if rate <= CUT_WARNING:
         return figures, ""
     bounded = any(record.get("thought") == "closed" for record in records)
-    return figures, _sentence(rate, len(cut), len(looping), limit, ended_p99, enough, bounded)
+    return figures, _sentence(figures, len(cut), _tokens(early), bounded)
 
 
-def _sentence(
-    rate: float, cut: int, looping: int, limit: int | None, ended_p99: int | None, enough: int | None, bounded: bool
-) -> str:
-    parts = [f"{100 * rate:.1f}% of outputs were cut by the limit of new tokens"]
-    if looping:
+def _sentence(figures: Cut, cut: int, early: Sequence[int], bounded: bool) -> str:
+    parts = [f"{100 * figures['rate']:.1f}% of outputs were cut by the limit of new tokens"]
+    if early:
+        parts = [f"{100 * figures['rate']:.1f}% of outputs were cut"]
+        who = "all of them" if len(early) == cut else f"{len(early)} of these {cut}"
+        parts.append(
+            f"{who} after {' to '.join(f'{count:,}' for count in sorted({min(early), max(early)}))} new tokens, before "
+            "the limit that was asked for: the server's context has no room for prompt and answer; give each request "
+            "more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)"
+        )
+    if looping := figures["looping"]:
         who = "all of them" if looping == cut else f"{looping} of these {cut}"
         parts.append(f"{who} run in a loop, which no limit ends")
-    if ended_p99 is not None:
-        parts.append(f"99% of those that ended took at most {ended_p99:,} tokens")
-    if enough is not None:
-        parts.append(f"a limit of {enough:,} would have done for all that does not loop")
-    elif cut > looping:
+    if figures["ended_p99"] is not None:
+        parts.append(f"99% of those that ended took at most {figures['ended_p99']:,} tokens")
+    if figures["enough"] is not None:
+        parts.append(f"a limit of {figures['enough']:,} would have done for all that does not loop")
+    elif cut > looping + len(early):
+        limit = figures["limit"]
         doubled = "" if limit is None or bounded else f" (--max-tokens {2 * limit})"
         parts.append(f"the limit that would have done is unknown: double it{doubled}")
     return "; ".join(parts)

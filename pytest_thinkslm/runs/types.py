@@ -138,6 +138,7 @@ class Cut(TypedDict):
 
     rate: float
     looping: int
+    early: NotRequired[int]
     limit: int | None
     ended_p99: int | None
     enough: int | None

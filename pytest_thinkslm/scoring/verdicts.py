@@ -36,7 +36,8 @@ def decide(case: Case, output: Output, answer: Answer, *, prompt_text: str = "")
         reason += "; comparison ran into its deadline"
     if outcome.equal:
         return Verdict("correct", reason)
-    failure = outcome.failure or ("repetition" if output.stopped else _degenerate(output, prompt_text, restated=False))
+    looped = "repetition" if output.stopped == "loop" else None
+    failure = outcome.failure or looped or _degenerate(output, prompt_text, restated=False)
     return Verdict("incorrect", reason, failure, grading_timeout=outcome.timeout)
 
 

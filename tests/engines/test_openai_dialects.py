@@ -176,6 +176,25 @@ def test_replies_that_are_no_output(data: bytes, kind: str) -> None:
     assert failure.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("data", "stopped"),
+    [
+        (reply("a b c", finish="length", tokens=120), "context"),
+        (reply(None, finish="length", tokens=120, reasoning_content="hm " * 100), "context"),
+        (reply("a b c", finish="length", tokens=200), None),
+        (reply("a b c", finish="length", tokens=196), None),
+        (reply("a b c", finish="stop", tokens=120), None),
+        (reply("a b c", finish="length", tokens=None), None),
+        # The thought's tokens are not among those that are counted.
+        (reply(None, finish="length", tokens=3, reasoning_content="hm " * 200), None),
+    ],
+)
+def test_what_the_server_cut_before_the_limit_has_no_room_in_its_context(data: bytes, stopped: str | None) -> None:
+    output = read_reply(data, limit=200)
+    assert isinstance(output, Output)
+    assert output.stopped == stopped
+
+
 def test_the_token_that_ends_the_turn_may_be_counted() -> None:
     assert isinstance(read_reply(reply(tokens=201), limit=200), Output)
 

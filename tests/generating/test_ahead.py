@@ -78,6 +78,20 @@ def test_what_a_test_has_seen_is_in_the_journal(engine: Scripted, ahead: Ahead, 
     assert again.progress.to_generate == 0
 
 
+def test_what_a_context_had_no_room_for_is_asked_again_and_kept_for_rescoring(
+    engine: Scripted, ahead: Ahead, tmp_path: Path
+) -> None:
+    (handle,) = ahead.submit([request("a")])
+    engine.futures[0].set_result(Output("A", finish_reason="length", stopped="context"))
+    ahead.result(handle)
+    rescored = Ahead(None, Journal(tmp_path, engine.fingerprint()))
+    (handle,) = rescored.submit([request("a")])
+    assert rescored.result(handle).stopped == "context"
+    other = Scripted()
+    Ahead(other, Journal(tmp_path, engine.fingerprint())).submit([request("a")])
+    assert len(other.asked) == 1
+
+
 def test_failures_reach_the_item_alone_and_are_not_journalled(engine: Scripted, ahead: Ahead, tmp_path: Path) -> None:
     handles = ahead.submit([request("a"), request("b"), request("c")])
     engine.futures[0].set_exception(EngineError("too long"))

@@ -24,6 +24,11 @@ def cut(tokens: int | None = 64, **fields: object) -> dict[str, object]:
 
 CUT = "of outputs were cut by the limit of new tokens"
 UNKNOWN = "the limit that would have done is unknown: double it"
+EARLY = {"stopped": "context"}
+NO_ROOM = (
+    "new tokens, before the limit that was asked for: the server's context has no room for prompt and answer; give "
+    "each request more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)"
+)
 LOOP = {"stopped": "loop", "failure": "repetition"}
 
 
@@ -59,9 +64,30 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
             None,
             f"100.0% {CUT}; {UNKNOWN}",
         ),
+        (
+            [ended(90)] * 5 + [cut(200, **EARLY), cut(160, **EARLY)],
+            None,
+            f"28.6% of outputs were cut; all of them after 160 to 200 {NO_ROOM}; 99% of those that ended took at most "
+            "90 tokens",
+        ),
+        (
+            [cut(160, **EARLY), cut(160, **EARLY), cut(512)],
+            None,
+            f"100.0% of outputs were cut; 2 of these 3 after 160 {NO_ROOM}; {UNKNOWN} (--max-tokens 1024)",
+        ),
         ([{"finish_reason": None}] * 3, None, None),
     ],
-    ids=["5% is not more", "unknown", "loops alone", "loops beside", "no counts", "bound on the thought", "errors"],
+    ids=[
+        "5% is not more",
+        "unknown",
+        "loops alone",
+        "loops beside",
+        "no counts",
+        "bound on the thought",
+        "no context",
+        "no context for some",
+        "errors",
+    ],
 )
 def test_what_is_said(records, enough, said):
     made, sentence = cut_figures(records)
