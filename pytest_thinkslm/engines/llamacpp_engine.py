@@ -198,7 +198,7 @@ class LlamaCppEngine:
         wanted = max(slots, self._slots)
         self._slots = self._args["slots"] or self._fitting(wanted)
         self._most_slots = self._slots < wanted  # memory has no room for more
-        threads = self._args["threads"] or max(1, cpus() // self._beside)
+        threads = self._args["threads"] or openmp.threads(self._beside) or cpus()
         order = Order(
             file=str(self._model.path), key="", slots=self._slots, context=self._context, threads=threads,
             arguments=(("n_gpu_layers", self._args["gpu_layers"]),), cache_type=self._cache,

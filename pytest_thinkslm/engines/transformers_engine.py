@@ -26,7 +26,7 @@ from pytest_thinkslm.engines.loop_guard import RULE, inside_thought
 from pytest_thinkslm.engines.scoring import Forced, Scored, led
 from pytest_thinkslm.engines.transformers_arguments import Arguments
 from pytest_thinkslm.machine import gpus, openmp
-from pytest_thinkslm.machine.hardware import DeviceChoice, cpus, decide
+from pytest_thinkslm.machine.hardware import DeviceChoice, decide
 from pytest_thinkslm.machine.memory import free_memory, peak_memory, reset_peak_memory
 from pytest_thinkslm.models.marks import marks_fact
 from pytest_thinkslm.models.resolve import ResolvedModel
@@ -420,10 +420,11 @@ class TransformersEngine:
         """The number of threads to set: the user's, or this engine's share of the cores; None: as torch likes."""
         if self._arguments.threads is not None or self._placement.device != "cpu":
             return self._arguments.threads
-        if self._beside == 1 or "OMP_NUM_THREADS" in os.environ:
+        if "OMP_NUM_THREADS" in os.environ:
             return None
-        share = max(1, cpus() // self._beside)
-        os.environ["OMP_NUM_THREADS"] = str(share)  # what else computes in this process, too; read at its loading
+        share = openmp.threads(self._beside)
+        if share is not None:
+            os.environ["OMP_NUM_THREADS"] = str(share)  # what else computes in this process, too; read at its loading
         return share
 
 

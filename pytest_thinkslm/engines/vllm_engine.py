@@ -22,7 +22,7 @@ from pytest_thinkslm.engines.scoring import Forced, Listed, Scored
 from pytest_thinkslm.engines.vllm_process import VLLMProcess
 from pytest_thinkslm.engines.vllm_worker import Answer, Order
 from pytest_thinkslm.machine import gpus, openmp
-from pytest_thinkslm.machine.hardware import cpus, decide
+from pytest_thinkslm.machine.hardware import decide
 from pytest_thinkslm.machine.memory import free_memory, reset_peak_memory
 from pytest_thinkslm.machine.placement import Placement, kv_bytes_per_token
 from pytest_thinkslm.models import vllm_args
@@ -250,8 +250,8 @@ class VLLMEngine:
             space = min(math.ceil(wanted / _GIB), free_memory() // (4 * sharing * _GIB))
             environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, space)))
             environ |= openmp.waiting(environ)
-            if sharing > 1:
-                environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // sharing)))
+            if "OMP_NUM_THREADS" not in environ and (threads := openmp.threads(sharing)) is not None:
+                environ["OMP_NUM_THREADS"] = str(threads)
         return environ
 
     def _start(self) -> None:

@@ -1,9 +1,16 @@
-"""How OpenMP's threads wait for one another on a CPU."""
+"""How many threads compute on a CPU, and how they wait for one another."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
+from pytest_thinkslm.machine.hardware import cpus
+
+#: Seconds for which the machine is looked at.
+_LOOK = 0.25
 #: What a user may have decided already.
 _OWN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
@@ -17,3 +24,38 @@ def waiting(environ: Mapping[str, str]) -> dict[str, str]:
     if any(name in environ for name in _OWN):
         return {}
     return {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "1000"}
+
+
+def threads(engines: int) -> int | None:
+    """The threads of each of so many engines that compute side by side on this process's CPUs; None: one on each CPU.
+
+    One engine by itself leaves out the CPUs that other programs keep busy at the moment, as far as Linux tells: at
+    every barrier all threads wait for the one that shares its CPU, so that one thread less is faster.
+    """
+    if engines > 1:
+        return max(1, cpus() // engines)
+    busy = round(_busy_elsewhere())
+    return max(1, cpus() - busy) if busy > 0 else None
+
+
+def _busy_elsewhere() -> float:
+    """How many of this process's CPUs other programs keep busy, looked at for a moment; 0 where it cannot be told."""
+    begin = _busy_ticks()
+    if begin is None:
+        return 0.0
+    time.sleep(_LOOK)
+    end = _busy_ticks()
+    return 0.0 if end is None else (end - begin) / (_LOOK * os.sysconf("SC_CLK_TCK"))
+
+
+def _busy_ticks() -> float | None:
+    """Clock ticks that this process's CPUs have worked, but not for this process itself; None where it is not known."""
+    try:
+        names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        lines = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()]
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        ticks = sum(sum(map(int, (*line[1:4], *line[6:9]))) for line in lines if line and line[0] in names)
+    except (OSError, ValueError, AttributeError):
+        return None
+    own = os.times()
+    return ticks - (own.user + own.system) * os.sysconf("SC_CLK_TCK")

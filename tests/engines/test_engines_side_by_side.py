@@ -11,7 +11,7 @@ import pytest
 from pytest_thinkslm.engines import transformers_engine, vllm_engine
 from pytest_thinkslm.engines.transformers_engine import TransformersEngine
 from pytest_thinkslm.engines.vllm_engine import VLLMEngine
-from pytest_thinkslm.machine import hardware
+from pytest_thinkslm.machine import hardware, openmp
 from pytest_thinkslm.models import vllm_args
 from pytest_thinkslm.models.resolve import ResolvedModel
 
@@ -25,8 +25,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "VLLM_CPU_KVCACHE_SPACE"):
         monkeypatch.setenv(name, "")  # put back afterwards, whatever an engine sets
         monkeypatch.delenv(name)
+    monkeypatch.setattr(openmp, "cpus", lambda: 8)
+    monkeypatch.setattr(openmp, "_busy_elsewhere", lambda: 0.0)
     for module in (transformers_engine, vllm_engine):
-        monkeypatch.setattr(module, "cpus", lambda: 8)
         monkeypatch.setattr(module, "free_memory", lambda: 64 * GIB)
     monkeypatch.setattr(vllm_args, "parse", lambda given: {name: int(value) for name, value in given.items()})
     monkeypatch.setattr(vllm_args, "installed_version", lambda: "0")
