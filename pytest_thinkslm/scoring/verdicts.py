@@ -65,6 +65,7 @@ _WHY_NOT = {
     "recited": "only the list of options",
     "wrong-format": "no answer of the asked kind",
 }
+_NO_ROOM = "cut where the server's context was full, before the token limit and a complete, anchored answer"
 #: Rules of an output without an answer whose failure class is told here.
 _RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 
@@ -72,13 +73,15 @@ _RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 def _unanswered(case: Case, output: Output, answer: Answer, prompt_text: str) -> Verdict:
     truncated = output.finish_reason == "length" or answer.rule == "unfinished-thought"
     why = _WHY_NOT.get(answer.rule, _WHY_NOT["cut"] if truncated else "no answer found")
+    if output.stopped == "context" and why == _WHY_NOT["cut"]:
+        why = _NO_ROOM
     reason = (
         f"{why}; output ends {safe_line(output.text[-60:])!r}" if output.text.strip() else f"{why}; output is empty"
     )
     if truncated:
         loops = output.stopped == "loop" or _degenerate(output, "", restated=False) == "repetition"
-        cut = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
-        return Verdict("truncated", reason, "repetition" if loops else cut)
+        failure = "unfinished-thought" if answer.rule == "unfinished-thought" else "cut"
+        return Verdict("truncated", reason, "repetition" if loops else failure)
     if answer.rule not in _RULES_WITHOUT and custom_reader(case.task, case.kind) is not None:
         return Verdict("unparsed", reason, answer.rule)  # the class that the user's reader names
     return Verdict("unparsed", reason, _why_unparsed(output, answer, prompt_text))

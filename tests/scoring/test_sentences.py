@@ -171,6 +171,17 @@ SORTING = Case("sort8_mixed", 0, "list", "Sort.", (1, 2, 3), given=(3, 1, 2))
         ),
         (
             NUMBER,
+            Output("Well.", finish_reason="length", stopped="context"),
+            Answer(None, "none"),
+            (
+                "truncated",
+                "cut where the server's context was full, before the token limit and a complete, anchored answer; output "
+                "ends 'Well.'",
+                "cut",
+            ),
+        ),
+        (
+            NUMBER,
             Output("Well.", finish_reason="length", stopped="loop"),
             Answer(None, "cut"),
             (
