@@ -69,6 +69,11 @@ _BROKEN_OFF = frozenset(
 )
 
 
+#: An output that ended at its limit may have so many tokens less: some engines do not count the one that ends the turn,
+#: or the last of a draft.
+UNDER = 8
+
+
 def finish_reason(said: object, output_tokens: int | None = None, limit: int | None = None) -> FinishReason:
     """The finish reason that an engine's word stands for; ``"unknown"`` for one that is not in the table.
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 AnswerKind = Literal["number", "expression", "choice", "list", "review"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
-Stopped = Literal["loop", "context"]
+Stopped = Literal["loop", "context", "server"]
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed", "stress", "noise"]
 
@@ -93,7 +93,8 @@ class Output:
     separates it. Token counts are true counts (never padded widths); None where the engine does not
     know. ``latency`` is in seconds, None when replayed. ``thought_closed``: the thought reached its bound
     (``--thinking TOKENS``) and was closed for the model. ``stopped``: the engine ended it before its limit, ``loop`` by
-    the loop guard, ``context`` for want of room in its context; the finish reason is ``length`` then.
+    the loop guard, ``context`` where the model's context was full, ``server`` where a server's was; the finish reason
+    is ``length`` then.
     """
 
     text: str

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from pytest_thinkslm.core.finish import broken_off, finish_reason
+from pytest_thinkslm.core.finish import UNDER, broken_off, finish_reason
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.core.redaction import redacted_json
 
 _NOTHING: Mapping[str, object] = {}
 #: New tokens above the limit that are no fault: some servers count the token that ends the turn.
 _OVER = 1
-#: As many below it are none either: servers that do not count the token that ended the turn, or the last of a draft.
-_UNDER = 8
 #: Characters of text that a token has at most on average; where there are more, not all of the tokens were counted.
 _LONGEST = 12
 
@@ -94,13 +92,13 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
             "that does",
         )
     reason = finish_reason(ended, tokens, limit)
-    early = reason == "length" and tokens is not None and limit is not None and tokens < limit - _UNDER
+    early = reason == "length" and tokens is not None and limit is not None and tokens < limit - UNDER
     counted = tokens is not None and len(text) + len(reasoning or "") <= _LONGEST * tokens
     return Output(
         text=text,
         reasoning=reasoning,
         finish_reason=reason,
-        stopped="context" if early and counted else None,
+        stopped="server" if early and counted else None,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=tokens,
         latency=latency,

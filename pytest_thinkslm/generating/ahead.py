@@ -9,9 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError, UsageError
+from pytest_thinkslm.core.finish import UNDER
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
@@ -166,7 +167,7 @@ class Ahead:
                 continue
             output = self._journal.get(request, key)
             # What a server's context had no room for is asked again: it may have been given more since.
-            if output is not None and (output.stopped != "context" or self._engine is None or self.stopped):
+            if output is not None and (output.stopped != "server" or self._engine is None or self.stopped):
                 self._kept[key] = redacted_output(output)
             else:
                 missing[key] = request
@@ -326,7 +327,7 @@ class Ahead:
         def keep(inner: Future[Output]) -> None:
             outer = self._outer[key]
             try:
-                output = redacted_output(inner.result())
+                output = _bounded(redacted_output(inner.result()), request)
                 assert self._journal is not None
                 try:
                     self._journal.put(request, key, output)
@@ -380,3 +381,11 @@ class Ahead:
         ):
             with self._lock:
                 self.progress.working(time.monotonic())
+
+
+def _bounded(output: Output, request: Request) -> Output:
+    """The output, with a word that its context was full where it was cut before the limit that was asked for."""
+    if output.finish_reason != "length" or output.stopped is not None or output.output_tokens is None:
+        return output
+    short = output.output_tokens < request.sampling.max_tokens - UNDER
+    return replace(output, stopped="context") if short and not output.thought_closed else output

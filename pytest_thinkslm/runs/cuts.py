@@ -14,6 +14,13 @@ from pytest_thinkslm.runs.types import Cut
 CUT_WARNING = 0.05
 #: Above this share of outputs that are one short unit over and over a run says so.
 STUCK_WARNING = 0.05
+#: ``stopped`` of outputs that were cut because a context was full.
+_FULL = ("context", "server")
+#: What to do about it, of a server's and of the one that an engine here has.
+_MORE_ROOM = {
+    True: "give each request more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)",
+    False: "where the model has more, give more (--engine-args max_model_len=N or context=N), else shorten the prompt",
+}
 #: The share of outputs that a limit should let end.
 ENOUGH = 0.99
 
@@ -28,11 +35,11 @@ def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
     """
     cut = [record for record in records if record.get("finish_reason") == "length"]
     looping = [record for record in cut if loops(record)]
-    early = [record for record in cut if record.get("stopped") == "context" and not loops(record)]
-    others = [record for record in cut if record.get("stopped") != "context" and not loops(record)]
+    full = [record for record in cut if record.get("stopped") in _FULL and not loops(record)]
+    others = [record for record in cut if record.get("stopped") not in _FULL and not loops(record)]
     ended_p99 = _percentile(_tokens(record for record in records if record.get("finish_reason") == "stop"))
     # Of outputs that do not loop: where all but one in a hundred ended by themselves, their own length is the answer.
-    known = len(others) + len(early) <= (1 - ENOUGH) * (len(records) - len(looping))
+    known = len(others) + len(full) <= (1 - ENOUGH) * (len(records) - len(looping))
     rate = len(cut) / len(records)
     figures: Cut = {
         "rate": round(rate, 6),
@@ -41,23 +48,26 @@ def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
         "ended_p99": ended_p99,
         "enough": ended_p99 if known else None,
     }
-    if early:
-        figures["early"] = len(early)
+    if full:
+        figures["early"] = len(full)
     if rate <= CUT_WARNING:
         return figures, ""
     bounded = any(record.get("thought") == "closed" for record in records)
-    return figures, _sentence(figures, len(cut), _tokens(early), bounded)
+    return figures, _sentence(figures, len(cut), full, bounded)
 
 
-def _sentence(figures: Cut, cut: int, early: Sequence[int], bounded: bool) -> str:
+def _sentence(figures: Cut, cut: int, full: Sequence[ItemRecord], bounded: bool) -> str:
     parts = [f"{100 * figures['rate']:.1f}% of outputs were cut by the limit of new tokens"]
-    if early:
+    if full:
         parts = [f"{100 * figures['rate']:.1f}% of outputs were cut"]
-        who = "all of them" if len(early) == cut else f"{len(early)} of these {cut}"
+        who = "all of them" if len(full) == cut else f"{len(full)} of these {cut}"
+        tokens = _tokens(full)
+        ends = " to ".join(f"{count:,}" for count in sorted({min(tokens), max(tokens)}))
+        served = any(record.get("stopped") == "server" for record in full)
+        whose = "the server's" if served else "the engine's"
         parts.append(
-            f"{who} after {' to '.join(f'{count:,}' for count in sorted({min(early), max(early)}))} new tokens, before "
-            "the limit that was asked for: the server's context has no room for prompt and answer; give each request "
-            "more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)"
+            f"{who} after {ends} new tokens, before the limit that was asked for: {whose} "
+            f"context has no room for prompt and answer; {_MORE_ROOM[served]}"
         )
     if looping := figures["looping"]:
         who = "all of them" if looping == cut else f"{looping} of these {cut}"
@@ -66,7 +76,7 @@ def _sentence(figures: Cut, cut: int, early: Sequence[int], bounded: bool) -> st
         parts.append(f"99% of those that ended took at most {figures['ended_p99']:,} tokens")
     if figures["enough"] is not None:
         parts.append(f"a limit of {figures['enough']:,} would have done for all that does not loop")
-    elif cut > looping + len(early):
+    elif cut > looping + len(full):
         limit = figures["limit"]
         doubled = "" if limit is None or bounded else f" (--max-tokens {2 * limit})"
         parts.append(f"the limit that would have done is unknown: double it{doubled}")

@@ -65,7 +65,7 @@ _WHY_NOT = {
     "recited": "only the list of options",
     "wrong-format": "no answer of the asked kind",
 }
-_NO_ROOM = "cut where the server's context was full, before the token limit and a complete, anchored answer"
+_NO_ROOM = "cut where the context was full, before the token limit and a complete, anchored answer"
 #: Rules of an output without an answer whose failure class is told here.
 _RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 
@@ -73,7 +73,7 @@ _RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 def _unanswered(case: Case, output: Output, answer: Answer, prompt_text: str) -> Verdict:
     truncated = output.finish_reason == "length" or answer.rule == "unfinished-thought"
     why = _WHY_NOT.get(answer.rule, _WHY_NOT["cut"] if truncated else "no answer found")
-    if output.stopped == "context" and why == _WHY_NOT["cut"]:
+    if output.stopped in ("context", "server") and why == _WHY_NOT["cut"]:
         why = _NO_ROOM
     reason = (
         f"{why}; output ends {safe_line(output.text[-60:])!r}" if output.text.strip() else f"{why}; output is empty"

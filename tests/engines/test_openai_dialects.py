@@ -179,8 +179,8 @@ def test_replies_that_are_no_output(data: bytes, kind: str) -> None:
 @pytest.mark.parametrize(
     ("data", "stopped"),
     [
-        (reply("a b c", finish="length", tokens=120), "context"),
-        (reply(None, finish="length", tokens=120, reasoning_content="hm " * 100), "context"),
+        (reply("a b c", finish="length", tokens=120), "server"),
+        (reply(None, finish="length", tokens=120, reasoning_content="hm " * 100), "server"),
         (reply("a b c", finish="length", tokens=200), None),
         (reply("a b c", finish="length", tokens=196), None),
         (reply("a b c", finish="stop", tokens=120), None),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,14 +83,33 @@ def test_what_a_context_had_no_room_for_is_asked_again_and_kept_for_rescoring(
     engine: Scripted, ahead: Ahead, tmp_path: Path
 ) -> None:
     (handle,) = ahead.submit([request("a")])
-    engine.futures[0].set_result(Output("A", finish_reason="length", stopped="context"))
+    engine.futures[0].set_result(Output("A", finish_reason="length", stopped="server"))
     ahead.result(handle)
     rescored = Ahead(None, Journal(tmp_path, engine.fingerprint()))
     (handle,) = rescored.submit([request("a")])
-    assert rescored.result(handle).stopped == "context"
+    assert rescored.result(handle).stopped == "server"
     other = Scripted()
     Ahead(other, Journal(tmp_path, engine.fingerprint())).submit([request("a")])
     assert len(other.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "stopped"),
+    [
+        (Output("A", finish_reason="length", output_tokens=100), "context"),
+        (Output("A", finish_reason="length", output_tokens=511), None),
+        (Output("A", finish_reason="length", output_tokens=100, stopped="loop"), "loop"),
+        (Output("A", finish_reason="length", output_tokens=100, thought_closed=True), None),
+        (Output("A", finish_reason="length"), None),
+        (Output("A", output_tokens=100), None),
+    ],
+)
+def test_what_was_cut_before_its_limit_had_no_room_in_the_context(
+    engine: Scripted, ahead: Ahead, output: Output, stopped: str | None
+) -> None:
+    (handle,) = ahead.submit([replace(request("a"), sampling=Sampling(max_tokens=512))])
+    engine.futures[0].set_result(output)
+    assert ahead.result(handle).stopped == stopped
 
 
 def test_failures_reach_the_item_alone_and_are_not_journalled(engine: Scripted, ahead: Ahead, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def cut(tokens: int | None = 64, **fields: object) -> dict[str, object]:
 
 CUT = "of outputs were cut by the limit of new tokens"
 UNKNOWN = "the limit that would have done is unknown: double it"
-EARLY = {"stopped": "context"}
+EARLY = {"stopped": "server"}
 NO_ROOM = (
     "new tokens, before the limit that was asked for: the server's context has no room for prompt and answer; give "
     "each request more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)"
@@ -75,6 +75,13 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
             None,
             f"100.0% of outputs were cut; 2 of these 3 after 160 {NO_ROOM}; {UNKNOWN} (--max-tokens 1024)",
         ),
+        (
+            [cut(1548, stopped="context")] * 3,
+            None,
+            "100.0% of outputs were cut; all of them after 1,548 new tokens, before the limit that was asked for: the "
+            "engine's context has no room for prompt and answer; where the model has more, give more (--engine-args "
+            "max_model_len=N or context=N), else shorten the prompt",
+        ),
         ([{"finish_reason": None}] * 3, None, None),
     ],
     ids=[
@@ -86,6 +93,7 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
         "bound on the thought",
         "no context",
         "no context for some",
+        "a model's context",
         "errors",
     ],
 )

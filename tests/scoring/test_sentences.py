@@ -175,7 +175,7 @@ SORTING = Case("sort8_mixed", 0, "list", "Sort.", (1, 2, 3), given=(3, 1, 2))
             Answer(None, "none"),
             (
                 "truncated",
-                "cut where the server's context was full, before the token limit and a complete, anchored answer; "
+                "cut where the context was full, before the token limit and a complete, anchored answer; "
                 "output ends 'Well.'",
                 "cut",
             ),
