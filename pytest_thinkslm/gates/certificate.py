@@ -148,9 +148,11 @@ def certify(
     compared = [entry for entry in decisive if not _unfit(policy, entry)]
     guards = _guards(policy, evidence, levels)
     if not compared:
-        sentence = "INCONCLUSIVE: nothing could be compared" + _listed([guard for guard in guards if guard.why])
-        margin = policy.margin.points
-        return Certificate("INCONCLUSIVE", margin, 0, None, None, None, None, None, guards, None, (), sentence)
+        whose = _listed([guard for guard in guards if guard.why])
+        only_advisory = evidence and not decisive and not whose
+        return undecided(
+            policy, "nothing could be compared" + (": every task is advisory" if only_advisory else whose), guards
+        )
     within = mean_drop([entry.within for entry in compared if entry.within is not None])
     beyond = mean_drop([entry.beyond for entry in compared if entry.beyond is not None])
     baselines = [entry.paired.baseline for entry in compared if entry.paired is not None]
@@ -203,6 +205,12 @@ def certify(
         "; ".join(filter(None, [*parts, *whose, needed])),
         needed,
     )
+
+
+def undecided(policy: Policy, why: str, guards: tuple[Guard, ...] = ()) -> Certificate:
+    """The certificate of what could not be looked at, as ``why`` says."""
+    nothing = (None,) * 5
+    return Certificate("INCONCLUSIVE", policy.margin.points, 0, *nothing, guards, None, (), f"INCONCLUSIVE: {why}")
 
 
 def _unfit(policy: Policy, entry: Evidence) -> str:

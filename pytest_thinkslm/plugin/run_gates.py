@@ -43,7 +43,7 @@ from pytest_thinkslm.reports.deltas import references
 from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
+from pytest_thinkslm.settings.run_settings import NO_BASELINE, NOTHING_TO_CERTIFY, Settings
 from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
@@ -78,6 +78,7 @@ class RunGates:
         self.baseline: RecordedRun | None = None
         if settings.baseline and not self.paper:
             self.baseline = load_run(Path(settings.baseline))
+            self._keep_apart(Path(settings.baseline))
         self.specs = settings.gates
         if settings.baseline and self.specs.margin is None:
             self.specs = replace(self.specs, margin=Margin(0.0))
@@ -85,6 +86,17 @@ class RunGates:
         #: The gates on their way, under ``--adaptive``.
         self.watch: Watch | None = None
         self._collected: list[GroupKey] = []
+        #: How many outcomes each group should have; None where the command itself left some out.
+        self._let_in: Callable[[GroupKey], int] | None = None
+
+    def _keep_apart(self, place: Path) -> None:
+        """Refuse to write over the baseline: the next run would be held against this one. Raises ``UsageError``."""
+        folder = place if place.is_dir() else place.parent
+        if self.settings.report_dir is not None and self.settings.report_dir.resolve() == folder.resolve():
+            raise UsageError(
+                f"{self._asked}: --report-dir is the same folder, so that this run would take the baseline's place; "
+                "give another --report-dir, or none"
+            )
 
     @property
     def drawn(self) -> Method | None:
@@ -98,6 +110,8 @@ class RunGates:
         if self._within and len(factory.variants) < 2:
             assert self.specs.margin is not None
             raise UsageError(NO_BASELINE.format(margin=f"{self.specs.margin.points:g}"))
+        if self.specs.certify is not None and self.baseline is None and len(factory.variants) < 2:
+            raise UsageError(NOTHING_TO_CERTIFY)
         if self.baseline is None:
             return
         templates = {}
@@ -250,13 +264,20 @@ class RunGates:
     # -- after it -------------------------------------------------------------------------------------------
 
     def finish(
-        self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
+        self,
+        config: pytest.Config,
+        recorder: Recorder,
+        results: Results,
+        let_in: Callable[[GroupKey], int],
+        *,
+        complete: bool,
     ) -> tuple[GateResult, ...]:
         """Decide every gate, report each, and put them into ``results``.
 
         Args:
             recorder: has the run's items, before its files are written.
             results: the content of results.json; gets ``gates`` and ``baseline``.
+            let_in: how many outcomes of a group the plugin's options let in.
             complete: whether every collected item was reported and the run was not interrupted.
         """
         from pytest_thinkslm.plugin.gate_reports import report_gates
@@ -268,6 +289,8 @@ class RunGates:
         if self.specs:
             variants = results["variants"]
             groups = in_order(collect(recorder.item_records(), recorder.seed_records()), variants)
+            if complete and self.watch is None and not narrowed_by_hand(config):
+                self._let_in = let_in
             measured = self._measured(groups, results)
             keys = {entry.cell.label: entry.key for entry in measured}
             metrics = {entry.cell.label: entry.metrics for entry in measured}
@@ -363,9 +386,20 @@ class RunGates:
         return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
 
     def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:
-        """The cells with what changed forms of their items did."""
+        """The cells with what changed forms of their items did, and void where too many items were taken out."""
         forms = {group_key(row): row for row in results.get("stress", ())}
-        return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
+        found = [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
+        return [
+            replace(entry, cell=replace(entry.cell, void=entry.cell.void or self._lacking(entry))) for entry in found
+        ]
+
+    def _lacking(self, entry: gating.Measured) -> str:
+        """Why a cell is void of which marks, tests or other plugins left out items that were asked for; else empty."""
+        reported = sum(entry.cell.verdicts.values())
+        asked = reported if self._let_in is None else self._let_in(entry.key)
+        if reported >= gating.LEAST_SHARED * asked:
+            return ""
+        return f"only {reported} of {asked} outcomes asked for were reported, the others were skipped or taken out"
 
     def _with_forms(self, entry: gating.Measured, row: StressRow | None) -> GatedGroup:
         """The cell with how many of its items are consistent; or that no transformation asked for fits its task."""
