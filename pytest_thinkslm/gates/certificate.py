@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from pytest_thinkslm.gates.certificate_plan import needed_for_guard, needed_for_mean
@@ -182,6 +183,7 @@ def certify(
         "broken: " + ", ".join(_broken(guard) for guard in broken) if broken else "",
         "not shown: " + ", ".join(_open(guard) for guard in unshown) if unshown and decision != "GO" else "",
         "cannot be certified" + _listed(stops) if stops else "",
+        _unseen(policy, evidence),
     ]
     needed = ""
     if decision == "INCONCLUSIVE":
@@ -283,6 +285,16 @@ def _above_rates(policy: Policy, entry: Evidence) -> str:
 def _pairs(guards: Sequence[Guard], evidence: Sequence[Evidence]) -> list[tuple[Guard, Evidence]]:
     known = {entry.label: entry for entry in evidence}
     return [(guard, known[guard.label]) for guard in guards]
+
+
+def _unseen(policy: Policy, evidence: Sequence[Evidence]) -> str:
+    """The tasks that the policy calls critical and that neither run has."""
+    names = [
+        pattern
+        for pattern, rule in policy.tasks.items()
+        if rule.tier == "critical" and not any(fnmatchcase(entry.task, pattern) for entry in evidence)
+    ]
+    return f"critical by the policy, but in neither run: {', '.join(names)}" if names else ""
 
 
 def _listed(guards: Sequence[Guard]) -> str:

@@ -188,7 +188,8 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
     found: list[AnyLossJson] = []
     for variant, own in parts.items():
         test = pooled_change([part for part, _ in own])[0]
-        compared = [entry.cell.comparison for _, entry in own if entry.cell.comparison is not None]
+        # An error of the run is counted as it is tested: as lost.
+        compared = [paired for _, entry in own if (paired := entry.cell.worst or entry.cell.comparison) is not None]
         found.append(
             {
                 "model": variant[0],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey, matching
@@ -40,7 +40,7 @@ from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.outcomes import ALLOW, GatedGroup, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
 from pytest_thinkslm.reports.deltas import references
-from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results, StressRow
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, FigureRow, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
 from pytest_thinkslm.settings.run_settings import NO_BASELINE, NOTHING_TO_CERTIFY, Settings
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from pytest_thinkslm.engines.factory import EngineFactory
     from pytest_thinkslm.generating.planner import Planner
     from pytest_thinkslm.reports.recorder import Recorder
+
+#: How many outcomes of a group the plugin's options let in.
+LetIn = Callable[[GroupKey], int]
 
 #: Lines about single gates before a run, at most.
 _LINES_SHOWN = 2
@@ -86,8 +89,6 @@ class RunGates:
         #: The gates on their way, under ``--adaptive``.
         self.watch: Watch | None = None
         self._collected: list[GroupKey] = []
-        #: How many outcomes each group should have; None where the command itself left some out.
-        self._let_in: Callable[[GroupKey], int] | None = None
 
     def _keep_apart(self, place: Path) -> None:
         """Refuse to write over the baseline: the next run would be held against this one. Raises ``UsageError``."""
@@ -268,7 +269,7 @@ class RunGates:
         config: pytest.Config,
         recorder: Recorder,
         results: Results,
-        let_in: Callable[[GroupKey], int],
+        let_in: LetIn,
         *,
         complete: bool,
     ) -> tuple[GateResult, ...]:
@@ -289,17 +290,16 @@ class RunGates:
         if self.specs:
             variants = results["variants"]
             groups = in_order(collect(recorder.item_records(), recorder.seed_records()), variants)
-            if complete and self.watch is None and not narrowed_by_hand(config):
-                self._let_in = let_in
-            measured = self._measured(groups, results)
+            counted = cast("Results", {**results, "results": self._voided(config, results["results"], let_in)})
+            measured = self._measured(groups, counted)
             keys = {entry.cell.label: entry.key for entry in measured}
             metrics = {entry.cell.label: entry.metrics for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), results)
+                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), counted)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
-            run = RunFigures(in_order({group_key(row): row for row in results["results"]}, variants), groups)
+            run = RunFigures(in_order({group_key(row): row for row in counted["results"]}, variants), groups)
             if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
                 any_loss = certifying.any_loss(run, self.baseline)
             if self.specs.certify is not None:
@@ -386,20 +386,23 @@ class RunGates:
         return self._stressed(measured if self.watch is None else self._standing(measured, self.watch), results)
 
     def _stressed(self, measured: Sequence[gating.Measured], results: Results) -> list[gating.Measured]:
-        """The cells with what changed forms of their items did, and void where too many items were taken out."""
+        """The cells with what changed forms of their items did."""
         forms = {group_key(row): row for row in results.get("stress", ())}
-        found = [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
-        return [
-            replace(entry, cell=replace(entry.cell, void=entry.cell.void or self._lacking(entry))) for entry in found
-        ]
+        return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
 
-    def _lacking(self, entry: gating.Measured) -> str:
-        """Why a cell is void of which marks, tests or other plugins left out items that were asked for; else empty."""
-        reported = sum(entry.cell.verdicts.values())
-        asked = reported if self._let_in is None else self._let_in(entry.key)
-        if reported >= gating.LEAST_SHARED * asked:
-            return ""
-        return f"only {reported} of {asked} outcomes asked for were reported, the others were skipped or taken out"
+    def _voided(self, config: pytest.Config, rows: Sequence[FigureRow], let_in: LetIn) -> list[FigureRow]:
+        """The rows, void where marks, tests or other plugins left out too many items that were asked for."""
+        if self.watch is not None or narrowed_by_hand(config):
+            return list(rows)
+        found: list[FigureRow] = []
+        for row in rows:
+            asked = let_in(group_key(row))
+            if row["n"] < gating.LEAST_SHARED * asked:
+                skipped = "the others were skipped or taken out"
+                void = f"only {row['n']} of {asked} outcomes asked for were reported, {skipped}"
+                row = {**row, "void": row.get("void") or void}
+            found.append(row)
+        return found
 
     def _with_forms(self, entry: gating.Measured, row: StressRow | None) -> GatedGroup:
         """The cell with how many of its items are consistent; or that no transformation asked for fits its task."""

@@ -183,6 +183,13 @@ def test_what_was_not_looked_at_is_never_certified(
             assert "GO:" not in out.replace("NO-GO:", "")
 
 
+def test_a_critical_task_that_neither_run_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.toml").write_text('margin = 9\n[tasks.gsm8k]\ntier = "critical"\n')
+    runs = [str(write_run(tmp_path / name, BEFORE)) for name in "ab"]
+    assert main(["certify", *runs, "--policy", str(tmp_path / "policy.toml")]) == 0
+    assert "critical by the policy, but in neither run: gsm8k" in capsys.readouterr().out
+
+
 def test_a_policy_of_advisory_tasks_alone_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "policy.toml").write_text('margin = 9\n[tasks."*"]\ntier = "advisory"\n')
     runs = [str(write_run(tmp_path / name, BEFORE)) for name in "ab"]

@@ -120,6 +120,14 @@ def test_an_error_counts_against_the_run_and_not_for_it(tmp_path: Path, capsys: 
     assert main(["compare", str(errors), str(before), "--gate", "0"]) == 0
 
 
+def test_the_pooled_test_counts_what_it_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(write_run(tmp_path / "a", BASE)), str(write_run(tmp_path / "b", hundred(errors=1)))]
+    assert main(["compare", *runs, "--gate", "2"]) == 0
+    assert "any loss over one task: 1 lost and 0 gained of 100 items (pooled exact McNemar, one-sided, p = 0.5)" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+
+
 def test_samples_of_other_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def sample(name: str, seed: int) -> str:
         settings = {**SETTINGS, "data_seed": seed, "limit": 100}

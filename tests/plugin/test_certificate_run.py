@@ -89,7 +89,7 @@ def test_variants_of_one_run_are_certified_against_its_first(replay: Replay, pyt
     ("arguments", "says"),
     [
         (["--certify=1"], "--certify needs something to hold the run against"),
-        (["--certify=1", "--quant=a,a"], "--certify needs something to hold the run against"),
+        (["--certify=1", "--quant=none,none"], "--certify needs something to hold the run against"),
         (["--certify=1", "--baseline=paper"], "--certify cannot be used with --baseline paper"),
         (["--certify=no", "--quant=a,b"], "--certify: 'no' is no number"),
         (["--policy=nowhere.toml", "--quant=a,b"], "nowhere.toml cannot be read"),

@@ -203,9 +203,10 @@ def test_items_that_marks_or_hooks_took_out_void_what_is_decided(replay: Replay,
                     item.add_marker(pytest.mark.skip(reason="not today"))
         """
     )
-    result = replay(sorts(range(21)), f"--min-accuracy={TASK}=90", *GATE)
+    result = replay(sorts(range(21)), f"--min-accuracy={TASK}=90", "--certify=9", *GATE)
     assert result.ret == 1
-    assert said(result).count("only 79 of 100 outcomes asked for were reported, the others were skipped") == 2
+    assert [gate["passed"] for gate in gates(pytester.path / "report")] == [None, None, False]
+    assert said(result).count("only 79 of 100 outcomes asked for were reported, the others were skipped") == 3
     assert replay(sorts(range(21)), *GATE, "-k", "direct").ret == 0, "the command itself left some out, it may be"
 
 
