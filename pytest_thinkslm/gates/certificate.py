@@ -149,10 +149,10 @@ def certify(
     compared = [entry for entry in decisive if not _unfit(policy, entry)]
     guards = _guards(policy, evidence, levels)
     if not compared:
-        whose = _listed([guard for guard in guards if guard.why])
-        only_advisory = evidence and not decisive and not whose
+        reasons = _listed([guard for guard in guards if guard.why])
+        only_advisory = evidence and not decisive and not reasons
         return undecided(
-            policy, "nothing could be compared" + (": every task is advisory" if only_advisory else whose), guards
+            policy, "nothing could be compared" + (": every task is advisory" if only_advisory else reasons), guards
         )
     within = mean_drop([entry.within for entry in compared if entry.within is not None])
     beyond = mean_drop([entry.beyond for entry in compared if entry.beyond is not None])

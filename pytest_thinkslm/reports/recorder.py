@@ -189,8 +189,8 @@ class Recorder:
         if self.judge is not None:
             from pytest_thinkslm.reports.judged import judge_problems, run_judge
 
-            beside = self._spool.records(lambda key: key.role != "item")
-            results["judge"] = run_judge(self.judge, self.item_records(), beside)
+            others = self._spool.records(lambda key: key.role != "item")
+            results["judge"] = run_judge(self.judge, self.item_records(), others)
             results["problems"] += judge_problems(results["judge"])
             measured["judge"] = self._judge_spent
         return results
