@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     first, *others = (load_run(Path(place), "certify") for place in arguments.runs)
     pairs = [(first, other) for other in others] or _within(first)
     comparisons = [hold(before, now, None, policy, allow_unevaluated=allow) for before, now in pairs]
-    return compare.report(first, comparisons, arguments.format, decides=True, allow=allow)
+    return compare.report(first, comparisons, arguments.format, decides=True, allow=allow, command="certify")
 
 
 def _within(run: RecordedRun) -> list[tuple[RecordedRun, RecordedRun]]:

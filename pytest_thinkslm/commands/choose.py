@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"choose: nothing could be compared with {before.name}: {', '.join(apart)} shares no item with it that was "
             f"asked alike; give runs of the same tasks and items, or {ALLOW}"
         )
-    if not any(one.certified for one in choice.candidates[1:]):
-        return 1
-    return 0 if complete else 2
+    if not complete:
+        return 2
+    return 0 if any(one.certified for one in choice.candidates[1:]) else 1
 
 
 def _remarks(runs: list[RecordedRun]) -> list[str]:

@@ -122,18 +122,27 @@ def needed_policy(arguments: argparse.Namespace, command: str, option: str) -> P
     return policy
 
 
-def report(first: RecordedRun, comparisons: Sequence[Comparison], how: str, *, decides: bool, allow: bool) -> int:
+def report(
+    first: RecordedRun,
+    comparisons: Sequence[Comparison],
+    how: str,
+    *,
+    decides: bool,
+    allow: bool,
+    command: str = "compare",
+) -> int:
     """Print comparisons; the exit status. Raises ``UsageError`` where nothing could be compared.
 
     Args:
         decides: whether a gate or a certificate is asked for.
+        command: what the user typed, for the message.
     """
     sys.stdout.write(WRITERS[how](first, comparisons))
     apart = [comparison.name for comparison in comparisons if not comparison.rows_compared]
     if apart and not allow:
         raise UsageError(
-            f"compare: nothing could be compared with {first.name}: {', '.join(apart)} shares no item with it that was "
-            f"asked alike; give runs of the same tasks and items, or {ALLOW}"
+            f"{command}: nothing could be compared with {first.name}: {', '.join(apart)} shares no item with it that "
+            f"was asked alike; give runs of the same tasks and items, or {ALLOW}"
         )
     if any(any_failed(comparison.gates) for comparison in comparisons):
         return 1

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from pytest_thinkslm.core.errors import UsageError
-from pytest_thinkslm.core.identity import GroupKey, VariantKey
-from pytest_thinkslm.core.item_record import ItemRecord, VariantJson, group_key, read_lines
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey
+from pytest_thinkslm.core.item_record import ItemLine, ItemRecord, VariantJson, group_key, item_key, read_lines
 from pytest_thinkslm.core.records import Message, VerdictName
 from pytest_thinkslm.core.text import safe_text
 from pytest_thinkslm.runs.reading import read_results
@@ -142,7 +142,7 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     items = path.with_name("items.jsonl")
     groups: dict[GroupKey, Group]
     try:
-        groups = collect(read_lines(items))
+        groups = collect(_once(read_lines(items), items.name))
     except OSError as error:
         raise UsageError(
             f"{asked}: {items.name} beside {path.name} cannot be read ({error.strerror or error}); a run is compared "
@@ -161,6 +161,17 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     rows = {group_key(row): row for row in results["results"]}
     variants = results.get("variants", ())
     return RecordedRun(in_order(rows, variants), in_order(groups, variants), path.absolute().parent.name, results)
+
+
+def _once(lines: Iterable[ItemLine], name: str) -> Iterator[ItemLine]:
+    """The lines; ``ValueError`` at the second one of an item, which would count as a repeat of it."""
+    seen: set[ItemKey] = set()
+    for line in lines:
+        key = item_key(line)
+        if key in seen:
+            raise ValueError(f"{name} has two lines of item {key.item} of {key.task} ({key.style}): make the run again")
+        seen.add(key)
+        yield line
 
 
 def collect(records: Iterable[ItemRecord], beside: Iterable[ItemRecord] = ()) -> dict[GroupKey, Group]:
@@ -253,7 +264,7 @@ def misfits(
     if baseline.selection == "partial":
         found.append("selection (baseline: partial, interrupted or narrowed by hand; only full and limit can be one)")
     theirs = list(dict.fromkeys(key.style for key in baseline.groups))
-    if styles and not set(styles) & set(theirs):
+    if styles and theirs and not set(styles) & set(theirs):
         found.append(difference("style", ", ".join(theirs), ", ".join(styles)))
     found += sampling_differences(baseline.settings, settings)
     if not allow_unevaluated:

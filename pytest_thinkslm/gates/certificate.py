@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from pytest_thinkslm.gates.certificate_plan import needed_for_guard, needed_for_mean
@@ -148,9 +149,11 @@ def certify(
     compared = [entry for entry in decisive if not _unfit(policy, entry)]
     guards = _guards(policy, evidence, levels)
     if not compared:
-        sentence = "INCONCLUSIVE: nothing could be compared" + _listed([guard for guard in guards if guard.why])
-        margin = policy.margin.points
-        return Certificate("INCONCLUSIVE", margin, 0, None, None, None, None, None, guards, None, (), sentence)
+        reasons = _listed([guard for guard in guards if guard.why])
+        only_advisory = evidence and not decisive and not reasons
+        return undecided(
+            policy, "nothing could be compared" + (": every task is advisory" if only_advisory else reasons), guards
+        )
     within = mean_drop([entry.within for entry in compared if entry.within is not None])
     beyond = mean_drop([entry.beyond for entry in compared if entry.beyond is not None])
     baselines = [entry.paired.baseline for entry in compared if entry.paired is not None]
@@ -180,6 +183,7 @@ def certify(
         "broken: " + ", ".join(_broken(guard) for guard in broken) if broken else "",
         "not shown: " + ", ".join(_open(guard) for guard in unshown) if unshown and decision != "GO" else "",
         "cannot be certified" + _listed(stops) if stops else "",
+        _unseen(policy, evidence),
     ]
     needed = ""
     if decision == "INCONCLUSIVE":
@@ -203,6 +207,12 @@ def certify(
         "; ".join(filter(None, [*parts, *whose, needed])),
         needed,
     )
+
+
+def undecided(policy: Policy, why: str, guards: tuple[Guard, ...] = ()) -> Certificate:
+    """The certificate of what could not be looked at, as ``why`` says."""
+    nothing = (None,) * 5
+    return Certificate("INCONCLUSIVE", policy.margin.points, 0, *nothing, guards, None, (), f"INCONCLUSIVE: {why}")
 
 
 def _unfit(policy: Policy, entry: Evidence) -> str:
@@ -275,6 +285,16 @@ def _above_rates(policy: Policy, entry: Evidence) -> str:
 def _pairs(guards: Sequence[Guard], evidence: Sequence[Evidence]) -> list[tuple[Guard, Evidence]]:
     known = {entry.label: entry for entry in evidence}
     return [(guard, known[guard.label]) for guard in guards]
+
+
+def _unseen(policy: Policy, evidence: Sequence[Evidence]) -> str:
+    """The tasks that the policy calls critical and that neither run has."""
+    names = [
+        pattern
+        for pattern, rule in policy.tasks.items()
+        if rule.tier == "critical" and not any(fnmatchcase(entry.task, pattern) for entry in evidence)
+    ]
+    return f"critical by the policy, but in neither run: {', '.join(names)}" if names else ""
 
 
 def _listed(guards: Sequence[Guard]) -> str:

@@ -13,7 +13,7 @@ from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import Group, RunFigures
 from pytest_thinkslm.gates.certificate import ONE_LOOK, Certificate, Evidence, Guard, Levels, certify
 from pytest_thinkslm.gates.certificate_plan import Planned, plan
-from pytest_thinkslm.gates.outcomes import GateResult, p_text
+from pytest_thinkslm.gates.outcomes import GateResult, counted, p_text
 from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, CorrectedMean, FigureRow, GuardJson
 from pytest_thinkslm.settings.gate_specs import GateMode
@@ -188,7 +188,8 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
     found: list[AnyLossJson] = []
     for variant, own in parts.items():
         test = pooled_change([part for part, _ in own])[0]
-        compared = [entry.cell.comparison for _, entry in own if entry.cell.comparison is not None]
+        # An error of the run is counted as it is tested: as lost.
+        compared = [paired for _, entry in own if (paired := entry.cell.worst or entry.cell.comparison) is not None]
         found.append(
             {
                 "model": variant[0],
@@ -204,12 +205,18 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
     return found
 
 
+def any_loss_sentences(found: Sequence[AnyLossJson]) -> list[str]:
+    """The pooled test in a sentence a variant, which is named where there are several."""
+    named = [f", {one['model']} ({one['quant']})" if len(found) > 1 else "" for one in found]
+    return [any_loss_sentence(one) + whose for one, whose in zip(found, named, strict=True)]
+
+
 def any_loss_sentence(found: AnyLossJson) -> str:
     """The pooled test in words."""
     over = "one task" if found["tasks"] == 1 else f"{found['tasks']} tasks together"
     return (
         f"any loss over {over}: {found['lost']} lost and {found['gained']} gained of "
-        f"{found['n']} items ({found['test']}, {p_text(found['p'])})"
+        f"{counted(found['n'], 'item')} ({found['test']}, {p_text(found['p'])})"
     )
 
 
@@ -226,7 +233,7 @@ def gate_of(certified: Certified) -> GateResult:
             "decision": own.decision,
             "margin": own.margin,
             "n": sum(guard.n for guard in own.guards if guard.tier != "advisory"),
-            "difference": None if own.mean_drop is None else -own.mean_drop,
+            "difference": None if own.mean_drop is None else 0.0 - own.mean_drop,
             "drop_at_most": own.at_most,
             "drop_at_least": own.at_least,
             "p": own.p_within,

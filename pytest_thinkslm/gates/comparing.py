@@ -20,7 +20,7 @@ from pytest_thinkslm.gates.baselines import (
     refused,
     sampling_differences,
 )
-from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
+from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels, undecided
 from pytest_thinkslm.gates.certifying import (
     Certified,
     any_loss,
@@ -125,7 +125,10 @@ def compare(
             gates = _gates(margin, measured, first, other)
         if policy is not None:
             certified = _certified(policy, measured, first, other, allow_unevaluated, levels)
-            gates += tuple(map(gate_of, certified))
+            own = tuple(map(gate_of, certified))
+            if other.selection == "partial":
+                own = excuse((replace(gate, passed=None) for gate in own), "the run is not complete")
+            gates += own
         if allow_unevaluated:
             gates = excuse(gates, f"{ALLOW} is given")
         gates += tuple(judged)
@@ -217,7 +220,10 @@ def _certified(
         {key: group for key, group in other.groups.items() if key not in left_out},
     )
     absent = [key for key in gating.missing(list(present), first) if asked_for(other.settings, key)]
-    return certificates(
+    variant = next(iter(other.variants or first.variants), ("", ""))
+    if other.selection == "partial":
+        return [Certified(variant, None, undecided(policy, "the run is not complete"))]
+    found = certificates(
         policy,
         now,
         first,
@@ -226,10 +232,13 @@ def _certified(
         levels=lambda variant: levels,
         allow_unevaluated=allow,
     )
+    return found or [Certified(variant, None, undecided(policy, "nothing could be compared"))]
 
 
 def asked_for(settings: SettingsJson, key: GroupKey) -> bool:
-    """Whether the command of a recorded run let a task and style in."""
+    """Whether the command of a recorded run let a task and style in; under ``--where`` any may have no item."""
+    if settings.get("where"):
+        return False
     tasks, styles = settings.get("tasks", []), settings.get("styles", [])
     return (not tasks or any(fnmatchcase(key.task, wanted) for wanted in tasks)) and (not styles or key.style in styles)
 
@@ -279,6 +288,8 @@ def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
 def remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
     """What a reader of two runs' comparison has to know: selections, and differences that do not forbid it."""
     found = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
+    if other.selection == "adaptive":
+        found.append(f"{other.name} ended when its own gate was decided: what is decided of it here errs more often")
     found += sampling_differences(first.settings, other.settings)
     before, now = first.templates(), other.templates()
     for variant, template in now.items():

@@ -27,9 +27,11 @@ def judge_gate(results: Results, label: str = "judge") -> GateResult | None:
 
     Neither an option nor an interruption takes it back. The parser's accuracies stand in its sentence.
     """
-    rows = misjudged(results)
+    rows, judge = misjudged(results), results.get("judge")
     if not rows:
-        return None
+        beside = 0 if judge is None or judge["canaries"]["trusted"] else judge.get("decided_beside", 0)
+        sentence = f"decided {beside} verdicts of changed forms, seed questions or further runs, so this run fails"
+        return _against(label, f"{_failed_canaries(results)} and {sentence}", beside, beside) if beside else None
     decided, n = sum(row["judge"]["decided"] for row in rows), sum(row["n"] for row in rows)
     both = [
         f"{row['label']} ({row['style']}) {_percent(row['judge']['accuracy_parser'])} "
@@ -38,10 +40,14 @@ def judge_gate(results: Results, label: str = "judge") -> GateResult | None:
     ]
     more = [f"and {len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
     sentence = (
-        f"{label}: {_failed_canaries(results)} and decided {decided} of {n} verdicts, so this run fails; accuracy by "
+        f"{_failed_canaries(results)} and decided {decided} of {n} verdicts, so this run fails; accuracy by "
         f"the parser alone: {', '.join([*both, *more])}"
     )
-    return GateResult(f"gate::{label}", "judge", label, False, sentence, {"decided": decided, "n": n})
+    return _against(label, sentence, decided, n)
+
+
+def _against(label: str, sentence: str, decided: int, n: int) -> GateResult:
+    return GateResult(f"gate::{label}", "judge", label, False, f"{label}: {sentence}", {"decided": decided, "n": n})
 
 
 def without_misjudged(

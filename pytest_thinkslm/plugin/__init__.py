@@ -95,6 +95,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", [skipped], indirect=True)
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Without a model: a gate that was typed could not be evaluated, and fails the run."""
+    ours = session.config.pluginmanager.hasplugin("thinkslm-run")
+    if exitstatus == pytest.ExitCode.OK and not ours and _gate_typed(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _gate_typed(config: pytest.Config) -> bool:
+    """Whether the command line itself asks for a decision (``addopts`` are there for every run of a project)."""
+    typed = {str(argument).partition("=")[0] for argument in config.invocation_params.args}
+    gates = (option for option in options.OPTIONS if option.name in options.GATES)
+    return any({gate.short, gate.prefixed} & typed and getattr(config.option, gate.dest, None) for gate in gates)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Without a model: why reasoning tests were skipped, or why our options did nothing."""
     if config.pluginmanager.hasplugin("thinkslm-run"):
@@ -110,7 +124,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
     typed = hints.given_options(config.option, options.SHORT_NAMES)
     count = hints.skipped_for_want_of_a_model(skipped, NO_MODEL)
-    if hint := hints.without_model(typed, count, config.invocation_params.args):
+    if hint := hints.without_model(typed, count, config.invocation_params.args, fails=_gate_typed(config)):
         terminalreporter.write_line(f"thinkslm: {hint}", yellow=True)
 
 

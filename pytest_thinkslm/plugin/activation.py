@@ -74,12 +74,12 @@ def _learn_secrets(raw: RawOptions) -> None:
 
 def _final(settings: Settings, recorded: Sequence[ReplayFile], report_dir: Path | None, gates: RunGates) -> Settings:
     """The settings with what is decided here: where the files go, the tasks of recorded outputs, how a limit draws."""
-    tasks = settings.tasks
-    if not tasks and recorded:
+    tasks, of_replay = settings.tasks, bool(recorded) and not settings.tasks
+    if of_replay:
         played = {task for file in recorded for task in file.tasks}
         tasks = tuple(key for key in registry.all_tasks() if key in played)
     sample = None if settings.limit is None else settings.sample or gates.drawn or "stratified"
-    return replace(settings, report_dir=report_dir, tasks=tasks, sample=sample)
+    return replace(settings, report_dir=report_dir, tasks=tasks, tasks_of_replay=of_replay, sample=sample)
 
 
 def _activate_worker(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from pytest_thinkslm.core.errors import ThinkSLMError, where_raised
-from pytest_thinkslm.core.identity import ItemKey, Variant
+from pytest_thinkslm.core.identity import GroupKey, ItemKey, Variant
 from pytest_thinkslm.core.records import Answer, Verdict
 from pytest_thinkslm.core.text import safe_line, safe_message
 from pytest_thinkslm.engines.factory import EngineFactory
@@ -335,7 +335,9 @@ class ControllerPlugin:
         self.results = self.recorder.results(
             selection=self._selection(incomplete), seconds=time.monotonic() - self._started
         )
-        gates = self._gates.finish(self.config, self.recorder, self.results, complete=not (incomplete or self._sharded))
+        gates = self._gates.finish(
+            self.config, self.recorder, self.results, self._let_in, complete=not (incomplete or self._sharded)
+        )
         self.folder.begun()
         self.recorder.write(self.results, self._gates.xml(self.recorder, gates))
         self._tell_others(self.results)
@@ -483,11 +485,14 @@ class ControllerPlugin:
         chosen = False
         for group, reported in self.recorder.groups().items():
             task = registry.get(group.task)
-            left_out = self.recorder.left_out(group.task) * self.settings.repeats
-            if reported < self.selector.expected(group) - left_out:
+            if reported < self._let_in(group):
                 return "partial"
             chosen = chosen or self.selector.reduced(task)
         return "limit" if chosen else "full"
+
+    def _let_in(self, group: GroupKey) -> int:
+        """How many outcomes of a group the plugin's options let in, without items whose records cannot be used."""
+        return self.selector.expected(group) - self.recorder.left_out(group.task) * self.settings.repeats
 
     @property
     def _sharded(self) -> bool:

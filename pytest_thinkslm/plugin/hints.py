@@ -70,19 +70,21 @@ def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, 
     return ""
 
 
-def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str]) -> str:
+def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str], *, fails: bool = False) -> str:
     """A run without ``--model``.
 
     Args:
         given: our options that were given all the same.
         skipped: number of reasoning tests that were skipped.
         arguments: the command line.
+        fails: whether a gate is among those, which then fails the run.
     """
     rest = " ".join(map(_quoted, arguments))
     type_this = f"type: pytest --model embedded {rest}".rstrip() + " (or a hub id, or a local folder)"
     if given:
         do = "does" if len(given) == 1 else "do"
-        return f"{', '.join(given)} {do} nothing without a model; {type_this}"
+        failing = ", and what was not evaluated fails the run" if fails else ""
+        return f"{', '.join(given)} {do} nothing without a model{failing}; {type_this}"
     tests = "1 reasoning test was" if skipped == 1 else f"{skipped} reasoning tests were"
     return f"{tests} skipped, since no model is given; {type_this}" if skipped else ""
 

@@ -365,6 +365,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+#: Options that ask for a decision.
+GATES = frozenset({"gate", "certify", "policy", "min-accuracy", "max-rate"})
+
 #: The names that another plugin may own, and what ours are kept under.
 SHORT_NAMES: Mapping[str, str] = {option.short: option.dest for option in OPTIONS}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_thinkslm.core.errors import UsageError
 from pytest_thinkslm.core.identity import GroupKey, ItemKey, VariantKey, matching
@@ -40,10 +40,10 @@ from pytest_thinkslm.gates.certificate import ONE_LOOK, Levels
 from pytest_thinkslm.gates.outcomes import ALLOW, GatedGroup, GateResult, excuse
 from pytest_thinkslm.plugin.compat_pytest import narrowed_by_hand
 from pytest_thinkslm.reports.deltas import references
-from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, Results, StressRow
+from pytest_thinkslm.runs.types import AdaptiveJson, AnyLossJson, BaselineJson, FigureRow, Results, StressRow
 from pytest_thinkslm.settings.gate_specs import GateMode, GateSpecs, Margin
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.settings.run_settings import NO_BASELINE, Settings
+from pytest_thinkslm.settings.run_settings import NO_BASELINE, NOTHING_TO_CERTIFY, Settings
 from pytest_thinkslm.tasks import registry, stress
 from pytest_thinkslm.tasks.figures import ValueChange
 from pytest_thinkslm.tasks.sampling import Method
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from pytest_thinkslm.engines.factory import EngineFactory
     from pytest_thinkslm.generating.planner import Planner
     from pytest_thinkslm.reports.recorder import Recorder
+
+#: How many outcomes of a group the plugin's options let in.
+LetIn = Callable[[GroupKey], int]
 
 #: Lines about single gates before a run, at most.
 _LINES_SHOWN = 2
@@ -78,6 +81,7 @@ class RunGates:
         self.baseline: RecordedRun | None = None
         if settings.baseline and not self.paper:
             self.baseline = load_run(Path(settings.baseline))
+            self._keep_apart(Path(settings.baseline))
         self.specs = settings.gates
         if settings.baseline and self.specs.margin is None:
             self.specs = replace(self.specs, margin=Margin(0.0))
@@ -85,6 +89,15 @@ class RunGates:
         #: The gates on their way, under ``--adaptive``.
         self.watch: Watch | None = None
         self._collected: list[GroupKey] = []
+
+    def _keep_apart(self, place: Path) -> None:
+        """Refuse to write over the baseline: the next run would be held against this one. Raises ``UsageError``."""
+        folder = place if place.is_dir() else place.parent
+        if self.settings.report_dir is not None and self.settings.report_dir.resolve() == folder.resolve():
+            raise UsageError(
+                f"{self._asked}: --report-dir is the same folder, so that this run would take the baseline's place; "
+                "give another --report-dir, or none"
+            )
 
     @property
     def drawn(self) -> Method | None:
@@ -98,6 +111,8 @@ class RunGates:
         if self._within and len(factory.variants) < 2:
             assert self.specs.margin is not None
             raise UsageError(NO_BASELINE.format(margin=f"{self.specs.margin.points:g}"))
+        if self.specs.certify is not None and self.baseline is None and len(factory.variants) < 2:
+            raise UsageError(NOTHING_TO_CERTIFY)
         if self.baseline is None:
             return
         templates = {}
@@ -250,13 +265,20 @@ class RunGates:
     # -- after it -------------------------------------------------------------------------------------------
 
     def finish(
-        self, config: pytest.Config, recorder: Recorder, results: Results, *, complete: bool
+        self,
+        config: pytest.Config,
+        recorder: Recorder,
+        results: Results,
+        let_in: LetIn,
+        *,
+        complete: bool,
     ) -> tuple[GateResult, ...]:
         """Decide every gate, report each, and put them into ``results``.
 
         Args:
             recorder: has the run's items, before its files are written.
             results: the content of results.json; gets ``gates`` and ``baseline``.
+            let_in: how many outcomes of a group the plugin's options let in.
             complete: whether every collected item was reported and the run was not interrupted.
         """
         from pytest_thinkslm.plugin.gate_reports import report_gates
@@ -268,15 +290,16 @@ class RunGates:
         if self.specs:
             variants = results["variants"]
             groups = in_order(collect(recorder.item_records(), recorder.seed_records()), variants)
-            measured = self._measured(groups, results)
+            counted = cast("Results", {**results, "results": self._voided(config, results["results"], let_in)})
+            measured = self._measured(groups, counted)
             keys = {entry.cell.label: entry.key for entry in measured}
             metrics = {entry.cell.label: entry.metrics for entry in measured}
             decided = (*self._decide(measured, complete), *self._absent(config, measured, complete))
             if judges.misjudged(results):
-                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), results)
+                alone = self._measured(in_order(collect(judges.parsers(recorder.item_records())), variants), counted)
                 by_parser = {gate.name: gate for gate in self._decide(alone, complete)}
                 decided = judges.without_misjudged(decided, keys, results, by_parser)
-            run = RunFigures(in_order({group_key(row): row for row in results["results"]}, variants), groups)
+            run = RunFigures(in_order({group_key(row): row for row in counted["results"]}, variants), groups)
             if self.baseline is not None and self.watch is None:  # its p-value holds for a single look alone
                 any_loss = certifying.any_loss(run, self.baseline)
             if self.specs.certify is not None:
@@ -366,6 +389,20 @@ class RunGates:
         """The cells with what changed forms of their items did."""
         forms = {group_key(row): row for row in results.get("stress", ())}
         return [replace(entry, cell=self._with_forms(entry, forms.get(entry.key))) for entry in measured]
+
+    def _voided(self, config: pytest.Config, rows: Sequence[FigureRow], let_in: LetIn) -> list[FigureRow]:
+        """The rows, void where marks, tests or other plugins left out too many items that were asked for."""
+        if self.watch is not None or narrowed_by_hand(config):
+            return list(rows)
+        found: list[FigureRow] = []
+        for row in rows:
+            asked = let_in(group_key(row))
+            if row["n"] < gating.LEAST_SHARED * asked:
+                skipped = "the others were skipped or taken out"
+                void = f"only {row['n']} of {asked} outcomes asked for were reported, {skipped}"
+                row = {**row, "void": row.get("void") or void}
+            found.append(row)
+        return found
 
     def _with_forms(self, entry: gating.Measured, row: StressRow | None) -> GatedGroup:
         """The cell with how many of its items are consistent; or that no transformation asked for fits its task."""

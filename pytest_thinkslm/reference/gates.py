@@ -35,10 +35,12 @@ def paper_gates(
         if found is not None:
             compared[cell.label], published[cell.label] = found, figure
     corrected = holm({label: found.worse.p for label, found in compared.items()})
+    changes = holm({label: found.change.p for label, found in compared.items()})
     results = []
     for key, cell in cells.items():
         if cell.label in compared:
-            results.append(_gate(margin, cell, compared[cell.label], published[cell.label], corrected, advisory))
+            own = compared[cell.label], published[cell.label]
+            results.append(_gate(margin, cell, *own, corrected, changes, advisory))
         else:
             reason = "the run is not complete" if not complete else cell.void or missing(key)
             sentence = f"{cell.label}: not evaluated, {reason}"
@@ -90,18 +92,21 @@ def _gate(
     found: UnpairedResult,
     published: tuple[float, int],
     corrected: Mapping[str, float],
+    changes: Mapping[str, float],
     advisory: bool,
 ) -> GateResult:
     p, estimate = corrected[cell.label], cell.accuracy.estimate or 0.0
     passed = p > ALPHA
     drop = "drop" if margin.points == 0 else f"drop of more than {margin.points:g} points"
-    correction = f", {p_text(p)} after Holm's correction over {len(corrected)} gates" if len(corrected) > 1 else ""
+    several = len(corrected) > 1
+    correction = f", {p_text(p)} after Holm's correction over {len(corrected)} gates" if several else ""
+    change = f", {p_text(changes[cell.label])} after Holm's correction" if several else ""
     sentence = (
         f"{cell.label}: accuracy {100 * published[0]:.1f}% in the paper ({published[1]} items), {100 * estimate:.1f}% "
         f"now ({cell.accuracy.n}), {100 * found.difference:+.1f} points (95% interval {100 * found.interval.low:+.1f} "
         f"to {100 * found.interval.high:+.1f}), items lost and gained unknown: {'no' if passed else 'a'} {drop} is "
         f"shown ({found.worse.test}, {p_text(found.worse.p)}{correction}); any change: {found.change.test}, "
-        f"{p_text(found.change.p)}; advisory: the paper's prompts and sampling are not published"
+        f"{p_text(found.change.p)}{change}; {'advisory: ' * advisory}the paper's prompts and sampling are not published"
     )
     fields: dict[str, FieldValue] = {
         "baseline": 100 * published[0],
@@ -116,6 +121,7 @@ def _gate(
         "p_corrected": p,
         "test": found.worse.test,
         "p_change": found.change.p,
+        "p_change_corrected": changes[cell.label],
         "change_test": found.change.test,
     }
     return GateResult(f"gate::{cell.label}", "paper", cell.label, passed, sentence, fields, advisory=advisory)

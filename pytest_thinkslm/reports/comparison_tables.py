@@ -25,9 +25,7 @@ from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import (
     RecordedRun,
 )
-from pytest_thinkslm.gates.certifying import (
-    any_loss_sentence,
-)
+from pytest_thinkslm.gates.certifying import any_loss_sentences
 from pytest_thinkslm.gates.comparing import ComparedGroup, Comparison
 from pytest_thinkslm.reports.certificate_table import certificate_table
 from pytest_thinkslm.reports.delta_tables import change_cells, change_columns, consistency_text, p_value
@@ -35,7 +33,7 @@ from pytest_thinkslm.reports.deltas import consistency_json
 from pytest_thinkslm.reports.gate_table import gate_sentences, gate_table
 from pytest_thinkslm.reports.metric_table import Row, metric_table
 from pytest_thinkslm.runs.results import cluster_note
-from pytest_thinkslm.runs.types import GateJson
+from pytest_thinkslm.runs.types import CertificateJson, GateJson
 from pytest_thinkslm.statistics import PairedResult
 
 _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad"}
@@ -124,11 +122,10 @@ def _footnotes(comparison: Comparison) -> list[str]:
     several = sum(row.paired is not None for row in comparison.rows)
     correction = f"; Holm's correction over {several} rows" if several > 1 else ""
     tests = dict.fromkeys(row.paired.change.test for row in comparison.rows if row.paired)
-    pooled = map(any_loss_sentence, comparison.any_loss)
     return [
         *comparison.remarks,
         *notes,
-        *pooled,
+        *any_loss_sentences(comparison.any_loss),
         *([f"p is of any change: {'; '.join(tests)}{correction}"] if tests else []),
     ]
 
@@ -143,7 +140,7 @@ def as_markdown(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         lines += [f"### {markdown_line(table.title)}", "", *markdown_table(shown), ""]
         lines += [f"- **{state}**: {markdown_line(sentence)}" for state, sentence in gate_sentences(gates)]
         lines += [""] if gates else []
-        for certificate in comparison.certificates:
+        for certificate in filter(_has_tasks, comparison.certificates):
             own = certificate_table(certificate)
             lines += [f"#### {markdown_line(own.title)}", "", *markdown_table(own), ""]
             lines += [f"> {markdown_line(note)}  " for note in own.notes]
@@ -168,7 +165,7 @@ def as_text(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
                 print_table(console, replace(one, notes=()), gap=1)
             for state, sentence in gate_sentences(gates):
                 print_line(console, f"gate {state}: {sentence}", _TONES.get(state, "warning"))
-            for certificate in comparison.certificates:
+            for certificate in filter(_has_tasks, comparison.certificates):
                 print_table(console, certificate_table(certificate), gap=1)
             for note in table.notes:
                 print_line(console, note, "quiet")
@@ -194,6 +191,11 @@ def as_json(first: RecordedRun, comparisons: Sequence[Comparison]) -> str:
         ],
     }
     return json.dumps(value, indent=2) + "\n"
+
+
+def _has_tasks(certificate: CertificateJson) -> bool:
+    """Whether there is more to show than its sentence."""
+    return bool(certificate["guards"])
 
 
 def _metrics(comparison: Comparison) -> Iterator[Row]:

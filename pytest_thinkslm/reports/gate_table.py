@@ -7,7 +7,7 @@ from typing import cast
 
 from pytest_thinkslm.core.item_record import GroupJson
 from pytest_thinkslm.core.tables import Cell, Column, Form, Table, Tone, figure_columns, percent, text_columns
-from pytest_thinkslm.gates.certifying import any_loss_sentence
+from pytest_thinkslm.gates.certifying import any_loss_sentences
 from pytest_thinkslm.reports.delta_tables import change_cells, item_cells, p_value
 from pytest_thinkslm.runs.types import GateJson, GateState, Results
 
@@ -66,9 +66,7 @@ def gate_sentences(gates: Sequence[GateJson]) -> list[tuple[GateState, str]]:
 
 def any_loss_lines(results: Results) -> list[str]:
     """The pooled test of any loss, in a sentence a variant."""
-    found = results["baseline"].get("any_loss", []) if "baseline" in results else []
-    several = len(found) > 1
-    return [any_loss_sentence(one) + (f", {one['model']} ({one['quant']})" if several else "") for one in found]
+    return any_loss_sentences(results["baseline"].get("any_loss", []) if "baseline" in results else [])
 
 
 def ranked(gates: Sequence[GateJson]) -> list[GateJson]:

@@ -36,12 +36,13 @@ class JudgeFacts(Protocol):
         ...
 
 
-def run_judge(judge: JudgeFacts, records: Iterable[ItemRecord]) -> JudgeBlock:
+def run_judge(judge: JudgeFacts, records: Iterable[ItemRecord], beside: Iterable[ItemRecord]) -> JudgeBlock:
     """The run's block: who judged, how it did on the canaries, and every disagreement.
 
     Args:
         judge: the run's judge.
         records: all item records, in order.
+        beside: those of what was asked beside the items.
     """
     asked = judged = over = agree = 0
     why = ""
@@ -70,6 +71,7 @@ def run_judge(judge: JudgeFacts, records: Iterable[ItemRecord]) -> JudgeBlock:
         "judged": judged,
         "unjudged": asked - judged,
         "over_budget": over,
+        "decided_beside": sum(record.get("source") == "judge" for record in beside),
         "agree": agree,
         "disagree": len(disagreements),
         "disagreements": disagreements,

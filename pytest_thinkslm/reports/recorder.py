@@ -189,7 +189,8 @@ class Recorder:
         if self.judge is not None:
             from pytest_thinkslm.reports.judged import judge_problems, run_judge
 
-            results["judge"] = run_judge(self.judge, self.item_records())
+            others = self._spool.records(lambda key: key.role != "item")
+            results["judge"] = run_judge(self.judge, self.item_records(), others)
             results["problems"] += judge_problems(results["judge"])
             measured["judge"] = self._judge_spent
         return results
@@ -354,8 +355,10 @@ class Recorder:
     def _settings(self) -> SettingsJson:
         """The settings that outputs and figures depend on; paths by name only."""
         values = cast("dict[str, object]", self.factory.stated_settings())
-        for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan"):
+        for name in ("report_dir", "journal_dir", "fresh", "rescore", "plan", "tasks_of_replay"):
             del values[name]
+        if self.settings.tasks_of_replay:  # a task that a file lacks was not left out by the command
+            values["tasks"] = []
         values["labels"] = [path.name for path in self.settings.labels]
         values["where"] = [list(pair) for pair in self.settings.where]
         values["baseline"] = None if self.settings.baseline is None else Path(self.settings.baseline).name

@@ -651,6 +651,7 @@ class JudgeBlock(TypedDict):
     judged: int
     unjudged: int
     over_budget: int
+    decided_beside: NotRequired[int]
     agree: int
     disagree: int
     why_unjudged: NotRequired[str]

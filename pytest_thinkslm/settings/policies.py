@@ -110,7 +110,7 @@ def make_policy(
     Raises:
         UsageError: neither gives a margin, or what cannot be read, is unknown or out of range.
     """
-    given = None if certify is None or certify == "" else _points(option, certify)
+    given = None if certify is None or (certify == "" and file is not None) else _points(option, certify)
     stated = {} if file is None else _read(file)
     asked = f"--policy {file}"
     _known(asked, stated, (*_WHOLE, *_RULES, "tasks"))

@@ -43,7 +43,8 @@ IncorrectMode = Literal["data", "fail", "xfail"]
 class Settings:
     """What a run was asked to do. Field by field the options of ``--help``; None means "by default".
 
-    ``tasks`` are patterns; ``max_tokens`` None means by task and style; ``quants`` empty means the
+    ``tasks`` are patterns, or with ``tasks_of_replay`` those of recorded outputs, where the command names none;
+    ``max_tokens`` None means by task and style; ``quants`` empty means the
     checkpoint as it is. ``baseline`` is a path or "paper". ``task_styles``, where not empty, are a preset's prompt
     styles by task, and ``styles`` is all of them; ``preset_choices`` says its values and where they come from.
     ``sampling`` is "model" where the checkpoint's own parameters are taken, but for those in ``sampling_given``, which
@@ -60,6 +61,7 @@ class Settings:
     models: tuple[str, ...]
     quants: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    tasks_of_replay: bool = False
     engine: str = "auto"
     server_url: str | None = None
     engine_args: Mapping[str, str] = field(default_factory=dict)
@@ -412,6 +414,13 @@ NO_BASELINE = (
 )
 
 
+#: Said of a certificate without anything to hold the run against.
+NOTHING_TO_CERTIFY = (
+    "--certify needs something to hold the run against: add --baseline with a report folder, or several variants "
+    "(--quant none,w8a8), of which the first is the baseline"
+)
+
+
 def _several(raw: RawOptions) -> bool:
     """Whether the run may have several variants: it is known of recorded outputs when their file is read."""
     return len(split_list(raw.get("model"))) > 1 or len(_quants(raw)) > 1 or raw.get("engine") == "replay"
@@ -471,11 +480,8 @@ def _policy(raw: RawOptions, baseline: str | None) -> Policy | None:
         raise UsageError(
             "--certify cannot be used with --baseline paper: only its figures are known, so runs cannot be paired"
         )
-    if baseline is None and len(split_list(raw.get("model"))) * len(split_list(raw.get("quant")) or ("",)) < 2:
-        raise UsageError(
-            "--certify needs something to hold the run against: add --baseline with a report folder, or several "
-            "variants (--quant none,w8a8), of which the first is the baseline"
-        )
+    if baseline is None and not _several(raw):
+        raise UsageError(NOTHING_TO_CERTIFY)
     return make_policy(certify, file, tuple(registry.all_tasks()))
 
 

@@ -97,7 +97,7 @@ def accuracy_interval(
     sums = ClusterSums.of(values, clusters)
     effective = effective_n(sums, estimate * (1 - estimate), n * repeats)
     quantile = student_quantile((1 + confidence) / 2, sums.count - 1) if sums.count > 1 else normal
-    kind = "items" if clusters is None else "clusters"
+    kind = ("item" if clusters is None else "cluster") + "s" * (sums.count != 1)
     method = f"Wilson on the effective n ({sums.count} {kind})"
     return AccuracyInterval(estimate, *_score_interval(estimate, effective, quantile), n, effective, method)
 

@@ -165,6 +165,38 @@ def test_what_a_recorded_command_left_out_is_not_missing(tmp_path: Path, capsys:
         assert "the baseline has sort16_positive (direct) and this run has nothing of it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [["certify", "--margin"], ["compare", "--certify"], ["choose", "--within"]])
+def test_what_was_not_looked_at_is_never_certified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """Neither where both commands left everything out that the other has, nor where a run was cut."""
+    first = {**SETTINGS, "tasks": [TASKS[0]]}
+    one = str(write_run(tmp_path / "one", suite(tasks=TASKS[:1]), settings=first))
+    other = str(write_run(tmp_path / "other", suite(tasks=TASKS[1:]), settings={**SETTINGS, "tasks": [*TASKS[1:]]}))
+    cut = str(write_run(tmp_path / "cut", [*suite(), *suite(quant="w8a8")], selection="partial"))
+    for runs, status, why in (((one, other), 1, "nothing could be compared"), ((one, cut), 2, "is not complete")):
+        for form in ("rich", "markdown"):
+            assert main([command[0], *runs, command[1], "9", "--allow-unevaluated", "--format", form]) == status
+            out = capsys.readouterr().out
+            assert why in out
+            assert "INCONCLUSIVE" in out
+            assert "GO:" not in out.replace("NO-GO:", "")
+
+
+def test_a_critical_task_that_neither_run_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.toml").write_text('margin = 9\n[tasks.gsm8k]\ntier = "critical"\n')
+    runs = [str(write_run(tmp_path / name, BEFORE)) for name in "ab"]
+    assert main(["certify", *runs, "--policy", str(tmp_path / "policy.toml")]) == 0
+    assert "critical by the policy, but in neither run: gsm8k" in capsys.readouterr().out
+
+
+def test_a_policy_of_advisory_tasks_alone_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.toml").write_text('margin = 9\n[tasks."*"]\ntier = "advisory"\n')
+    runs = [str(write_run(tmp_path / name, BEFORE)) for name in "ab"]
+    assert main(["certify", *runs, "--policy", str(tmp_path / "policy.toml")]) == 1
+    assert "INCONCLUSIVE: nothing could be compared: every task is advisory" in capsys.readouterr().out
+
+
 def test_the_markdown_comment_of_compare_has_the_certificate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

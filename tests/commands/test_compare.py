@@ -120,6 +120,14 @@ def test_an_error_counts_against_the_run_and_not_for_it(tmp_path: Path, capsys: 
     assert main(["compare", str(errors), str(before), "--gate", "0"]) == 0
 
 
+def test_the_pooled_test_counts_what_it_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(write_run(tmp_path / "a", BASE)), str(write_run(tmp_path / "b", hundred(errors=1)))]
+    assert main(["compare", *runs, "--gate", "2"]) == 0
+    assert "any loss over one task: 1 lost and 0 gained of 100 items (pooled exact McNemar, one-sided, p = 0.5)" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+
+
 def test_samples_of_other_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def sample(name: str, seed: int) -> str:
         settings = {**SETTINGS, "data_seed": seed, "limit": 100}
@@ -219,6 +227,32 @@ def test_an_interrupted_run_is_not_evaluated_and_no_baseline(
     assert "selection (baseline: partial" in capsys.readouterr().err
     assert main(["compare", str(partial), str(runs[0])]) == 0
     assert "selection partial" in capsys.readouterr().out
+
+
+def test_what_a_reader_has_to_know_of_a_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, now = [record(0, True), record(0, True, quant="w8a8")], [record(0, False), record(0, True, quant="w8a8")]
+    runs = [str(write_run(tmp_path / "a", before)), str(write_run(tmp_path / "b", now, selection="adaptive"))]
+    assert main(["compare", *runs, "--format", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)["runs"][0]["remarks"]
+    assert said[1] == "b ended when its own gate was decided: what is decided of it here errs more often"
+    assert main(["compare", *runs, "--format", "markdown"]) == 0
+    out = capsys.readouterr().out
+    for quant, lost in (("none", 1), ("w8a8", 0)):
+        assert f"any loss over one task: {lost} lost and 0 gained of 1 item (" in out
+        assert f", m ({quant})" in out
+
+
+def test_a_baseline_without_an_item_has_nothing_to_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(write_run(tmp_path / "a", [])), str(write_run(tmp_path / "b", BASE))]
+    assert main(["compare", *runs, "--gate", "2"]) == 4
+    assert "nothing could be compared with a" in capsys.readouterr().err
+
+
+def test_what_where_left_out_is_not_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {**SETTINGS, "where": [["level", "5"]]}
+    runs = [str(write_run(tmp_path / "a", [*BASE, *OTHER])), str(write_run(tmp_path / "b", BASE, settings=asked))]
+    assert main(["compare", *runs, "--gate", "2"]) == 0
+    assert main(["compare", *runs[::-1], "--gate", "2"]) == 0
 
 
 def test_clusters_and_repeats_use_the_permutation_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

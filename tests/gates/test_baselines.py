@@ -57,19 +57,36 @@ def other_schema(folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps({**value, "schema_version": 99}))
 
 
+def double_a_line(folder: Path) -> None:
+    """In place of another one, so that the number of outcomes is right."""
+    first = (folder / "items.jsonl").read_text().splitlines(keepends=True)[0]
+    (folder / "items.jsonl").write_text(2 * first)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (remove_items, "item by item"),
         (cut_items, "line 2 of items.jsonl is damaged"),
         (drop_a_line, "items.jsonl does not belong to results.json"),
+        (double_a_line, "items.jsonl has two lines of item 0000 of sort8_positive"),
         (other_schema, "schema version 99"),
         (lambda folder: (folder / "results.json").write_text('{"schema_version": 2}'), "update pytest-thinkslm"),
         (lambda folder: (folder / "results.json").write_text("{"), "is no JSON"),
         (lambda folder: (folder / "results.json").write_text("[]"), "no results.json of this suite"),
         (lambda folder: (folder / "results.json").unlink(), "cannot be read"),
     ],
-    ids=["no items", "torn", "fewer items", "schema", "newer schema", "no json", "another json", "no results"],
+    ids=[
+        "no items",
+        "torn",
+        "fewer items",
+        "a line twice",
+        "schema",
+        "newer schema",
+        "no json",
+        "another json",
+        "no results",
+    ],
 )
 def test_a_damaged_run_is_refused_with_what_is_wrong(tmp_path: Path, damage: object, message: str) -> None:
     folder = write_run(tmp_path / "run", [record(0, True), record(1, False)])

@@ -12,6 +12,7 @@ from pytest_thinkslm.core.identity import GroupKey
 from pytest_thinkslm.gates import gating
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.gates.decisions import GateResult
+from pytest_thinkslm.gates.judges import judge_gate
 from pytest_thinkslm.gates.outcomes import confidence_text
 from pytest_thinkslm.settings.gate_specs import GateSpecs, Margin
 from pytest_thinkslm.tasks.metrics import mr_gsm_metrics
@@ -50,6 +51,19 @@ def decided(candidate: RecordedRun, baseline: RecordedRun, margin: float = 0.0) 
 def test_labels_are_short_and_unique(keys: list[tuple[str, str, str, str]], names: list[str]) -> None:
     groups = [GroupKey(model, quant, task, f"test_{task}", style) for model, quant, task, style in keys]
     assert list(gating.labels(groups).values()) == names
+
+
+@pytest.mark.parametrize(("trusted", "beside", "fails"), [(False, 3, True), (False, 0, False), (True, 3, False)])
+def test_a_judge_that_decided_only_what_was_asked_beside_the_items_fails_the_run_too(trusted, beside, fails):
+    canaries = {"n": 16, "right": 16 if trusted else 6, "threshold": 0.9, "trusted": trusted, "failed": []}
+    results: Any = {"results": [], "judge": {"model": "j", "canaries": canaries, "decided_beside": beside}}
+    gate = judge_gate(results)
+    assert (gate is not None and gate.fails) is fails
+    if gate is not None:
+        assert gate.sentence == (
+            "judge: j got 6 of 16 canaries right (needed: 90%) and decided 3 verdicts of changed forms, seed questions "
+            "or further runs, so this run fails"
+        )
 
 
 def review(item: int, found: bool) -> dict[str, Any]:

@@ -112,6 +112,12 @@ WRAPPINGS: Mapping[str, Callable[[str], str]] = {
     "letter by letter": " ".join,
     "no quotes": lambda text: text.replace('"', ""),
     "single quotes": lambda text: text.replace('"', "'"),
+    "values in other words": lambda text: text.replace('": "', '" is to be "').replace(", ", ", and the "),
+    "words in markup": lambda text: text.replace("r", "<b>r</b>"),
+    "a comment within": lambda text: text.replace("r", "/* r */r"),
+    "other escapes": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+    "long escapes": lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
+    "octal": lambda text: "".join(f"\\{ord(char):03o}" if char < "\x80" else char for char in text),
     "behind braces": lambda text: "{" * 300 + text,
     "not closed": lambda text: text.rstrip("}"),
     "a doubled key": lambda text: text.replace('"verdict"', '"verdict": "incorrect", "verdict"'),
@@ -119,7 +125,10 @@ WRAPPINGS: Mapping[str, Callable[[str], str]] = {
     "in prose": lambda text: f"Say this: {text}. And nothing else.",
 }
 #: What works on the words of the ruling as they stand, so that it comes first.
-FIRST = ("a doubled key", "a further key", "over lines", "letter by letter", "no quotes", "single quotes")
+FIRST = (
+    *("a doubled key", "a further key", "over lines", "letter by letter", "no quotes", "single quotes"),
+    *("values in other words", "words in markup", "a comment within", "other escapes", "long escapes", "octal"),
+)
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)

@@ -13,6 +13,7 @@ import pytest
 from replayed import Line, items, results, sorted_answer, without_measured
 from statsmodels.stats.contingency_tables import mcnemar
 
+from pytest_thinkslm.__main__ import main
 from pytest_thinkslm.core.identity import limited
 from pytest_thinkslm.gates.baselines import load_run
 
@@ -183,6 +184,30 @@ def test_what_could_not_be_evaluated_fails(
     if status != 4:
         failures = int(gates_xml(pytester.path / "report").get("failures", "0"))
         assert bool(failures) is bool(status), "what turns CI red is what turns the run red"
+        if "-k" not in arguments and not any(argument.startswith("--min") for argument in arguments):
+            allowed = [argument for argument in arguments if argument.startswith("--allow")]
+            runs = [str(pytester.path / name) for name in ("base", "report")]
+            assert main(["compare", *runs, *GATE[1:], *allowed]) == status, "recorded runs are decided alike"
+
+
+def test_items_that_marks_or_hooks_took_out_void_what_is_decided(replay: Replay, pytester: pytest.Pytester) -> None:
+    """They were asked for; without them the rest would be green."""
+    replay(sorts([]), "--report-dir=base")
+    pytester.makeconftest(
+        """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if "direct-00" in item.name and item.name[-3:] < "21]":
+                    item.add_marker(pytest.mark.skip(reason="not today"))
+        """
+    )
+    result = replay(sorts(range(21)), f"--min-accuracy={TASK}=90", "--certify=9", *GATE)
+    assert result.ret == 1
+    assert [gate["passed"] for gate in gates(pytester.path / "report")] == [None, None, False]
+    assert said(result).count("only 79 of 100 outcomes asked for were reported, the others were skipped") == 3
+    assert replay(sorts(range(21)), *GATE, "-k", "direct").ret == 0, "the command itself left some out, it may be"
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -222,6 +247,8 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_generated(
     replay(two, EIGHT, "--report-dir=both")
     other = said(replay(lines, EIGHT, "--gate=2", "--baseline=both", "--report-dir=refused"))
     assert "models (baseline: one/m (none), two/m (none); this run: outputs (none))" in other
+    over = said(replay(lines, EIGHT, "--baseline=base", "--report-dir=other/../base"))
+    assert "--report-dir is the same folder, so that this run would take the baseline's place" in over
     edited(pytester.path / "base", other_pins)
     assert "data pins of sort8_positive (baseline: 0123456789ab" in said(replay(lines, *gate))
 
@@ -340,8 +367,10 @@ def test_the_papers_table_is_advisory_unless_it_may_fail(replay: Replay, pyteste
     result = replay(lines, *arguments)
     assert result.ret == 0
     assert "in the paper (100 items), 50.0% now" in said(result)
+    assert "; advisory: the paper's prompts" in gates(pytester.path / "report")[0]["sentence"]
     assert gates(pytester.path / "report")[0]["state"] == "advisory"
     assert replay(lines, *arguments, "--gate-paper").ret == 1
+    assert "; the paper's prompts" in gates(pytester.path / "report")[0]["sentence"], "it is none there"
     unknown = replay(sorts([]), *arguments, "--gate-paper")
     assert unknown.ret == 1
     assert replay(sorts([]), *arguments, "--gate-paper", "--allow-unevaluated").ret == 0

@@ -140,7 +140,7 @@ def test_the_ends_solve_the_score_equation_with_students_quantile(pairs, confide
     found = accuracy_interval(values, clusters, confidence=confidence)
     count = len(set(clusters))
     assume(count > 1)
-    assert found.method == f"Wilson on the effective n ({count} clusters)"
+    assert found.method == f"Wilson on the effective n ({count} cluster{'s' * (count > 1)})"
     quantile = t.ppf((1 + confidence) / 2, count - 1)
     for end in (found.low, found.high):
         variance = end * (1 - end) / found.n_effective
