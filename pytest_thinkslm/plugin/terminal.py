@@ -182,12 +182,17 @@ def _show_gates(console: Console, results: Results, detail: int, *, overview: bo
     sentences, more = terminal_tables.sentences_shown(gates, found, every=whole, certified=bool(certificates))
     for state, sentence in sentences:
         print_line(console, f"gate {state}: {sentence}", _TONES[state])
+    if detail == 0 and (line := terminal_tables.passed_line(gates)):
+        print_line(console, line, "quiet")
     if more:
         print_line(console, f"... and {more} more failed gates: summary.md, gates.xml, or -v", "bad")
 
 
 def _one_line(text: str, width: int) -> str:
+    """As much as the line holds; the first thing to go is the file's name."""
     line = " ".join(text.split())
+    if len(line) > width:
+        line = line.partition("::")[2] or line
     return line if len(line) <= width else line[: max(width, 20) - 3] + "..."
 
 
