@@ -38,9 +38,7 @@ def metric_table(rows: Iterable[Row], title: str) -> Table | None:
     """One line a figure; None where there is none."""
     columns = [*text_columns("task", "style", "figure"), *figure_columns("n", "before", "now")]
     columns += [Column("change", css="strong"), *figure_columns("95% CI")]
-    cells = [
-        [task, style, *_figure(name, change)] for task, style, changes in rows for name, change in changes.items()
-    ]
+    cells = [[task, style, *_figure(name, change)] for task, style, changes in rows for name, change in changes.items()]
     return Table(columns, cells, title, (NOTE,)) if cells else None
 
 
