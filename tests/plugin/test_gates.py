@@ -140,7 +140,7 @@ def test_many_gates_take_two_lines_beforehand(replay: Replay) -> None:
         (sorts([], FEW), sorts([], FEW), (EIGHT,), 0, "gate passed"),
         ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT,), 1, "the baseline has sort8_mixed (direct) and this"),
         ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT, f"--task={TASK}"), 0, "gate passed"),
-        ([*sorts([], FEW), *others()], [*sorts([], FEW), *others()], (EIGHT, "-k", TASK), 0, "gates passed: in 4 of 5"),
+        ([*sorts([], FEW), *others()], [*sorts([], FEW), *others()], (EIGHT, "-k", TASK), 0, "gate passed"),
         ([*sorts([], FEW), *others()], sorts([], FEW), (EIGHT, "--allow-unevaluated"), 0, "gate not evaluated"),
         (sorts([], FEW), [*sorts([], FEW), *others()], (EIGHT,), 1, "the baseline has no sort8_mixed (direct)"),
         (sorts([], FEW), [*sorts([], FEW), *others()], (EIGHT, "--allow-unevaluated"), 0, "gate not evaluated"),
