@@ -16,6 +16,7 @@ from pytest_thinkslm.core.tables import (
     Table,
     Tone,
     figure_columns,
+    fits,
     print_line,
     print_table,
     stdout_console,
@@ -34,7 +35,7 @@ _LISTED = 8
 
 def print_validation(validation: Validation) -> None:
     """Print the report: the people, then each rater."""
-    console = stdout_console(200)
+    console = stdout_console(80)
     _print_people(console, validation)
     for report in validation.raters:
         _print_rater(console, report)
@@ -91,7 +92,9 @@ def _print_rater(console: Console, report: RaterReport) -> None:
     result = report.agreement
     rows = [_cells("all", result.overall), *(_cells(task, row) for task, row in result.by_task.items())]
     rows += [_cells(f"{name} alone", by.overall, "quiet") for name, by in report.by_annotator.items()]
-    print_table(console, Table([Column("", "left"), *figure_columns(*_FIGURES)], rows, report.rater.name))
+    table = Table([Column("", "left"), *figure_columns(*_FIGURES)], rows, report.rater.name)
+    for part in [table] if fits(console, table) else _in_two(table):
+        print_table(console, part)
     if report.rater.of_reasons and not result.overall.n:
         print_line(console, "no error reason that it ruled on is labelled: `thinkslm label` asks for them", "warning")
     if report.rater.missing:
@@ -112,6 +115,14 @@ def _print_rater(console: Console, report: RaterReport) -> None:
             print_line(console, sentence)
     for why, where in _undefined(report).items():
         print_line(console, f"undefined: {', '.join(where)}: {why}", "warning")
+
+
+def _in_two(table: Table) -> list[Table]:
+    """The same for a narrow terminal: up to kappa, and what comes behind it."""
+    cut = 1 + _FIGURES.index("rho (95% CI)")
+    left, right = ([*row[:cut]] for row in table.rows), ([row[0], *row[cut:]] for row in table.rows)
+    columns = [*table.columns[:cut]], [table.columns[0], *table.columns[cut:]]
+    return [Table(columns[0], list(left), table.title), Table(columns[1], list(right))]
 
 
 def _print_confusion(console: Console, overall: Agreement) -> None:

@@ -44,9 +44,11 @@ def against_paper(rho: float, interval: Interval | None) -> list[str]:
         stated = "" if judge.interval is None else f" ({judge.interval.low:.2f} to {judge.interval.high:.2f})"
         place = ""
         if interval is not None:
-            place = ", which lies " + (
+            place = "; the paper's lies " + (
                 "above" if judge.rho > interval.high else "below" if judge.rho < interval.low else "inside"
             )
             place += " the interval found here"
-        sentences.append(f"{judge.model} in the paper: {judge.rho:.2f}{stated}, {rho - judge.rho:+.2f} here{place}")
+        less = judge.rho - rho
+        here = f"rho here is {abs(less):.2f} {'lower' if less > 0 else 'higher'}" if round(less, 2) else "as here"
+        sentences.append(f"{judge.model} in the paper: {judge.rho:.2f}{stated}, {here}{place}")
     return sentences

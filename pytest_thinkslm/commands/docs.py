@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.errors import UsageError, nearest
-from pytest_thinkslm.core.tables import Table, print_table, stdout_console, text_columns
+from pytest_thinkslm.core.tables import Column, Table, print_table, stdout_console, text_columns
 
 HELP = "print pages of the documentation"
 DESCRIPTION = """\
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"docs: there are no pages in {folder}; install the package again")
     if not arguments.pages:
         rows = [[name, _title(path)] for name, path in known.items()]
-        print_table(stdout_console(100), Table(text_columns("page", "about"), rows))
+        print_table(stdout_console(80), Table([*text_columns("page"), Column("about", "left", wrap=True)], rows))
         print(f"\n`thinkslm docs PAGE` prints one; they lie in {folder}")
         return 0
     for name in arguments.pages:

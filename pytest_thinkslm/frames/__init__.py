@@ -101,7 +101,8 @@ def results(runs: Runs) -> pd.DataFrame:
 
     ``low`` and ``high`` bound the 95% interval of ``accuracy``; a void accuracy is missing and ``void`` says why. What
     was not measured is missing, never 0. ``tokens_per_second``, ``load_seconds``, bytes are the variant's, the same in
-    each of its rows. A task's own figures are columns ``metric_NAME`` where they are numbers.
+    each of its rows. A task's own figures are columns ``metric_NAME`` (``metric_pdr``, ``metric_macro.mr_score``);
+    break-downs are a groupby of ``items`` by its ``facet_NAME``.
 
     Raises:
         UsageError: as ``items``.
@@ -202,10 +203,20 @@ def _result_rows(name: str, run: RecordedRun) -> Iterator[dict[str, Any]]:
         facts |= {"output_tokens": row.get("output_tokens"), "disk_bytes": disk.get(key.variant)}
         value: dict[str, Any] = {column: facts.get(column) for column in RESULT_COLUMNS}
         value |= {"run": name, "variant": _variant(*key.variant), "test": key.test, "low": low, "high": high}
-        for metric, number in row.get("metrics", {}).items():
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                value[f"metric_{metric}"] = number
+        value |= {f"metric_{name}": number for name, number in _numbers(row.get("metrics", {}))}
         yield value
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """A task's own figures by dotted name: plain numbers, and those with an interval. Break-downs are left out."""
+    for name, figure in metrics.items():
+        if name.startswith("by_"):
+            continue
+        number = figure.get("value") if isinstance(figure, Mapping) else figure
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            yield name, number
+        elif isinstance(figure, Mapping) and "value" not in figure:
+            yield from ((f"{name}.{inner}", found) for inner, found in _numbers(figure))
 
 
 Outcomes = dict[tuple[GroupKey, str], list[ItemRecord]]

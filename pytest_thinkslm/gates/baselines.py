@@ -130,13 +130,17 @@ def load_run(place: Path, option: str = BASELINE) -> RecordedRun:
     """Read a run from its report folder or its ``results.json``.
 
     Args:
-        place: the folder, or the file with ``items.jsonl`` beside it.
+        place: the folder, or one of its two files.
         option: what the user gave it to, for messages.
 
     Raises:
         UsageError: a file is missing or damaged, or the two do not belong together.
     """
-    path = place / "results.json" if place.is_dir() else place
+    path = (
+        place / "results.json"
+        if place.is_dir()
+        else place.with_name("results.json" if place.name == "items.jsonl" else place.name)
+    )
     asked = f"{option} {place}"
     results = _read_results(path, asked, paper=option == BASELINE)
     items = path.with_name("items.jsonl")

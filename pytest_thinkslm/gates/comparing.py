@@ -287,10 +287,18 @@ def _data_misfits(first: RecordedRun, other: RecordedRun) -> list[str]:
 
 def remarks(first: RecordedRun, other: RecordedRun) -> list[str]:
     """What a reader of two runs' comparison has to know: selections, and differences that do not forbid it."""
-    found = [f"{run.name}: selection {run.selection}" for run in (first, other) if run.selection != "full"]
+    selections = [(run.name, run.selection) for run in (first, other) if run.selection != "full"]
+    if first.selection == other.selection:
+        selections = [("both", kind) for _, kind in selections[:1]]
+    found = [f"{name}: selection {kind}" for name, kind in selections]
     if other.selection == "adaptive":
         found.append(f"{other.name} ended when its own gate was decided: what is decided of it here errs more often")
-    found += sampling_differences(first.settings, other.settings)
+    return [*found, *differences(first, other)]
+
+
+def differences(first: RecordedRun, other: RecordedRun) -> list[str]:
+    """Differences of two runs that do not forbid a comparison: sampling, chat templates, data."""
+    found = list(sampling_differences(first.settings, other.settings))
     before, now = first.templates(), other.templates()
     for variant, template in now.items():
         match = counterpart(variant, first.variants)

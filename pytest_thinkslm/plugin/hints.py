@@ -60,7 +60,8 @@ def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, 
         if first in of_ours and ((" " in name and name not in every) or any(word in of_ours for word in words)):
             return f"{argument!r} is one word, and options are several: leave out the quotes around it"
         if name.startswith("--") and name not in every and name not in ours:
-            close = difflib.get_close_matches(name, [*ours, *every], n=1, cutoff=0.7)
+            offered = every if name.startswith("--slm-") else {one for one in every if not one.startswith("--slm-")}
+            close = difflib.get_close_matches(name, [*ours, *offered], n=1, cutoff=0.7)
             if name == "--slm":
                 close = ["--model"]
             if close and close[0] in of_ours:
@@ -79,14 +80,35 @@ def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str], 
         arguments: the command line.
         fails: whether a gate is among those, which then fails the run.
     """
-    rest = " ".join(map(_quoted, arguments))
-    type_this = f"type: pytest --model embedded {rest}".rstrip() + " (or a hub id, or a local folder)"
+    model, rest, what = _a_model(arguments)
+    type_this = f"type: pytest --model {' '.join(map(_quoted, [model, *rest]))} ({what})"
     if given:
         do = "does" if len(given) == 1 else "do"
         failing = ", and what was not evaluated fails the run" if fails else ""
         return f"{', '.join(given)} {do} nothing without a model{failing}; {type_this}"
     tests = "1 reasoning test was" if skipped == 1 else f"{skipped} reasoning tests were"
     return f"{tests} skipped, since no model is given; {type_this}" if skipped else ""
+
+
+def _a_model(arguments: Sequence[str]) -> tuple[str, list[str], str]:
+    """What to give to ``--model`` (a file that was given without it, or an example), the rest, and what it is."""
+    rest = list(arguments)
+    typed = " ".join(rest).replace("--slm-engine", "--engine").replace("--engine=", "--engine ")
+    engine = typed.partition("--engine ")[2].partition(" ")[0]
+    for place, word in enumerate(rest):
+        before = rest[place - 1] if place else ""
+        value = before.startswith("--") and "=" not in before  # of another option
+        if value or word.startswith("-") or Path(word).suffix not in (".jsonl", ".gguf"):
+            continue
+        del rest[place - (before == "-m") : place + 1]
+        if word.endswith(".gguf"):
+            return word, rest, "a GGUF file"
+        return word, [*rest, *(["--engine", "replay"] if not engine else [])], "recorded outputs"
+    if engine == "replay":
+        return "FILE", rest, "a file of recorded outputs"
+    if engine == "openai":
+        return "NAME", rest, "as the server calls it"
+    return "embedded", rest, "or a hub id, or a local folder"
 
 
 def missing(paths: Iterable[str], here: Path) -> list[str]:
@@ -158,13 +180,17 @@ def nothing_ran(
 def _deselected(option: object, found: Collected) -> str:
     left_out = [(typed, value) for name, typed in _DESELECTING.items() if (value := getattr(option, name, None))]
     by = " and ".join(typed if value is True else f"{typed} {_value(value)}" for typed, value in left_out)
-    text = f"all {found.deselected} tests were left out by {by or 'other plugins'}"
+    tasks = sorted(found.dropped)
+    those = f" of {', '.join(tasks)}" if 0 < len(tasks) <= 3 else ""
+    text = f"all {found.deselected} tests{those} were left out by {by or 'other plugins'}"
     keyword = str(getattr(option, "keyword", "") or "")
     if not keyword:
-        return no_marker(str(getattr(option, "markexpr", "") or "")) or f"{text}; leave that out"
+        marked = str(getattr(option, "markexpr", "") or "")
+        if marked in tasks:
+            return f"{text}, which selects tests by marker; a task is asked for by --task {marked}"
+        return no_marker(marked) or f"{text}; leave that out"
     if keyword in STYLES:
         return f"{text}; a style is asked for by --style {keyword}"
-    tasks = sorted(found.dropped)
     example = f'"{tasks[0]} and direct-0017"' if tasks else "NAME"
     return (
         f"{text}: an id has the test's file and function, the style and the item's number; "

@@ -103,7 +103,9 @@ def _write_items(reporter: Any, listed: Mapping[str, Sequence[str]], recorder: R
         count = recorder.counts[verdict]
         if ("e" if verdict == "error" else "f") not in reporter.reportchars.lower():
             continue
-        shown = lines[:_EXAMPLES] if few and count > len(lines) else lines
+        shown = [" ".join(line.split()) for line in (lines[:_EXAMPLES] if few and count > len(lines) else lines)]
+        if verdict != "error" and any(len(line) > width for line in shown):
+            shown = [line.partition("::")[2] or line for line in shown]  # the reason says more than the file's name
         for line in shown:
             if verdict == "error":  # its reason is what matters: whole
                 reporter.write_line(safe_message(f"ERROR {line}"), red=True)
@@ -182,13 +184,14 @@ def _show_gates(console: Console, results: Results, detail: int, *, overview: bo
     sentences, more = terminal_tables.sentences_shown(gates, found, every=whole, certified=bool(certificates))
     for state, sentence in sentences:
         print_line(console, f"gate {state}: {sentence}", _TONES[state])
+    if detail == 0 and (line := terminal_tables.passed_line(gates)):
+        print_line(console, line, "quiet")
     if more:
         print_line(console, f"... and {more} more failed gates: summary.md, gates.xml, or -v", "bad")
 
 
 def _one_line(text: str, width: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: max(width, 20) - 3] + "..."
+    return text if len(text) <= width else text[: max(width, 20) - 3] + "..."
 
 
 def _shown(folder: Path) -> str:

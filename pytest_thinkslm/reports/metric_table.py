@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_thinkslm.core.tables import Column, Table, figure_columns, text_columns
+from pytest_thinkslm.reports.delta_tables import change_cells
 from pytest_thinkslm.runs.types import Results
 from pytest_thinkslm.tasks.figures import ValueChange
 
@@ -37,18 +38,16 @@ def metric_table(rows: Iterable[Row], title: str) -> Table | None:
     """One line a figure; None where there is none."""
     columns = [*text_columns("task", "style", "figure"), *figure_columns("n", "before", "now")]
     columns += [Column("change", css="strong"), *figure_columns("95% CI")]
-    cells = [
-        [
-            task,
-            style,
-            name,
-            str(change["n"]),
-            f"{change['before']:.3f}",
-            f"{change['now']:.3f}",
-            f"{change['difference']:+.3f}",
-            "–" if (ends := change["ci95"]) is None else f"{ends[0]:+.3f} to {ends[1]:+.3f}",
-        ]
-        for task, style, changes in rows
-        for name, change in changes.items()
-    ]
+    cells = [[task, style, *_figure(name, change)] for task, style, changes in rows for name, change in changes.items()]
     return Table(columns, cells, title, (NOTE,)) if cells else None
+
+
+def _figure(name: str, change: ValueChange) -> list[str]:
+    """Name and figures: accuracies by a facet in percent and points as everywhere, a task's own figures as they are."""
+    group, _, rest = name.partition(".")
+    label = f"{group.removeprefix('by_').replace('_', ' ') if group.startswith('by_') else group} {rest}".strip()
+    before, now, difference, ends = change["before"], change["now"], change["difference"], change["ci95"]
+    if group.startswith("by_") and "." not in rest:
+        return [label, str(change["n"]), *change_cells(before, now, difference, ends)]
+    interval = "–" if ends is None else f"{ends[0]:+.3f} to {ends[1]:+.3f}"
+    return [label, str(change["n"]), f"{before:.3f}", f"{now:.3f}", f"{difference:+.3f}", interval]

@@ -89,6 +89,6 @@ def pareto_svg(points: Sequence[Point], axis: str, *, more_is_better: bool = Fal
             continue  # no name over another: it is said where the point is pointed at
         written.append((begin, begin + taken, y))
         parts.append(
-            f'<text class="tick" x="{end:.1f}" y="{y - 6:.1f}" text-anchor="{anchor}">{escape(point.name)}</text>'
+            f'<text class="name" x="{end:.1f}" y="{y - 6:.1f}" text-anchor="{anchor}">{escape(point.name)}</text>'
         )
     return "".join([*parts, "</svg>"])

@@ -35,7 +35,7 @@ ROWS_SHOWN = 8
 _Rate = Literal["unparsed_rate", "truncated_rate", "error_rate"]
 _RATES: tuple[_Rate, ...] = get_args(_Rate)
 
-#: Gates whose sentences are all shown, and failed ones of more gates.
+#: Gates of which those that did not pass are told whole, and failed ones of more gates.
 FEW_GATES, SENTENCES = 3, 2
 #: Characters of a sentence among many: with what stands before and behind it two lines.
 _LONG = 128
@@ -221,15 +221,29 @@ def _labelled(shown: Sequence[GateJson], gates: Sequence[GateJson]) -> list[Gate
 def sentences_shown(
     gates: Sequence[GateJson], found: Sequence[tuple[str, str]], *, every: bool, certified: bool
 ) -> tuple[list[tuple[str, str]], int]:
-    """The sentences that the terminal has, and how many of failed gates it leaves out."""
+    """The sentences that the terminal has, and how many of failed gates it leaves out; a single gate is told whole."""
     if certified and not every:
         found = [one for one in found if one[0] != "advisory"]
-    if every or len(gates) <= FEW_GATES:
+    if every or len(gates) == 1:
         return list(found), 0
+    if len(gates) <= FEW_GATES:
+        return [one for one in found if one[0] != "passed" or one[1].startswith("certificate")], 0
     failing = sum(bool(gate.get("fails")) for gate in gates)
     # Those that fail come first; the certificate among them is what the run was for.
     failed = sorted(found[:failing], key=lambda one: not one[1].startswith("certificate"))
     return [(state, _first_clauses(sentence)) for state, sentence in failed[:SENTENCES]], max(0, failing - SENTENCES)
+
+
+def passed_line(gates: Sequence[GateJson]) -> str:
+    """What the regression gates that passed can see, in place of their sentences; empty where there is none."""
+    passed = [gate["fields"] for gate in gates if gate["state"] == "passed" and gate["kind"] == "regression"]
+    drops = [drop for fields in passed if isinstance(drop := fields.get("smallest_detectable_drop"), float | int)]
+    if len(gates) < 2 or not passed:
+        return ""
+    low, high = (f"{end:.1f}" for end in ((min(drops), max(drops)) if drops else (0.0, 0.0)))
+    sizes = f"drops of {low if low == high else f'{low} to {high}'} points or more" if drops else "no drop at all"
+    blind = f", {len(passed) - len(drops)} of them none at all" if drops and len(drops) < len(passed) else ""
+    return f"gates passed: in 4 of 5 runs they would find {sizes}{blind}; why each passed: summary.md, or -v"
 
 
 def _first_clauses(sentence: str) -> str:

@@ -341,8 +341,9 @@ def test_the_command_reports_the_known_figures(
     assert "and 7 more (--json lists them all)" in text
     assert "0.40" in text  # kappa
     assert "MAE 10.00 points" in text
-    assert "GPT-4-turbo in the paper: 0.99 (0.98 to 1.00)" in text
+    assert "GPT-4-turbo in the paper: 0.99 (0.98 to 1.00), rho here is 0.58 lower; the paper's lies above" in text
     assert "there is one annotator" in text
+    assert max(len(line) for line in text.splitlines() if line.startswith(" ")) <= 80, "tables fit a terminal"
     assert "nan" not in text.lower().replace("annotat", "")
 
 

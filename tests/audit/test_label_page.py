@@ -294,6 +294,7 @@ def test_one_key_or_one_button_is_an_answer(page: Any, server: LabelServer, shee
             page.click("[data-answer=correct]")
             shows(page, "Is the error that the output names the true one?", "#asked")
             shows(page, f"{position + 1}/4 · {position} labelled")
+            assert page.locator("#answers span").all_text_contents() == ["yes", "no", "unclear"]
             page.keyboard.press("u")
         else:
             page.click("[data-answer=correct]")

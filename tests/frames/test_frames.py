@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from plugin.replayed import FOUR, four_sorts, results, sorted_answer
+from recorded_runs import record, write_run
 
 from pytest_thinkslm import frames
 from pytest_thinkslm.core.errors import UsageError
@@ -55,6 +56,21 @@ def test_columns_and_dtypes_are_those_documented(recorded: Path, tmp_path: Path)
     assert (frame.groupby([*BY, "item"]).weight.sum() == 1).all()
     frame.to_parquet(tmp_path / "items.parquet")
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "items.parquet"), frame)
+
+
+def test_a_tasks_own_figures_are_columns_and_either_file_of_a_run_names_it(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", [record(0, True), record(1, False)])
+    whole = json.loads((folder / "results.json").read_text())
+    figure = {"value": 0.25, "n": 2, "ci95": [0.1, 0.4]}
+    whole["results"][0]["metrics"] = {
+        "by_level": {"1": figure},
+        "pdr": figure,
+        "macro": {"mr_score": {**figure, "value": 0.5}, "mcc": {"value": None, "undefined": "one class"}},
+        "plain": 3,
+    }
+    (folder / "results.json").write_text(json.dumps(whole))
+    found = frames.results(folder / "items.jsonl").filter(like="metric_")
+    assert found.to_dict("records") == [{"metric_macro.mr_score": 0.5, "metric_pdr": 0.25, "metric_plain": 3.0}]
 
 
 def test_an_empty_frame_has_its_columns() -> None:

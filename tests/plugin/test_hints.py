@@ -61,6 +61,20 @@ TABLE = [
     Likely("--task|gsm8k|unit", 0, "--task does nothing without a model; type: pytest --model embedded"),
     Likely("--task=gsm8k|--limit=20|empty", 5, "--task, --limit do nothing without a model"),
     Likely("--quant=gptq4|empty", 5, "--quant does nothing without a model"),
+    Likely("--engine=replay|o.jsonl", 4, "--model o.jsonl -p no:cacheprovider --engine=replay (recorded outputs)"),
+    Likely(
+        "-m|o.jsonl|--engine|replay|empty", 5, "--model o.jsonl -p no:cacheprovider --engine replay empty (recorded"
+    ),
+    Likely(
+        "--engine=replay|empty",
+        5,
+        "--model FILE -p no:cacheprovider --engine=replay empty (a file of recorded outputs)",
+    ),
+    Likely(
+        "--slm-engine|openai|empty",
+        5,
+        "--model NAME -p no:cacheprovider --slm-engine openai empty (as the server calls",
+    ),
     Likely("--engine=vllm|--task|gsm8k|empty", 5, "--task, --engine do nothing without a model"),
     Likely("--baseline=reports/x|--gate=2|empty", 5, "do nothing without a model, and"),
     Likely(
@@ -97,6 +111,7 @@ TABLE = [
     Likely(REPLAY + "--recorded_only", 4, "did you mean --recorded-only?"),
     Likely(REPLAY + "--max_tokens=5", 4, "did you mean --max-tokens?"),
     Likely(REPLAY + "--wheer=level=5", 4, "did you mean --where?"),
+    Likely(REPLAY + "--num-samples=5", 4, "did you mean --sample?"),
     Likely(REPLAY + "--slm-tasks=mine", 4, "did you mean --slm-task?"),
     Likely("--slm=embedded", 4, "did you mean --model?"),
     Likely("--model embedded", 4, "'--model embedded' is one word, and options are several: leave out the quotes"),
@@ -106,7 +121,7 @@ TABLE = [
     Likely(REPLAY + "gsm8k", 4, "there is no file or folder gsm8k; it is a task: --task gsm8k"),
     Likely(REPLAY + "--task=testless", 1, "6 of 6 items have no recorded output and will be errors; --recorded-only"),
     Likely(REPLAY + "--task=gsm8k|checks", 5, "checks has tests of mine and none of --task gsm8k"),
-    Likely(REPLAY + "--task=mine|--co|-q|-k|nomatch", 5, "all 6 tests were left out by -k nomatch"),
+    Likely(REPLAY + "--task=mine|--co|-q|-k|nomatch", 5, "all 6 tests of mine were left out by -k nomatch"),
     Likely(REPLAY + "--task=mine", 0, "collected 6 items\n"),  # its own test, and not the suite's for it as well
     # Paths.
     Likely(REPLAY + "empty", 5, "empty has no test of a task: leave the path out to run the suite"),
@@ -118,12 +133,14 @@ TABLE = [
     ),
     Likely(REPLAY + "checks/test_mine.py::test_yours", 4, "there is no such test in checks/test_mine.py"),
     # Everything is deselected.
-    Likely(REPLAY + "-k|gsm8q|--co|-q", 5, "all 106 tests were left out by -k gsm8q"),
+    Likely(REPLAY + "-k|gsm8q|--co|-q", 5, "all 106 tests of mine, sort8_positive were left out by -k gsm8q"),
     Likely(REPLAY + "-k|sort8_postive|--co|-q", 5, "did you mean 'sort8_positive'?"),
     Likely(REPLAY + "-k|direct-17|--co|-q", 5, '-k "mine and direct-0017"'),
     Likely(REPLAY + "-k|cot|--co|-q", 5, "a style is asked for by --style cot"),
     Likely(REPLAY + "--quant=gptq4", 4, "the recorded outputs have no such variant: there are none"),
-    Likely(REPLAY + "-m|slow|--co|-q", 5, "all 106 tests were left out by -m slow; leave that out"),
+    Likely(REPLAY + "-m|slow|--co|-q", 5, "sort8_positive were left out by -m slow; leave that out"),
+    Likely(REPLAY + "--task=mine|-m|mine|--co|-q", 5, "selects tests by marker; a task is asked for by --task mine"),
+    Likely(REPLAY + "--task=mine|-k|gsm8k|--co|-q", 5, "all 6 tests of mine were left out by -k gsm8k"),
     Likely(REPLAY + "-k|x|-m|slow|--co|-q", 5, "by -k x and -m slow"),
     # Facets, recorded outputs, shards.
     Likely(REPLAY + "--where=tone=angry|--task=mine", 4, "no item of a selected task has it: there are dry, wet"),

@@ -77,6 +77,9 @@ def test_rows_of_a_run_with_all_gates(
     assert not [line for line in text if "FAILURES" in line or "at the table of gates" in line]
     assert [line for line in text if line.startswith("mean: each task weighs the same")]
     assert [line for line in text if line.startswith("gates: ")]
+    examples = [line for line in text if re.match(r"(\S+::)?test_\S+ - ", line)]
+    assert examples
+    assert {"::" in line for line in examples} == {False}, "of a long line the file's name goes"
 
 
 def test_verbose_leaves_nothing_out_and_quiet_has_the_figures(replay: Replay) -> None:

@@ -3,6 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const QUESTIONS = { label: "Is the output's final answer what gold says?", reason: "Is the error that the output names the true one?" };
+  const YES_NO = { correct: "yes", incorrect: "no" }; // what the answers to the question of the reason are called
   const KEYS = { c: "correct", i: "incorrect", u: "unclear" };
   let outputs = 0, position = null, item = null, busy = false, over = false, typesetting = true;
 
@@ -37,6 +38,7 @@
     const shown = item !== null && !over;
     for (const button of document.querySelectorAll("#answers button")) {
       button.disabled = busy || !shown;
+      button.querySelector("span").textContent = (shown && asked() === "reason" && YES_NO[button.dataset.answer]) || button.dataset.answer;
       button.setAttribute("aria-pressed", String(shown && item[asked()] === button.dataset.answer));
     }
     $("back").disabled = busy || over || outputs === 0 || position === 0;
@@ -65,7 +67,8 @@
     $("note").hidden = true;
     show();
     say();
-    $("item").scrollTop = 0;
+    // What a reason is held against stands at the end, behind the output's own.
+    $("item").scrollTop = item !== null && asked() === "reason" ? $("item").scrollHeight : 0;
   }
 
   // The texts, with their formulas drawn or as they were written.
@@ -86,7 +89,7 @@
   function say() {
     if (item === null) { $("asked").textContent = ""; return; }
     const before = item[asked()], note = item.note ? ` · note: ${item.note}` : "";
-    $("asked").textContent = QUESTIONS[asked()] + (before ? ` (so far: ${before})` : "") + note;
+    $("asked").textContent = QUESTIONS[asked()] + (before ? ` (so far: ${(asked() === "reason" && YES_NO[before]) || before})` : "") + note;
   }
 
   const answer = (word) => during(async () => {

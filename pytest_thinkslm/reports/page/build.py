@@ -129,6 +129,7 @@ def _frame(
         ],
         "sets": item_sets(results),
         "broke": broke,
+        "variants": [f"{variant['model']}|{variant['quant']}" for variant in results["variants"]],
     }
     environment = Environment(
         loader=PackageLoader("pytest_thinkslm.reports.page", "."),

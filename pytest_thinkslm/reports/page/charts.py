@@ -410,7 +410,9 @@ def _mean(rows: Sequence[FigureRow]) -> tuple[float | None, Sequence[float] | No
 
 
 def _baseline(results: Results, panel: _Panel) -> Chart | None:
-    """Change of accuracy against the baseline, from its gates."""
+    """Change of accuracy against the baseline, from its gates; variants against each other have their own chart."""
+    if "baseline" not in results:
+        return None
     changes = {}
     for gate in results["gates"]:
         fields = {name: value for name, value in gate["fields"].items() if isinstance(value, float | int)}
@@ -418,8 +420,8 @@ def _baseline(results: Results, panel: _Panel) -> Chart | None:
             ends = [fields["low"] / 100, fields["high"] / 100] if "low" in fields else None
             key = group_key(cast("GroupJson", gate))
             changes[key] = (fields["difference"] / 100, ends, fields.get("n"))
-    name = results["baseline"]["name"] if "baseline" in results else "the baseline"
-    return _changes("baseline", panel, changes, f"the baseline {name}", "Bars are 95% intervals.")
+    against = f"the baseline {results['baseline']['name']}"
+    return _changes("baseline", panel, changes, against, "Bars are 95% intervals.")
 
 
 def _changes(

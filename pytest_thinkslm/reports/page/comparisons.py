@@ -25,9 +25,6 @@ View = Mapping[str, Any]
 #: Rows of disagreements between judge and parser; all of them are one click away.
 DISAGREEMENTS_SHOWN = 200
 
-#: Up to so many gates are all shown.
-GATES_SHOWN = 20
-
 
 def deltas(results: Results) -> list[View]:
     """One table a variant: its change against its reference, and where lost and gained items broke."""
@@ -71,15 +68,6 @@ def budgets(results: Results) -> View | None:
     """Accuracy by the length of the thought; None where it was not asked for."""
     table = budget_table(results)
     return None if table is None else {"title": table.title, "table": html_table(table), "notes": table.notes}
-
-
-def baseline(results: Results) -> View | None:
-    """The gates as a table, where they compare with a baseline; None without one."""
-    if not any("task" in gate and gate["fields"].get("difference") is not None for gate in results["gates"]):
-        return None
-    name = results["baseline"]["name"] if "baseline" in results else "the baseline"
-    table = gate_table(results["gates"], "Change against the baseline", first=len(results.get("deltas") or ()))
-    return {"name": name, "table": html_table(table)}
 
 
 def reference(results: Results) -> View | None:
@@ -135,14 +123,15 @@ def certificates(results: Results) -> list[View]:
 
 
 def gates(results: Results) -> View | None:
-    """Gates as (state, sentence); where there are many, those that passed are folded away."""
-    lines: list[tuple[str, str]] = [*gate_sentences(results["gates"])]
-    if not lines:
+    """Gates as a table and as (state, sentence); the sentences of those that passed are folded away."""
+    found = gate_sentences(results["gates"])
+    if not found:
         return None
-    lines += [("any loss", line) for line in any_loss_lines(results)]
-    if len(lines) <= GATES_SHOWN:
-        return {"shown": lines, "folded": []}
+    title = f"Gates, against the baseline {results['baseline']['name']}" if "baseline" in results else "Gates"
+    shown: list[tuple[str, str]] = [line for line in found if line[0] != "passed"]
     return {
-        "shown": [line for line in lines if line[0] != "passed"],
-        "folded": [sentence for state, sentence in lines if state == "passed"],
+        "title": title,
+        "table": html_table(gate_table(results["gates"], title, first=len(results.get("deltas") or ()))),
+        "shown": [*shown, *(("any loss", line) for line in any_loss_lines(results))],
+        "folded": [sentence for state, sentence in found if state == "passed"],
     }

@@ -38,7 +38,8 @@ const formulas = (() => {
         if (end > 0) { at = take(at, end + 1, text.slice(at + 1, end), false); continue; }
       } else if (text.startsWith("\\boxed{", at) || text.startsWith("\\begin{", at)) {
         end = mark === "\\b" && text[at + 2] === "o" ? balanced(text, at + 6) : environment(text, at, closer);
-        if (end > 0) { at = take(at, end, text.slice(at, end), text[at + 2] === "e"); continue; }
+        // An empty box is where an answer is asked for.
+        if (end > 0 && !/^\\boxed\{\s*\}$/.test(text.slice(at, end))) { at = take(at, end, text.slice(at, end), text[at + 2] === "e"); continue; }
       }
       at += char === "\\" ? 2 : mark === "$$" ? 2 : 1;
     }
@@ -92,16 +93,24 @@ const formulas = (() => {
     return element;
   }
 
-  // Draws the formulas in an element's own text; what is marked in it (a search, a difference) stays as written.
+  // Draws the formulas of an element's text; those of which something is marked (a search, a difference) stay as written.
   // A value (class "value": a gold, an answer) is a formula as a whole where it holds LaTeX without marks around it.
   function typeset(element) {
+    const content = element.textContent;
+    let parts = pieces(content);
+    if (element.classList.contains("value") && parts.length === 1 && !parts[0].tex && /[\\^_]/.test(content)) parts = [{ text: content, tex: content, display: true }];
+    let from = 0, place = 0, start = 0; // of the node in the text; of the piece
     for (const node of [...element.childNodes]) {
-      if (node.nodeType !== Node.TEXT_NODE) continue;
-      const content = node.data;
-      let parts = pieces(content);
-      if (element.classList.contains("value") && parts.length === 1 && !parts[0].tex && /[\\^_]/.test(content)) parts = [{ text: content, tex: content, display: true }];
-      if (!parts.some((part) => part.tex)) continue;
-      node.replaceWith(...parts.map((part) => (part.tex && drawn(part.tex, part.display)) || part.text));
+      const end = from + node.textContent.length, made = [];
+      let at = from;
+      for (; place < parts.length && start + parts[place].text.length <= end; start += parts[place++].text.length) {
+        const { text, tex, display } = parts[place];
+        made.push((tex && start >= from && drawn(tex, display)) || content.slice(at, start + text.length));
+        at = start + text.length;
+      }
+      made.push(content.slice(at, end));
+      if (node.nodeType === Node.TEXT_NODE) node.replaceWith(...made);
+      from = end;
     }
     element.classList.add("typeset");
   }

@@ -16,8 +16,9 @@ from typing import Any, TypeVar, cast
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
-from pytest_thinkslm.gates.comparing import remarks
+from pytest_thinkslm.gates.comparing import differences
 from pytest_thinkslm.reports import deltas
+from pytest_thinkslm.reports.summary import selection_of
 from pytest_thinkslm.runs.types import Results
 
 _Json = TypeVar("_Json")
@@ -87,7 +88,9 @@ def _joined(runs: Sequence[RecordedRun], pairs: Mapping[VariantKey, VariantKey])
     first = runs[0]
     of_first = ("schema_version", "settings", "versions", "hardware", "selection")
     whole: dict[str, Any] = {name: first.results[name] for name in of_first}  # type: ignore[literal-required]
-    if any(run.selection != first.selection for run in runs):
+    selections = {run.name: selection_of(run.results) for run in runs}
+    mixed = len(set(selections.values())) > 1
+    if mixed:
         whole["selection"] = "partial"
     for name in _LISTS:
         if parts := [part for run in runs for part in cast("list[object]", run.results.get(name, []))]:
@@ -105,8 +108,9 @@ def _joined(runs: Sequence[RecordedRun], pairs: Mapping[VariantKey, VariantKey])
     }
     whole["gates"] = []
     whole["problems"] = [f"{run.name}: {problem}" for run in runs for problem in run.results["problems"]]
+    whole["problems"] += [f"{name}: selection {selection}" for name, selection in selections.items() if mixed]
     for run in runs[1:]:
-        whole["problems"] += [f"{run.name} beside {first.name}: {found}" for found in remarks(first, run)]
+        whole["problems"] += [f"{run.name} beside {first.name}: {found}" for found in differences(first, run)]
     return cast("Results", whole)
 
 

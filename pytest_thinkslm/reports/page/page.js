@@ -4,6 +4,7 @@
 (() => {
   const ROW = 34; // height of a line of the list in pixels, as in page.css
   const KEPT = 6; // unpacked blocks that are kept
+  const MOST = 8; // variants of an item side by side
   const $ = (id) => document.getElementById(id);
 
   // h("p", {class: "x"}, "text", node): an element with attributes and children; strings become text nodes.
@@ -31,7 +32,7 @@
   }
 
   let index, tables, columns; // see items.py
-  let page; // {charts, sets}
+  let page; // {charts, sets, broke, variants}
   const blocks = new Map(); // number -> Promise of lines, in order of use
 
   function blockOf(row) {
@@ -59,7 +60,7 @@
   const value = (row, column) => (tables[column] ? tables[column][columns[column][row]] : columns[column][row]);
   const variant = (row) => `${value(row, "model")}|${value(row, "quant")}`;
 
-  // The same question elsewhere: other variants, keyed by task, test, style, item, repeat and role.
+  // The same question elsewhere, keyed by task, test, style, item, repeat and role; the run's first variant first.
   let twins;
   const question = (row) => ["task", "test", "style", "role", "stress", "repeat"].map((name) => columns[name][row]).join("|") + "|" + columns.item[row];
   function others(row) {
@@ -70,7 +71,8 @@
         if (list) list.push(each); else twins.set(key, [each]);
       }
     }
-    return twins.get(question(row));
+    const order = (each) => page.variants.indexOf(variant(each));
+    return twins.get(question(row)).sort((one, other) => order(one) - order(other));
   }
 
   // -- filters and search ----------------------------------------------------------------------------------------
@@ -305,7 +307,8 @@
   async function open(row) {
     opened = row;
     history.replaceState(null, "", [link(row), chosen()].filter(Boolean).join("&"));
-    const rows = others(row).slice(0, 8);
+    const all = others(row), rows = all.slice(0, MOST);
+    if (!rows.includes(row)) rows[MOST - 1] = row;
     const lines = await Promise.all(rows.map(record));
     if (opened !== row) return;
     const own = lines[rows.indexOf(row)];
@@ -316,6 +319,7 @@
       h("h3", {}, name),
       h("p", { class: "quiet" }, facets(own), " ", h("a", { href: link(row) }, "link to this item")),
       ...(own.note ? [h("p", { class: "remark" }, own.note)] : []),
+      ...(all.length > rows.length ? [h("p", { class: "quiet" }, `${rows.length} of ${all.length} variants, the opened one among them`)] : []),
       h("h4", {}, "gold"), valueText(own.gold, words),
       ...(prompts.size === 1 ? prompt(own, words) : []),
       h("div", { class: "columns" }, ...lines.map((line, place) => column(line, rows.length > 1, prompts.size > 1, words, beside(lines, place, own), page.broke[rows[place]]))),

@@ -40,7 +40,6 @@ def sections(results: Results, index: Index, runs: Mapping[str, Results]) -> Vie
         "deltas": comparisons.deltas(results),
         "styles": comparisons.styles(results),
         "metrics": comparisons.metrics(results),
-        "baseline": comparisons.baseline(results),
         "reference": comparisons.reference(results),
         "judge": comparisons.judge(results),
         "gates": comparisons.gates(results),

@@ -21,6 +21,7 @@ CASES: tuple[tuple[str, list[str]], ...] = (
     (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} is it", [r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"]),
     ("She paid $5 for one and $10 for two, $2-$3 less.", []),
     (r"An escaped \$x\$ is a sign, \boxed{ is unclosed, \( too", []),
+    (r"Give the answer inside \boxed{}.", []),
     (r"$\frac{1}{2$ is broken, $z$ is not", ["z"]),
     (r"$\def\a{\a\a}\a$ defines, $\newcommand{\b}{c}\b$ too", []),
     (r"\(" * 30_000, []),
@@ -39,6 +40,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     lines = [line(item, True, text) for item, (text, _) in enumerate(CASES)]
+    lines += [line(92, True, "so $6-8=-2$, and $y$", quant="none"), line(92, True, "so $6-7=-1$, and $y$", quant="q4")]
     lines += [line(90, True, HOSTILE), line(91, True, "out", gold=r"\frac{7}{8}", answer="7/8")]
     return write_page(report_folder(tmp_path_factory.mktemp("formulas") / "run", lines)).as_uri()
 
@@ -89,6 +91,13 @@ def test_a_gold_is_a_formula_as_a_whole(page: Any) -> None:
     show(page, 91)
     assert page.locator("#detail > pre.value math annotation").all_text_contents() == [r"\frac{7}{8}"]
     assert page.locator("#detail .pair pre.value").text_content() == "7/8"
+
+
+def test_a_formula_with_a_mark_in_it_stays_and_those_around_it_are_drawn(page: Any) -> None:
+    output = show(page, 92)
+    assert output.locator("math annotation").all_text_contents() == ["y"]
+    assert output.locator("mark").text_content() == "7"
+    assert output.inner_text().startswith("so $6-7=-1$, and ")
 
 
 def test_on_demand_alone_and_kept_in_the_address(browser: Any, address: str) -> None:

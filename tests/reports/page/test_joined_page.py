@@ -80,6 +80,21 @@ def test_folders_of_one_name_and_differences_are_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("limits", "problems"),
+    [((3, 3), []), ((3, 5), ["a: selection limit (--limit 3, hash)", "b: selection limit (--limit 5, hash)"])],
+)
+def test_selections_are_told_where_they_differ(tmp_path: Path, limits: tuple[int, int], problems: list[str]) -> None:
+    folders = [run(tmp_path / name, {0}) for name in ("a", "b")]
+    for folder, limit in zip(folders, limits, strict=True):
+        results = json.loads((folder / "results.json").read_text())
+        results["settings"]["limit"], results["selection"] = limit, "limit"
+        (folder / "results.json").write_text(json.dumps(results))
+    joined = join(folders).results
+    assert joined["problems"] == problems
+    assert joined["selection"] == ("partial" if problems else "limit")
+
+
 def test_the_command_writes_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(run(tmp_path / "before", {0, 1})), str(run(tmp_path / "after", {0}))]
     target = tmp_path / "both.html"

@@ -320,3 +320,18 @@ def test_a_plot_as_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert drawn.startswith("<svg")
     assert "sort8_positive" in drawn
     assert 'width="5' in drawn
+
+
+def test_of_many_variants_the_first_and_the_opened_one_are_shown(browser: Any, tmp_path: Path, watch: Watch) -> None:
+    quants = ["none", *(f"q{number}" for number in range(12, 1, -1))]
+    lines = [line(0, True, f"of {quant}", quant=quant) for quant in quants]
+    variants = [{"model": "m", "quant": quant, "display": "m", "engine": "replay"} for quant in quants]
+    fresh = browser.new_page()
+    watch.on(fresh)
+    fresh.goto(write_page(report_folder(tmp_path / "run", lines, variants=variants)).as_uri())
+    for quant, shown in (("q2", [*quants[:7], "q2"]), ("q12", quants[:8])):
+        fresh.evaluate(f"location.hash = '#item=m|{quant}|sort8_positive|direct|0000|1'")
+        sync_api.expect(fresh.locator("#detail .columns h3")).to_have_text([f"m, {name}" for name in shown])
+    assert "8 of 12 variants" in fresh.locator("#detail").inner_text()
+    assert watch.said == []
+    fresh.close()

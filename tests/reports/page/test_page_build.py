@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_outputs(tmp_path: Path) -> None:
 
 def test_sections_that_a_run_has_nothing_for_are_absent(tmp_path: Path) -> None:
     text = write_page(report_folder(tmp_path / "run", [line(0, True)])).read_text(encoding="utf-8")
-    for name in ("deltas", "baseline", "reference", "judge", "gates"):
+    for name in ("deltas", "reference", "judge", "gates"):
         assert f'<section id="{name}">' not in text
     for name in ("summary", "plots", "items", "environment"):
         assert f'<section id="{name}">' in text
@@ -212,6 +212,7 @@ def test_sections_of_a_full_run(tmp_path: Path) -> None:
         'href="#item=m|q4|sort8_positive|direct|0001|1">0001</a>',
         'href="#set=gate-1-lost" class="lost">1</a>',
         "Change against the baseline before",
+        "<h2>Gates, against the baseline before</h2>",
         "not sorted &amp; &lt;b&gt;short&lt;/b&gt;",
         'href="#item=m|q4|sort8_positive|direct|0002|1">sort8_positive direct 0002</a>',
         "<b>canaries</b> 10 of 10 right, trusted",
@@ -222,12 +223,19 @@ def test_sections_of_a_full_run(tmp_path: Path) -> None:
     sets = json.loads(elements(folder / "report.html")["data-page"])["sets"]
     assert sets["delta-0-lost"]["items"] == ["0001", "0003"]
     assert sets["gate-1-lost"]["title"] == "lost: sort8_positive (direct), q4"
+    results = json.loads((folder / "results.json").read_text())
+    del results["baseline"]
+    (folder / "results.json").write_text(json.dumps(results))
+    alone = write_page(folder).read_text(encoding="utf-8")
+    assert "<h2>Gates</h2>" in alone
+    assert 'href="#set=gate-1-lost" class="lost">1</a>' in alone
+    assert "the baseline" not in alone.partition("<script")[0]
 
 
 def test_a_run_without_items_has_a_page(tmp_path: Path) -> None:
     variant = {"model": "m", "quant": "none", "display": "m", "engine": "replay"}
     page = write_page(report_folder(tmp_path / "run", [], variants=[variant], selection="partial"))
-    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}, "broke": {}}
+    assert json.loads(elements(page)["data-page"]) == {"charts": [], "sets": {}, "broke": {}, "variants": ["m|none"]}
     assert "<b>partial</b>" in page.read_text(encoding="utf-8")
 
 
