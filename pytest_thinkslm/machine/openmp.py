@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pytest_thinkslm.machine.hardware import cpus
 
-#: Seconds for which the machine is looked at.
-_LOOK = 0.25
+#: Seconds for which the machine is looked at, and again where a core is busy: programs that are just ending are none.
+_LOOKS = (0.25, 1.0)
 #: What a user may have decided already.
 _OWN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
@@ -34,18 +34,22 @@ def threads(engines: int) -> int | None:
     """
     if engines > 1:
         return max(1, cpus() // engines)
-    busy = round(_busy_elsewhere())
-    return max(1, cpus() - busy) if busy > 0 else None
+    busy = cpus()
+    for seconds in _LOOKS:
+        busy = min(busy, round(_busy_elsewhere(seconds)))
+        if busy <= 0:
+            return None
+    return max(1, cpus() - busy)
 
 
-def _busy_elsewhere() -> float:
-    """How many of this process's CPUs other programs keep busy, looked at for a moment; 0 where it cannot be told."""
+def _busy_elsewhere(seconds: float) -> float:
+    """How many of this process's CPUs other programs keep busy over so long; 0 where it cannot be told."""
     begin = _busy_ticks()
     if begin is None:
         return 0.0
-    time.sleep(_LOOK)
+    time.sleep(seconds)
     end = _busy_ticks()
-    return 0.0 if end is None else (end - begin) / (_LOOK * os.sysconf("SC_CLK_TCK"))
+    return 0.0 if end is None else (end - begin) / (seconds * os.sysconf("SC_CLK_TCK"))
 
 
 def _busy_ticks() -> float | None:
@@ -53,8 +57,8 @@ def _busy_ticks() -> float | None:
     try:
         names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
         lines = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()]
-        # user, nice, system, idle, iowait, irq, softirq, steal
-        ticks = sum(sum(map(int, (*line[1:4], *line[6:9]))) for line in lines if line and line[0] in names)
+        # user, nice, system, idle, iowait, irq, softirq; what is stolen from a virtual machine is no program's here
+        ticks = sum(sum(map(int, (*line[1:4], *line[6:8]))) for line in lines if line and line[0] in names)
     except (OSError, ValueError, AttributeError):
         return None
     own = os.times()

@@ -26,7 +26,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")  # put back afterwards, whatever an engine sets
         monkeypatch.delenv(name)
     monkeypatch.setattr(openmp, "cpus", lambda: 8)
-    monkeypatch.setattr(openmp, "_busy_elsewhere", lambda: 0.0)
+    monkeypatch.setattr(openmp, "_busy_elsewhere", lambda seconds: 0.0)
     for module in (transformers_engine, vllm_engine):
         monkeypatch.setattr(module, "free_memory", lambda: 64 * GIB)
     monkeypatch.setattr(vllm_args, "parse", lambda given: {name: int(value) for name, value in given.items()})

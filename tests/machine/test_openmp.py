@@ -25,9 +25,10 @@ def test_what_the_user_set_is_left_alone(name: str) -> None:
     [
         (1, (0, 0), None),
         (1, (100, 109), None),
-        (1, (100, 125), 7),
-        (1, (100, 160), 6),
-        (1, (100, 900), 1),
+        (1, (100, 125, 125, 225), 7),
+        (1, (100, 160, 160, 360), 6),
+        (1, (100, 900, 900, 9000), 1),
+        (1, (100, 125, 125, 130), None),  # a program that was just ending
         (1, (None, None), None),
         (1, (125, 100), None),
         (2, (100, 900), 4),
@@ -35,12 +36,11 @@ def test_what_the_user_set_is_left_alone(name: str) -> None:
     ],
 )
 def test_a_core_that_others_keep_busy_is_left_to_them(
-    monkeypatch: pytest.MonkeyPatch, engines: int, ticks: tuple[int | None, int | None], threads: int | None
+    monkeypatch: pytest.MonkeyPatch, engines: int, ticks: tuple[int | None, ...], threads: int | None
 ) -> None:
     seen = iter(ticks)
     monkeypatch.setattr(openmp, "cpus", lambda: 8)
     monkeypatch.setattr(openmp, "_busy_ticks", lambda: next(seen))
-    monkeypatch.setattr(openmp, "_LOOK", 0.25)
     monkeypatch.setattr(openmp.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(openmp.os, "sysconf", lambda name: 100)
     assert openmp.threads(engines) == threads
