@@ -34,10 +34,32 @@ _STATEMENT = re.compile(
     r"|\bunanswerable\b|\bindeterminate\b",
     re.IGNORECASE,
 )
+_GIVEN = (
+    r"(?:given|provided|stated|specified|mentioned|told|supplied|listed|included|available|indicated|defined|known)"
+)
 # Enough where it is the whole answer, too little inside a sentence.
 _SHORT_STATEMENT = re.compile(
-    r"\W*(?:unknown|undetermined|not\s+determinable|undeterminable|not\s+answerable)\W*", re.IGNORECASE
+    rf"\W*(?:unknown|undetermined|undeterminable|n/?a|not\s+(?:determinable|answerable|applicable|enough|possible|clear|{_GIVEN})"
+    rf"|unclear|undefined|unspecified|ambiguous|{_FACTS}\s+missing|no\s+(?:\w+\s+)?(?:answer|solution))\W*",
+    re.IGNORECASE,
 )
+# Of a box alone too little: it may be none of the things that are counted.
+_NOTHING = re.compile(r"\W*(?:none|null|nil|nan|nothing|\?+)?\W*", re.IGNORECASE)
+# That something is not known is a step of many solutions; as an output's last word it says that there is none.
+_LACK = re.compile(
+    rf"(?:\b(?:not|never|nowhere)|n['’]t)\s+(?:\w+\s+){{0,2}}{_GIVEN}\b"
+    r"|\b(?:problem|question|statement|text|passage|information|it|we)\s+d(?:oes|o|id)(?:\s+not|n['’]t)\s+(?:\w+ly\s+)?"
+    r"(?:provide|give|specify|state|mention|say|tell|include|indicate|list|have|contain|define)\b"
+    r"|\b(?:we|I|you|one)\s+(?:do\s+not|don['’]t)\s+(?:\w+ly\s+)?know\b"
+    rf"|\b(?:need|needs|require|requires)\s+(?:to\s+(?:know|be\s+{_GIVEN})|(?:more|additional|further)\s+{_FACTS})\b"
+    rf"|\b(?:more|additional|further)\s+{_FACTS}\s+(?:is|are|would\s+be)\s+(?:needed|required|necessary)\b"
+    r"|\b(?:is|are|remains?)\s+(?:missing|unspecified|unstated|unclear|unknown|absent|ambiguous|undefined|undetermined)\b"
+    r"|\bwithout\s+knowing\b|\bno\s+(?:single|unique|definite|definitive|specific|exact)\s+(?:answer|solution|value)\b",
+    re.IGNORECASE,
+)
+# What follows in the same clause is what is not known, whatever numbers it is about.
+_AS_ASKED = re.compile(r"^[^.,;:=!?\n]*")
+_CONTRAST = re.compile(r"\W*(?:but|however|yet|unfortunately|still|nevertheless)\b", re.IGNORECASE)
 _CONDITION = re.compile(r"\b(?:if|whether|unless|when)\b[^.!?\n]{0,40}$|\bnot\s+$", re.IGNORECASE)
 _ANCHOR = re.compile(r"####|\b(?:answer|result)\b[*_\s]*(?::|\b(?:is|would\s+be|must\s+be)\b)[*_\s:]*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?\n](?:(?<=\n)\n*|(?<!\n)(?=[\s*_\"')]|$))")
@@ -50,15 +72,22 @@ def says_unanswerable(text: str) -> bool:
 
     A statement in the last few sentences, as the stated answer, or in the last box counts, unless a value is concluded
     after it: "we cannot say yet ... The answer is 5" is an answer. Words such as "none" or "cannot carry" are none.
+    That something is not given counts where no value is concluded beside it and none follows.
     """
+    valued = False
     found = [box for box in boxes(text) if not is_placeholder(box.content)]
     if found and found[-1].closed:
         content = _WRAPPING.sub(" ", found[-1].content[:_LAST_CHARACTERS])
         if _is_statement(content):
             return True
-        # What follows the box may still take it back.
-        text = text[found[-1].end :]
+        if _NOTHING.fullmatch(content):
+            text = text[: found[-1].start] + text[found[-1].end :]
+        else:
+            # What follows the box may still take it back.
+            text, valued = text[found[-1].end :], True
     tail = _WRAPPING.sub(" ", text[-_LAST_CHARACTERS:])
+    if not valued and _lacks(tail):
+        return True
     if not _may_state(tail):
         return False
     ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
@@ -73,6 +102,17 @@ def says_unanswerable(text: str) -> bool:
             _SHORT_STATEMENT.fullmatch(tail)
         )
     return not _concludes(_after_sentence(tail, stated[-1].end()))
+
+
+def _lacks(tail: str) -> bool:
+    """Whether the text ends on what is not given, without a value."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
+    tail = tail[ends[-_LAST_SENTENCES - 1] :] if len(ends) > _LAST_SENTENCES else tail
+    stated = [match for match in _LACK.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
+    if not stated or re.search(r"\d", _AS_ASKED.sub("", tail[stated[-1].end() :], count=1)):
+        return False
+    begin = max((match.end() for match in _SENTENCE_END.finditer(tail, 0, stated[-1].start())), default=0)
+    return bool(_CONTRAST.match(tail, begin)) or not _concludes(tail[:begin])
 
 
 # Every statement has one of these words; a plain search for them costs a fraction of the patterns. Of "not" and "no",
