@@ -19,6 +19,8 @@ _LABELS = {
     "judgement": r"(?:final[\s_]+|overall[\s_]+)?judge?ment|solution[\s_]+correctness",
     "step": r"first[\s_]+(?:error|incorrect|wrong)[\s_]+(?:step|line)|first[\s_]+error",
     "reason": r"error[\s_]+(?:analysis|reason)",
+    # Labels that nobody asked for; of a single step as often as of the whole, so that one counts and several do not.
+    "verdict": r"(?:(?:final|overall)[\s_]+)?(?:verdict|correctness|assessment)",
 }
 _NAMED = "|".join(rf"(?P<{name}>{pattern})" for name, pattern in _LABELS.items())
 # "**Final Judgement:** wrong", "Final Judgement - wrong", "| Final Judgement | wrong |", "First error step is 3",
@@ -30,7 +32,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 # One of these begins every label.
-_LABEL_BEGINS = ("step", "solution", "final", "overall", "judg", "first", "error")
+_LABEL_BEGINS = ("step", "solution", "final", "overall", "judg", "first", "error", "verdict", "correctness", "assess")
+_LINE_BEGINS = re.compile(r"(?:^|[\n{,|])[\s>#*_\d.)\"'-]{0,12}\Z")
 _HEADING_BEGINS = re.compile(r"(?:^|\n)[ \t>#*_\d.)-]{0,12}\Z")
 _VALUE_LIMIT = 2_000
 _LABELS_READ = 256
@@ -51,8 +54,11 @@ def read_review(region: Region, code: tuple[str, ...] = ()) -> Answer:
     text = region.text
     values = _label_values(text)
     if region.cut:
-        values["judgement"] = [value for value in values["judgement"] if value[1] < len(text)]
+        for name in ("judgement", "verdict"):
+            values[name] = [value for value in values[name] if value[1] < len(text)]
     judgement = next((found for value, _ in reversed(values["judgement"]) if (found := judgement_in(value))), None)
+    if judgement is None and len(values["verdict"]) == 1:
+        judgement = judgement_in(values["verdict"][0][0])
     rule = "label"
     if judgement is None and (unlabelled := unlabelled_judgement(text, cut=region.cut)):
         judgement, rule = unlabelled.judgement, unlabelled.rule
@@ -86,7 +92,8 @@ def same_step(answer: Review, gold: Review) -> bool:
 def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
     """For each label its values in order, with the position in ``text`` where each ends."""
     values: dict[str, list[tuple[str, int]]] = {name: [] for name in _LABELS}
-    labels = matches(_LABEL, text, lower(text), _LABEL_BEGINS)[-_LABELS_READ:]
+    labels = [label for label in matches(_LABEL, text, lower(text), _LABEL_BEGINS) if _is_label(label, text)]
+    labels = labels[-_LABELS_READ:]
     foreign = list(review_phrases.LABEL.finditer(text))[-_LABELS_READ:] if review_phrases.is_possible(text) else []
     if foreign:
         labels = sorted([*labels, *foreign], key=re.Match.start)
@@ -99,12 +106,21 @@ def _label_values(text: str) -> dict[str, list[tuple[str, int]]]:
                 continue
             name = next(name for name in _LABELS if label[name])
         raw = text[label.end() : end]
-        if name == "judgement":
+        if name in ("judgement", "verdict"):
             # One line; the next where the label stands alone on its own.
             line = _ONE_LINE.match(raw)
             raw = line[0] if line else ""
         values[name].append((raw, label.end() + len(raw)))
     return values
+
+
+def _is_label(label: re.Match[str], text: str) -> bool:
+    """Words of prose ("its correctness is plain") are none."""
+    if label["verdict"] is None:
+        return True
+    return label[0][-3:].strip().lower() != "is" and bool(
+        _LINE_BEGINS.search(text, max(0, label.start() - 16), label.start())
+    )
 
 
 _ONE_LINE = re.compile(r"\s*[^\n]*")
@@ -126,6 +142,7 @@ _STEP = re.compile(
     rf"(?P<step>\d{{1,3}}|{'|'.join(_NUMBERS)})(?![\w/=+*(\[]|\.\d|\s*[-+*/=<>])",
     re.IGNORECASE,
 )
+_LATEX = re.compile(r"\\(?:boxed|text(?:bf|it|rm)?|math(?:bf|rm))\s?\{|[{}$]")
 _QUOTED = re.compile(r"[\s*_]*[\"'`(]*[\"'`]")
 _QUOTE_ENDS = re.compile(r"[\"'`.:),]")
 _STEP_NAMED = re.compile(rf"\b(?:step|line)\s*(?:number|no\.?)?\s*#?\s*(?P<step>\d{{1,3}}|{'|'.join(_ONES)})\b", re.I)
@@ -137,6 +154,7 @@ def _step_in(value: str, code: tuple[str, ...]) -> str | None:
         return None
     if code and (line := _code_line(value, code)) is not None:
         return line
+    value = value if code else _LATEX.sub("", value)
     match = _STEP.match(value.replace("**", ""))
     if _QUOTED.match(value) and not (match and _QUOTE_ENDS.match(value.replace("**", ""), match.end())):
         # A number at the start of a quoted step is the step's, not its number.

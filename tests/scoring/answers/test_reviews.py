@@ -134,6 +134,28 @@ def test_a_line_of_code_may_begin_or_end_with_marks(line: str) -> None:
         assert read_review(Region(text), code).value == Review("wrong", line, "x"), text
 
 
+@pytest.mark.parametrize(
+    ("text", "review"),
+    [
+        ("**Correctness:** Incorrect\n\n**First error step:** Step 2", Review("wrong", "2")),
+        ("Final verdict: Incorrect (Step 3)", Review("wrong", "3")),
+        ("### Verdict\nThe answer is **wrong**. The **first error** is in **Step 4**.", Review("wrong", "4")),
+        ('{"correctness": "wrong", "first_error_step": "2"}', Review("wrong", "2")),
+        ("**Correctness:** Correct\n**First error step:** None", Review("correct")),
+        # Of single steps, or in prose: the solution as a whole is not judged.
+        ("Step 1: 2 + 2 = 4\nCorrectness: correct\nStep 2: 4 * 2 = 9\nCorrectness: wrong", None),
+        ("I checked its correctness: wrong numbers are easily overlooked.", None),
+        ("Step 1\nCorrectness: correct\nStep 2\nCorrectness: correct\nFinal Judgement: wrong", Review("wrong")),
+    ],
+)
+def test_labels_of_its_own_count_where_there_is_one(text: str, review: Review | None) -> None:
+    assert read(text) == review
+
+
+def test_a_step_in_a_box_is_read() -> None:
+    assert read("\\boxed{\\text{Incorrect}}\n\nFirst error step: \\boxed{3}") == Review("wrong", "3")
+
+
 def test_layout_as_a_table() -> None:
     table = (
         "| Field | Value |\n|---|---|\n| Final Judgement | wrong |\n| First Error Step | 2 |\n| Error Analysis | x |"
