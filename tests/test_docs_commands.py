@@ -210,8 +210,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages' commands name: records, recorded outputs, other tools' logs."""
     folder: Path = tmp_path_factory.mktemp("docs")
     answers = [{"task": "gsm8k", "item": item, "output": "\\boxed{1}"} for item in range(4)]
-    for name in ("outputs.jsonl", "results.jsonl", "gsm8k.jsonl"):
-        (folder / name).write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    both = [{**answer, "quant": quant} for quant in ("none", "w8a8") for answer in answers]
+    for name, lines in (("outputs.jsonl", both), ("results.jsonl", answers), ("gsm8k.jsonl", answers)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "policy.toml").write_text("margin = 5\n")
     shutil.copytree(FIXTURES / "user_task", folder / "fixtures" / "user_task")
     shutil.copytree(FIXTURES / "data", folder / "DATA")

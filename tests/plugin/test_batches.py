@@ -26,7 +26,7 @@ def reply(prompt):
     numbers = [int(text) for text in re.findall(r"-?\\d+", prompt.partition("[")[2].partition("]")[0])]
     answer = ", ".join(map(str, sorted(numbers)))
     if numbers[0] % 4 == 0:
-        return "Let me see: " + answer[:7], None, "length", 20, 9
+        return "Let me see: " + answer[:7], None, "length", 20, None  # of no known length: at its limit or before it
     thought = "Sorting is easy." if len(prompt) % 2 else None
     return "\\\\boxed{%s}" % (answer if numbers[0] % 2 else answer[::-1]), thought, "stop", 20, 12
 '''
