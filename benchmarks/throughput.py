@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def compare(engine: str, program: str, job: Mapping[str, Any], environ: Mapping[
             the pytest run), prints ``RESULT [seconds, tokens]`` once it is ready and again for each line that it reads.
         environ: added to the bare program's environment.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, busy_cores(arguments.busy):
         folder = Path(name)
         rates = {"plugin": [plugin_round(engine, folder, 0, arguments)], "bare": []}
         job = {**job, "messages": messages_of(folder / "report-0"), "tokens": arguments.tokens}
@@ -39,6 +40,17 @@ def compare(engine: str, program: str, job: Mapping[str, Any], environ: Mapping[
             bare.end()
     ratios = [plugin / other for plugin, other in zip(rates["plugin"], rates["bare"], strict=True)]
     print(f"ratio plugin / bare: median {statistics.median(ratios):.3f}, rounds {[round(r, 3) for r in ratios]}")
+
+
+@contextlib.contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """So many processes that do nothing but count."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def plugin_round(engine: str, folder: Path, number: int, arguments: Any) -> float:
@@ -110,6 +122,7 @@ def read_arguments(description: str | None, *extra: tuple[str, Mapping[str, Any]
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy", type=int, default=0, help="cores that a loop keeps busy beside both")
     parser.add_argument("--engine-args", nargs="*", default=[], metavar="K=V")
     for name, attributes in extra:
         parser.add_argument(name, **attributes)

@@ -10,17 +10,15 @@ second while generating (goal: at least 0.95; below 0.85 is a defect), and secon
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from throughput import messages_of, plugin_round, rate, read_arguments
+from throughput import busy_cores, messages_of, plugin_round, rate, read_arguments
 
 from pytest_thinkslm.models.resolve import resolve
 
@@ -38,8 +36,7 @@ if __name__ == "__main__":
 
 
 def main() -> None:
-    busy = {"type": int, "default": 0, "help": "cores that a loop keeps busy beside both"}
-    arguments = read_arguments(__doc__, ("--busy", busy))
+    arguments = read_arguments(__doc__)
     model = str(resolve(arguments.model, progress=print).path)
     rates: dict[str, list[float]] = {"plugin": [], "bare": []}
     walls: dict[str, list[float]] = {"plugin": [], "bare": []}
@@ -74,17 +71,6 @@ def bare_round(folder: Path, model: str, number: int, tokens: int) -> float:
         errors = [line for line in done.stderr.splitlines() if "Error" in line] or ["it said nothing"]
         raise SystemExit(f"the bare program ended with status {done.returncode}:\n" + "\n".join(errors[:5]))
     return rate("bare", number, *json.loads(found[0].removeprefix("RESULT ")))
-
-
-@contextlib.contextmanager
-def busy_cores(count: int) -> Iterator[None]:
-    """So many processes that do nothing but count."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
 
 
 if __name__ == "__main__":
