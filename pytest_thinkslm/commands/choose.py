@@ -68,10 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     choice = choose(candidates, max(margins, default=policy.margin.points), levels.go, _remarks(runs))
     sys.stdout.write(WRITERS[arguments.format](choice))
     if apart and not allow:
-        raise UsageError(
-            f"choose: nothing could be compared with {before.name}: {', '.join(apart)} shares no item with it that was "
-            f"asked alike; give runs of the same tasks and items, or {ALLOW}"
-        )
+        raise compare.nothing_compared("choose", before, apart)
     if not complete:
         return 2
     return 0 if any(one.certified for one in choice.candidates[1:]) else 1

@@ -122,6 +122,14 @@ def needed_policy(arguments: argparse.Namespace, command: str, option: str) -> P
     return policy
 
 
+def nothing_compared(command: str, first: RecordedRun, apart: Sequence[str]) -> UsageError:
+    """The error of runs (``apart``, by name) that share nothing with the first one."""
+    return UsageError(
+        f"{command}: nothing could be compared with {first.name}: {', '.join(apart)} shares no item with it that "
+        f"was asked alike; give runs of the same tasks and items, or {ALLOW}"
+    )
+
+
 def report(
     first: RecordedRun,
     comparisons: Sequence[Comparison],
@@ -140,10 +148,7 @@ def report(
     sys.stdout.write(WRITERS[how](first, comparisons))
     apart = [comparison.name for comparison in comparisons if not comparison.rows_compared]
     if apart and not allow:
-        raise UsageError(
-            f"{command}: nothing could be compared with {first.name}: {', '.join(apart)} shares no item with it that "
-            f"was asked alike; give runs of the same tasks and items, or {ALLOW}"
-        )
+        raise nothing_compared(command, first, apart)
     if any(any_failed(comparison.gates) for comparison in comparisons):
         return 1
     return 2 if decides and not all(comparison.complete for comparison in comparisons) else 0

@@ -71,7 +71,23 @@ _BROKEN_OFF = frozenset(
 
 #: An output that ended at its limit may have so many tokens less: some engines do not count the one that ends the turn,
 #: or the last of a draft.
-UNDER = 8
+_UNDER = 8
+#: Characters of text that a token has at most on average; where there are more, not all of the tokens were counted.
+_LONGEST = 12
+
+
+def context_full(reason: FinishReason, output_tokens: int | None, limit: int | None, characters: int) -> bool:
+    """Whether an output was cut before the limit that was asked for, so that a context had no room for more.
+
+    Args:
+        reason: its finish reason.
+        output_tokens: its new tokens, as counted by the engine; nothing is concluded where they are not known.
+        limit: the bound on new tokens that was asked for.
+        characters: of its text and thought; where they are too many for ``output_tokens``, some were left uncounted.
+    """
+    if reason != "length" or output_tokens is None or limit is None:
+        return False
+    return output_tokens < limit - _UNDER and characters <= _LONGEST * output_tokens
 
 
 def finish_reason(said: object, output_tokens: int | None = None, limit: int | None = None) -> FinishReason:

@@ -15,6 +15,8 @@ AnswerKind = Literal["number", "expression", "choice", "list", "review"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "unknown"]
 Stopped = Literal["loop", "context", "server"]
+#: ``stopped`` of outputs that were cut because a context was full.
+FULL_CONTEXT: tuple[Stopped, ...] = ("context", "server")
 VerdictName = Literal["correct", "incorrect", "unparsed", "truncated", "error"]
 ItemRole = Literal["item", "seed", "stress", "noise"]
 

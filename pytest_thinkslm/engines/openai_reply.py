@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from pytest_thinkslm.core.finish import UNDER, broken_off, finish_reason
+from pytest_thinkslm.core.finish import broken_off, context_full, finish_reason
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.core.redaction import redacted_json
 
 _NOTHING: Mapping[str, object] = {}
 #: New tokens above the limit that are no fault: some servers count the token that ends the turn.
 _OVER = 1
-#: Characters of text that a token has at most on average; where there are more, not all of the tokens were counted.
-_LONGEST = 12
 
 FailureKind = Literal[
     "busy", "loading", "timeout", "connection", "server", "malformed", "denied", "absent", "refused", "no-schema",
@@ -92,13 +90,12 @@ def read_reply(data: bytes, latency: float | None = None, limit: int | None = No
             "that does",
         )
     reason = finish_reason(ended, tokens, limit)
-    early = reason == "length" and tokens is not None and limit is not None and tokens < limit - UNDER
-    counted = tokens is not None and len(text) + len(reasoning or "") <= _LONGEST * tokens
+    full = context_full(reason, tokens, limit, len(text) + len(reasoning or ""))
     return Output(
         text=text,
         reasoning=reasoning,
         finish_reason=reason,
-        stopped="server" if early and counted else None,
+        stopped="server" if full else None,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=tokens,
         latency=latency,

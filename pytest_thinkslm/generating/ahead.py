@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field, replace
 
 from pytest_thinkslm.core.errors import EngineError, JournalError, ThinkSLMError, UsageError
-from pytest_thinkslm.core.finish import UNDER
+from pytest_thinkslm.core.finish import context_full
 from pytest_thinkslm.core.records import Output, Request
 from pytest_thinkslm.core.redaction import redacted_output
 from pytest_thinkslm.engines.base import Engine
@@ -385,7 +385,8 @@ class Ahead:
 
 def _bounded(output: Output, request: Request) -> Output:
     """The output, with a word that its context was full where it was cut before the limit that was asked for."""
-    if output.finish_reason != "length" or output.stopped is not None or output.output_tokens is None:
+    if output.stopped is not None or output.thought_closed:
         return output
-    short = output.output_tokens < request.sampling.max_tokens - UNDER
-    return replace(output, stopped="context") if short and not output.thought_closed else output
+    characters = len(output.text) + len(output.reasoning or "")
+    full = context_full(output.finish_reason, output.output_tokens, request.sampling.max_tokens, characters)
+    return replace(output, stopped="context") if full else output

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_thinkslm.core.item_record import ItemRecord
+from pytest_thinkslm.core.records import FULL_CONTEXT
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.runs.types import Cut
 
@@ -14,8 +15,6 @@ from pytest_thinkslm.runs.types import Cut
 CUT_WARNING = 0.05
 #: Above this share of outputs that are one short unit over and over a run says so.
 STUCK_WARNING = 0.05
-#: ``stopped`` of outputs that were cut because a context was full.
-_FULL = ("context", "server")
 #: What to do about it, of a server's and of the one that an engine here has.
 _MORE_ROOM = {
     True: "give each request more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)",
@@ -35,8 +34,8 @@ def cut_figures(records: Sequence[ItemRecord]) -> tuple[Cut, str]:
     """
     cut = [record for record in records if record.get("finish_reason") == "length"]
     looping = [record for record in cut if loops(record)]
-    full = [record for record in cut if record.get("stopped") in _FULL and not loops(record)]
-    others = [record for record in cut if record.get("stopped") not in _FULL and not loops(record)]
+    full = [record for record in cut if record.get("stopped") in FULL_CONTEXT and not loops(record)]
+    others = [record for record in cut if record.get("stopped") not in FULL_CONTEXT and not loops(record)]
     ended_p99 = _percentile(_tokens(record for record in records if record.get("finish_reason") == "stop"))
     # Of outputs that do not loop: where all but one in a hundred ended by themselves, their own length is the answer.
     known = len(others) + len(full) <= (1 - ENOUGH) * (len(records) - len(looping))
@@ -61,12 +60,13 @@ def _sentence(figures: Cut, cut: int, full: Sequence[ItemRecord], bounded: bool)
     if full:
         parts = [f"{100 * figures['rate']:.1f}% of outputs were cut"]
         who = "all of them" if len(full) == cut else f"{len(full)} of these {cut}"
-        tokens = _tokens(full)
-        ends = " to ".join(f"{count:,}" for count in sorted({min(tokens), max(tokens)}))
+        tokens = _tokens(full)  # recorded outputs may come without
+        ends = " to ".join(f"{count:,}" for count in sorted({min(tokens), max(tokens)})) if tokens else ""
+        after = f"after {ends} new tokens, " if ends else ""
         served = any(record.get("stopped") == "server" for record in full)
         whose = "the server's" if served else "the engine's"
         parts.append(
-            f"{who} after {ends} new tokens, before the limit that was asked for: {whose} "
+            f"{who} {after}before the limit that was asked for: {whose} "
             f"context has no room for prompt and answer; {_MORE_ROOM[served]}"
         )
     if looping := figures["looping"]:

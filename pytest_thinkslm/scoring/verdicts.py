@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from pytest_thinkslm.core.records import UNANSWERABLE, Answer, Case, Output, Review, Verdict
+from pytest_thinkslm.core.records import FULL_CONTEXT, UNANSWERABLE, Answer, Case, Output, Review, Verdict
 from pytest_thinkslm.core.text import safe_line
 from pytest_thinkslm.scoring.answers.custom import FAULT, compare_with, custom_reader
 from pytest_thinkslm.scoring.answers.degenerate import degenerate, is_code
@@ -73,7 +73,7 @@ _RULES_WITHOUT = frozenset({"none", *_WHY_NOT})
 def _unanswered(case: Case, output: Output, answer: Answer, prompt_text: str) -> Verdict:
     truncated = output.finish_reason == "length" or answer.rule == "unfinished-thought"
     why = _WHY_NOT.get(answer.rule, _WHY_NOT["cut"] if truncated else "no answer found")
-    if output.stopped in ("context", "server") and why == _WHY_NOT["cut"]:
+    if output.stopped in FULL_CONTEXT and why == _WHY_NOT["cut"]:
         why = _NO_ROOM
     reason = (
         f"{why}; output ends {safe_line(output.text[-60:])!r}" if output.text.strip() else f"{why}; output is empty"

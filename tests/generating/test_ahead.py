@@ -101,6 +101,7 @@ def test_what_a_context_had_no_room_for_is_asked_again_and_kept_for_rescoring(
         (Output("A", finish_reason="length", output_tokens=100, stopped="loop"), "loop"),
         (Output("A", finish_reason="length", output_tokens=100, thought_closed=True), None),
         (Output("A", finish_reason="length"), None),
+        (Output("A", "hm " * 500, finish_reason="length", output_tokens=100), None),  # its thought was not counted
         (Output("A", output_tokens=100), None),
     ],
 )

@@ -76,6 +76,13 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
             f"100.0% of outputs were cut; 2 of these 3 after 160 {NO_ROOM}; {UNKNOWN} (--max-tokens 1024)",
         ),
         (
+            [cut(None, stopped="context")] * 3,
+            None,
+            "100.0% of outputs were cut; all of them before the limit that was asked for: the engine's context has no "
+            "room for prompt and answer; where the model has more, give more (--engine-args max_model_len=N or "
+            "context=N), else shorten the prompt",
+        ),
+        (
             [cut(1548, stopped="context")] * 3,
             None,
             "100.0% of outputs were cut; all of them after 1,548 new tokens, before the limit that was asked for: the "
@@ -93,6 +100,7 @@ LOOP = {"stopped": "loop", "failure": "repetition"}
         "bound on the thought",
         "no context",
         "no context for some",
+        "no context and no counts",
         "a model's context",
         "errors",
     ],

@@ -86,16 +86,14 @@ def says_unanswerable(text: str) -> bool:
             # What follows the box may still take it back.
             text, valued = text[found[-1].end :], True
     tail = _WRAPPING.sub(" ", text[-_LAST_CHARACTERS:])
+    ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
+    if len(ends) > _LAST_SENTENCES:
+        tail = tail[ends[-_LAST_SENTENCES - 1] :]
     if not valued and _lacks(tail):
         return True
     if not _may_state(tail):
         return False
-    ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
-    if len(ends) > _LAST_SENTENCES:
-        tail = tail[ends[-_LAST_SENTENCES - 1] :]
-        if not _may_state(tail):
-            return False
-    stated = [match for match in _STATEMENT.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
+    stated = _unconditional(_STATEMENT, tail)
     if not stated:
         anchors = list(_ANCHOR.finditer(tail))
         return bool(anchors and _SHORT_STATEMENT.fullmatch(tail[anchors[-1].end() :])) or bool(
@@ -104,11 +102,13 @@ def says_unanswerable(text: str) -> bool:
     return not _concludes(_after_sentence(tail, stated[-1].end()))
 
 
+def _unconditional(statement: re.Pattern[str], tail: str) -> list[re.Match[str]]:
+    return [match for match in statement.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
+
+
 def _lacks(tail: str) -> bool:
-    """Whether the text ends on what is not given, without a value."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(tail.rstrip())]
-    tail = tail[ends[-_LAST_SENTENCES - 1] :] if len(ends) > _LAST_SENTENCES else tail
-    stated = [match for match in _LACK.finditer(tail) if not _CONDITION.search(tail[: match.start()])]
+    """Whether the last sentences end on what is not given, without a value."""
+    stated = _unconditional(_LACK, tail)
     if not stated or re.search(r"\d", _AS_ASKED.sub("", tail[stated[-1].end() :], count=1)):
         return False
     begin = max((match.end() for match in _SENTENCE_END.finditer(tail, 0, stated[-1].start())), default=0)
