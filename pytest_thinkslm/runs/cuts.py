@@ -13,8 +13,9 @@ from pytest_thinkslm.runs.types import Cut
 
 #: Above this share of cut outputs a run says so.
 CUT_WARNING = 0.05
-#: Above this share of outputs that are one short unit over and over a run says so.
-STUCK_WARNING = 0.05
+#: Above this share of outputs that are one short unit over and over a run says so, and from so many of them on:
+#: a small model that does not know how to sort writes "100, 100, 100, ..." now and then.
+STUCK_WARNING, STUCK_LEAST = 0.05, 3
 #: What to do about it, of a server's and of the one that an engine here has.
 _MORE_ROOM = {
     True: "give each request more of it there (llama.cpp's -c, Ollama's num_ctx, --max-model-len)",
@@ -84,9 +85,12 @@ def _sentence(figures: Cut, cut: int, full: Sequence[ItemRecord], bounded: bool)
 
 
 def stuck_warning(records: Sequence[ItemRecord]) -> str:
-    """A sentence where more than ``STUCK_WARNING`` of a row's outputs are one short unit over and over; else ``""``."""
+    """A sentence where more than ``STUCK_WARNING`` of a row's outputs are one short unit over and over; else ``""``.
+
+    Fewer than ``STUCK_LEAST`` of them say nothing, but where a row has no others.
+    """
     units = Counter(unit for record in records if (unit := record.get("stuck")))
-    if units.total() <= STUCK_WARNING * len(records):
+    if units.total() <= STUCK_WARNING * len(records) or units.total() < min(STUCK_LEAST, len(records)):
         return ""
     often = safe_line(units.most_common(1)[0][0])
     return (

@@ -145,6 +145,12 @@ def test_a_note_names_the_variant_where_there_are_several():
     ]
 
 
+@pytest.mark.parametrize(("outputs", "stuck", "said"), [(1, 1, True), (6, 1, False), (6, 2, False), (6, 3, True)])
+def test_one_list_of_hundreds_among_six_is_no_damage(outputs, stuck, said):
+    records = [record(n, True, **({"stuck": "100, "} if n < stuck else {})) for n in range(outputs)]
+    assert ("stuck_warning" in figures(records, (), {})[0]) is said
+
+
 def test_outputs_that_are_one_unit_over_and_over_are_told_of_wherever_a_figure_is_read():
     stuck = {"stuck": "!", "finish_reason": "length"}
     few, many = ([record(n, n > 5, **(stuck if n < count else {})) for n in range(100)] for count in (5, 6))
