@@ -164,12 +164,21 @@ def flips(found: Iterable[DeltaRow]) -> set[ExampleKey]:
     return {key for row in found for key in (*_wrong(row, "lost"), *_wrong(row, "gained"))}
 
 
+def wanted_breaks(found: Iterable[DeltaRow]) -> set[ExampleKey]:
+    """Those of the ``flips`` whose answers are worked out: of numbers and expressions."""
+    from pytest_thinkslm.tasks import registry
+
+    known = registry.all_tasks()
+    worked_out = {name for name, task in known.items() if task.kind in ("number", "expression")}
+    return {(key, item) for key, item in flips(found) if key.task in worked_out}
+
+
 def add_breaks(found: Iterable[DeltaRow], records: Iterable[ItemLine], wanted: Collection[ExampleKey]) -> None:
     """Put into each row with such items ``breaks``: where the outputs of lost and gained items broke.
 
     Args:
         records: whole item records of at least the ``wanted`` items, in order.
-        wanted: those of the ``flips`` whose answers are worked out.
+        wanted: the ``wanted_breaks``.
     """
     known = broken(records, wanted)
     for row in found:

@@ -214,7 +214,7 @@ class Recorder:
         for row in found:
             if (drift := self._drift.get(group_key(row))) is not None:
                 row["drift"] = drift
-        if flipped := {(key, item) for key, item in deltas.flips(found) if _reckons(key.task)}:
+        if flipped := deltas.wanted_breaks(found):
             outputs = self._spool.lines(lambda key: key.role == "item" and (key.group, key.item) in flipped)
             deltas.add_breaks(found, outputs, flipped)
         if self.settings.noise_floor:
@@ -407,14 +407,6 @@ def _labels_asked_for(settings: Settings) -> Labelled:
         return read_labelled(settings.labels)
     except UsageError as error:
         raise UsageError(f"--labels: {error}") from None
-
-
-def _reckons(task: str) -> bool:
-    """Whether the task's answers are worked out: numbers and expressions."""
-    from pytest_thinkslm.tasks import registry
-
-    known = registry.all_tasks().get(task)
-    return known is not None and known.kind in ("number", "expression")
 
 
 def _other_folders(asked: Path) -> list[Path]:

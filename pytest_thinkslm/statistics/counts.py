@@ -47,18 +47,24 @@ def function_change(
     """Two-sided interval of what ``function`` is now less what it was before, of the same items in the same order.
 
     The delta method over the differences of the clusters: what both sides share falls out, as in a paired comparison of
-    accuracies. It is what the jackknife that leaves out one cluster at a time, of both sides, tends to.
+    accuracies. It is what the jackknife that leaves out one cluster at a time, of both sides, tends to. Where few
+    clusters changed, chance makes it too narrow: two more, moved as far as those are in the mean square, one each way,
+    are counted to the variance, as is done with pairs of shares.
 
     Args:
         before, now: what each item adds to each count on either side.
         clusters, function: as for `function_interval`.
         bounds: between which the change lies.
 
-    Source: Binder (1983), as for one run; Kovar, Rao and Wu (1988), Canadian Journal of Statistics 16, 25-45.
+    Source: Binder (1983), as for one run; Kovar, Rao and Wu (1988), Canadian Journal of Statistics 16, 25-45; Bonett
+    and Price (2012), Journal of Educational and Behavioral Statistics 37, 479-488 (one more in either cell of change).
     """
     was, old = _linearised(before, clusters, function)
     is_, new = _linearised(now, clusters, function)
-    half = _reach([new[name] - part for name, part in old.items()], confidence)
+    parts = {name: new[name] - part for name, part in old.items()}
+    moved = {name for name, a, b in zip(clusters, before, now, strict=True) if tuple(a) != tuple(b)}
+    more = 2 * fsum(parts[name] ** 2 for name in moved) / max(1, len(moved))
+    half = _reach(list(parts.values()), confidence, more)
     change = is_ - was
     return None if half is None else Interval(max(bounds[0], change - half), min(bounds[1], change + half))
 
@@ -85,13 +91,16 @@ def _linearised(
     return function(totals), {name: fsum(map(float.__mul__, gradient, sums)) for name, sums in by_cluster.items()}
 
 
-def _reach(parts: Sequence[float], confidence: float) -> float | None:
-    """Half of the interval's width from what each cluster contributes; None where that says nothing."""
+def _reach(parts: Sequence[float], confidence: float, more: float = 0.0) -> float | None:
+    """Half of the interval's width from what each cluster contributes; None where that says nothing.
+
+    ``more`` is added to the sum of squares.
+    """
     count = len(parts)
     if count < 2:
         return None
     mean = fsum(parts) / count
-    error = sqrt(count / (count - 1) * fsum((part - mean) ** 2 for part in parts))
+    error = sqrt(count / (count - 1) * (fsum((part - mean) ** 2 for part in parts) + more))
     return None if error <= 1e-9 else student_quantile((1 + confidence) / 2, count - 1) * error
 
 

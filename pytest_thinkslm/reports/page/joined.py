@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from pytest_thinkslm.core import files
 from pytest_thinkslm.core.identity import GroupKey, VariantKey
+from pytest_thinkslm.core.item_record import ItemLine, group_key
 from pytest_thinkslm.gates.baselines import RecordedRun, load_run
 from pytest_thinkslm.gates.comparing import differences
 from pytest_thinkslm.reports import deltas
@@ -44,6 +45,24 @@ class Joined:
             for _, line in files.read_lines(folder / "items.jsonl"):
                 yield json.dumps(_renamed(json.loads(line), names)).encode("ascii") + b"\n" if names else line
 
+    def add_outputs(self) -> None:
+        """Put into the deltas what the outputs tell of them: their lengths, both ends of some, where they broke."""
+        rows = self.results.get("deltas", [])
+        broken = deltas.wanted_breaks(rows)
+        wanted, kept = broken | deltas.wanted_examples(rows), []
+
+        def lines() -> Iterator[ItemLine]:
+            for text in self.lines():
+                line: ItemLine = json.loads(text)
+                if line["role"] == "item":
+                    if (group_key(line), line["item"]) in wanted:
+                        kept.append(line)
+                    yield line
+
+        deltas.add_lengths(rows, lines())
+        deltas.add_examples(rows, kept)
+        deltas.add_breaks(rows, kept, broken)
+
 
 def join(folders: Sequence[Path]) -> Joined:
     """Read the runs in these folders, in order; the first is what the others are held against.
@@ -66,9 +85,11 @@ def join(folders: Sequence[Path]) -> Joined:
         title: _renamed_run(run, own, title) for title, run, own in zip(titles, recorded, names, strict=True)
     }  # fmt: skip
     results = _joined(list(runs.values()), _pairs(holders, names))
-    return Joined(
+    joined = Joined(
         results, {title: run.results for title, run in runs.items()}, list(zip(folders, names, strict=True))
     )  # fmt: skip
+    joined.add_outputs()
+    return joined
 
 
 def _pairs(holders: Mapping[VariantKey, Sequence[int]], names: Sequence[Names]) -> dict[VariantKey, VariantKey]:

@@ -42,6 +42,22 @@ def test_the_same_variant_of_two_runs_is_told_apart_and_compared(tmp_path: Path)
     assert len(records) == 16
 
 
+def test_what_the_outputs_tell_is_told_of_several_runs_as_of_one(tmp_path: Path) -> None:
+    question = [{"role": "user", "content": "Tom buys 3 bags of 12 apples and gives 6 away. How many are left?"}]
+    asked: dict[str, Any] = {"task": "gsm8k", "test": "test_gsm8k", "gold": "30", "answer": "30", "messages": question}
+    right = line(0, True, "3 * 12 = 36 and 36 - 6 = 30. \\boxed{30}", output_tokens=20, **asked)
+    wrong = {**line(0, False, "3 * 12 = 32 and 32 - 6 = 26. \\boxed{26}", output_tokens=30, **asked), "answer": "26"}
+    joined = join([report_folder(tmp_path / "before", [right]), report_folder(tmp_path / "after", [wrong])])
+    (row,) = joined.results.get("deltas", [])
+    assert row.get("breaks") == {
+        "lost": {"equation": 1},
+        "gained": {},
+        "steps": [{"item": "0000", "kind": "equation", "text": "3 * 12 = 32"}],
+    }
+    assert [(each["before"]["answer"], each["now"]["answer"]) for each in row.get("examples", [])] == [("30", "26")]
+    assert row.get("lengths", {}).get("n") == 1
+
+
 def test_variants_of_one_run_alone_keep_their_names(tmp_path: Path) -> None:
     folders = [
         run(tmp_path / "a", {0, 1, 2, 3}),
