@@ -18,7 +18,7 @@ from pytest_thinkslm.runs.results import interval_of
 from pytest_thinkslm.runs.types import AnyLossJson, CertificateJson, CorrectedMean, FigureRow, GuardJson
 from pytest_thinkslm.settings.gate_specs import GateMode
 from pytest_thinkslm.settings.policies import Policy
-from pytest_thinkslm.statistics import Interval
+from pytest_thinkslm.statistics import Interval, holm
 from pytest_thinkslm.statistics.corrected import difference_of, mean_of
 from pytest_thinkslm.statistics.stratified import Stratum, pooled_change, stratum
 
@@ -179,7 +179,7 @@ def size_of(task: str, row: FigureRow | None = None, group: Group | None = None)
 
 
 def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
-    """For each variant the pooled test of any loss over all that is compared."""
+    """For each variant the pooled test of any loss over all that is compared; of several, p by Holm, too."""
     parts: dict[VariantKey, list[tuple[Stratum, gating.Measured]]] = {}
     for entry in gating.measure(run.groups, run.rows, baseline):
         if entry.against is not None and entry.cell.comparison is not None and not (entry.unfit or entry.cell.void):
@@ -202,21 +202,27 @@ def any_loss(run: RunFigures, baseline: RunFigures) -> list[AnyLossJson]:
                 "test": test.test,
             }
         )
+    if len(found) > 1:
+        for place, p in holm({place: one["p"] for place, one in enumerate(found)}).items():
+            found[place]["p_corrected"] = float(f"{p:.6g}")
     return found
 
 
 def any_loss_sentences(found: Sequence[AnyLossJson]) -> list[str]:
     """The pooled test in a sentence a variant, which is named where there are several."""
-    named = [f", {one['model']} ({one['quant']})" if len(found) > 1 else "" for one in found]
-    return [any_loss_sentence(one) + whose for one, whose in zip(found, named, strict=True)]
+    if len(found) == 1:
+        return [any_loss_sentence(found[0])]
+    return [f"{any_loss_sentence(one, len(found))}, {one['model']} ({one['quant']})" for one in found]
 
 
-def any_loss_sentence(found: AnyLossJson) -> str:
-    """The pooled test in words."""
+def any_loss_sentence(found: AnyLossJson, variants: int = 1) -> str:
+    """The pooled test in words; of one of several ``variants`` with the corrected p."""
+    p = p_text(found.get("p_corrected", found["p"]))
+    held = f" after Holm's correction over {variants} variants" if variants > 1 else ""
     over = "one task" if found["tasks"] == 1 else f"{found['tasks']} tasks together"
     return (
         f"any loss over {over}: {found['lost']} lost and {found['gained']} gained of "
-        f"{counted(found['n'], 'item')} ({found['test']}, {p_text(found['p'])})"
+        f"{counted(found['n'], 'item')} ({found['test']}, {p}{held})"
     )
 
 

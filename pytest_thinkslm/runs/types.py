@@ -465,13 +465,17 @@ class ReferenceRow(GroupJson):
 
 
 class AnyLossJson(VariantJson):
-    """The pooled test of any loss of one variant, over all its tasks; numbers of items."""
+    """The pooled test of any loss of one variant, over all its tasks; numbers of items.
+
+    ``p_corrected`` is Holm's over the variants, where there are several.
+    """
 
     tasks: int
     n: int
     lost: int
     gained: int
     p: float
+    p_corrected: NotRequired[float]
     test: str
 
 

@@ -242,6 +242,23 @@ def test_what_a_reader_has_to_know_of_a_run_is_said(tmp_path: Path, capsys: pyte
         assert f", m ({quant})" in out
 
 
+def test_the_pooled_test_of_several_variants_is_corrected_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = [[record(n, right, quant=quant) for quant in ("q8", "q4") for n in range(6)] for right in (True, False)]
+    sides[1][:5] = sides[0][:5]  # q8 loses one, q4 all six
+    runs = [str(write_run(tmp_path / name, side)) for name, side in zip("ab", sides, strict=True)]
+    assert main(["compare", *runs, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["runs"][0]["any_loss"]
+    assert {one["quant"]: (one["p"], one["p_corrected"]) for one in found} == {
+        "q8": (0.5, 0.5),
+        "q4": (1 / 64, 2 / 64),
+    }
+    assert main(["compare", *runs]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "p = 0.0312 after Holm's correction over 2 variants), m (q4)" in out
+
+
 def test_a_baseline_without_an_item_has_nothing_to_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(write_run(tmp_path / "a", [])), str(write_run(tmp_path / "b", BASE))]
     assert main(["compare", *runs, "--gate", "2"]) == 4
