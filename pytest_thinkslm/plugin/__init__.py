@@ -223,5 +223,9 @@ def _refuse_misspelt(parser: pytest.Parser, args: Sequence[str]) -> None:
         return
     from pytest_thinkslm.plugin import hints
 
-    if hint := hints.misspelt(map(str, args), known, options.SHORT_NAMES):
+    typed = list(map(str, args))
+    if hint := hints.misspelt(typed, known, options.SHORT_NAMES):
         raise pytest.UsageError(f"thinkslm: {hint}")
+    # It may be an option of a conftest that is not loaded yet: beside pytest's own error, where it comes to that.
+    if any(arg.partition("=")[0] in ("--model", "--slm-model") for arg in typed):
+        parser.extra_info["thinkslm"] = hints.UNKNOWN

@@ -61,14 +61,25 @@ def misspelt(arguments: Iterable[str], known: Iterable[str], ours: Mapping[str, 
             return f"{argument!r} is one word, and options are several: leave out the quotes around it"
         if name.startswith("--") and name not in every and name not in ours:
             offered = every if name.startswith("--slm-") else {one for one in every if not one.startswith("--slm-")}
-            close = difflib.get_close_matches(name, [*ours, *offered], n=1, cutoff=0.7)
-            if name == "--slm":
-                close = ["--model"]
-            if close and close[0] in of_ours:
-                return f"unrecognized argument: {name}; did you mean {close[0]}?"
+            close = ["--model"] if name == "--slm" else _like(name, [*ours, *offered])
+            if close and of_ours.issuperset(close):
+                return f"unrecognized argument: {name}; did you mean {' or '.join(close)}?"
         elif "-" + name in ours and name not in every:
             return f"unrecognized argument: {name}; options have two dashes: -{name}"
     return ""
+
+
+#: Of an option that nobody knows, beside pytest's own error.
+UNKNOWN = "`thinkslm docs options` has every option; what is for the engine itself is typed --engine-args NAME=VALUE"
+
+
+def _like(name: str, options: Iterable[str]) -> list[str]:
+    """The option that is nearly spelt so, or the one or two that share a word of the name."""
+    bare = {option.lstrip("-"): option for option in options}
+    close = difflib.get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.7)
+    words = set(re.split("[-_]", name.lstrip("-")))
+    close = close or [option for option in bare if words & set(option.split("-"))]
+    return [bare[option] for option in close] if len(close) < 3 else []
 
 
 def without_model(given: Sequence[str], skipped: int, arguments: Sequence[str], *, fails: bool = False) -> str:
