@@ -96,7 +96,7 @@ def compare_paired(
     ones. The two-sided interval inverts the plain score test.
 
     Error rates at a nominal one-sided 5% (docs/statistics.md): for single runs of independent items, by enumeration
-    over true discordances on a grid, at most 7.3% for "worse by more than a margin" (6.3% from 200 items on), and at
+    over true discordances on a grid, at most 7.3% for "worse by more than a margin" (6.4% from 200 items on), and at
     most 10.5% for non-inferiority from 5 items on (6.5% from 50 items on); with clusters or repeats at most 6% in
     simulation, from 30 clusters on.
 

@@ -21,7 +21,7 @@ def test_the_edges_give_what_all_tables_give(n: int, margin: float) -> None:
     assert edges == pytest.approx(tables, abs=2e-3)
 
 
-@pytest.mark.parametrize("n", [5, 6, 9, 13, 40, 75, 200])
+@pytest.mark.parametrize("n", [5, 6, 9, 13, 40, 75, 200, 321])
 @pytest.mark.parametrize("margin", [0.0, 0.01, 0.05])
 def test_no_rate_is_above_what_is_stated(n: int, margin: float) -> None:
     assert STATED

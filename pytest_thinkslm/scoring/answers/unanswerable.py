@@ -91,15 +91,11 @@ def says_unanswerable(text: str) -> bool:
         tail = tail[ends[-_LAST_SENTENCES - 1] :]
     if not valued and _lacks(tail):
         return True
-    if not _may_state(tail):
-        return False
-    stated = _unconditional(_STATEMENT, tail)
-    if not stated:
-        anchors = list(_ANCHOR.finditer(tail))
-        return bool(anchors and _SHORT_STATEMENT.fullmatch(tail[anchors[-1].end() :])) or bool(
-            _SHORT_STATEMENT.fullmatch(tail)
-        )
-    return not _concludes(_after_sentence(tail, stated[-1].end()))
+    stated = _unconditional(_STATEMENT, tail) if _may_state(tail) else []
+    if stated:
+        return not _concludes(_after_sentence(tail, stated[-1].end()))
+    begin = max((match.end() for match in _ANCHOR.finditer(tail)), default=0)
+    return bool(_SHORT_STATEMENT.fullmatch(tail, begin))
 
 
 def _unconditional(statement: re.Pattern[str], tail: str) -> list[re.Match[str]]:

@@ -36,11 +36,14 @@ SAID = [
     r"It is not stated how many there are. \boxed{\text{None}}",
     r"\boxed{\text{Not given}}",
     "Answer: N/A (the price is not given)",
+    "She buys 3 cans.\n**Answer:** N/A",
+    "The answer is ambiguous.",
     "First, 5 + 5 = 10. So he has 10 boxes. However, the number of eggs in a box is not given.",
     r"\boxed{5} would be right for whole boxes, but the question cannot be answered as it stands.",
 ]
 NOT_SAID = [
     "",
+    "Answer: ambiguous at first, but 3 cans make 6 dollars.",
     "None of the eggs are left.",
     "He cannot carry more than 5 boxes.",
     "We don't know yet how many, it cannot be determined at first, so x = 5. The answer is 5",
