@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pytest_thinkslm.engines import compat_vllm
 from pytest_thinkslm.engines.loaded import Layer, share_of_zeros
 
 #: Where schemes and methods keep the object that computes.
@@ -34,9 +35,7 @@ class LoadedLayers:
 
 def _is_linear(module: Any) -> bool:
     """A linear layer or a mixture of experts, with its method of computing; not embeddings, output layer, attention."""
-    from vllm.model_executor.layers.linear import LinearBase
-
-    computes = isinstance(module, LinearBase) or "MoE" in type(module).__name__
+    computes = compat_vllm.is_linear(module) or "MoE" in type(module).__name__
     return computes and getattr(module, "quant_method", None) is not None
 
 
