@@ -182,6 +182,12 @@ def test_the_digest_of_a_record_is_that_of_its_request() -> None:
     (group,) = collect([record(0, True, prompt="a\\x00b\\ud800")]).values()
     assert group.prompts["0000"] == prompt_digest([Message("user", f"{unsafe} 0")])
     assert group.prompts["0000"] != prompt_digest([Message("system", f"{unsafe} 0")])
+    assert prompt_digest([Message("user", "\udc00")]) != prompt_digest([Message("user", "\ud800")])
+
+
+def test_the_parsers_verdict_is_kept_beside_a_judges() -> None:
+    (group,) = collect([{**record(0, True), "parser_verdict": "incorrect"}, record(1, True)]).values()
+    assert [one.get("parser_verdict") for one in group.records] == ["incorrect", None]
 
 
 def test_other_prompts_are_counted_on_shared_items() -> None:

@@ -164,6 +164,12 @@ def test_max_rate(allowed, passed):
     assert "7.0% truncated (7 of 100" in result.sentence
 
 
+def test_a_rate_of_no_items_is_not_evaluated():
+    result = gate(GateSpecs(max_rates=(MaxRate("truncated", 5),)), cell("gsm8k", 0, 0, 0))
+    assert (result.name, result.passed) == ("gate::gsm8k", None)
+    assert result.sentence == "gsm8k: not evaluated, it has no items"
+
+
 def test_names_tell_several_gates_of_a_cell_apart():
     specs = GateSpecs((MinAccuracy("*", 1),), (MaxRate("truncated", 5), MaxRate("error", 5)), Margin(1))
     names = [result.name for result in evaluate(specs, [cell("gsm8k", 0, 0, 100), cell("math", 0, 0, 100)])]

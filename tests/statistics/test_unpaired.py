@@ -63,3 +63,8 @@ def test_the_score_test_of_any_change_is_that_of_statsmodels(n, reference_n, sha
     counts = (1 - reference) * reference_n, reference_n, (1 - share) * n, n
     theirs = score(*counts, value=0, method="score", correction=False).pvalue
     assert _score_p(share, n, reference, reference_n, 0.0, "two-sided") == pytest.approx(theirs, rel=1e-9)
+
+
+def test_a_share_that_the_others_is_a_whole_above_is_none() -> None:
+    assert _under_null(1, 5, 5, 5, 1.0) == 0.0
+    assert _under_null(1, 5, 3, 5, 0.0) == pytest.approx(0.4)

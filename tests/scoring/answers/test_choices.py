@@ -434,6 +434,12 @@ def test_layouts(text: str, letter: str | None) -> None:
     assert chosen(text) == letter
 
 
+@pytest.mark.parametrize("lead", ["The river", "river", "So I say the river", "**River**"])
+def test_an_option_that_is_called_the_answer_is_a_statement(lead: str) -> None:
+    answer = read_choice(Region(f"{lead} is the correct answer.", cut=False), ("lake", "river"))
+    assert (answer.value, answer.rule) == ("B", "anchor")
+
+
 def test_are_is_of_one_text_or_several_letters() -> None:
     assert chosen("Rivers are the correct answer.", ("lakes", "rivers")) == "B"
     assert chosen("B, A are both correct.", ("lakes", "rivers")) is None

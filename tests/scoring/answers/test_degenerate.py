@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
-from pytest_thinkslm.scoring.answers.degenerate import FAILURES, degenerate, stuck
+from pytest_thinkslm.scoring.answers.degenerate import FAILURES, _repeated_tail, degenerate, stuck
 
 PROMPT = "Tom has 3 red pens and buys 4 blue pens at the shop on the corner. How many pens does he have now?"
 
@@ -66,3 +66,10 @@ def test_hostile_text_costs_linear_time(fragment: str) -> None:
     text = (fragment * 100_000)[:100_000]
     assert calls(lambda: degenerate(text, PROMPT * 100)) <= CALLS_A_CHARACTER * len(text)
     stuck(text + "end of a text")
+
+
+@pytest.mark.parametrize(
+    ("tail", "length"), [("aaaaa", 5), ("bcaaaaa", 5), ("ab" * 5, 10), ("b" + "ab" * 5, 11), ("aaaa", 0), ("abc", 0)]
+)
+def test_what_one_unit_fills(tail: str, length: int) -> None:
+    assert _repeated_tail(tail, longest=120, times=5) == length

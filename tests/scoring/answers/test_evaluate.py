@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear import ends_a_hang
 
-from pytest_thinkslm.scoring.answers.arithmetic import integer_root
-from pytest_thinkslm.scoring.answers.evaluate import same_equation, same_value, value_of
+from pytest_thinkslm.scoring.answers.arithmetic import NotUnderstood, integer_root, power
+from pytest_thinkslm.scoring.answers.evaluate import is_costly, same_equation, same_value, value_of
 from pytest_thinkslm.scoring.answers.latex import normalise
 
 
@@ -128,3 +129,16 @@ def test_roots_and_bare_arguments(one: str, other: str) -> None:
 
 def test_roots_of_other_powers_stay_roots() -> None:
     assert [integer_root(number, 3) for number in (0, 1, 8, 9, 12, 26, 27)] == [0, 1, 2, None, None, None, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "costly"), [("()" * 300, False), ("(" * 300 + ")" * 300, True), ("(X" * 300, True), ("[{(1)}]", False)]
+)
+def test_many_brackets_within_each_other_are_costly(text: str, costly: bool) -> None:
+    assert is_costly(text) is costly
+
+
+def test_powers_of_complex_numbers_end_at_a_thousand() -> None:
+    assert power(1j, Fraction(1000)) == pytest.approx(1)
+    with pytest.raises(NotUnderstood):
+        power(1j, Fraction(1001))

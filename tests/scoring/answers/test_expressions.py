@@ -13,7 +13,7 @@ from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 from pytest_thinkslm.core.records import Output
 from pytest_thinkslm.scoring.answers.equality import Equality, equal
 from pytest_thinkslm.scoring.answers.expressions import read_expression
-from pytest_thinkslm.scoring.answers.latex import normalise
+from pytest_thinkslm.scoring.answers.latex import normalise, split_top
 from pytest_thinkslm.scoring.answers.region import Region, final_region
 
 PHRASINGS = Path(__file__).parents[3] / "fixtures" / "labels" / "phrasings.jsonl"
@@ -436,3 +436,21 @@ def test_no_number_is_a_word_or_a_name(word: str) -> None:
     assert equal("123456789", word).method != "math-verify"
     assert not equal("123456789", word).equal
     assert not equal("x=123456789", f"y={word}").equal
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "parts"),
+    [
+        ("X=3", "=", ["X", "3"]),
+        ("f(x, y), [0,1)", ",", ["f(x, y)", " [0,1)"]),
+        (r"\{1, 2\}, 3", ",", [r"\{1, 2\}", " 3"]),
+        (r"1\,000, 2", ",", [r"1\,000", " 2"]),
+        (r"\begin{matrix} 1, 2 \end{matrix}, 3", ",", [r"\begin{matrix} 1, 2 \end{matrix}", " 3"]),
+    ],
+)
+def test_parts_are_split_outside_of_brackets(text: str, separator: str, parts: list[str]) -> None:
+    assert split_top(text, separator) == parts
+
+
+def test_a_variable_is_not_trimmed_away() -> None:
+    assert (normalise("X"), normalise("2X. "), normalise("X=2,")) == ("X", "2X", "X=2")

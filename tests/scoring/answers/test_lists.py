@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 
 from pytest_thinkslm.core.records import Answer, Output
-from pytest_thinkslm.scoring.answers.lists import classify_list, read_list
+from pytest_thinkslm.scoring.answers.lists import _candidates, classify_list, read_list
 from pytest_thinkslm.scoring.answers.region import final_region
 
 GIVEN = (3, 1, 2)
@@ -78,6 +78,19 @@ def read(text: str, given: tuple[int, ...] = GIVEN, finish: str = "stop") -> Ans
 )
 def test_forms_of_a_list(text: str, value: tuple[int, ...]) -> None:
     assert read(text).value == value
+
+
+@pytest.mark.parametrize(
+    "text", ["I take\n(\n3, 1, 2) first.", "Sorted (that is: 1, 2, 3 )", "Those (1, 2, 3  ) are three."]
+)
+def test_a_list_in_a_remark_is_no_answer(text: str) -> None:
+    assert read(text).value is None
+
+
+def test_what_stands_on_a_later_line_ends_a_list() -> None:
+    for gap in ("\n", " " * 60 + "\nx", "\n\nnow"):
+        assert [found.open for found in _candidates(f"1, 2, 3{gap}", f"1, 2, 3{gap}", thousands=False)] == [False]
+    assert [found.open for found in _candidates("1, 2, 3 ,", "1, 2, 3 ,", thousands=False)] == [True]
 
 
 def test_the_prompts_own_list_is_no_answer_unless_it_is_sorted() -> None:

@@ -39,11 +39,23 @@ def read(text: str, case: Case = NUMBER) -> Answer:
         ("-" * 80, (0, 1)),
         ("Start. " + "ab cd ef gh " * 10, (6, 12)),
         ("Start. " + ("x" * 30 + " y ") * 12 + "x" * 12, (6, 33)),
+        (("The quick brown fox jumps. " + "ha " * 30) * 6, (0, 117)),
         ("ab" * 500 + ".", None),
         ("| a | b |\n|---|---|\n| 1 | 2 |\n", None),
         ("1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26", None),
     ],
-    ids=["empty", "twice", "short rule", "rule", "phrase", "block that repeats inside", "left", "table", "counting"],
+    ids=[
+        "empty",
+        "twice",
+        "short rule",
+        "rule",
+        "phrase",
+        "block that repeats inside",
+        "long end",
+        "left",
+        "table",
+        "counting",
+    ],
 )
 def test_finding_a_loop(text: str, loop: tuple[int, int] | None) -> None:
     found = find_loop(text)

@@ -7,6 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_thinkslm.core.records import Answer, Output
+from pytest_thinkslm.scoring.answers.number_grammar import find_numbers, plain
+from pytest_thinkslm.scoring.answers.number_sentences import _sentences_from_the_end, result_in
+from pytest_thinkslm.scoring.answers.number_statements import find_statements
 from pytest_thinkslm.scoring.answers.numbers import read_number
 from pytest_thinkslm.scoring.answers.region import final_region
 
@@ -90,3 +93,22 @@ def test_the_one_new_number_is_the_result(result: int, given_number: int, unit: 
         f"For {given_number} {unit} the sum comes to {result} dollars, that is all of the {given_number}.",
     ):
         assert read(sentence, question).value == str(result)
+
+
+def test_a_label_may_introduce_a_sentence_with_an_equation() -> None:
+    text = "Answer: she has 5, so 5 * 2 = 10 eggs in all."
+    (found,), _ = find_statements(text, plain(text), "")
+    assert (found.value, found.equation, text[found.start : found.stop]) == (10, True, text[:-1])
+
+
+def test_bold_is_looked_for_right_before_the_number() -> None:
+    text, sentence = "**So** she has 20 hens, so 12 eggs.", "she has 20 hens, so 12 eggs."
+    numbers = list(find_numbers(sentence, spelled=False))
+    assert result_in(text, plain(text), text.index(sentence), sentence, numbers, "").value == 12
+
+
+def test_sentences_come_with_their_places() -> None:
+    text = "One is 4.\nTwo is 5. It is.\n\nThree is 6.\n"
+    found = list(_sentences_from_the_end(text))
+    assert [sentence for sentence, _ in found] == ["Three is 6.", "It is.", "Two is 5.", "One is 4."]
+    assert all(text.startswith(sentence, place) for sentence, place in found)

@@ -10,7 +10,7 @@ from linear import CALLS_A_CHARACTER, calls, ends_a_hang
 from pytest_thinkslm.core.records import Case, Output, Review
 from pytest_thinkslm.scoring.answers import review_phrases
 from pytest_thinkslm.scoring.answers.region import Region, final_region
-from pytest_thinkslm.scoring.answers.reviews import judgement_in, read_review, same_step
+from pytest_thinkslm.scoring.answers.reviews import _code_line, judgement_in, read_review, same_step
 from pytest_thinkslm.tasks.prompts import prompt_messages
 
 CODE = ("def f(x):", "    y = x + 1", "", "    return y")
@@ -434,3 +434,8 @@ def test_judgements_of_other_languages(language: str, right: bool, step: int, ma
 @pytest.mark.parametrize("text", ["正确的答案是 5。", "La respuesta correcta es 5.", "Die richtige Antwort ist 5."])
 def test_the_right_answer_in_another_language_judges_nothing(text: str) -> None:
     assert read_review(Region(text)).value is None
+
+
+@pytest.mark.parametrize("value", ["**return x**", "Line 2: **return x**", "The bug is in `**return x**`"])
+def test_a_line_of_code_may_be_bold(value: str) -> None:
+    assert _code_line(value, ("def f(x):", "    return x")) == "    return x"

@@ -215,6 +215,11 @@ def test_any_number_in_any_statement_comes_back(number: int, statement: str, uni
     assert read_number(final_region(Output(statement.format(f"{number}{unit}")))).value == str(number)
 
 
+@pytest.mark.parametrize("content", ["5 {apples}", "5 {}", "{5} apples", "5 {apples}!"])
+def test_a_unit_in_braces_is_a_unit(content: str) -> None:
+    assert boxed(content) == "5"
+
+
 @given(st.fractions(max_denominator=999))
 def test_fractions_come_back_in_latex(number: Fraction) -> None:
     text = rf"\frac{{{number.numerator}}}{{{number.denominator}}}"

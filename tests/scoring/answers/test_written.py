@@ -58,6 +58,9 @@ def test_written_values(content: str, value: str) -> None:
         (r"\frac{14}{3} = 4.667\ldots", r"\frac{14}{3}"),
         (r"\frac{14}{3} = 5", "5"),
         (r"\frac{5}{2} = 2.5", "2.5"),
+        (r"\frac{3}{4} = 0.8", r"\frac{3}{4}"),
+        (r"x = \frac{2}{3} = 0.667", r"x = \frac{2}{3}"),
+        (r"5 = \frac{10}{2} = \frac{2}{3} = 0.667", r"\frac{2}{3}"),
     ],
 )
 def test_the_side_that_is_the_value(formula: str, side: str) -> None:
