@@ -107,7 +107,7 @@ def generate(arguments: argparse.Namespace) -> None:
     asked = replace(model, chat_template=None) if arguments.plain else model
     engine = LLMEngine.from_engine_args(
         EngineArgs(model=str(folder), dtype="bfloat16", max_model_len=8192, generation_config="vllm",
-                   max_num_seqs=arguments.rows, enforce_eager=True, seed=0)
+                   max_num_seqs=arguments.rows, seed=0)
     )  # fmt: skip
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     known = {line["id"] for line in lines(arguments.out)} if arguments.out.exists() else set()
