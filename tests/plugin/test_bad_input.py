@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -201,7 +202,7 @@ def test_a_hostile_name_is_shown_and_not_sent(
     lines = [{**line, "model": model, "quant": name} for line in four_sorts() for model in (name, "other")]
     result = replay(lines, *FOUR, *gates)
     commands = (["compare", "report", "report"], ["leaderboard", "report"], ["audit", "report"])
-    shown = [result, *(pytester.run("python", "-m", "pytest_thinkslm", *command) for command in commands)]
+    shown = [result, *(pytester.run(sys.executable, "-m", "pytest_thinkslm", *command) for command in commands)]
     texts = {str(number): result.stdout.str() + result.stderr.str() for number, result in enumerate(shown)}
     texts |= {path.name: path.read_text(encoding="utf-8") for path in pytester.path.rglob("*.md")}
     texts |= {path.name: path.read_text(encoding="utf-8") for path in pytester.path.rglob("*.html")}

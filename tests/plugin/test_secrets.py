@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
@@ -128,7 +129,8 @@ def test_a_server_that_says_everything_back(run: Callable[..., pytest.RunResult]
     assert "[secret]" in items(pytester.path / "report")[0]["output"]
     assert "[secret]" in said(refused)
     commands = (["compare", "report", "report"], ["leaderboard", "report"], ["audit", "report"], ["compare", url, url])
-    others = [pytester.run("python", "-m", "pytest_thinkslm", *command) for command in commands]
+    others = [pytester.run(sys.executable, "-m", "pytest_thinkslm", *command) for command in commands]
+    assert [other.ret for other in others] == [0, 0, 0, 4]
     assert not list(leaks(pytester.path, said(result), said(refused), *map(said, others)))
     assert list(pytester.path.glob(".thinkslm/journal/*/*/*.jsonl"))
 
