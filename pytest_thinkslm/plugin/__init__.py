@@ -226,6 +226,6 @@ def _refuse_misspelt(parser: pytest.Parser, args: Sequence[str]) -> None:
     typed = list(map(str, args))
     if hint := hints.misspelt(typed, known, options.SHORT_NAMES):
         raise pytest.UsageError(f"thinkslm: {hint}")
-    # It may be an option of a conftest that is not loaded yet: beside pytest's own error, where it comes to that.
+    # Beside pytest's own error; what is unknown may also be the value of an option, and is no error then.
     if any(arg.partition("=")[0] in ("--model", "--slm-model") for arg in typed):
         parser.extra_info["thinkslm"] = hints.UNKNOWN

@@ -220,8 +220,8 @@ def _separated(text: str, thousands: bool) -> list[_Found]:
 
 def _in_parentheses(text: str, match: re.Match[str]) -> bool:
     """Whether a list is (part of) a remark in parentheses; a tuple that is a line's or an anchor's list is none."""
-    before = text[max(0, match.start() - 40) : match.start()].rstrip()
-    after = text[match.end() : match.end() + 3].lstrip()[:1]
+    before = text[max(0, match.start() - 40) : match.start()].rstrip(" ")
+    after = text[match.end() : match.end() + 3].lstrip(" ")[:1]
     if not before.endswith("(") or after != ")":
         return before.endswith("(") or after == ")"
     lead = before[:-1].rsplit("\n", 1)[-1].rstrip()
