@@ -157,9 +157,13 @@ def silence_log_capture(config: pytest.Config) -> None:
     """Take pytest's log capture out of a run of which nobody looks at logs.
 
     The plugin's name ``logging-plugin``, pytest 9.0 to 9.2. Without it logs are captured, which costs time alone.
+    The plugin closes its file at the end of the run (``pytest_unconfigure``), of which it is no longer told.
     """
     if config.pluginmanager.hasplugin("logging-plugin"):
-        config.pluginmanager.unregister(name="logging-plugin")
+        capture = config.pluginmanager.unregister(name="logging-plugin")
+        close = getattr(capture, "pytest_unconfigure", None)
+        if close is not None:
+            close()
 
 
 def verbosity(config: pytest.Config) -> int:

@@ -43,6 +43,16 @@ def test_the_log_capture_is_known_by_its_name(pytester: pytest.Pytester) -> None
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+def test_log_capture_taken_out_leaves_no_file_open(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfigure("--log-level=INFO")
+    file = config.pluginmanager.getplugin("logging-plugin").log_file_handler.stream
+    assert not file.closed
+    compat_pytest.silence_log_capture(config)
+    assert not config.pluginmanager.hasplugin("logging-plugin")
+    assert file.closed
+    compat_pytest.silence_log_capture(config)
+
+
 def test_names_taken_without_pytests_table() -> None:
     names = {"--model": "slm_model", "--task": "slm_task"}
     actions = {"--model": SimpleNamespace(dest="theirs"), "--task": SimpleNamespace(dest="slm_task")}
