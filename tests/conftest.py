@@ -11,6 +11,13 @@ import threading
 from pathlib import Path
 
 import pytest
+
+# Before any test: ``pytester`` forgets the modules that a test was the first to import, and parts of rich of which
+# some were imported twice do not know each other's styles.
+import rich.console
+import rich.progress
+import rich.table
+import rich.text  # noqa: F401
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, so that one that fails fails for everybody; "thorough" looks for new ones.
